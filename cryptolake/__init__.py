@@ -1,0 +1,74 @@
+"""cryptolake: query, mirror and normalize the public Binance archive from a notebook.
+
+Four words are enough to start: a **Query** is a sentence (pure, offline), a **Plan** the receipt before
+paying, a **Report** the receipt after, and the **Lake** the only object that does I/O.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cryptolake.archive import Archive as Archive
+    from cryptolake.errors import BuildError as BuildError
+    from cryptolake.errors import ChecksumMismatch as ChecksumMismatch
+    from cryptolake.errors import CorruptArchive as CorruptArchive
+    from cryptolake.errors import CryptolakeError as CryptolakeError
+    from cryptolake.errors import InvalidQuery as InvalidQuery
+    from cryptolake.errors import ListingError as ListingError
+    from cryptolake.errors import MissingTool as MissingTool
+    from cryptolake.errors import NoSuchSymbol as NoSuchSymbol
+    from cryptolake.errors import NotPublished as NotPublished
+    from cryptolake.errors import PlanError as PlanError
+    from cryptolake.errors import SchemaMismatch as SchemaMismatch
+    from cryptolake.errors import StorageError as StorageError
+    from cryptolake.errors import TransferError as TransferError
+    from cryptolake.lake import Lake as Lake
+    from cryptolake.lake import matrix as matrix
+    from cryptolake.plan import Plan as Plan
+    from cryptolake.query import Query as Query
+    from cryptolake.query import query as query
+    from cryptolake.report import Report as Report
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Archive": "archive",
+    "Lake": "lake",
+    "Plan": "plan",
+    "Query": "query",
+    "Report": "report",
+    "query": "query",
+    "matrix": "tables",
+    "BuildError": "errors",
+    "ChecksumMismatch": "errors",
+    "CorruptArchive": "errors",
+    "CryptolakeError": "errors",
+    "InvalidQuery": "errors",
+    "ListingError": "errors",
+    "MissingTool": "errors",
+    "NoSuchSymbol": "errors",
+    "NotPublished": "errors",
+    "PlanError": "errors",
+    "SchemaMismatch": "errors",
+    "StorageError": "errors",
+    "TransferError": "errors",
+}
+"""Where each public name lives; a module is imported when one of its names is first used."""
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        message = f"module 'cryptolake' has no attribute {name!r}"
+        raise AttributeError(message)
+    value = getattr(importlib.import_module(f"cryptolake.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,143 @@
+"""Every error cryptolake raises on purpose, in one tree.
+
+::
+
+    CryptolakeError
+    ├── InvalidQuery (ValueError)        a word or a sentence that cannot be asked
+    ├── NotPublished (LookupError)       the archive has nothing for the range asked
+    ├── NoSuchSymbol (LookupError)       a name or glob that matches no listed symbol
+    ├── PlanError (ValueError)           a saved plan that cannot be read, or does not fit the lake
+    ├── StorageError (OSError)           the lake's root cannot be read or written
+    ├── ListingError (OSError)           the archive cannot be listed, and no cached listing serves
+    ├── TransferError (RuntimeError)     files could not be moved
+    │   └── ChecksumMismatch             bytes that do not match their CHECKSUM, under policy ``raise``
+    ├── CorruptArchive (ValueError)      a zip that is not what the archive publishes
+    ├── SchemaMismatch (ValueError)      a file whose columns do not fit its dataset
+    ├── BuildError (RuntimeError)        Silver months that could not be built
+    └── MissingTool (RuntimeError)       s5cmd, or an optional package, is absent or too old
+
+Each message says what was given, what is allowed, and the nearest valid choice; the same facts are
+keyword attributes of the exception (``error.facts``, also as plain attributes).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+class CryptolakeError(Exception):
+    """Base of every error the toolkit raises on purpose.
+
+    Parameters
+    ----------
+    message
+        What was wrong, what is allowed, and what to do next.
+    **facts
+        The same facts as data; each becomes an attribute.
+
+    Examples
+    --------
+    >>> error = CryptolakeError("no such thing", given="x")
+    >>> error.given, str(error)
+    ('x', 'no such thing')
+    """
+
+    def __init__(self, message: str, **facts: Any) -> None:
+        super().__init__(message)
+        self.facts: dict[str, Any] = facts
+
+    def __getattr__(self, name: str) -> Any:
+        facts = self.__dict__.get("facts", {})
+        if name in facts:
+            return facts[name]
+        message = f"{type(self).__name__} has no fact {name!r}; it has {sorted(facts)}"
+        raise AttributeError(message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args[0] if self.args else "", self.facts)
+
+
+def _rebuild(kind: type[CryptolakeError], message: str, facts: dict[str, Any]) -> CryptolakeError:
+    return kind(message, **facts)
+
+
+class InvalidQuery(CryptolakeError, ValueError):
+    """A word that does not exist, or words that do not agree. Raised before any I/O."""
+
+
+class NotPublished(CryptolakeError, LookupError):
+    """The archive publishes nothing for what was asked; the message names what comes nearest."""
+
+
+class NoSuchSymbol(CryptolakeError, LookupError):
+    """A symbol name or glob that matches nothing the archive lists."""
+
+
+class PlanError(CryptolakeError, ValueError):
+    """A saved plan that cannot be read, or that was made for another lake."""
+
+
+class StorageError(CryptolakeError, OSError):
+    """The lake's root cannot be read or written: permission, full disk, absent bucket."""
+
+
+class ListingError(CryptolakeError, OSError):
+    """The archive's listing cannot be had, and no cached listing can stand in."""
+
+
+class TransferError(CryptolakeError, RuntimeError):
+    """Files could not be moved. ``facts`` name the files, the command and its exit code."""
+
+
+class ChecksumMismatch(TransferError):
+    """Bytes that match the listing's ETag but not their CHECKSUM, under policy ``raise``."""
+
+
+class CorruptArchive(CryptolakeError, ValueError):
+    """A zip that does not open, holds other than one CSV, or inflates past the stated limit."""
+
+
+class SchemaMismatch(CryptolakeError, ValueError):
+    """A file that lacks a required column, or whose rows do not fit its dataset."""
+
+
+class BuildError(CryptolakeError, RuntimeError):
+    """Silver months that could not be built. ``facts`` name the months and their reasons."""
+
+
+class MissingTool(CryptolakeError, RuntimeError):
+    """A program or optional package that is absent or too old; the message says how to get it."""
+
+
+def nearest(word: str, choices: Iterable[str]) -> str | None:
+    """Return the choice most like ``word``, or None when nothing is close.
+
+    Examples
+    --------
+    >>> nearest("kline", ["klines", "trades"])
+    'klines'
+    >>> nearest("zzz", ["klines", "trades"]) is None
+    True
+    """
+    by_lower: dict[str, str] = {}
+    for choice in choices:
+        by_lower.setdefault(choice.lower(), choice)
+    found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
+    return by_lower[found[0]] if found else None
+
+
+def unknown_word(what: str, given: str, choices: Iterable[str]) -> InvalidQuery:
+    """Build the InvalidQuery for a word outside a vocabulary, naming the nearest valid one.
+
+    Examples
+    --------
+    >>> print(unknown_word("market", "spott", ["spot", "options"]))
+    unknown market 'spott'; did you mean 'spot'? Choose from: spot, options.
+    """
+    allowed = tuple(choices)
+    near = nearest(given, allowed)
+    hint = f"; did you mean {near!r}?" if near else "."
+    message = f"unknown {what} {given!r}{hint} Choose from: {', '.join(allowed)}."
+    return InvalidQuery(message, what=what, given=given, allowed=allowed, nearest=near)
