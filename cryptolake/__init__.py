@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from cryptolake.errors import StorageError as StorageError
     from cryptolake.errors import TransferError as TransferError
     from cryptolake.lake import Lake as Lake
-    from cryptolake.lake import matrix as matrix
+    from cryptolake.availability import matrix as matrix
     from cryptolake.plan import Plan as Plan
-    from cryptolake.query import Query as Query
-    from cryptolake.query import query as query
+    from cryptolake.queries import Query as Query
+    from cryptolake.queries import query as query
     from cryptolake.report import Report as Report
 
 __version__ = "0.1.0"
@@ -37,10 +37,10 @@ _HOMES = {
     "Archive": "archive",
     "Lake": "lake",
     "Plan": "plan",
-    "Query": "query",
+    "Query": "queries",
     "Report": "report",
-    "query": "query",
-    "matrix": "tables",
+    "query": "queries",
+    "matrix": "availability",
     "BuildError": "errors",
     "ChecksumMismatch": "errors",
     "CorruptArchive": "errors",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from cryptolake.matrix import Row, load_matrix
+from cryptolake.availability import Row, load_matrix
 from cryptolake.periods import Period
 from cryptolake.vocabulary import DataType, Interval, Market, Partition
 
@@ -96,7 +96,7 @@ def prefix_of(
 
     Examples
     --------
-    >>> from cryptolake.matrix import load_matrix
+    >>> from cryptolake.availability import load_matrix
     >>> row = load_matrix().row(Market.SPOT, DataType.KLINES)
     >>> prefix_of(row, Partition.DAILY, "BTCUSDT", Interval.M1)
     'data/spot/daily/klines/BTCUSDT/1m/'

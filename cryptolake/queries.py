@@ -14,7 +14,7 @@ from typing import Any, Concatenate, Literal, NoReturn, ParamSpec, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from cryptolake.errors import InvalidQuery, unknown_word
-from cryptolake.matrix import Row, load_matrix
+from cryptolake.availability import Row, load_matrix
 from cryptolake.periods import DayLike, Days, format_days, parse_days
 from cryptolake.vocabulary import (
     DataType,
