@@ -29,6 +29,10 @@ class Entry(NamedTuple):
     modified: datetime
 
 
+Files = list[Entry]
+"""Named, since inside a Storage the word ``list`` is a method."""
+
+
 class Storage(ABC):
     """Where a lake's files are. Errors of the disk or the bucket surface as ``StorageError``."""
 
@@ -38,7 +42,7 @@ class Storage(ABC):
     is_local: bool
 
     @abstractmethod
-    def list(self, prefix: str) -> list[Entry]:
+    def list(self, prefix: str) -> Files:
         """Return every file below a folder, recursively and sorted; empty when there is none."""
 
     @abstractmethod
@@ -90,7 +94,7 @@ class LocalStorage(Storage):
         """Return the absolute path as text."""
         return str(self.local(path))
 
-    def list(self, prefix: str) -> list[Entry]:
+    def list(self, prefix: str) -> Files:
         """Return every file below a folder, recursively and sorted; empty when there is none."""
         folder = self.local(prefix.rstrip("/"))
         start = len(self.root.rstrip("/")) + 1
@@ -212,7 +216,7 @@ class S3Storage(Storage):
         """Return the ``s3://`` URL of a path."""
         return "/".join(part for part in (f"s3://{self.bucket}", self.key(path)) if part)
 
-    def list(self, prefix: str) -> list[Entry]:
+    def list(self, prefix: str) -> Files:
         """Return every object below a folder, sorted; empty when there is none."""
         with self._errors("list", prefix):
             try:
@@ -244,7 +248,11 @@ class S3Storage(Storage):
     def write(self, path: str, data: bytes) -> None:
         """Put the object: S3 shows it whole or not at all."""
         with self._errors("write", path):
-            self.filesystem.pipe_file(self._path(path), data)
+            try:
+                self.filesystem.pipe_file(self._path(path), data)
+            except FileNotFoundError as error:
+                message = f"there is no bucket {self.bucket!r}: make it first, or choose another root."
+                raise StorageError(message, root=self.root, path=path) from error
 
     def delete(self, path: str) -> None:
         """Remove the object; no error when there is none."""
