@@ -14,12 +14,15 @@ from functools import cached_property, lru_cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from cryptolake.errors import InvalidQuery
 from cryptolake.vocabulary import DataType, Interval, Market, Partition, dataset_name
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Status = Literal["live", "discontinued", "never_observed"]
 """What is known of a row: files still appear, they stopped at ``last_date``, or none was ever seen."""
@@ -182,3 +185,50 @@ def data_file(name: str) -> Traversable:
     if packaged.is_file():
         return packaged
     return Path(__file__).parent.parent / "matrix" / name
+
+
+def matrix() -> pl.DataFrame:
+    """Return the availability matrix, one row per market and data type.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``market, data_type, dataset, status, first_date, last_date, partitions, intervals,
+        daily_intervals, monthly_intervals, key_pattern, filename_pattern, evidence, notes``; dates are
+        UTC days, lists hold text.
+
+    Examples
+    --------
+    >>> import cryptolake as cl
+    >>> cl.matrix().filter(market="options")["data_type"].to_list()
+    ['BVOLIndex', 'EOHSummary']
+    """
+    import polars as pl
+
+    return pl.DataFrame(
+        [
+            {
+                "market": row.market.value,
+                "data_type": row.data_type.value,
+                "dataset": row.dataset,
+                "status": row.status,
+                "first_date": row.first_date,
+                "last_date": row.last_date,
+                "partitions": [partition.value for partition in row.partitions],
+                "intervals": [interval.value for interval in row.all_intervals],
+                "daily_intervals": [i.value for i in row.intervals.get(Partition.DAILY, ())],
+                "monthly_intervals": [i.value for i in row.intervals.get(Partition.MONTHLY, ())],
+                "key_pattern": row.key_pattern,
+                "filename_pattern": row.filename_pattern,
+                "evidence": row.evidence,
+                "notes": " ".join(row.notes),
+            }
+            for row in load_matrix().rows
+        ],
+        schema_overrides={
+            "last_date": pl.Date,
+            "intervals": pl.List(pl.String),
+            "daily_intervals": pl.List(pl.String),
+            "monthly_intervals": pl.List(pl.String),
+        },
+    )
