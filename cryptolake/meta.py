@@ -203,7 +203,11 @@ def empty(table: str) -> pl.DataFrame:
 def _shaped(table: str, rows: pl.DataFrame | Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     schema = TABLES[table]
     if not isinstance(rows, pl.DataFrame):
-        return pl.DataFrame(rows, schema=schema)
+        rows = pl.DataFrame(rows, schema_overrides=schema, infer_schema_length=None)
+    unknown = set(rows.columns) - set(schema)
+    if unknown:
+        message = f"the table {table!r} has no column {sorted(unknown)}"
+        raise ValueError(message)
     missing = [pl.lit(None, dtype).alias(name) for name, dtype in schema.items() if name not in rows]
     return rows.with_columns(missing).select(
         pl.col(name).cast(dtype) for name, dtype in schema.items()
