@@ -1,0 +1,25 @@
+"""How objects show themselves in a notebook: pure functions from data to small, escaped HTML.
+
+No script, no I/O, no colours of their own (they follow the page, dark or light), and they never raise:
+what cannot be drawn is shown as its plain text. Import a drawing where it is used::
+
+    def _repr_html_(self) -> str:
+        from cryptolake.render import plan_html
+
+        return plan_html(self)
+"""
+
+from cryptolake.render.grids import coverage_html, matrix_html
+from cryptolake.render.lakes import lake_html
+from cryptolake.render.plans import plan_html
+from cryptolake.render.queries import query_html
+from cryptolake.render.reports import report_html
+
+__all__ = [
+    "coverage_html",
+    "lake_html",
+    "matrix_html",
+    "plan_html",
+    "query_html",
+    "report_html",
+]

@@ -1,0 +1,70 @@
+"""A Report, drawn: failures first, then what was moved and built, and how fast."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cryptolake.render.html import drawing, facts, never_raises, number, seconds, size, table, text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import polars as pl
+
+    from cryptolake.report import Report
+
+MOST_FAULTS = 20
+"""Faults shown one by one; the rest is counted."""
+
+FAULTS = ("failed", "quarantined")
+
+
+@never_raises
+def report_html(report: Report) -> str:
+    """Draw a report: what went wrong first, then the counts."""
+    mark = '<span class="good">ok</span>' if report.ok else '<span class="bad">not all well</span>'
+    kind, run = text(report.kind), text(report.run_id)
+    head = f'<h4>Report: {kind} {mark} <span class="dim">{run}</span></h4>'
+    return drawing(
+        head,
+        _faults(report.files, "key", "Files"),
+        _faults(report.months, "path", "Silver months"),
+        facts(_counts(report)),
+    )
+
+
+def _counts(report: Report) -> Iterator[tuple[str, str]]:
+    if report.files.height:
+        yield "moved", number(report.transferred)
+        yield "here before", number(report.skipped)
+        yield "failed", number(report.failed)
+        yield "quarantined", number(report.quarantined)
+        yield "moved", size(report.bytes)
+    if report.months.height:
+        yield "Silver months built", number(report.built)
+        yield "rows", number(report.rows)
+        for name in ("duplicates", "rejects"):
+            total = int(report.months[name].sum() or 0)
+            if total:
+                yield name, number(total)
+    yield "", seconds(report.seconds)
+    if report.bytes and report.seconds:
+        yield "a second", size(report.bytes / report.seconds)
+
+
+def _faults(frame: pl.DataFrame, name: str, title: str) -> str:
+    import polars as pl
+
+    if frame.is_empty():
+        return ""
+    wrong = frame.filter(pl.col("status").is_in(FAULTS))
+    if wrong.is_empty():
+        return ""
+    rows = wrong.head(MOST_FAULTS).select(name, "status", "error").rows()
+    more = wrong.height - len(rows)
+    rest = f'<p class="dim">and {number(more)} more</p>' if more else ""
+    return (
+        f'<h5 class="bad">{text(title)} that need a look: {number(wrong.height)}</h5>'
+        + table([name, "what", "why"], [[a, b, c or ""] for a, b, c in rows])
+        + rest
+    )
