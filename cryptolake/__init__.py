@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cryptolake.archive import Archive as Archive
+    from cryptolake.availability import matrix as matrix
     from cryptolake.errors import BuildError as BuildError
     from cryptolake.errors import ChecksumMismatch as ChecksumMismatch
     from cryptolake.errors import CorruptArchive as CorruptArchive
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from cryptolake.errors import StorageError as StorageError
     from cryptolake.errors import TransferError as TransferError
     from cryptolake.lake import Lake as Lake
-    from cryptolake.availability import matrix as matrix
     from cryptolake.plan import Plan as Plan
     from cryptolake.queries import Query as Query
     from cryptolake.queries import query as query

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from datetime import date
 from functools import cached_property, lru_cache
 from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -22,6 +21,8 @@ from cryptolake.errors import InvalidQuery
 from cryptolake.vocabulary import DataType, Interval, Market, Partition, dataset_name
 
 if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
     import polars as pl
 
 Status = Literal["live", "discontinued", "never_observed"]

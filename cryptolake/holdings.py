@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from cryptolake.errors import InvalidQuery
-from cryptolake.meta import Meta
-from cryptolake.queries import Query, Selection
 from cryptolake.symbols import in_universe
-from cryptolake.vocabulary import DataType
+
+if TYPE_CHECKING:
+    from cryptolake.meta import Meta
+    from cryptolake.queries import Query
+    from cryptolake.selection import Selection
+    from cryptolake.vocabulary import DataType
 
 _KEY = (
     r"^data/(?<path>spot|futures/um|futures/cm|option)/(?<partition>daily|monthly)/(?<data_type>[^/]+)"
@@ -88,9 +92,7 @@ def narrowed(files: pl.DataFrame, query: Query) -> pl.DataFrame:
     wanted = [
         (market, symbol) for market, symbol in pairs.iter_rows() if means(said, market, symbol)
     ]
-    chosen = pl.DataFrame(
-        wanted, schema={"market": pl.String, "symbol": pl.String}, orient="row"
-    )
+    chosen = pl.DataFrame(wanted, schema={"market": pl.String, "symbol": pl.String}, orient="row")
     return found.join(chosen, on=["market", "symbol"], how="semi", maintain_order="left")
 
 

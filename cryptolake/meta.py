@@ -12,11 +12,12 @@ import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from cryptolake.storage import Storage
+if TYPE_CHECKING:
+    from cryptolake.storage import Storage
 
 _TIME = pl.Datetime("us", "UTC")
 
@@ -208,7 +209,9 @@ def _shaped(table: str, rows: pl.DataFrame | Sequence[Mapping[str, Any]]) -> pl.
     if unknown:
         message = f"the table {table!r} has no column {sorted(unknown)}"
         raise ValueError(message)
-    missing = [pl.lit(None, dtype).alias(name) for name, dtype in schema.items() if name not in rows]
+    missing = [
+        pl.lit(None, dtype).alias(name) for name, dtype in schema.items() if name not in rows
+    ]
     return rows.with_columns(missing).select(
         pl.col(name).cast(dtype) for name, dtype in schema.items()
     )

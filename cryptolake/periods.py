@@ -190,7 +190,9 @@ def _parse_day(day: DayLike) -> Days:
             return Period.parse(day).days
         except ValueError:
             pass
-    message = f"cannot read {day!r} as a day; write '2024', '2024-03', '2024-03-15', or pass a date."
+    message = (
+        f"cannot read {day!r} as a day; write '2024', '2024-03', '2024-03-15', or pass a date."
+    )
     raise InvalidQuery(message, what="dates", given=day)
 
 

@@ -251,7 +251,9 @@ class S3Storage(Storage):
             try:
                 self.filesystem.pipe_file(self._path(path), data)
             except FileNotFoundError as error:
-                message = f"there is no bucket {self.bucket!r}: make it first, or choose another root."
+                message = (
+                    f"there is no bucket {self.bucket!r}: make it first, or choose another root."
+                )
                 raise StorageError(message, root=self.root, path=path) from error
 
     def delete(self, path: str) -> None:

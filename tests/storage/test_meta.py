@@ -24,14 +24,20 @@ def test_a_table_nobody_wrote_is_empty_and_typed(meta: Meta, table: str) -> None
 
 def test_the_ledger_is_the_newest_row_of_each_key(meta: Meta) -> None:
     meta.append("files", [{"key": "a", "size": 1, "event": "stored"}])
-    meta.append("files", [{"key": "a", "size": 2, "event": "stored"}, {"key": "b", "event": "stored"}])
+    meta.append(
+        "files", [{"key": "a", "size": 2, "event": "stored"}, {"key": "b", "event": "stored"}]
+    )
     meta.append("files", [{"key": "b", "event": "removed"}])
     assert meta.ledger().select("key", "size").rows() == [("a", 2)]
 
 
 def test_writers_do_not_lose_each_others_rows(meta: Meta) -> None:
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda n: meta.append("files", [{"key": f"{n}", "event": "stored"}]), range(200)))
+        list(
+            pool.map(
+                lambda n: meta.append("files", [{"key": f"{n}", "event": "stored"}]), range(200)
+            )
+        )
     assert meta.ledger().height == 200
 
 
@@ -52,7 +58,7 @@ def test_a_value_of_another_type_is_refused(meta: Meta) -> None:
 
 
 def test_a_column_the_table_lacks_is_refused(meta: Meta) -> None:
-    with pytest.raises(ValueError, match="no column .'colour'"):
+    with pytest.raises(ValueError, match="colour"):
         meta.append("runs", [{"run_id": "r", "colour": "red"}])
 
 

@@ -64,8 +64,10 @@ def test_a_missing_bucket_is_said_in_words(options: dict[str, object]) -> None:
 
 def test_an_endpoint_that_refuses_is_said_in_words() -> None:
     options = {"key": "k", "secret": "s", "endpoint_url": "http://127.0.0.1:9"}
-    storage = open_storage("s3://lakes", {**options, "config_kwargs": {"retries": {"max_attempts": 0}}})
-    with pytest.raises(StorageError, match="127.0.0.1:9"):
+    storage = open_storage(
+        "s3://lakes", {**options, "config_kwargs": {"retries": {"max_attempts": 0}}}
+    )
+    with pytest.raises(StorageError, match=r"127\.0\.0\.1:9"):
         storage.write("meta/x", b"")
 
 
@@ -77,7 +79,9 @@ def test_credentials_are_in_no_text(options: dict[str, object]) -> None:
 def test_polars_reads_where_the_storage_wrote(options: dict[str, object]) -> None:
     storage = open_storage("s3://lakes/two", options)
     Meta(storage).append("runs", [{"run_id": "r", "files": 3}])
-    scan = pl.scan_parquet(storage.url("meta/runs/*.parquet"), storage_options=storage.polars_options)
+    scan = pl.scan_parquet(
+        storage.url("meta/runs/*.parquet"), storage_options=storage.polars_options
+    )
     assert scan.select("files").collect().item() == 3
 
 

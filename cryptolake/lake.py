@@ -1,0 +1,234 @@
+"""The Lake: a root, on a disk or in a bucket, and the only object that does I/O.
+
+A facade: each method names the work and hands it to the module that does it. Modules are imported where
+they are used, so that a notebook pays only for what it asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from cryptolake.archive import Archive
+from cryptolake.storage import Storage, open_storage
+
+if TYPE_CHECKING:
+    import os
+    from datetime import timedelta
+
+    import duckdb
+    import polars as pl
+
+    from cryptolake.listing import Listing
+    from cryptolake.meta import Meta
+    from cryptolake.plan import Plan
+    from cryptolake.queries import Query
+    from cryptolake.report import Report
+
+Mode = Literal["auto", "download", "direct", "relay", "traditional"]
+ChecksumPolicy = Literal["quarantine", "accept", "raise"]
+
+
+class Lake:
+    """A lake of archive files (Bronze), typed Parquet (Silver) and derived sets (Gold).
+
+    Parameters
+    ----------
+    root
+        A folder (``~`` is expanded) or ``"s3://bucket/prefix"``. Nothing is touched until a method does.
+    source
+        Where the archive is; the public bucket when left out. ``CRYPTOLAKE_ENDPOINT_URL`` in the
+        environment sets its endpoint where it names none.
+    storage_options
+        For an S3 root, as s3fs takes them: ``key, secret, token, endpoint_url, client_kwargs``. Without
+        them the usual AWS chain counts, ``AWS_ENDPOINT_URL`` included.
+
+    Examples
+    --------
+    >>> import cryptolake as cl
+    >>> cl.Lake("/data/lake")
+    Lake('/data/lake')
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str] = "~/cryptolake",
+        *,
+        source: Archive | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.storage: Storage = open_storage(root, storage_options)
+        self.source: Archive = source or Archive()
+
+    @property
+    def root(self) -> str:
+        """The root, as text; it never holds credentials."""
+        return self.storage.root
+
+    @cached_property
+    def meta(self) -> Meta:
+        """The lake's own tables: ledger, runs, transfers, sources, rejects, findings."""
+        from cryptolake.meta import Meta
+
+        return Meta(self.storage)
+
+    @cached_property
+    def listing(self) -> Listing:
+        """What the archive's S3 listing says exists, cached in the lake."""
+        from cryptolake.listing import Listing
+
+        return Listing(self.source, self.storage)
+
+    # ------------------------------------------------------------------ ask
+
+    def plan(
+        self, query: Query, *, refresh: bool = False, max_age: timedelta | None = None
+    ) -> Plan:
+        """Work out the exact files a query needs. Asks the archive's listing; transfers nothing.
+
+        Parameters
+        ----------
+        query
+            The sentence; ``query.check()`` is called first.
+        refresh
+            Ask the archive again even where the cached listing is fresh.
+        max_age
+            How old a cached listing may be before the archive is asked again.
+
+        Raises
+        ------
+        InvalidQuery
+            The words do not agree.
+        NoSuchSymbol
+            A name or glob matches nothing the archive lists.
+        ListingError
+            The archive does not answer and no cached listing can stand in.
+        """
+        from cryptolake.plan import make_plan
+
+        query.check()
+        return make_plan(
+            query,
+            self.source,
+            self.listing,
+            self.storage,
+            self.meta,
+            refresh=refresh,
+            max_age=max_age,
+        )
+
+    def symbols(
+        self,
+        market: str,
+        data_type: str = "klines",
+        *,
+        quote: str | Iterable[str] | None = None,
+        contract: str | Iterable[str] | None = None,
+        listed_on: Any = None,
+        refresh: bool = False,
+    ) -> pl.DataFrame:
+        """Return what the archive lists for a market and data type, as a frame of symbols."""
+        from cryptolake.symbols import symbol_table
+
+        return symbol_table(
+            self.listing,
+            market,
+            data_type,
+            quote=quote,
+            contract=contract,
+            listed_on=listed_on,
+            refresh=refresh,
+        )
+
+    # ------------------------------------------------------------------ fetch and build
+
+    def transfer(
+        self,
+        plan: Plan,
+        *,
+        mode: Mode = "auto",
+        progress: bool = True,
+        checksum_policy: ChecksumPolicy = "quarantine",
+        options: Any = None,
+    ) -> Report:
+        """Move a plan's files into Bronze, each verified before it is seen."""
+        from cryptolake.transfer.engine import transfer
+
+        return transfer(
+            plan,
+            self.storage,
+            self.meta,
+            mode=mode,
+            progress=progress,
+            checksum_policy=checksum_policy,
+            options=options,
+        )
+
+    def build(self, query: Query, *, progress: bool = True) -> Report:
+        """Build the Silver months of a query from Bronze: only those whose sources changed."""
+        from cryptolake.holdings import holdings
+        from cryptolake.silver.build import build
+
+        return build(self.storage, self.meta, holdings(self.meta, query), progress=progress)
+
+    def pull(
+        self,
+        query: Query,
+        *,
+        mode: Mode = "auto",
+        progress: bool = True,
+        refresh: bool = False,
+        checksum_policy: ChecksumPolicy = "quarantine",
+        options: Any = None,
+    ) -> Report:
+        """Plan, transfer and build in one call."""
+        plan = self.plan(query, refresh=refresh)
+        moved = self.transfer(
+            plan, mode=mode, progress=progress, checksum_policy=checksum_policy, options=options
+        )
+        return moved.combine(self.build(query, progress=progress))
+
+    # ------------------------------------------------------------------ read
+
+    def bronze(self, query: Query) -> pl.LazyFrame:
+        """Scan Bronze in place, still zipped: the columns as published, plus ``key``."""
+        from cryptolake.frames import bronze_frame
+
+        return bronze_frame(query, self.storage, self.meta)
+
+    def silver(self, query: Query) -> pl.LazyFrame:
+        """Scan the typed rows of a query's days: one data type, with market, symbol and interval."""
+        from cryptolake.frames import silver_frame
+
+        return silver_frame(query, self.storage, self.meta)
+
+    def frame(self, query: Query, *, progress: bool = True) -> pl.DataFrame:
+        """Pull what is missing, then return the Silver rows of the range."""
+        from cryptolake.holdings import one_data_type
+
+        one_data_type(query)
+        self.pull(query, progress=progress)
+        return self.silver(query).collect()
+
+    def connect(self, path: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnection:
+        """Return a DuckDB connection with every view; with a path the views stay in that file."""
+        from cryptolake.views import connect
+
+        return connect(self.storage, self.meta, path=None if path is None else Path(path))
+
+    def sql(self, text: str) -> duckdb.DuckDBPyRelation:
+        """Ask in SQL: ``lake.sql("from silver.spot_klines where symbol = 'BTCUSDT'")``."""
+        return self._connection.sql(text)
+
+    def datasets(self) -> pl.DataFrame:
+        """Return what the lake holds, per zone and dataset."""
+        from cryptolake.inventory import datasets
+
+        return datasets(self.storage, self.meta)
+
+    # ------------------------------------------------------------------ look
+
+    def __repr__(self) -> str:
+        return f"Lake({self.root!r})"
