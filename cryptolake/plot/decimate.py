@@ -1,0 +1,115 @@
+"""Fewer rows that look the same: what a pixel column can show of the bars that fall into it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def decimate_bars(bars: pl.LazyFrame, buckets: int, *, time: str = "open_time") -> pl.DataFrame:
+    """Merge price bars into at most ``buckets`` bars of equal length in time.
+
+    A merged bar opens where its first bar opens, closes where its last bar closes, spans the lowest low
+    and the highest high, and adds the volumes: the chart has the same outline, whatever was merged.
+
+    Parameters
+    ----------
+    bars
+        Columns ``time`` (UTC), ``open, high, low, close, volume``, in any order; one symbol's.
+    buckets
+        The most rows to return, 1 or more.
+    time
+        The column that says when a bar opens.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``time, open, high, low, close, volume`` in order of time. ``time`` is the first merged bar's.
+
+    Examples
+    --------
+    >>> from datetime import datetime
+    >>> bars = pl.LazyFrame(
+    ...     {
+    ...         "open_time": [datetime(2024, 1, 1, 0, m) for m in range(4)],
+    ...         "open": [1.0, 2.0, 3.0, 4.0],
+    ...         "high": [2.0, 9.0, 4.0, 5.0],
+    ...         "low": [0.5, 2.0, 3.0, 1.0],
+    ...         "close": [2.0, 3.0, 4.0, 4.5],
+    ...         "volume": [1.0, 1.0, 1.0, 1.0],
+    ...     }
+    ... )
+    >>> decimate_bars(bars, 2).drop("open_time").rows()
+    [(1.0, 9.0, 0.5, 3.0, 2.0), (3.0, 5.0, 1.0, 4.5, 2.0)]
+    """
+    first_to_last = pl.col(time)
+    merged = [
+        pl.col(time).min(),
+        pl.col("open").sort_by(first_to_last).drop_nulls().first(),
+        pl.col("high").max(),
+        pl.col("low").min(),
+        pl.col("close").sort_by(first_to_last).drop_nulls().last(),
+        pl.col("volume").sum(),
+    ]
+    return _by_bucket(bars, [], buckets, time, merged)
+
+
+def decimate_values(
+    rows: pl.LazyFrame, value: str, by: Sequence[str], buckets: int, *, time: str
+) -> pl.DataFrame:
+    """Summarize a measure in at most ``buckets`` steps of time for each group.
+
+    Parameters
+    ----------
+    rows
+        Columns ``time`` (UTC), ``value`` and those in ``by``.
+    value
+        The measure's column.
+    by
+        Columns that tell the series apart.
+    buckets
+        The most rows to return for each series, 1 or more.
+    time
+        The column of times.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``time``, the columns in ``by``, ``mean``, ``lowest`` and ``highest`` of each step.
+    """
+    merged = [
+        pl.col(time).min(),
+        pl.col(value).mean().alias("mean"),
+        pl.col(value).min().alias("lowest"),
+        pl.col(value).max().alias("highest"),
+    ]
+    return _by_bucket(rows, by, buckets, time, merged)
+
+
+def _by_bucket(
+    rows: pl.LazyFrame, by: Sequence[str], buckets: int, time: str, merged: list[pl.Expr]
+) -> pl.DataFrame:
+    if buckets < 1:
+        message = f"a chart has at least one bucket, not {buckets}"
+        raise ValueError(message)
+    ends = rows.select(first=pl.col(time).min(), last=pl.col(time).max()).collect()
+    first, last = ends.row(0)
+    if first is None:
+        return rows.group_by(*by, pl.lit(0).alias("_bucket")).agg(merged).drop("_bucket").collect()
+    since = (pl.col(time) - first).dt.total_microseconds().cast(pl.Float64)
+    span = float((last - first) // _MICROSECOND) + 1.0
+    bucket = (since * (buckets / span)).floor().cast(pl.Int64).clip(0, buckets - 1)
+    return (
+        rows.group_by(*by, bucket.alias("_bucket"))
+        .agg(merged)
+        .sort(*by, "_bucket")
+        .drop("_bucket")
+        .collect()
+    )

@@ -1,0 +1,161 @@
+"""A Picture: a Vega-Lite specification that shows itself, offline, in the colours of the page."""
+
+from __future__ import annotations
+
+import copy
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cryptolake.errors import MissingTool
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    import altair
+
+LARGEST_SVG = 500_000
+"""Bytes; no picture of this package is larger, whatever the number of rows behind it."""
+
+_SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
+_VERSION = "5.20"
+"""Written down, so that a newer vl-convert draws the same picture."""
+
+
+class Picture:
+    """A finished chart.
+
+    Parameters
+    ----------
+    spec
+        The Vega-Lite specification, data included; its colour ``currentColor`` follows the page.
+    note
+        What the chart shows, in words: the text form, and the label a screen reader says.
+
+    Examples
+    --------
+    >>> bar = {"data": {"values": [{"x": 1}]}, "mark": "bar", "encoding": {"x": {"field": "x"}}}
+    >>> picture = Picture(bar, "one bar")
+    >>> picture
+    <Picture: one bar>
+    >>> picture.svg.startswith("<svg"), picture.png()[1:4]
+    (True, b'PNG')
+    """
+
+    def __init__(self, spec: dict[str, Any], note: str) -> None:
+        self.spec = {"$schema": _SCHEMA, "config": _config("currentColor"), **spec}
+        self.note = note
+
+    @cached_property
+    def svg(self) -> str:
+        """The chart as SVG text."""
+        drawn: str = _converter().vegalite_to_svg(
+            self.spec, vl_version=_VERSION, allowed_base_urls=[]
+        )
+        return drawn
+
+    def png(self, *, scale: float = 2.0, dark: bool = False) -> bytes:
+        """Return the chart as a PNG with a background, for a page that has no colours to follow.
+
+        Parameters
+        ----------
+        scale
+            Pixels for each unit of the chart.
+        dark
+            Light ink on dark instead of dark ink on white.
+        """
+        paper, ink = ("#111418", "#e6e6e6") if dark else ("#ffffff", "#222222")
+        spec = _recoloured(copy.deepcopy(self.spec), ink)
+        spec["background"] = paper
+        drawn: bytes = _converter().vegalite_to_png(
+            spec, vl_version=_VERSION, scale=scale, allowed_base_urls=[]
+        )
+        return drawn
+
+    def save(self, path: str | Path) -> Path:
+        """Write the chart to a file, by its ending: ``.svg`` or ``.png``.
+
+        Raises
+        ------
+        ValueError
+            Another ending.
+        """
+        target = Path(path).expanduser()
+        if target.suffix == ".svg":
+            target.write_text(self.svg.replace("currentColor", "#222222"), encoding="utf-8")
+        elif target.suffix == ".png":
+            target.write_bytes(self.png())
+        else:
+            message = f"{target.name!r}: a picture is saved as .svg or .png"
+            raise ValueError(message)
+        return target
+
+    def altair(self) -> altair.TopLevelMixin:
+        """Return the chart as an altair object, to go on with (altair has to be installed).
+
+        Raises
+        ------
+        MissingTool
+            altair is not installed.
+        """
+        try:
+            import altair
+        except ImportError:
+            message = "picture.altair() needs altair: pip install altair"
+            raise MissingTool(message, tool="altair") from None
+        chart: altair.TopLevelMixin = altair.Chart.from_dict(self.spec)
+        return chart
+
+    def _repr_html_(self) -> str:
+        from cryptolake.render.html import text
+
+        label = text(self.note)
+        frame = f'<div role="img" aria-label="{label}" style="max-width:100%;overflow-x:auto">'
+        return f"{frame}{self.svg}</div>"
+
+    def __repr__(self) -> str:
+        return f"<Picture: {self.note}>"
+
+
+def _converter() -> ModuleType:
+    try:
+        import vl_convert
+    except ImportError:
+        message = "charts are drawn by vl-convert: pip install 'cryptolake[notebook]'"
+        raise MissingTool(message, tool="vl-convert-python") from None
+    return vl_convert
+
+
+def _config(ink: str) -> dict[str, Any]:
+    axis = {
+        "labelColor": ink,
+        "titleColor": ink,
+        "tickColor": ink,
+        "domainColor": ink,
+        "gridColor": ink,
+        "gridOpacity": 0.1,
+        "domainOpacity": 0.4,
+        "tickOpacity": 0.4,
+        "titleFontWeight": "normal",
+        "labelFontSize": 11,
+        "titleFontSize": 11,
+    }
+    title = {"color": ink, "subtitleColor": ink, "anchor": "start", "fontSize": 13}
+    return {
+        "background": None,
+        "font": "sans-serif",
+        "view": {"stroke": None},
+        "axis": axis,
+        "title": {**title, "fontWeight": 600, "subtitleFontSize": 11},
+        "legend": {"labelColor": ink, "titleColor": ink, "titleFontWeight": "normal"},
+        "aria": False,
+    }
+
+
+def _recoloured(part: Any, ink: str) -> Any:
+    """Return the specification with a real colour where the page's would be."""
+    if isinstance(part, dict):
+        return {key: _recoloured(value, ink) for key, value in part.items()}
+    if isinstance(part, list):
+        return [_recoloured(value, ink) for value in part]
+    return ink if part == "currentColor" else part
