@@ -219,8 +219,8 @@ def _name(series: dict[str, Any]) -> str:
 
 
 def _range(rows: pl.DataFrame, time: str) -> str:
-    times = rows[time].dt.strftime("%Y-%m-%d %H:%M")
-    return f"{times.min()} to {times.max()} UTC"
+    times = rows[time].sort().dt.strftime("%Y-%m-%d %H:%M").to_list()
+    return f"{times[0]} to {times[-1]} UTC"
 
 
 def _nothing(query: Query | None) -> NotPublished:

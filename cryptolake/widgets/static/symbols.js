@@ -1,0 +1,259 @@
+// Symbols: filters, type-ahead over thousands of names, and what was chosen. All of it in the page:
+// no round trip to the kernel stands between a key and its answer.
+const ROW = 22;
+const MOST_CHOSEN = 60;
+
+function node(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
+// A glob as the kernel reads it: *, ?, [...].
+function globToRegExp(glob) {
+  let pattern = "";
+  for (let i = 0; i < glob.length; i += 1) {
+    const sign = glob[i];
+    const close = sign === "[" ? glob.indexOf("]", i + 2) : -1;
+    if (sign === "*") pattern += ".*";
+    else if (sign === "?") pattern += ".";
+    else if (close > 0) {
+      const body = glob.slice(i + 1, close).replace(/\\/g, "\\\\").replace(/^!/, "^");
+      pattern += `[${body}]`;
+      i = close;
+    } else pattern += sign.replace(/[.+^${}()|[\]\\]/g, "\\$&");
+  }
+  return new RegExp(`^${pattern}$`);
+}
+
+const isGlob = (text) => /[*?[]/.test(text);
+
+function render({ model, el }) {
+  el.classList.add("cl-part");
+  const id = `cl-${Math.random().toString(36).slice(2)}`;
+  const search = node("input", {
+    type: "search", role: "combobox", "aria-label": "Search symbols", "aria-expanded": "true",
+    "aria-controls": `${id}-list`, "aria-autocomplete": "list", autocomplete: "off", spellcheck: "false",
+    placeholder: "Search, or a pattern such as ETH*", class: "cl-search",
+  });
+  const quote = node("select", { "aria-label": "Quote asset" });
+  const contract = node("select", { "aria-label": "Contract" });
+  const listedOn = node("input", { type: "date", "aria-label": "Listed on" });
+  const exclude = node("input", { type: "text", "aria-label": "Exclude", placeholder: "*UP*, *DOWN*", class: "cl-narrow" });
+  const all = node("button", { type: "button", class: "cl-all" });
+  const rule = node("button", { type: "button", class: "cl-rule", title: "Keep the filters as a rule: symbols listed later join" }, "Use filters as rule");
+  const clear = node("button", { type: "button", class: "cl-clear" }, "Clear");
+  const list = node("div", { class: "cl-list", role: "listbox", id: `${id}-list`, "aria-label": "Symbols", "aria-multiselectable": "true", tabindex: "-1" });
+  const space = node("div");
+  list.append(space);
+  const count = node("span", { role: "status", class: "cl-dim cl-count" });
+  const chosen = node("div", { class: "cl-chosen", role: "group", "aria-label": "Chosen symbols" });
+  const name = node("span", { class: "cl-name" }, "Symbols");
+  el.append(
+    node("div", { class: "cl-symbols" },
+      node("div", { class: "cl-row" }, name, search, all, clear),
+      node("div", { class: "cl-row cl-filters" },
+        node("label", {}, node("span", { class: "cl-dim" }, "quote"), quote),
+        node("label", {}, node("span", { class: "cl-dim" }, "contract"), contract),
+        node("label", {}, node("span", { class: "cl-dim" }, "listed on"), listedOn),
+        node("label", {}, node("span", { class: "cl-dim" }, "without"), exclude), rule),
+      list, count, chosen),
+  );
+
+  let rows = [];       // [name, quote, contract, first, last]
+  let shown = [];      // indices into rows
+  let active = 0;
+  let chosenSet = new Set();
+
+  function filters() {
+    const without = exclude.value.toUpperCase().split(/[\s,]+/).filter(Boolean);
+    return { quote: quote.value, contract: contract.value, listed_on: listedOn.value, exclude: without };
+  }
+
+  function find() {
+    const text = search.value.trim().toUpperCase();
+    const by = filters();
+    const without = by.exclude.map(globToRegExp);
+    const glob = isGlob(text) ? globToRegExp(text) : null;
+    const first = [];
+    const rest = [];
+    rows.forEach((row, index) => {
+      if (by.quote && row[1] !== by.quote) return;
+      if (by.contract && row[2] !== by.contract) return;
+      if (by.listed_on && ((row[3] && row[3] > by.listed_on) || (row[4] && row[4] < by.listed_on))) return;
+      if (without.some((pattern) => pattern.test(row[0]))) return;
+      if (glob) {
+        if (glob.test(row[0])) first.push(index);
+        return;
+      }
+      const at = text ? row[0].indexOf(text) : 0;
+      if (at === 0) first.push(index);
+      else if (at > 0) rest.push(index);
+    });
+    shown = first.concat(rest);
+    active = 0;
+    list.scrollTop = 0;
+    drawList();
+    drawCount();
+  }
+
+  function drawList() {
+    space.style.height = `${shown.length * ROW}px`;
+    const from = Math.max(0, Math.floor(list.scrollTop / ROW) - 3);
+    const to = Math.min(shown.length, from + Math.ceil(list.clientHeight / ROW || 8) + 6);
+    const text = search.value.trim().toUpperCase();
+    const drawn = [];
+    for (let at = from; at < to; at += 1) {
+      const [symbol, , , first, last] = rows[shown[at]];
+      const is = chosenSet.has(symbol);
+      const label = node("span");
+      const hit = text && !isGlob(text) ? symbol.indexOf(text) : -1;
+      if (hit < 0) label.textContent = symbol;
+      else label.append(symbol.slice(0, hit), node("mark", {}, symbol.slice(hit, hit + text.length)), symbol.slice(hit + text.length));
+      const span = first || last ? `${first || "?"} – ${last || ""}` : "";
+      const option = node("div", { role: "option", class: "cl-option", id: `${id}-${at}`, "aria-selected": String(is), "aria-setsize": shown.length, "aria-posinset": at + 1 },
+        node("span", { "aria-hidden": "true" }, is ? "✓" : ""), label, node("span", { class: "cl-dim" }, span));
+      option.style.top = `${at * ROW}px`;
+      option.classList.toggle("cl-active", at === active);
+      option.addEventListener("mousedown", (event) => {
+        event.preventDefault();
+        active = at;
+        toggle(symbol);
+      });
+      drawn.push(option);
+    }
+    space.replaceChildren(...drawn);
+    if (shown.length) search.setAttribute("aria-activedescendant", `${id}-${active}`);
+    else search.removeAttribute("aria-activedescendant");
+  }
+
+  function drawCount() {
+    const busy = model.get("busy");
+    const text = search.value.trim();
+    const of = `${shown.length.toLocaleString()} of ${rows.length.toLocaleString()} symbols`;
+    count.textContent = busy || (rows.length ? (isGlob(text) ? `${of}; Enter keeps the pattern ${text.toUpperCase()}` : of) : model.get("note"));
+    all.textContent = `Select all ${shown.length.toLocaleString()}`;
+    all.disabled = !shown.length;
+    const by = filters();
+    rule.disabled = !(by.quote || by.contract || by.listed_on || by.exclude.length);
+  }
+
+  function drawChosen() {
+    const value = model.get("value");
+    const said = model.get("rule");
+    const parts = [];
+    const words = Object.entries(said).filter(([, v]) => v && String(v).length).map(([k, v]) => `${k.replace("_", " ")} ${[].concat(v).join(", ")}`);
+    if (words.length) {
+      const drop = node("button", { type: "button", "aria-label": "Remove the rule", class: "cl-drop-rule" }, `rule: ${words.join("; ")} ×`);
+      drop.addEventListener("click", () => save("rule", {}));
+      parts.push(drop);
+    }
+    for (const symbol of value.slice(0, MOST_CHOSEN)) {
+      const drop = node("button", { type: "button", "aria-label": `Remove ${symbol}`, "data-symbol": symbol }, `${symbol} ×`);
+      drop.addEventListener("click", () => {
+        toggle(symbol);
+        search.focus();
+      });
+      parts.push(drop);
+    }
+    if (value.length > MOST_CHOSEN) parts.push(node("span", { class: "cl-dim" }, `and ${(value.length - MOST_CHOSEN).toLocaleString()} more`));
+    if (!parts.length) parts.push(node("span", { class: "cl-dim" }, "none chosen"));
+    chosen.replaceChildren(...parts);
+    clear.disabled = !value.length && !words.length;
+  }
+
+  function save(trait, value) {
+    model.set(trait, value);
+    model.save_changes();
+  }
+
+  function toggle(symbol) {
+    const now = model.get("value");
+    save("value", chosenSet.has(symbol) ? now.filter((s) => s !== symbol) : [...now, symbol]);
+  }
+
+  function fill(select, words) {
+    const kept = select.value;
+    select.replaceChildren(node("option", { value: "" }, "any"), ...words.map((word) => node("option", { value: word }, word)));
+    if (words.includes(kept)) select.value = kept;
+  }
+
+  function onRows() {
+    rows = model.get("rows");
+    const counts = new Map();
+    rows.forEach((row) => row[1] && counts.set(row[1], (counts.get(row[1]) || 0) + 1));
+    fill(quote, [...counts].sort((a, b) => b[1] - a[1]).map(([word]) => word));
+    fill(contract, [...new Set(rows.map((row) => row[2]).filter(Boolean))].sort());
+    find();
+  }
+
+  function onValue() {
+    chosenSet = new Set(model.get("value"));
+    drawList();
+    drawChosen();
+  }
+
+  function move(to) {
+    if (!shown.length) return;
+    active = Math.max(0, Math.min(shown.length - 1, to));
+    const top = active * ROW;
+    if (top < list.scrollTop) list.scrollTop = top;
+    else if (top + ROW > list.scrollTop + list.clientHeight) list.scrollTop = top + ROW - list.clientHeight;
+    drawList();
+  }
+
+  search.addEventListener("keydown", (event) => {
+    const page = Math.max(1, Math.floor(list.clientHeight / ROW) - 1);
+    const step = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page }[event.key];
+    if (step) {
+      event.preventDefault();
+      move(active + step);
+    } else if (event.key === "Enter") {
+      event.preventDefault();
+      const text = search.value.trim().toUpperCase();
+      if (isGlob(text)) {
+        if (!chosenSet.has(text)) toggle(text);
+        search.value = "";
+        find();
+      } else if (shown.length) toggle(rows[shown[active]][0]);
+    } else if (event.key === "Escape" && search.value) {
+      event.preventDefault();
+      event.stopPropagation();
+      search.value = "";
+      find();
+    } else if (event.key === "Backspace" && !search.value && model.get("value").length) {
+      save("value", model.get("value").slice(0, -1));
+    }
+  });
+  search.addEventListener("input", find);
+  for (const input of [quote, contract, listedOn]) input.addEventListener("change", find);
+  exclude.addEventListener("input", find);
+  list.addEventListener("scroll", drawList);
+  all.addEventListener("click", () => {
+    const now = model.get("value");
+    const more = shown.map((index) => rows[index][0]).filter((symbol) => !chosenSet.has(symbol));
+    save("value", [...now, ...more]);
+  });
+  rule.addEventListener("click", () => save("rule", filters()));
+  clear.addEventListener("click", () => {
+    model.set("rule", {});
+    save("value", []);
+    search.focus();
+  });
+  el.dataset.lmSuppressShortcuts = "true";
+  el.addEventListener("keydown", (event) => {
+    if (event.key !== "Tab" && !event.ctrlKey && !event.metaKey) event.stopPropagation();
+  });
+  model.on("change:rows", onRows);
+  model.on("change:value", onValue);
+  model.on("change:rule", drawChosen);
+  model.on("change:busy", drawCount);
+  model.on("change:note", drawCount);
+  onRows();
+  onValue();
+  model.send({ kind: "shown" });
+  requestAnimationFrame(drawList);
+}
+
+export default { render };
