@@ -51,7 +51,8 @@ class Column(BaseModel):
 
     ``published`` holds every spelling seen in headers, the usual one first. An empty cell, also spelled
     as a pair of quotes, is null where ``nullable``, else the row is rejected; so is a number listed in
-    ``null_numbers``. A column that is not ``required`` may be absent from a file and is null then.
+    ``null_numbers``. A column that is not ``required`` may be absent from a file and is null then. One that
+    ``names_symbol`` must name the symbol that the file's own name has.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,6 +65,7 @@ class Column(BaseModel):
     required: bool = True
     nullable: bool = False
     null_numbers: tuple[float, ...] = ()
+    names_symbol: bool = False
 
     @property
     def in_silver(self) -> bool:

@@ -1,0 +1,252 @@
+"""Text to typed columns: at once where the text is regular, line by line where it is not.
+
+Both ways give the same frame: the schema's columns under their Silver names and types (and extra ones as
+text), with ``_file`` and ``_line`` saying where each row stands. The fast way never guesses: whenever it
+cannot account for every line and every cell, it gives up, and the slow way names what is wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from cryptolake.schema import FLOATS, Column, Schema
+from cryptolake.silver.detect import Layout, is_header
+from cryptolake.silver.unzip import DEFAULT_LIMITS, Limits
+
+FILE, LINE = "_file", "_line"
+MICROSECONDS = 100_000_000_000_000
+"""From here up an epoch time is in microseconds, below it in milliseconds (1e14 ms is the year 5138)."""
+
+_KEPT_TEXT = 500
+_TIME = pl.Datetime("us", "UTC")
+_FAULT = "_fault"
+
+
+class Reject(NamedTuple):
+    """A line that is not a row: where it stands, the rule it breaks, why, and its text."""
+
+    file: int
+    line: int
+    rule: str
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Rows of one file: text that ends with a line end, and the number of its first line."""
+
+    file: int
+    text: bytes
+    first_line: int
+    layout: Layout
+
+
+class Parsed(NamedTuple):
+    """Typed rows, and whether their times stand in both units (milliseconds and microseconds)."""
+
+    frame: pl.DataFrame
+    mixed_units: bool
+
+
+def clip(text: bytes) -> str:
+    """Return the part of a line that a reject keeps, readable whatever the bytes are."""
+    return text[:_KEPT_TEXT].decode("utf-8", "backslashreplace")
+
+
+def parse_fast(pieces: list[Piece], schema: Schema) -> Parsed | None:
+    """Parse the pieces, all of one layout, in one go; None when not every line is in order."""
+    counts = [piece.text.count(b"\n") for piece in pieces]
+    text = pieces[0].text if len(pieces) == 1 else b"".join(piece.text for piece in pieces)
+    columns = pieces[0].layout.columns
+    wanted = {column.name: column for column in schema.columns}
+    types: dict[str, Any] = {name: _raw_dtype(wanted.get(name)) for name in columns}
+    if any(dtype == pl.String for dtype in types.values()) and b"\0" in text:
+        return None
+    try:
+        frame = pl.read_csv(text, has_header=False, schema=types)
+    except (pl.exceptions.PolarsError, UnicodeDecodeError):
+        return None
+    if frame.height != sum(counts) or not _accounted(frame, text, wanted):
+        return None
+    mixed = _mixed_units(frame, schema)
+    if mixed and len(pieces) > 1:  # which file it is shows when each is parsed by itself
+        return None
+    typed = converted(frame, schema)
+    dated = [name for name in columns if name in wanted and wanted[name].kind == "text_time"]
+    if any(typed[name].null_count() for name in dated):
+        return None
+    files = pl.concat(
+        [pl.repeat(p.file, n, dtype=pl.UInt32, eager=True) for p, n in zip(pieces, counts, strict=True)]
+    )
+    lines = pl.concat(
+        [
+            pl.int_range(p.first_line, p.first_line + n, dtype=pl.UInt32, eager=True)
+            for p, n in zip(pieces, counts, strict=True)
+        ]
+    )
+    return Parsed(typed.with_columns(files.alias(FILE), lines.alias(LINE)), mixed)
+
+
+def parse_lines(
+    piece: Piece, schema: Schema, limits: Limits = DEFAULT_LIMITS
+) -> tuple[Parsed, list[Reject]]:
+    """Parse a piece line by line: every line becomes a row or a reject, blank ones neither."""
+    columns = piece.layout.columns
+    lines = split_lines(piece.text)
+    good: list[int] = []
+    rejects: list[Reject] = []
+    for number, line in enumerate(lines, start=piece.first_line):
+        fault = _fault(line, len(columns) - 1, schema, limits)
+        if fault is None:
+            good.append(number)
+        elif fault[0] != "blank_line":
+            rejects.append(Reject(piece.file, number, *fault, clip(line)))
+    cells = _cells([lines[number - piece.first_line] for number in good], columns)
+    wanted = [column for column in schema.columns if column.name in columns]
+    frame = cells.select(
+        *(_lenient(column) for column in wanted),
+        *piece.layout.extras,
+        pl.lit(piece.file, pl.UInt32).alias(FILE),
+        pl.Series(LINE, good, pl.UInt32),
+        pl.coalesce(*(_value_fault(column) for column in wanted), pl.lit(None, pl.String)).alias(_FAULT),
+    )
+    for number, fault_text in frame.filter(pl.col(_FAULT).is_not_null()).select(LINE, _FAULT).rows():
+        rule, _, reason = fault_text.partition(":")
+        rejects.append(Reject(piece.file, number, rule, reason, clip(lines[number - piece.first_line])))
+    kept = frame.filter(pl.col(_FAULT).is_null()).drop(_FAULT)
+    parsed = Parsed(converted(kept, schema), _mixed_units(kept, schema))
+    return parsed, sorted(rejects)
+
+
+def split_lines(text: bytes) -> list[bytes]:
+    """Split text at any kind of line end, without an empty line after the last one.
+
+    Examples
+    --------
+    >>> split_lines(b"a\\r\\nb\\rc\\n")
+    [b'a', b'b', b'c']
+    """
+    if b"\r" in text:
+        text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    lines = text.split(b"\n")
+    if lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def _raw_dtype(column: Column | None) -> Any:
+    if column is None:
+        return pl.String
+    if column.kind in FLOATS or column.kind == "unused":
+        return pl.Float64
+    return {"time": pl.Int64, "count": pl.Int64, "id": pl.Int64, "flag": pl.Boolean}.get(
+        column.kind, pl.String
+    )
+
+
+def _accounted(frame: pl.DataFrame, text: bytes, wanted: dict[str, Column]) -> bool:
+    """Whether no cell is empty that may not be, and short lines cannot hide as empty last cells."""
+    nulls = dict(zip(frame.columns, frame.null_count().row(0), strict=True))
+    if any(count and name in wanted and not wanted[name].nullable for name, count in nulls.items()):
+        return False
+    last = frame.columns[-1]
+    return not nulls[last] or text.count(b",") == frame.height * (frame.width - 1)
+
+
+def _mixed_units(frame: pl.DataFrame, schema: Schema) -> bool:
+    times = [c.name for c in schema.columns if c.kind == "time" and frame.schema.get(c.name) == pl.Int64]
+    if not times or not frame.height:
+        return False
+    in_micros = pl.col(times[0]).abs() >= MICROSECONDS
+    some, every = frame.select(in_micros.any().alias("some"), in_micros.all().alias("all")).row(0)
+    return bool(some and not every)
+
+
+def converted(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+    """Epoch times in either unit, and times as text, to microseconds UTC; stated numbers to null."""
+    found = []
+    for column in schema.columns:
+        dtype = frame.schema.get(column.name)
+        value = pl.col(column.name)
+        if column.kind == "time" and dtype == pl.Int64:
+            scaled = pl.when(value.abs() >= MICROSECONDS).then(value).otherwise(value * 1000)
+            found.append(scaled.cast(_TIME))
+        elif column.kind == "text_time" and dtype == pl.String:
+            found.append(_text_time(value))
+        elif column.null_numbers and dtype is not None:
+            stated = value.is_in(list(column.null_numbers))
+            found.append(pl.when(stated).then(None).otherwise(value).alias(column.name))
+    return frame.with_columns(found)
+
+
+def _text_time(value: pl.Expr) -> pl.Expr:
+    return value.str.to_datetime(
+        "%Y-%m-%d %H:%M:%S", time_unit="us", time_zone="UTC", strict=False, exact=True
+    )
+
+
+def _fault(line: bytes, commas: int, schema: Schema, limits: Limits) -> tuple[str, str] | None:
+    """Say which rule a line breaks as text, if any."""
+    if not line.strip():
+        return "blank_line", "nothing but white space"
+    if len(line) > limits.max_line:
+        return "line_too_long", f"{len(line):,} bytes, above the limit of {limits.max_line:,} (max_line)"
+    if b"\0" in line:
+        return "nul_byte", "holds a NUL byte"
+    if not line.isascii():
+        try:
+            line.decode()
+        except UnicodeDecodeError:
+            return "not_text", "is not UTF-8"
+    if is_header(line, schema):
+        return "header_line", "repeats the header among the rows"
+    if line.count(b",") != commas:
+        return "wrong_column_count", f"has {line.count(b',') + 1} cells, not {commas + 1}"
+    return None
+
+
+def _cells(lines: list[bytes], columns: tuple[str, ...]) -> pl.DataFrame:
+    """Cut lines, each with the right number of commas, into text cells; an empty cell is null."""
+    whole = pl.Series("", [line.decode() for line in lines], pl.String)
+    cells = whole.str.split_exact(",", len(columns) - 1).struct.unnest()
+    cells.columns = list(columns)
+    stripped = pl.all().str.strip_chars(' \t"')
+    return cells.with_columns(pl.when(stripped == "").then(None).otherwise(stripped).name.keep())
+
+
+def _lenient(column: Column) -> pl.Expr:
+    """Read a text cell as the column's kind; null where it cannot be."""
+    cell = pl.col(column.name)
+    if column.kind in FLOATS or column.kind == "unused":
+        return cell.cast(pl.Float64, strict=False)
+    if column.kind == "text_time":
+        return _text_time(cell)
+    if column.kind == "flag":
+        spelled = {"true": True, "false": False, "1": True, "0": False}
+        return cell.str.to_lowercase().replace_strict(spelled, default=None, return_dtype=pl.Boolean)
+    if column.kind in {"time", "count", "id"}:
+        number = cell.cast(pl.Float64, strict=False)
+        whole = number.is_finite() & (number == number.floor()) & (number.abs() < 2**53)
+        # Counts may be printed as 542.0.
+        printed = pl.when(whole).then(number).cast(pl.Int64, strict=False)
+        return pl.coalesce(cell.cast(pl.Int64, strict=False), printed).alias(column.name)
+    return cell
+
+
+def _value_fault(column: Column) -> pl.Expr:
+    cell = pl.col(column.name)
+    name = column.published[0]
+    faults = pl.lit(None, pl.String)
+    if column.kind != "unused":
+        shown = cell.str.slice(0, 60)
+        unreadable = cell.is_not_null() & _lenient(column).is_null()
+        text = pl.format("unreadable_value:{} cannot be read from {}", pl.lit(name), shown)
+        faults = pl.when(unreadable).then(text)
+    if not column.nullable:
+        empty = pl.lit(f"empty_cell:{name} is empty")
+        faults = pl.when(cell.is_null()).then(empty).otherwise(faults)
+    return faults.alias("fault")
