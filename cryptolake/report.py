@@ -59,6 +59,8 @@ class Report:
         Requests to the archive, as far as they are known.
     fallbacks
         Why files were moved in another mode than the first choice: reason to number of files.
+    retries
+        Requests that s5cmd repeated by itself: reason to number of requests.
 
     Examples
     --------
@@ -75,6 +77,7 @@ class Report:
     state: State = "done"
     requests: int | None = None
     fallbacks: dict[str, int] = field(default_factory=dict)
+    retries: dict[str, int] = field(default_factory=dict)
 
     @property
     def transferred(self) -> int:
@@ -109,7 +112,7 @@ class Report:
 
     @property
     def retried(self) -> int:
-        """Files that took more than one attempt of the engine (s5cmd's own retries are not seen)."""
+        """Files that took more than one attempt of the engine; ``retries`` counts s5cmd's own."""
         return self.files.filter(pl.col("attempts") > 1).height
 
     @property
@@ -143,6 +146,7 @@ class Report:
             months=pl.concat([self.months, other.months]),
             state=self.state if self.state != "done" else other.state,
             fallbacks={**self.fallbacks, **other.fallbacks},
+            retries={**self.retries, **other.retries},
         )
 
     def summary(self) -> str:
@@ -183,6 +187,7 @@ class Report:
         lines += [f"  fell back for {n:,}: {why}" for why, n in self.fallbacks.items()]
         if self.retried:
             lines.append(f"  {self.retried:,} needed more than one attempt")
+        lines += [f"  {n:,} requests repeated: {why}" for why, n in self.retries.items()]
         for frame, name in ((self.files, "key"), (self.months, "path")):
             bad = frame.filter(pl.col("status").is_in(["failed", "quarantined"]))
             lines += [

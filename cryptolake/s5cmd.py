@@ -49,6 +49,12 @@ class Event(NamedTuple):
     error: str | None
 
 
+class Retry(NamedTuple):
+    """s5cmd repeats a request by itself, for this reason. It does not say which object's."""
+
+    reason: str
+
+
 class Ended(NamedTuple):
     """The last thing a run says: its exit code and the lines that were no JSON (a usage error, a panic)."""
 
@@ -74,6 +80,7 @@ class Flags(NamedTuple):
     def arguments(self) -> list[str]:
         """Return the flags as s5cmd takes them. No credential is among them."""
         flags = ["--json", "--numworkers", str(self.workers), "--retry-count", str(self.retries)]
+        flags += ["--log", "debug"]  # the level at which s5cmd tells of its own retries
         if self.anonymous:
             flags.append("--no-sign-request")
         if self.endpoint:
@@ -173,7 +180,7 @@ class Run:
     flags
         Endpoint, signing and parallelism.
     say
-        Called with every :class:`Event`, and once at the end with :class:`Ended`.
+        Called with every :class:`Event` and :class:`Retry`, and once at the end with :class:`Ended`.
     keep_open
         File descriptors that the child inherits.
 
@@ -188,7 +195,7 @@ class Run:
         commands: Sequence[str],
         folder: Path,
         flags: Flags,
-        say: Callable[[Event | Ended], None],
+        say: Callable[[Event | Retry | Ended], None],
         keep_open: Sequence[int] = (),
     ) -> None:
         binary = find_s5cmd()
@@ -240,7 +247,7 @@ class Run:
         self._say(Ended(self._child.wait(), "\n".join(other)))
 
 
-def parse_line(line: bytes) -> Event | None:
+def parse_line(line: bytes) -> Event | Retry | None:
     """Read one JSON line of s5cmd's log; None when it is something else.
 
     Examples
@@ -257,7 +264,12 @@ def parse_line(line: bytes) -> Event | None:
     except ValueError:
         return None
     if "error" in said:
-        return Event(_key_of_command(said.get("command", "")), 0, str(said["error"]))
+        reason = str(said["error"])
+        if reason.startswith("retryable error: "):
+            return Retry(reason.removeprefix("retryable error: "))
+        if "job" in said:  # a remark, of a failure that is told of elsewhere
+            return None
+        return Event(_key_of_command(said.get("command", "")), 0, reason)
     if not said.get("success"):
         return None
     size = (said.get("object") or {}).get("size") or 0

@@ -16,11 +16,13 @@ from typing import Literal, NamedTuple
 
 from cryptolake.errors import CorruptArchive
 
-Finding = Literal["good", "transport", "stale", "bad_sidecar", "corrupt"]
-"""What a file turned out to be. ``bad_sidecar``: names another file, or holds no hash."""
+Finding = Literal["good", "transport", "sidecar_transport", "stale", "bad_sidecar", "corrupt"]
+"""What a file turned out to be. ``sidecar_transport``: the zip is as listed, its sidecar arrived wrong;
+``bad_sidecar``: the archive's own sidecar names another file, or holds no hash."""
 
-Proof = Literal["sha256", "etag"]
-"""What a good file was checked against: its CHECKSUM, or the listing's ETag."""
+Proof = Literal["sha256", "none_published", "etag", "stale_accepted"]
+"""What a good file was checked against: its CHECKSUM; the ETag, since no CHECKSUM is published; the ETag
+alone, after a copy inside S3; the ETag, since the CHECKSUM is stale and the user accepts that."""
 
 MOST_INFLATED = 64 * 2**30
 """Bytes a member may say it inflates to; the largest real ones are below 20 GiB."""
@@ -102,12 +104,21 @@ def check_zip(path: Path) -> str:
         raise CorruptArchive(message, name=path.name, reason="zip_unsound") from error
 
 
-def check_file(zip_path: Path, sidecar: bytes | None, expected: Expected, name: str) -> Verdict:
+def check_file(
+    zip_path: Path, sidecar: bytes | None, expected: Expected, name: str, *, found: bool = False
+) -> Verdict:
     """Check a zip that has arrived, with its sidecar's bytes (None where none is published).
 
-    md5 is computed only where it decides something: no sidecar, or a sidecar that does not agree.
+    md5 is computed only where it decides something: no sidecar, a sidecar that does not agree, or a file
+    that was ``found`` in the lake rather than fetched just now: zip and sidecar can then both be of an
+    earlier version than the listing's.
     """
     sha256, size = _digest(zip_path, "sha256")
+    if found:
+        md5 = _digest(zip_path, "md5")[0]
+        if size != expected.size or agrees(md5, expected.etag) is False:
+            differs = _differs(zip_path, size, expected, md5)
+            return Verdict("transport", size, sha256, md5, None, differs)
     if sidecar is None:
         return _by_etag(zip_path, expected, sha256, size)
     try:
@@ -148,7 +159,7 @@ def _by_etag(path: Path, expected: Expected, sha256: str, size: int) -> Verdict:
     if size != expected.size or same is False:
         detail = _differs(path, size, expected, md5)
         return Verdict("transport", size, sha256, md5, None, detail)
-    return _structured(path, Verdict("good", size, sha256, md5, "etag", ""))
+    return _structured(path, Verdict("good", size, sha256, md5, "none_published", ""))
 
 
 def _sidecar_fault(
@@ -168,7 +179,7 @@ def _sidecar_fault(
     sidecar_md5 = hashlib.md5(sidecar, usedforsecurity=False).hexdigest()
     if agrees(sidecar_md5, expected.checksum_etag) is False:
         arrived = f"the sidecar that arrived is not the listed one: {detail}"
-        return Verdict("transport", size, sha256, md5, None, arrived)
+        return Verdict("sidecar_transport", size, sha256, md5, None, arrived)
     return _structured(path, Verdict(finding, size, sha256, md5, None, detail))
 
 

@@ -1,0 +1,1 @@
+"""Moving files from the archive into Bronze: chosen mode, verified, recorded, resumable."""

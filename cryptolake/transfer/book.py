@@ -1,0 +1,258 @@
+"""The book of a run: outcomes per file, and the lake's tables fed while it goes.
+
+Outcomes are kept in arrays by plan row, a few bytes a file, so that memory does not grow with their
+number. Table rows are written in batches: a killed run loses at most the last ones, and the next run finds
+the files at their final names and verifies them again without fetching.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from cryptolake.meta import Meta, new_run_id
+from cryptolake.report import FILES, Report, State
+
+if TYPE_CHECKING:
+    from cryptolake.transfer.jobs import Job
+    from cryptolake.verify import Proof, Verdict
+
+STATUSES = ("waiting", "transferred", "adopted", "cached", "quarantined", "failed")
+MODES = ("", "download", "direct", "relay", "traditional")
+PROOFS = ("", "sha256", "none_published", "etag", "stale_accepted")
+
+_MOST_ROWS = 2000
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.5, 30.0
+
+
+class Book:
+    """Records of one transfer run."""
+
+    def __init__(self, meta: Meta, files: pl.DataFrame, mode: str, note: str = "") -> None:
+        self.run_id = new_run_id()
+        self.mode = mode
+        self.requests = 0
+        self.fallbacks: Counter[str] = Counter()
+        self.retries: Counter[str] = Counter()
+        self._meta = meta
+        self._keys = files["key"]
+        count = files.height
+        self._status = bytearray(count)
+        self._modes = bytearray(count)
+        self._proofs = bytearray(count)
+        self._attempts = bytearray(count)
+        self._bytes = array("q", bytes(8 * count))
+        self._seconds = array("f", bytes(4 * count))
+        self._errors: dict[int, str] = {}
+        self._pending: dict[str, list[dict[str, Any]]] = {}
+        self._waiting_rows = 0
+        self._began = time.monotonic()
+        self._flushed = self._began
+        self._started_at = datetime.now(UTC)
+        self._note = note
+
+    def open(self) -> None:
+        """Write the run's first row, so that it can be seen while it runs.
+
+        Raises
+        ------
+        StorageError
+            The lake cannot be written.
+        """
+        self._meta.append("runs", [self._run_row("running")])
+
+    @property
+    def stored(self) -> int:
+        """Files stored or adopted so far."""
+        return self._count("transferred") + self._count("adopted")
+
+    @property
+    def failed(self) -> int:
+        """Files that failed so far."""
+        return self._count("failed")
+
+    def cached(self, rows: Iterable[int]) -> None:
+        """Mark plan rows whose files the lake holds already."""
+        for row in rows:
+            self._status[row] = STATUSES.index("cached")
+
+    def store(self, job: Job, verdict: Verdict, proof: Proof, mode: str, *, fetched: bool) -> None:
+        """Record a file that is now verified at its final name."""
+        status = "transferred" if fetched else "adopted"
+        self._settle(job, status, mode, proof)
+        etag = job.expected.etag
+        if verdict.md5 is not None and verdict.size != job.expected.size:
+            etag = (
+                verdict.md5
+            )  # rewritten after the listing was taken: the ledger tells what is here
+        self._add(
+            "files",
+            key=job.key,
+            size=verdict.size,
+            etag=etag,
+            last_modified=job.last_modified,
+            sha256=verdict.sha256 or None,
+            md5=verdict.md5,
+            verified=proof,
+            checksum_etag=job.expected.checksum_etag,
+            fetched_at=datetime.now(UTC),
+            run_id=self.run_id,
+            mode=mode,
+            event="stored",
+        )
+
+    def quarantine(self, job: Job, verdict: Verdict, path: str, mode: str) -> None:
+        """Record a file that was set aside, and why."""
+        job.error = f"{REASONS[verdict.finding]}: {verdict.detail}"
+        self._settle(job, "quarantined", mode, None)
+        self._add(
+            "quarantine",
+            key=job.key,
+            etag=job.expected.etag,
+            checksum_etag=job.expected.checksum_etag,
+            size=verdict.size,
+            reason=REASONS[verdict.finding],
+            detail=verdict.detail,
+            path=path,
+            at=datetime.now(UTC),
+            run_id=self.run_id,
+        )
+
+    def set_aside(self, rows: Iterable[int]) -> None:
+        """Mark plan rows whose files lie in quarantine from an earlier run, and stay there."""
+        for row in rows:
+            self._status[row] = STATUSES.index("quarantined")
+            self._errors[row] = "in quarantine since an earlier run; policy 'accept' would store it"
+
+    def retry(self, reason: str) -> None:
+        """Count a request that s5cmd repeated by itself."""
+        self.retries[reason if len(self.retries) < 20 else "other reasons"] += 1
+
+    def fail(self, job: Job, error: str, mode: str) -> None:
+        """Record a file that could not be had."""
+        job.error = error
+        self._settle(job, "failed", mode, None)
+
+    def abandon(self, rows: Iterable[int], error: str) -> None:
+        """Mark plan rows that were not tried, because the run ended before."""
+        for row in rows:
+            if not self._status[row]:
+                self._status[row] = STATUSES.index("failed")
+                self._errors[row] = error
+
+    def flush(self, *, force: bool = False) -> None:
+        """Write what has gathered, when there is enough of it or enough time has passed."""
+        now = time.monotonic()
+        # Segments should not become many in a long run: the pauses grow with its length.
+        pause = min(_LONGEST_PAUSE, max(_FIRST_PAUSE, (now - self._began) / 20))
+        due = self._waiting_rows >= _MOST_ROWS or now - self._flushed >= pause
+        if not self._waiting_rows or not (force or due):
+            return
+        pending, self._pending, self._waiting_rows = self._pending, {}, 0
+        self._flushed = now
+        for table, rows in pending.items():
+            self._meta.append(table, rows)
+
+    def close(self, state: State) -> None:
+        """Write everything that is left, and the run's last row."""
+        self.flush(force=True)
+        self._meta.append("runs", [self._run_row(state)])
+
+    def report(self, state: State) -> Report:
+        """Return the receipt."""
+        frame = pl.DataFrame(
+            {
+                "key": self._keys,
+                "status": _words(STATUSES, self._status),
+                "bytes": pl.Series(self._bytes, dtype=pl.Int64),
+                "seconds": pl.Series(self._seconds, dtype=pl.Float32).cast(pl.Float64),
+                "attempts": pl.Series(self._attempts, dtype=pl.UInt8).cast(pl.Int64),
+                "mode": _words(MODES, self._modes),
+                "verified": _words(PROOFS, self._proofs),
+            }
+        )
+        errors = pl.DataFrame(
+            {"row": list(self._errors), "error": list(self._errors.values())},
+            schema={"row": pl.UInt32, "error": pl.String},
+        )
+        frame = frame.with_row_index("row").join(
+            errors, on="row", how="left", maintain_order="left"
+        )
+        return Report(
+            kind="transfer",
+            run_id=self.run_id,
+            seconds=time.monotonic() - self._began,
+            files=frame.filter(pl.col("status") != "waiting").select(list(FILES)),
+            state=state,
+            requests=self.requests or None,
+            fallbacks=dict(self.fallbacks),
+            retries=dict(self.retries),
+        )
+
+    def _settle(self, job: Job, status: str, mode: str, proof: Proof | None) -> None:
+        row, seconds = job.row, time.monotonic() - job.since
+        self._status[row] = STATUSES.index(status)
+        self._modes[row] = MODES.index(mode)
+        self._proofs[row] = PROOFS.index(proof or "")
+        self._attempts[row] = min(job.attempts, 255)
+        self._bytes[row] = job.moved
+        self._seconds[row] = seconds
+        # A file that came at the second attempt keeps what went wrong at the first.
+        self._errors.pop(row, None)
+        if job.error is not None:
+            self._errors[row] = job.error
+        self._add(
+            "transfers",
+            run_id=self.run_id,
+            key=job.key,
+            status=status,
+            bytes=job.moved,
+            seconds=seconds,
+            attempts=job.attempts,
+            mode=mode,
+            verified=proof,
+            error=job.error,
+            at=datetime.now(UTC),
+        )
+
+    def _add(self, table: str, **row: Any) -> None:
+        self._pending.setdefault(table, []).append(row)
+        self._waiting_rows += 1
+
+    def _run_row(self, state: str) -> dict[str, Any]:
+        return {
+            "run_id": self.run_id,
+            "kind": "transfer",
+            "state": state,
+            "started_at": self._started_at,
+            "ended_at": None if state == "running" else datetime.now(UTC),
+            "files": self.stored,
+            "bytes": sum(self._bytes),
+            "failed": self.failed,
+            "quarantined": self._count("quarantined"),
+            "requests": self.requests or None,
+            "mode": self.mode,
+            "note": self._note or None,
+        }
+
+    def _count(self, status: str) -> int:
+        return self._status.count(STATUSES.index(status))
+
+
+REASONS = {
+    "stale": "stale_checksum",
+    "bad_sidecar": "bad_sidecar",
+    "corrupt": "corrupt_zip",
+}
+"""The quarantine's word for each finding."""
+
+
+def _words(words: tuple[str, ...], codes: bytearray) -> pl.Series:
+    spelled = pl.Series([word or None for word in words], dtype=pl.String)
+    return spelled.gather(pl.Series(codes, dtype=pl.UInt8).cast(pl.UInt32))

@@ -1,0 +1,225 @@
+"""The transfer: a plan's files into Bronze, each verified before it stands at its final name."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, get_args
+
+import polars as pl
+
+from cryptolake.errors import ChecksumMismatch, InvalidQuery, TransferError, unknown_word
+from cryptolake.s5cmd import find_s5cmd
+from cryptolake.storage import Storage, raise_storage_error
+from cryptolake.transfer.book import Book
+from cryptolake.transfer.downloads import Downloads, Policy
+from cryptolake.transfer.jobs import batches
+from cryptolake.transfer.options import TransferOptions
+from cryptolake.transfer.progress import Bar
+from cryptolake.transfer.staging import Staging
+from cryptolake.transfer.vaults import DiskVault
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from cryptolake.meta import Meta
+    from cryptolake.plan import Plan
+    from cryptolake.report import Report, State
+
+MODES = ("auto", "download", "direct", "relay", "traditional")
+
+TO_MOVE = ("new", "updated", "unrecorded")
+"""Statuses of plan rows that a transfer takes up. ``unrecorded`` ones are only verified."""
+
+
+def transfer(
+    plan: Plan,
+    storage: Storage,
+    meta: Meta,
+    *,
+    mode: str = "auto",
+    progress: bool = True,
+    checksum_policy: Policy = "quarantine",
+    options: TransferOptions | Mapping[str, Any] | str | None = None,
+) -> Report:
+    """Move a plan's files into Bronze.
+
+    A file is fetched into ``meta/incoming``, checked (sha256 against its CHECKSUM, size and ETag against
+    the listing, the zip's structure), and renamed to its final name. Whatever ends the run, files that
+    were stored stay stored, and the same call completes the rest.
+
+    Parameters
+    ----------
+    plan
+        What to move. Files that the lake got since it was made are not fetched again.
+    storage, meta
+        The lake's files and tables.
+    mode
+        ``auto``, or ``download`` for a lake on a disk.
+    progress
+        Show a bar where a person is watching (a terminal, a notebook).
+    checksum_policy
+        What to do with a file whose bytes are the listed ones and whose CHECKSUM says otherwise: set it
+        aside (``quarantine``), store it with a mark (``accept``; also takes such files from quarantine),
+        or set it aside and raise ``ChecksumMismatch`` when everything else is done (``raise``).
+    options
+        :class:`TransferOptions`, a preset's name, or a mapping of option names.
+
+    Raises
+    ------
+    InvalidQuery
+        A mode, policy or option that does not exist, or a mode that does not fit the lake.
+    MissingTool
+        s5cmd is absent or too old.
+    TransferError
+        Nothing could be moved: the endpoint refuses everything or is no S3.
+    ChecksumMismatch
+        Under policy ``raise``.
+    StorageError
+        The lake cannot be written, or its disk is full.
+    """
+    if checksum_policy not in get_args(Policy):
+        raise unknown_word("checksum policy", str(checksum_policy), get_args(Policy))
+    chosen = _choose(mode, storage)
+    settings = TransferOptions.of(options)
+    rows = plan.files.with_row_index("row")
+    here = _recorded(rows, meta, storage)
+    wanted = TO_MOVE if checksum_policy == "quarantine" else (*TO_MOVE, "quarantined")
+    to_move = rows.filter(pl.col("status").is_in(wanted) & ~pl.col("row").is_in(here))
+    book = Book(meta, plan.files, chosen)
+    book.cached([*rows.filter(pl.col("status") == "cached")["row"], *here])
+    book.set_aside(rows.filter(pl.col("status") == "quarantined")["row"].to_list())
+    if to_move.is_empty():
+        return book.report("done")
+    find_s5cmd()
+    state: State = "stopped"
+    with _sigterm_raises():
+        _make_root(storage)
+        book.open()
+        try:
+            answered = _download(
+                plan, to_move, storage, book, settings, checksum_policy, progress=progress
+            )
+            book.abandon(to_move["row"].to_list(), NOT_TRIED)
+            state = "failed" if book.failed else "done"
+        finally:
+            book.close(state)
+    report = book.report(state)
+    if not answered:
+        _raise_if_nothing_worked(report, plan)
+    if checksum_policy == "raise":
+        _raise_if_quarantined(report)
+    return report
+
+
+NOT_TRIED = "not tried: the endpoint had stopped answering"
+
+
+def _download(
+    plan: Plan,
+    rows: pl.DataFrame,
+    storage: Storage,
+    book: Book,
+    options: TransferOptions,
+    policy: Policy,
+    *,
+    progress: bool,
+) -> bool:
+    sizes = rows.select(pl.col("size").sum() + pl.col("checksum_size").sum()).item()
+    bar = Bar(total_bytes=int(sizes or 0), total_files=rows.height, shown=progress)
+    try:
+        with Staging(storage.local("meta/incoming"), book.run_id) as staging:
+            staging.adopt(lambda keys: set(rows["key"].filter(rows["key"].is_in(keys))))
+            return Downloads(
+                batches(rows, options.batch_size),
+                archive=plan.archive,
+                staging=staging,
+                vault=DiskVault(storage),
+                book=book,
+                bar=bar,
+                options=options,
+                policy=policy,
+            ).run()
+    finally:
+        bar.close()
+
+
+def _choose(mode: str, storage: Storage) -> str:
+    if mode not in MODES:
+        raise unknown_word("transfer mode", mode, MODES)
+    if mode in {"auto", "download"} and storage.is_local:
+        return "download"
+    kind = "on a disk" if storage.is_local else "in a bucket"
+    allowed = "auto or download" if storage.is_local else "auto, direct, relay or traditional"
+    message = f"mode {mode!r} does not fit a lake {kind} ({storage.root}); use {allowed}."
+    raise InvalidQuery(message, what="mode", given=mode, root=storage.root)
+
+
+def _recorded(rows: pl.DataFrame, meta: Meta, storage: Storage) -> list[int]:
+    """Return the rows that the lake got after the plan was made: recorded, with the planned ETag."""
+    candidates = rows.filter(pl.col("status").is_in(["new", "updated", "quarantined"]))
+    if candidates.is_empty():
+        return []
+    ledger = meta.ledger().select("key", "etag")
+    if ledger.is_empty():
+        return []
+    same = candidates.select("row", "key", "etag").join(
+        ledger, on=["key", "etag"], how="semi", nulls_equal=True
+    )
+    return [
+        row for row, key in same.select("row", "key").iter_rows() if storage.exists(f"bronze/{key}")
+    ]
+
+
+def _make_root(storage: Storage) -> None:
+    folder = storage.local("meta/incoming")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise_storage_error(error, "write", "meta/incoming", storage.root)
+
+
+def _raise_if_nothing_worked(report: Report, plan: Plan) -> None:
+    moved = report.files.filter(pl.col("status").is_in(["transferred", "adopted", "quarantined"]))
+    failed = report.files.filter(pl.col("status") == "failed")
+    if moved.height or failed.is_empty():
+        return
+    where = plan.archive.endpoint or "the archive"
+    reason = failed["error"].drop_nulls().filter(failed["error"] != NOT_TRIED)
+    message = (
+        f"nothing could be fetched from {where}: {reason[0]}. Check the endpoint and the network; "
+        "the same call completes the work."
+    )
+    raise TransferError(message, endpoint=where, failed=failed.height, report=report)
+
+
+def _raise_if_quarantined(report: Report) -> None:
+    bad = report.files.filter(pl.col("status") == "quarantined")
+    if bad.is_empty():
+        return
+    shown = "; ".join(f"{key}: {error}" for key, error in bad.select("key", "error").head(3).rows())
+    message = (
+        f"{bad.height} files are not what their CHECKSUM says, and lie in meta/quarantine: {shown}. "
+        "Everything else is done. Policy 'accept' stores them with a mark."
+    )
+    raise ChecksumMismatch(message, keys=bad["key"].to_list(), report=report)
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Let SIGTERM end the transfer as Ctrl-C does: in order. Only where nobody else handles it."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,0 +1,84 @@
+"""Jobs: one file to move, with its sidecar. Made from the plan's rows a batch at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from cryptolake.keys import CHECKSUM
+from cryptolake.storage import checked
+from cryptolake.verify import Expected
+
+if TYPE_CHECKING:
+    import polars as pl
+
+COLUMNS = ("key", "size", "etag", "last_modified", "checksum_size", "checksum_etag", "status")
+
+
+@dataclass(slots=True)
+class Job:
+    """One file on its way. ``row`` is its place in the plan."""
+
+    row: int
+    key: str
+    expected: Expected
+    last_modified: datetime | None
+    status: str
+    attempts: int = 0
+    since: float = field(default_factory=time.monotonic)
+    moved: int = 0
+    need_zip: bool = True
+    need_sidecar: bool = True
+    looked: bool = False
+    found: bool = False
+    fetched: bool = False
+    error: str | None = None
+    last_sha256: str | None = None
+
+    @property
+    def has_sidecar(self) -> bool:
+        """Whether the archive publishes a CHECKSUM for the file."""
+        return self.expected.checksum_size is not None
+
+    @property
+    def arrived(self) -> bool:
+        """Whether nothing of the file is still to come."""
+        return not (self.need_zip or self.need_sidecar)
+
+    @property
+    def sidecar_key(self) -> str:
+        """The CHECKSUM's key."""
+        return self.key + CHECKSUM
+
+    @property
+    def name(self) -> str:
+        """The zip's base name, which its CHECKSUM must repeat."""
+        return self.key.rsplit("/", 1)[1]
+
+
+def batches(rows: pl.DataFrame, size: int) -> Iterator[list[Job]]:
+    """Yield the rows as lists of at most ``size`` jobs. Only one list's objects exist at a time.
+
+    Raises
+    ------
+    StorageError
+        A key that would leave the lake's root (a plan file that somebody edited).
+    """
+    columns = rows.select("row", *COLUMNS)
+    for start in range(0, columns.height, size):
+        yield [
+            Job(
+                row=row,
+                key=checked(key),
+                expected=Expected(length, etag, checksum_size, checksum_etag),
+                last_modified=last_modified,
+                status=status,
+                need_sidecar=checksum_size is not None,
+            )
+            for row, key, length, etag, last_modified, checksum_size, checksum_etag, status in (
+                columns.slice(start, size).iter_rows()
+            )
+        ]
