@@ -3,7 +3,7 @@
 The file is data, validated here when first needed: one entry per dataset, where an entry may say that
 it is ``like`` another and name only what differs. What a single file holds (a header or not, ms or us,
 columns more or fewer) is never taken from here or from its date: it is seen in the file
-(:mod:`cryptolake.silver.detect`) and then checked against this.
+(:mod:`cryptolake.detect`) and then checked against this.
 """
 
 from __future__ import annotations
