@@ -131,14 +131,13 @@ def checked_endpoint(url: str) -> str:
     'https://minio.example:9000'
     """
     plain = url.isascii() and url.isprintable() and not set(url) & set(" '\"\\`")
+    message = "an endpoint is written 'http://host:port' or 'https://host'"
     try:
         parts = urlsplit(url)
-        usable = plain and parts.scheme in {"http", "https"} and bool(parts.hostname)
         _ = parts.port
     except ValueError:
-        usable = False
-    if not usable:
-        message = "an endpoint is written 'http://host:port' or 'https://host'"
+        raise ValueError(message) from None
+    if not plain or parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(message)
     if parts.username or parts.password or parts.query or parts.fragment:
         message = "an endpoint holds no credentials, query or fragment; use the AWS environment"

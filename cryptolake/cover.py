@@ -14,11 +14,12 @@ A day that no chosen file covers is reported with its reason (:data:`REASONS`).
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from cryptolake.periods import Days
+if TYPE_CHECKING:
+    from cryptolake.periods import Days
 
 REASONS = {
     "not_listed": "before the archive's first file of the symbol, or the symbol is not there at all",
@@ -98,13 +99,17 @@ def cover(folders: pl.DataFrame, files: pl.DataFrame, days: Days, asof: date) ->
             .add(1)
             .clip(0)
         )
-        .with_columns(by_month=pl.col("file") & (pl.col("whole") | (pl.col("have") < pl.col("alive"))))
+        .with_columns(
+            by_month=pl.col("file") & (pl.col("whole") | (pl.col("have") < pl.col("alive")))
+        )
         .collect()
     )
     by_month = months.lazy().filter("by_month").select("folder", "month")
     chosen = pl.concat(
         [
-            monthly.join(by_month, left_on=["folder", "day"], right_on=["folder", "month"], how="semi"),
+            monthly.join(
+                by_month, left_on=["folder", "day"], right_on=["folder", "month"], how="semi"
+            ),
             wanted.with_columns(month=pl.col("day").dt.month_start())
             .join(by_month, on=["folder", "month"], how="anti")
             .drop("month"),
@@ -112,9 +117,7 @@ def cover(folders: pl.DataFrame, files: pl.DataFrame, days: Days, asof: date) ->
     )
     lacking = months.lazy().filter(~pl.col("by_month") & (pl.col("have") < pl.col("asked")))
     missing = _missing(lacking, wanted, asof)
-    return Cover(
-        chosen.sort("folder", "day").collect(), missing.sort("folder", "period").collect()
-    )
+    return Cover(chosen.sort("folder", "day").collect(), missing.sort("folder", "period").collect())
 
 
 def _months(days: Days) -> pl.DataFrame:
@@ -155,8 +158,7 @@ def _lives(folders: pl.LazyFrame, daily: pl.LazyFrame, monthly: pl.LazyFrame) ->
             begin=pl.when(first.dt.month_start() <= pl.col("m_first").fill_null(forever))
             .then(first)
             .otherwise(pl.col("m_first")),
-            by_daily=last.is_not_null()
-            & (last >= pl.col("m_last").fill_null(pl.lit(date.min))),
+            by_daily=last.is_not_null() & (last >= pl.col("m_last").fill_null(pl.lit(date.min))),
         )
         .with_columns(
             end=pl.when(pl.col("more_daily"))

@@ -81,7 +81,7 @@ def parse_key(key: str) -> ArchiveKey | None:
         interval = Interval(match["interval"]) if row.has_interval else None
     except ValueError:
         return None
-    if period.partition.value != match["partition"] or not _is_plain(match["symbol"]):
+    if period.partition.value != match["partition"] or not is_plain(match["symbol"]):
         return None
     return ArchiveKey(row.market, row.data_type, match["symbol"], interval, period)
 
@@ -127,6 +127,6 @@ def _row_of(key: str) -> Row | None:
     return matrix.row(market, data_type) if (market, data_type) in matrix else None
 
 
-def _is_plain(symbol: str) -> bool:
+def is_plain(symbol: str) -> bool:
     """Whether a listed symbol can safely be a folder's name."""
     return symbol.isprintable() and symbol.strip(". ") != "" and not set(symbol) & set("\\\0")

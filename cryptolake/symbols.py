@@ -9,21 +9,23 @@ from __future__ import annotations
 import re
 from datetime import date
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from cryptolake.selection import Contract, Universe
 from cryptolake.vocabulary import Market
+
+if TYPE_CHECKING:
+    from cryptolake.selection import Contract, Universe
 
 _SETTLED = re.compile(r"(?:_?SETTLED\d*)+$")
 _EXPIRY = re.compile(r"_(\d{6})$")
 
-_SPOT_QUOTES = (
-    "USDT USDC FDUSD TUSD BUSD RLUSD BFUSD XUSD USDSB USDS USDP USD1 USDE UST PAX DAI VAI "
-    "BTC ETH BNB XRP TRX SOL DOGE TRY EUR EURI GBP AUD BRL RUB UAH NGN ZAR IDRT BIDR IDR BKRW BVND "
-    "PLN RON ARS JPY MXN COP CZK KZT"
-).split()
+_SPOT_QUOTES = """
+    USDT USDC FDUSD TUSD BUSD RLUSD BFUSD XUSD USDSB USDS USDP USD1 USDE UST PAX DAI VAI
+    BTC ETH BNB XRP TRX SOL DOGE TRY EUR EURI GBP AUD BRL RUB UAH NGN ZAR IDRT BIDR IDR BKRW BVND
+    PLN RON ARS JPY MXN COP CZK KZT
+"""
 _QUOTES: dict[Market, tuple[str, ...]] = {
-    Market.SPOT: tuple(sorted(_SPOT_QUOTES, key=len, reverse=True)),
+    Market.SPOT: tuple(sorted(_SPOT_QUOTES.split(), key=len, reverse=True)),
     Market.FUTURES_UM: ("USDT", "USDC", "FDUSD", "BUSD", "USD1", "BTC", "ETH", "BNB", "USD"),
     Market.FUTURES_CM: ("USD",),
     Market.OPTIONS: ("USDT", "USDC", "USD"),
@@ -74,6 +76,7 @@ def in_universe(universe: Universe, market: str, symbol: str) -> bool:
 
     Examples
     --------
+    >>> from cryptolake.selection import Universe
     >>> rule = Universe(quote=("USDT",), contract=("perpetual",), exclude=("BTC*",))
     >>> [in_universe(rule, "futures_um", name) for name in ("ETHUSDT", "BTCUSDT", "ETHUSDC")]
     [True, False, False]

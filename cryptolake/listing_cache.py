@@ -1,0 +1,224 @@
+"""The cached listing's files: Parquet under ``meta/listings/``, one per folder, one per symbol level.
+
+Rows are zips with their sidecars' sizes beside them. A row without a key is a *mark*: it says that a
+window was asked, and when, even where it held nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import polars as pl
+
+from cryptolake.keys import CHECKSUM
+
+if TYPE_CHECKING:
+    from cryptolake.storage import Storage
+
+TIME = pl.Datetime("us", "UTC")
+
+WINDOW = ("partition", "window")
+"""The columns that name a window of a folder."""
+
+COLUMNS: dict[str, Any] = {
+    "folder": pl.UInt32,
+    "partition": pl.String,
+    "window": pl.String,
+    "at": TIME,
+    "key": pl.String,
+    "period": pl.String,
+    "day": pl.Date,
+    "size": pl.Int64,
+    "etag": pl.String,
+    "last_modified": TIME,
+    "checksum_size": pl.Int64,
+    "checksum_etag": pl.String,
+    "more": pl.Boolean,
+}
+"""``at`` is when it was asked; ``period`` and ``day`` (its first UTC day) are null where a key fits no
+pattern; sizes are bytes; ``more``, on marks, says that the folder's files go on after the window."""
+
+RAW: dict[str, Any] = {
+    "key": pl.String,
+    "size": pl.Int64,
+    "etag": pl.String,
+    "last_modified": pl.String,
+}
+
+_NAME = "folder"
+
+
+class Symbols(NamedTuple):
+    """A level of symbols as it was listed at a time (UTC)."""
+
+    symbols: list[str]
+    at: datetime
+
+
+def empty() -> pl.DataFrame:
+    """Return a frame of cached rows without any."""
+    return pl.DataFrame(schema=COLUMNS)
+
+
+def raw_window(
+    objects: Sequence[tuple[str, int, str, str]], stem: str, *, more: bool, **where: Any
+) -> pl.DataFrame:
+    """Return one window's objects as they were answered, and its mark."""
+    mark = pl.DataFrame([(None, None, None, None)], schema=RAW, orient="row")
+    rows = pl.concat([mark, pl.DataFrame(objects, schema=RAW, orient="row")])
+    return rows.with_columns(
+        pl.lit(stem).alias("stem"),
+        pl.lit(more).alias("more"),
+        *(pl.lit(value, COLUMNS[name]).alias(name) for name, value in where.items()),
+    )
+
+
+def shaped(raw: pl.DataFrame) -> pl.DataFrame:
+    """Read the keys, strictly, and put each sidecar beside its zip.
+
+    What fits no pattern stays as a row without a period: it has to be known, or a wildcard would pick
+    it up.
+    """
+    name = pl.col("key").str.strip_suffix(CHECKSUM)
+    period = name.str.strip_prefix(pl.col("stem")).str.strip_suffix(".zip")
+    monthly = pl.col("partition") == "monthly"
+    form = (
+        pl.when(monthly)
+        .then(period.str.contains(r"^\d{4}-\d{2}$"))
+        .otherwise(period.str.contains(r"^\d{4}-\d{2}-\d{2}$"))
+    )
+    day = pl.when(monthly).then(period + "-01").otherwise(period).str.to_date(strict=False)
+    fits = form & day.is_not_null() & (name == pl.concat_str("stem", period, pl.lit(".zip")))
+    rows = raw.with_columns(
+        period=pl.when(fits).then(period),
+        day=pl.when(fits).then(day),
+        zip=pl.when(fits).then(name),
+        sidecar=pl.col("key").str.ends_with(CHECKSUM),
+        last_modified=pl.col("last_modified").str.to_datetime(
+            "%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", time_zone="UTC", strict=False
+        ),
+    )
+    sidecars = rows.filter("sidecar", pl.col("zip").is_not_null()).select(
+        *WINDOW, _NAME, zip="zip", checksum_size="size", checksum_etag="etag"
+    )
+    zips = rows.filter(~pl.col("sidecar").fill_null(value=False)).join(
+        sidecars, on=[*WINDOW, _NAME, "zip"], how="left", maintain_order="left"
+    )
+    # A sidecar without a zip counts as strange: nothing plans it.
+    orphans = rows.filter("sidecar").join(
+        zips.select(*WINDOW, _NAME, "zip"), on=[*WINDOW, _NAME, "zip"], how="anti"
+    )
+    strange = orphans.with_columns(pl.lit(None).alias(name) for name in ("period", "day"))
+    return pl.concat(
+        [
+            zips.select(pl.col(name).cast(dtype) for name, dtype in COLUMNS.items()),
+            strange.select(
+                pl.col(name).cast(dtype)
+                if name in strange.columns
+                else pl.lit(None, dtype).alias(name)
+                for name, dtype in COLUMNS.items()
+            ),
+        ]
+    )
+
+
+def read_folders(
+    storage: Storage,
+    places: Sequence[tuple[int, str]],
+    windows: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """Return the cached rows of folders, given as (number, path); of some windows, when said.
+
+    A file that is absent or cannot be read counts as never listed.
+    """
+    present = _present(storage, places)
+    if not present:
+        return empty()
+    try:
+        if storage.is_local and len(present) > 1:
+            found = _scan(storage, present)
+        else:
+            found = _read(storage, present)
+    except (pl.exceptions.PolarsError, OSError):
+        found = _read(storage, present)
+    if windows is None:
+        return found
+    return found.join(windows, on=[_NAME, *WINDOW], how="semi")
+
+
+def write_folders(storage: Storage, rows: pl.DataFrame, paths: dict[int, str]) -> None:
+    """Write each folder's rows to its place in the cache, whole."""
+    jobs = [
+        (paths[number], frame)
+        for (number,), frame in rows.partition_by(_NAME, as_dict=True, include_key=True).items()
+    ]
+    _each(storage, jobs, lambda job: _write(storage, job[0], job[1].drop(_NAME)))
+
+
+def read_symbols(storage: Storage, path: str) -> Symbols | None:
+    """Return a cached level of symbols; None where there is none that can be read."""
+    try:
+        frame = pl.read_parquet(BytesIO(storage.read(path)))
+        at: datetime = frame["at"][0]
+        return Symbols(frame["symbol"].drop_nulls().to_list(), at)
+    except (pl.exceptions.PolarsError, OSError, IndexError):
+        return None
+
+
+def write_symbols(storage: Storage, path: str, symbols: Iterable[str]) -> None:
+    """Keep a level of symbols, asked just now."""
+    frame = pl.DataFrame({"symbol": [None, *symbols]}, schema={"symbol": pl.String})
+    _write(storage, path, frame.with_columns(pl.lit(datetime.now(UTC), TIME).alias("at")))
+
+
+def _write(storage: Storage, path: str, frame: pl.DataFrame) -> None:
+    buffer = BytesIO()
+    frame.write_parquet(buffer, compression="zstd", statistics=False)
+    storage.write(path, buffer.getvalue())
+
+
+def _present(storage: Storage, places: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
+    if len(places) <= 8:
+        return [(number, path) for number, path in places if storage.exists(path)]
+    above = {path.rsplit("/", 2)[0] for _, path in places}
+    there = {entry.path for folder in above for entry in storage.list(folder)}
+    return [(number, path) for number, path in places if path in there]
+
+
+def _scan(storage: Storage, present: Sequence[tuple[int, str]]) -> pl.DataFrame:
+    names = {storage.url(path): number for number, path in present}
+    numbers = pl.LazyFrame(
+        {"path": list(names), _NAME: list(names.values())},
+        schema={"path": pl.String, _NAME: pl.UInt32},
+    )
+    # glob=False: the lake's root may hold a '*' or a '['.
+    rows = pl.scan_parquet(list(names), glob=False, include_file_paths="path")
+    return (
+        rows.join(numbers, on="path", how="inner", maintain_order="left").select(*COLUMNS).collect()
+    )
+
+
+def _read(storage: Storage, present: Sequence[tuple[int, str]]) -> pl.DataFrame:
+    def read(place: tuple[int, str]) -> pl.DataFrame:
+        number, path = place
+        try:
+            frame = pl.read_parquet(BytesIO(storage.read(path)))
+            return frame.with_columns(pl.lit(number, pl.UInt32).alias(_NAME)).select(
+                pl.col(name).cast(dtype) for name, dtype in COLUMNS.items()
+            )
+        except (pl.exceptions.PolarsError, OSError):
+            return empty()
+
+    return pl.concat([empty(), *_each(storage, present, read)])
+
+
+def _each(storage: Storage, jobs: Sequence[Any], work: Any) -> list[Any]:
+    """Do jobs one after another on a disk, side by side against a bucket."""
+    if storage.is_local or len(jobs) < 2:
+        return [work(job) for job in jobs]
+    with ThreadPoolExecutor(16) as pool:
+        return list(pool.map(work, jobs))
