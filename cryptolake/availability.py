@@ -155,6 +155,11 @@ class Matrix(BaseModel):
             message, what="data type", given=data_type.value, market=market.value, allowed=types
         )
 
+    def _repr_html_(self) -> str:
+        from cryptolake.render import matrix_html
+
+        return matrix_html(self)
+
     def of_market(self, market: Market) -> Iterator[Row]:
         """Yield the rows of one market."""
         return (row for row in self.rows if row.market is market)

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from cryptolake.listing import Listing
     from cryptolake.meta import Meta
     from cryptolake.plan import Plan
+    from cryptolake.plot import Charts
     from cryptolake.queries import Query
     from cryptolake.report import Report
+    from cryptolake.watching import Progress
 
 Mode = Literal["auto", "download", "direct", "relay", "traditional"]
 ChecksumPolicy = Literal["quarantine", "accept", "raise"]
@@ -61,6 +63,7 @@ class Lake:
     ) -> None:
         self.storage: Storage = open_storage(root, storage_options)
         self.source: Archive = source or Archive()
+        self._told: pl.DataFrame | None = None
 
     @property
     def root(self) -> str:
@@ -149,7 +152,7 @@ class Lake:
         plan: Plan,
         *,
         mode: Mode = "auto",
-        progress: bool = True,
+        progress: Progress = True,
         checksum_policy: ChecksumPolicy = "quarantine",
         options: Any = None,
     ) -> Report:
@@ -166,7 +169,7 @@ class Lake:
             options=options,
         )
 
-    def build(self, query: Query, *, progress: bool = True) -> Report:
+    def build(self, query: Query, *, progress: Progress = True) -> Report:
         """Build the Silver months of a query from Bronze: only those whose sources changed."""
         from cryptolake.holdings import holdings
         from cryptolake.silver.build import build
@@ -178,7 +181,7 @@ class Lake:
         query: Query,
         *,
         mode: Mode = "auto",
-        progress: bool = True,
+        progress: Progress = True,
         refresh: bool = False,
         checksum_policy: ChecksumPolicy = "quarantine",
         options: Any = None,
@@ -204,7 +207,7 @@ class Lake:
 
         return silver_frame(query, self.storage, self.meta)
 
-    def frame(self, query: Query, *, progress: bool = True) -> pl.DataFrame:
+    def frame(self, query: Query, *, progress: Progress = True) -> pl.DataFrame:
         """Pull what is missing, then return the Silver rows of the range."""
         from cryptolake.holdings import one_data_type
 
@@ -226,9 +229,23 @@ class Lake:
         """Return what the lake holds, per zone and dataset."""
         from cryptolake.inventory import datasets
 
-        return datasets(self.storage, self.meta)
+        self._told = datasets(self.storage, self.meta)
+        return self._told
 
     # ------------------------------------------------------------------ look
 
+    @cached_property
+    def plot(self) -> Charts:
+        """Charts of what the lake holds: ``lake.plot.candles(query)``, coverage, funding, depth."""
+        from cryptolake.plot import Charts
+
+        return Charts(self)
+
     def __repr__(self) -> str:
         return f"Lake({self.root!r})"
+
+    def _repr_html_(self) -> str:
+        """Show the lake as it was last told by :meth:`datasets`; looking asks nothing."""
+        from cryptolake.render import lake_html
+
+        return lake_html(self, self._told)

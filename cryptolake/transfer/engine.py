@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cryptolake.meta import Meta
     from cryptolake.plan import Plan
     from cryptolake.report import Report, State
+    from cryptolake.watching import Progress
 
 MODES = ("auto", "download", "direct", "relay", "traditional")
 
@@ -40,7 +41,7 @@ def transfer(
     meta: Meta,
     *,
     mode: str = "auto",
-    progress: bool = True,
+    progress: Progress = True,
     checksum_policy: Policy = "quarantine",
     options: TransferOptions | Mapping[str, Any] | str | None = None,
 ) -> Report:
@@ -59,7 +60,8 @@ def transfer(
     mode
         ``auto``, or ``download`` for a lake on a disk.
     progress
-        Show a bar where a person is watching (a terminal, a notebook).
+        Show a bar where a person is watching (a terminal, a notebook); or a callable that is told each
+        step (:mod:`cryptolake.watching`).
     checksum_policy
         What to do with a file whose bytes are the listed ones and whose CHECKSUM says otherwise: set it
         aside (``quarantine``), store it with a mark (``accept``; also takes such files from quarantine),
@@ -125,7 +127,7 @@ def _download(
     options: TransferOptions,
     policy: Policy,
     *,
-    progress: bool,
+    progress: Progress,
 ) -> bool:
     sizes = rows.select(pl.col("size").sum() + pl.col("checksum_size").sum()).item()
     bar = Bar(total_bytes=int(sizes or 0), total_files=rows.height, shown=progress)

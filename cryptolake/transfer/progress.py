@@ -5,18 +5,23 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from cryptolake.watching import Progress, Step, Watch
+
 
 class Bar:
     """A tqdm bar in bytes, or nothing at all when ``shown`` is False or no person is watching.
 
-    tqdm is only imported when there is something to show.
+    tqdm is only imported when there is something to show. A callable is told the steps instead, and may
+    raise ``KeyboardInterrupt`` to stop the run.
     """
 
-    def __init__(self, *, total_bytes: int, total_files: int, shown: bool) -> None:
+    def __init__(self, *, total_bytes: int, total_files: int, shown: Progress) -> None:
         self._bar: Any = None
+        self._watch: Watch | None = shown if callable(shown) else None
+        self._total = total_bytes
         self._files, self._total_files = 0, total_files
         self._done = 0
-        if shown and total_files and _watched():
+        if shown is True and total_files and _watched():
             from tqdm.auto import tqdm
 
             self._bar = tqdm(
@@ -30,8 +35,8 @@ class Bar:
 
     @property
     def shown(self) -> bool:
-        """Whether there is a bar at all."""
-        return self._bar is not None
+        """Whether there is anybody to show it to."""
+        return self._bar is not None or self._watch is not None
 
     def arrived(self, size: int) -> None:
         """Count the bytes of an object that is here."""
@@ -43,9 +48,12 @@ class Bar:
 
     def show(self, arriving: int = 0) -> None:
         """Draw, counting also the bytes of files that are not complete yet."""
+        now = self._done + arriving
+        if self._watch is not None:
+            step = Step(min(now, self._total), self._total, self._files, self._total_files, "files")
+            self._watch(step)
         if self._bar is None:
             return
-        now = self._done + arriving
         self._bar.set_postfix_str(f"{self._files}/{self._total_files} files", refresh=False)
         self._bar.update(max(0, min(now, self._bar.total) - self._bar.n))
 
