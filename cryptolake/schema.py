@@ -250,7 +250,9 @@ def load_schemas() -> dict[tuple[Market, DataType], Schema]:
     29
     """
     data = json.loads(data_file("schemas.json").read_bytes())
-    by_name = {dataset_name(entry["market"], entry["data_type"]): entry for entry in data["datasets"]}
+    by_name = {
+        dataset_name(entry["market"], entry["data_type"]): entry for entry in data["datasets"]
+    }
     version = f"{data['version']}.{RULES_VERSION}"
     schemas = [
         Schema.model_validate({**_resolved(entry, by_name), "version": version})

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
 
-import polars as pl
+if TYPE_CHECKING:
+    import polars as pl
 
-from cryptolake.errors import CryptolakeError
-from cryptolake.periods import Period
-from cryptolake.silver.parse import Reject
+    from cryptolake.errors import CryptolakeError
+    from cryptolake.periods import Period
+    from cryptolake.silver.parse import Reject
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,7 @@ class Account:
         return self.rows_in == self.rows_out + self.duplicates + self.rejects
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """Something seen in one file's rows that is worth knowing and changes nothing."""
 
     kind: str

@@ -11,14 +11,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from cryptolake.periods import Period
 from cryptolake.schema import FLOATS, Check, Schema
 from cryptolake.silver.parse import FILE, LINE
-from cryptolake.vocabulary import Interval
+
+if TYPE_CHECKING:
+    from cryptolake.periods import Period
+    from cryptolake.vocabulary import Interval
 
 _RULE = "_rule"
 
@@ -137,9 +139,9 @@ def _always(frame: pl.DataFrame, facts: Frame) -> dict[str, pl.Expr]:
     rules["time_outside_period"] = outside.fill_null(value=True)
     floats = [c.name for c in schema.columns if c.kind in FLOATS and c.name in frame.columns]
     if floats:
-        rules["not_finite"] = pl.any_horizontal(~pl.col(name).is_finite() for name in floats).fill_null(
-            value=False
-        )
+        rules["not_finite"] = pl.any_horizontal(
+            ~pl.col(name).is_finite() for name in floats
+        ).fill_null(value=False)
     for column in schema.columns:
         if column.names_symbol and column.name in frame.columns:
             rules["wrong_symbol"] = pl.col(column.name).str.to_uppercase() != facts.symbol.upper()

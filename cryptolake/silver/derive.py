@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import polars as pl
 
-from cryptolake.schema import Derived, Schema
 from cryptolake.silver.parse import FILE, LINE
+
+if TYPE_CHECKING:
+    from cryptolake.schema import Derived, Schema
 
 
 def derived(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:

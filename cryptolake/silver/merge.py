@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from cryptolake.periods import Period
-from cryptolake.schema import Schema
 from cryptolake.silver.parse import FILE, LINE
 from cryptolake.vocabulary import Partition
+
+if TYPE_CHECKING:
+    from cryptolake.periods import Period
+    from cryptolake.schema import Schema
 
 _RANK = "_rank"
 
@@ -115,7 +117,9 @@ def _ranked(frame: pl.DataFrame, schema: Schema, periods: Sequence[Period]) -> p
 
 
 def _conflicts(dropped: pl.DataFrame, kept: pl.DataFrame, schema: Schema) -> list[Conflict]:
-    values = [name for name in schema.silver_names if name not in schema.key and name in dropped.columns]
+    values = [
+        name for name in schema.silver_names if name not in schema.key and name in dropped.columns
+    ]
     if not values:
         return []
     pairs = dropped.join(kept, on=list(schema.key), how="inner", suffix="_kept", nulls_equal=True)
@@ -126,10 +130,14 @@ def _conflicts(dropped: pl.DataFrame, kept: pl.DataFrame, schema: Schema) -> lis
         row = rows.row(0, named=True)
         changed = [name for name in values if row[name] != row[f"{name}_kept"]]
         key = ", ".join(f"{name} {row[name]}" for name in schema.key)
-        said = ", ".join(f"{name} {row[f'{name}_kept']} against {row[name]}" for name in changed[:4])
+        said = ", ".join(
+            f"{name} {row[f'{name}_kept']} against {row[name]}" for name in changed[:4]
+        )
         times = rows[schema.time]
         first, last = times.min(), times.max()
         if isinstance(first, datetime) and isinstance(last, datetime):
             example = f"at {key}: {said}"
-            found.append(Conflict(int(str(file)), int(str(against)), rows.height, first, last, example))
+            found.append(
+                Conflict(int(str(file)), int(str(against)), rows.height, first, last, example)
+            )
     return found

@@ -9,11 +9,12 @@ file (``Schema.tolerance``), a neighbouring file is passed too, and only its row
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import polars as pl
 
 from cryptolake.errors import CryptolakeError, SchemaMismatch
 from cryptolake.periods import Period
-from cryptolake.schema import Schema
 from cryptolake.silver.account import Account, Finding, Normalized, Text
 from cryptolake.silver.check import Flag, Frame, check, reason
 from cryptolake.silver.derive import derived, extra_columns, silver_shape, with_optional
@@ -30,7 +31,10 @@ from cryptolake.silver.parse import (
     split_lines,
 )
 from cryptolake.silver.unzip import DEFAULT_LIMITS, Limits
-from cryptolake.vocabulary import Interval
+
+if TYPE_CHECKING:
+    from cryptolake.schema import Schema
+    from cryptolake.vocabulary import Interval
 
 
 def normalize(
@@ -62,15 +66,22 @@ def normalize(
     Examples
     --------
     >>> from cryptolake.schema import schema_of
-    >>> text = Text("f.zip", Period.parse("2026-04"), b"1775001600000,8,-0.00003449\\n1775030400000,8,x\\n")
+    >>> text = Text(
+    ...     "f.zip", Period.parse("2026-04"), b"1775001600000,8,-0.00003449\\n1775030400000,8,x\\n"
+    ... )
     >>> done = normalize(
-    ...     [text], schema_of("futures_um", "fundingRate"), symbol="BTCUSDT", month=Period.parse("2026-04")
+    ...     [text],
+    ...     schema_of("futures_um", "fundingRate"),
+    ...     symbol="BTCUSDT",
+    ...     month=Period.parse("2026-04"),
     ... )
     >>> done.frame.height, done.accounts[0].rejects, done.rejects[0][1].rule
     (1, 1, 'unreadable_value')
     """
     ordered = sorted(texts, key=lambda text: (text.period.partition, text.period.first, text.key))
-    work = _Work(ordered, schema, Frame(schema, interval, symbol, [t.period for t in ordered]), month, limits)
+    work = _Work(
+        ordered, schema, Frame(schema, interval, symbol, [t.period for t in ordered]), month, limits
+    )
     return work.done()
 
 
@@ -84,7 +95,13 @@ class _Work:
     def __init__(
         self, texts: Sequence[Text], schema: Schema, facts: Frame, month: Period, limits: Limits
     ) -> None:
-        self.texts, self.schema, self.facts, self.month, self.limits = texts, schema, facts, month, limits
+        self.texts, self.schema, self.facts, self.month, self.limits = (
+            texts,
+            schema,
+            facts,
+            month,
+            limits,
+        )
         self.accounts = [Account(text.key) for text in texts]
         self.own = [text.period.of_month == month for text in texts]
         self.rejects: list[Reject] = []
@@ -92,7 +109,9 @@ class _Work:
         self.spills: set[Period] = set()
 
     def done(self) -> Normalized:
-        parsed = self._parsed([piece for piece in map(self._piece, range(len(self.texts))) if piece])
+        parsed = self._parsed(
+            [piece for piece in map(self._piece, range(len(self.texts))) if piece]
+        )
         held = check(parsed, self.facts)
         self._reject(held.rejected)
         frame = self._of_period(held.frame)
@@ -103,7 +122,11 @@ class _Work:
         return Normalized(
             silver_shape(merged.frame, self.schema, extras),
             self.accounts,
-            [(self.texts[item.file].key, item) for item in sorted(self.rejects) if self.own[item.file]],
+            [
+                (self.texts[item.file].key, item)
+                for item in sorted(self.rejects)
+                if self.own[item.file]
+            ],
             self.findings,
             self.spills,
         )
@@ -185,7 +208,13 @@ class _Work:
             account.rejects += rows.height
             lines = split_lines(text)
             self.rejects += [
-                Reject(number, line, rule, reason(rule, self.schema), clip(lines[line - 1] if line <= len(lines) else b""))
+                Reject(
+                    number,
+                    line,
+                    rule,
+                    reason(rule, self.schema),
+                    clip(lines[line - 1] if line <= len(lines) else b""),
+                )
                 for line, rule in rows.select(LINE, "_rule").rows()
             ]
 
@@ -199,7 +228,9 @@ class _Work:
             f"{text.key}: all of its {rows} rows break the rule {rule} "
             f"({reason(rule, self.schema)}); it is not what its name says."
         )
-        account.error = SchemaMismatch(message, key=text.key, dataset=self.schema.dataset, rule=rule)
+        account.error = SchemaMismatch(
+            message, key=text.key, dataset=self.schema.dataset, rule=rule
+        )
         account.rejects += rows
         self.rejects.append(Reject(number, 0, rule, message, clip(text.text)))
 
@@ -213,7 +244,9 @@ class _Work:
         for number, count in elsewhere.group_by(FILE).len().rows():
             self.accounts[number].rows_in -= count
         months = elsewhere.filter(pl.col(FILE).is_in([n for n, own in enumerate(self.own) if own]))
-        for (year, number) in months.select(time.dt.year(), time.dt.month().alias("m")).unique().rows():
+        for year, number in (
+            months.select(time.dt.year(), time.dt.month().alias("m")).unique().rows()
+        ):
             self.spills.add(Period.month(year, number))
         for number, own in enumerate(self.own):
             if not own:  # what it rejects is told in its own month
@@ -223,7 +256,9 @@ class _Work:
 
     def _count(self, frame: pl.DataFrame, duplicates: dict[int, int]) -> None:
         time = pl.col(self.schema.time)
-        rows = frame.group_by(FILE).agg(pl.len(), time.min().alias("a"), time.max().alias("b")).rows()
+        rows = (
+            frame.group_by(FILE).agg(pl.len(), time.min().alias("a"), time.max().alias("b")).rows()
+        )
         for number, count, first, last in rows:
             account = self.accounts[number]
             account.rows_out, account.first_time, account.last_time = count, first, last

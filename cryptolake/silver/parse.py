@@ -80,7 +80,10 @@ def parse_fast(pieces: list[Piece], schema: Schema) -> Parsed | None:
     if any(typed[name].null_count() for name in dated):
         return None
     files = pl.concat(
-        [pl.repeat(p.file, n, dtype=pl.UInt32, eager=True) for p, n in zip(pieces, counts, strict=True)]
+        [
+            pl.repeat(p.file, n, dtype=pl.UInt32, eager=True)
+            for p, n in zip(pieces, counts, strict=True)
+        ]
     )
     lines = pl.concat(
         [
@@ -112,11 +115,17 @@ def parse_lines(
         *piece.layout.extras,
         pl.lit(piece.file, pl.UInt32).alias(FILE),
         pl.Series(LINE, good, pl.UInt32),
-        pl.coalesce(*(_value_fault(column) for column in wanted), pl.lit(None, pl.String)).alias(_FAULT),
+        pl.coalesce(*(_value_fault(column) for column in wanted), pl.lit(None, pl.String)).alias(
+            _FAULT
+        ),
     )
-    for number, fault_text in frame.filter(pl.col(_FAULT).is_not_null()).select(LINE, _FAULT).rows():
+    for number, fault_text in (
+        frame.filter(pl.col(_FAULT).is_not_null()).select(LINE, _FAULT).rows()
+    ):
         rule, _, reason = fault_text.partition(":")
-        rejects.append(Reject(piece.file, number, rule, reason, clip(lines[number - piece.first_line])))
+        rejects.append(
+            Reject(piece.file, number, rule, reason, clip(lines[number - piece.first_line]))
+        )
     kept = frame.filter(pl.col(_FAULT).is_null()).drop(_FAULT)
     parsed = Parsed(converted(kept, schema), _mixed_units(kept, schema))
     return parsed, sorted(rejects)
@@ -158,7 +167,9 @@ def _accounted(frame: pl.DataFrame, text: bytes, wanted: dict[str, Column]) -> b
 
 
 def _mixed_units(frame: pl.DataFrame, schema: Schema) -> bool:
-    times = [c.name for c in schema.columns if c.kind == "time" and frame.schema.get(c.name) == pl.Int64]
+    times = [
+        c.name for c in schema.columns if c.kind == "time" and frame.schema.get(c.name) == pl.Int64
+    ]
     if not times or not frame.height:
         return False
     in_micros = pl.col(times[0]).abs() >= MICROSECONDS
@@ -194,7 +205,10 @@ def _fault(line: bytes, commas: int, schema: Schema, limits: Limits) -> tuple[st
     if not line.strip():
         return "blank_line", "nothing but white space"
     if len(line) > limits.max_line:
-        return "line_too_long", f"{len(line):,} bytes, above the limit of {limits.max_line:,} (max_line)"
+        return (
+            "line_too_long",
+            f"{len(line):,} bytes, above the limit of {limits.max_line:,} (max_line)",
+        )
     if b"\0" in line:
         return "nul_byte", "holds a NUL byte"
     if not line.isascii():
@@ -227,7 +241,9 @@ def _lenient(column: Column) -> pl.Expr:
         return _text_time(cell)
     if column.kind == "flag":
         spelled = {"true": True, "false": False, "1": True, "0": False}
-        return cell.str.to_lowercase().replace_strict(spelled, default=None, return_dtype=pl.Boolean)
+        return cell.str.to_lowercase().replace_strict(
+            spelled, default=None, return_dtype=pl.Boolean
+        )
     if column.kind in {"time", "count", "id"}:
         number = cell.cast(pl.Float64, strict=False)
         whole = number.is_finite() & (number == number.floor()) & (number.abs() < 2**53)

@@ -1,0 +1,231 @@
+"""Bring a lake's Silver months up to date with Bronze: only those whose files changed, several at once.
+
+What a month is made of stands in its Parquet metadata, so a stopped build goes on where it was and a
+second one does nothing. ``meta.sources``, ``meta.rejects`` and ``meta.findings`` are written before the
+months that they tell of appear, so a month that is there is always accounted for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from datetime import UTC, datetime
+from os import cpu_count
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from cryptolake.errors import BuildError
+from cryptolake.holdings import holdings
+from cryptolake.meta import Meta, new_run_id
+from cryptolake.report import MONTHS, Report, State
+from cryptolake.silver.make import Made, make
+from cryptolake.silver.months import Month, months_to_build
+from cryptolake.silver.records import finding_rows, reject_rows, source_rows
+from cryptolake.silver.unzip import DEFAULT_LIMITS, Limits
+
+if TYPE_CHECKING:
+    from cryptolake.storage import Storage
+
+_FLUSH_BYTES = 32 * 2**20
+_FLUSH_SECONDS = 2.0
+
+
+def build(
+    storage: Storage,
+    meta: Meta,
+    bronze_rows: pl.DataFrame,
+    *,
+    progress: bool = True,
+    strict: bool = False,
+    force: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+    threads: int | None = None,
+) -> Report:
+    """Build every Silver month that the given Bronze files lie in, where its files changed.
+
+    Parameters
+    ----------
+    storage, meta
+        The lake.
+    bronze_rows
+        Ledger rows with their key parts (:func:`cryptolake.holdings.holdings`): what the build is
+        about. A month is always made of all its files in the lake, not only of these.
+    progress
+        Show a bar of months, where a person watches.
+    strict
+        Raise BuildError at the end when a month failed or a file could not be used.
+    force
+        Build months anew although nothing changed.
+    limits
+        The largest zip and the longest line that are read.
+    threads
+        Months worked on at a time; None for one a processor, at most eight.
+
+    Returns
+    -------
+    Report
+        One row per month: ``built``, ``unchanged`` or ``failed``, with what was wrong with its files.
+
+    Raises
+    ------
+    BuildError
+        Only when ``strict``: some months failed, or some files could not be used.
+    StorageError
+        The lake cannot be read or written; what was built until then is kept.
+    """
+    begun = time.perf_counter()
+    run = _Run(storage, meta, threads or min(cpu_count() or 1, 8), progress=progress)
+    months = months_to_build(bronze_rows, holdings(meta)) if bronze_rows.height else []
+    try:
+        run.all(months, limits, force=force)
+        run.state = "done"
+    finally:
+        run.close()
+    report = Report(
+        "build", run.id, time.perf_counter() - begun, months=run.months(), state=run.state
+    )
+    if strict:
+        _raise_for(report)
+    return report
+
+
+class _Run:
+    """One build: work handed to threads, results stored in groups."""
+
+    def __init__(self, storage: Storage, meta: Meta, threads: int, *, progress: bool) -> None:
+        self.storage, self.meta, self.threads = storage, meta, threads
+        self.id = new_run_id()
+        self.started = datetime.now(UTC)
+        self.state: State = "stopped"
+        self._progress = progress
+        self._rows: list[dict[str, Any]] = []
+        self._waiting: list[Made] = []
+        self._flushed = time.monotonic()
+        self._files = 0
+
+    def all(self, months: list[Month], limits: Limits, *, force: bool) -> None:
+        """Make all months, and those that their rows spill into."""
+        seen = {month.path for month in months}
+        for made in _bar(
+            self._made(months, limits, seen, force=force), len(months), shown=self._progress
+        ):
+            self._files += len(made.month.sources)
+            self._waiting.append(made)
+            if self._due():
+                self._flush()
+        self._flush()
+
+    def _made(
+        self, months: list[Month], limits: Limits, seen: set[str], *, force: bool
+    ) -> Iterator[Made]:
+        """Yield months as they are made; never more of them in memory than twice the threads."""
+        todo = iter(months)
+        extra: list[Month] = []
+        with ThreadPoolExecutor(self.threads, thread_name_prefix="silver") as pool:
+            running: set[Future[Made]] = set()
+            try:
+                while True:
+                    while len(running) < 2 * self.threads:
+                        month = next(todo, None) or (extra.pop() if extra else None)
+                        if month is None:
+                            break
+                        running.add(
+                            pool.submit(make, self.storage, month, limits=limits, force=force)
+                        )
+                    if not running:
+                        return
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        made = future.result()
+                        extra += _spilled(made, seen)
+                        yield made
+            finally:
+                for future in running:
+                    future.cancel()
+
+    def _due(self) -> bool:
+        size = sum(len(made.data or b"") for made in self._waiting)
+        return size >= _FLUSH_BYTES or time.monotonic() - self._flushed >= _FLUSH_SECONDS
+
+    def _flush(self) -> None:
+        """Record what was made, then put the months in their places."""
+        waiting, self._waiting = self._waiting, []
+        told = [made for made in waiting if made.status != "unchanged"]
+        now = datetime.now(UTC)
+        self.meta.append("sources", source_rows(told, self.id, now))
+        self.meta.append("rejects", reject_rows(told, self.id, now))
+        self.meta.append("findings", finding_rows(told, self.id, now))
+        for made in waiting:
+            if made.data is not None:
+                self.storage.write(made.month.path, made.data)
+            self._rows.append(
+                {
+                    "path": made.month.path,
+                    "status": made.status,
+                    "rows": made.rows,
+                    "duplicates": made.duplicates,
+                    "rejects": made.rejected,
+                    "seconds": made.seconds,
+                    "error": made.error,
+                }
+            )
+        self._flushed = time.monotonic()
+
+    def close(self) -> None:
+        """Store what is ready, and record the run."""
+        if self._waiting:
+            self._flush()
+        months = self.months()
+        if not months.height:
+            return
+        run = {
+            "run_id": self.id,
+            "kind": "build",
+            "state": self.state,
+            "started_at": self.started,
+            "ended_at": datetime.now(UTC),
+            "files": self._files,
+            "failed": int((months["status"] == "failed").sum()),
+            "note": f"{int((months['status'] == 'built').sum())} of {months.height} months built",
+        }
+        self.meta.append("runs", [run])
+
+    def months(self) -> pl.DataFrame:
+        """Return the report's rows, by path."""
+        return pl.DataFrame(self._rows, schema=MONTHS).sort("path")
+
+
+def _spilled(made: Made, seen: set[str]) -> list[Month]:
+    """Return the months that rows stepped over into, and that nobody asked to build."""
+    found = []
+    for period in made.spills:
+        month = Month(made.month.series, period)
+        if month.path not in seen:
+            seen.add(month.path)
+            found.append(month)
+    return found
+
+
+def _bar(months: Iterable[Made], total: int, *, shown: bool) -> Iterable[Made]:
+    """Wrap months in a tqdm bar, when there are some to wait for and a person watches."""
+    import sys
+
+    if not shown or total < 2 or not (sys.stderr is not None and sys.stderr.isatty()):
+        return months
+    from tqdm.auto import tqdm
+
+    bar: Iterable[Made] = tqdm(months, total=total, unit="month", desc="build")
+    return bar
+
+
+def _raise_for(report: Report) -> None:
+    bad = report.months.filter(pl.col("error").is_not_null())
+    if not bad.height:
+        return
+    listed = "; ".join(
+        f"{path}: {error}" for path, error in bad.select("path", "error").head(5).rows()
+    )
+    message = f"{bad.height} Silver months have files that could not be used: {listed}."
+    raise BuildError(message, months=bad["path"].to_list(), report=report)

@@ -1,0 +1,172 @@
+"""One Silver month made from Bronze: read, inflate, normalize, encode. No state, safe in any thread."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import polars as pl
+
+from cryptolake.errors import BuildError, CorruptArchive, CryptolakeError, StorageError
+from cryptolake.periods import Period
+from cryptolake.silver.account import Account, Finding, Normalized, Text
+from cryptolake.silver.months import Month, Source
+from cryptolake.silver.normalize import normalize
+from cryptolake.silver.unzip import DEFAULT_LIMITS, Limits, inflate
+from cryptolake.silver.write import Origin, read_origin, to_parquet
+
+if TYPE_CHECKING:
+    from cryptolake.silver.parse import Reject
+    from cryptolake.storage import Storage
+
+Status = Literal["built", "unchanged", "failed"]
+
+Encoder = Callable[[pl.DataFrame, Month, Origin], bytes]
+
+
+@dataclass
+class Made:
+    """What became of one month: its Parquet bytes (when built), and what there is to record of it."""
+
+    month: Month
+    status: Status
+    data: bytes | None = None
+    rows: int = 0
+    accounts: list[Account] = field(default_factory=list)
+    rejects: list[tuple[str, Reject]] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    spills: tuple[Period, ...] = ()
+    error: str | None = None
+    seconds: float = 0.0
+
+    @property
+    def duplicates(self) -> int:
+        """Rows left out because another row has their key."""
+        return sum(account.duplicates for account in self.accounts)
+
+    @property
+    def rejected(self) -> int:
+        """Lines that are not rows, or rows that break a rule."""
+        return sum(account.rejects for account in self.accounts)
+
+
+def make(
+    storage: Storage, month: Month, *, limits: Limits = DEFAULT_LIMITS, force: bool = False
+) -> Made:
+    """Make one month, or find that it is up to date. Failures are told, not raised.
+
+    A file that cannot be used is refused by name and the month is made from the others; a month of
+    which no file can be used is failed, and what Silver had of it stays.
+    """
+    begun = time.perf_counter()
+    try:
+        made = _unchanged(storage, month) if not force else None
+        if made is None:
+            made = _made(storage, month, limits)
+    except StorageError:
+        raise
+    except CryptolakeError as error:
+        made = Made(month, "failed", error=str(error))
+    made.seconds = time.perf_counter() - begun
+    return made
+
+
+def _unchanged(storage: Storage, month: Month) -> Made | None:
+    origin = read_origin(storage, month.path)
+    if origin is None or not origin.same_inputs(month.series.schema.version, month.sources):
+        return None
+    spills = tuple(Period.parse(text) for text in origin.spills)
+    return Made(month, "unchanged", spills=spills, error=_refusals(origin.refused))
+
+
+def _made(storage: Storage, month: Month, limits: Limits) -> Made:
+    texts, refused = _texts(storage, month.sources, limits)
+    series = month.series
+    done = normalize(
+        texts,
+        series.schema,
+        symbol=series.symbol,
+        month=month.period,
+        interval=series.interval,
+        limits=limits,
+    )
+    return settled(month, done, refused, to_parquet)
+
+
+def settled(month: Month, done: Normalized, refused: list[Account], encode: Encoder) -> Made:
+    """Close a month's accounts, and encode its frame when there is something to write."""
+    unbalanced = [account.key for account in done.accounts if not account.balanced]
+    if unbalanced:
+        message = f"{month.path}: the rows of {', '.join(unbalanced)} do not add up; this is a fault of cryptolake."
+        raise BuildError(message, path=month.path, keys=unbalanced)
+    own = {source.key for source in month.sources if source.period.of_month == month.period}
+    accounts = refused + done.accounts
+    errors = {a.key: str(a.error) for a in accounts if a.error is not None and a.key in own}
+    made = Made(
+        month,
+        "built",
+        rows=done.frame.height,
+        accounts=[a for a in accounts if a.key in own or a.rows_in],
+        rejects=done.rejects,
+        findings=done.findings,
+        spills=tuple(sorted(done.spills)),
+        error=_refusals(errors),
+    )
+    if errors and not done.frame.height:
+        made.status = "failed"
+        return made
+    origin = Origin(
+        month.series.schema.version,
+        tuple((source.key, source.sha256) for source in month.sources),
+        errors,
+        tuple(str(period) for period in made.spills),
+    )
+    made.data = encode(done.frame, month, origin)
+    return made
+
+
+def read_source(storage: Storage, source: Source) -> bytes:
+    """Return a Bronze file's bytes, the ones that were verified.
+
+    Raises
+    ------
+    CorruptArchive
+        The file is gone, or is not what the ledger recorded.
+    """
+    try:
+        data = storage.read(f"bronze/{source.key}")
+    except FileNotFoundError as error:
+        message = f"{source.key} is in the ledger but not in Bronze; pull it again."
+        raise CorruptArchive(message, key=source.key, reason="absent") from error
+    if source.sha256 and hashlib.sha256(data).hexdigest() != source.sha256:
+        message = (
+            f"{source.key} is not the file that was verified (sha256 differs from the ledger's); "
+            "run `cryptolake verify` and pull it again."
+        )
+        raise CorruptArchive(message, key=source.key, reason="sha256_differs")
+    return data
+
+
+def _texts(
+    storage: Storage, sources: Sequence[Source], limits: Limits
+) -> tuple[list[Text], list[Account]]:
+    texts, refused = [], []
+    for source in sources:
+        try:
+            text = inflate(read_source(storage, source), source.key, limits)
+        except CorruptArchive as error:
+            refused.append(Account(source.key, error=error))
+        else:
+            texts.append(Text(source.key, source.period, text))
+    return texts, refused
+
+
+def _refusals(errors: dict[str, str]) -> str | None:
+    if not errors:
+        return None
+    listed = "; ".join(list(errors.values())[:5])
+    more = f"; and {len(errors) - 5} more" if len(errors) > 5 else ""
+    return f"{len(errors)} of the month's files could not be used: {listed}{more}"

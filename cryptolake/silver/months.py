@@ -1,0 +1,144 @@
+"""Which Silver months a build is about, and which Bronze files each is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from cryptolake.periods import Period
+from cryptolake.schema import Schema, schema_of
+from cryptolake.vocabulary import DataType, Interval, Market
+
+_FOLDER = ("market", "data_type", "symbol", "interval")
+
+
+class Source(NamedTuple):
+    """One verified Bronze file: its key, bytes, hashes and the period it covers."""
+
+    key: str
+    size: int
+    sha256: str | None
+    etag: str | None
+    period: Period
+
+
+@dataclass(frozen=True)
+class Series:
+    """A symbol's files of one dataset and interval, in the archive's order."""
+
+    market: Market
+    data_type: DataType
+    symbol: str
+    interval: Interval | None
+    sources: tuple[Source, ...] = field(repr=False, compare=False)
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The dataset's schema."""
+        return schema_of(self.market, self.data_type)
+
+    @cached_property
+    def _by_month(self) -> dict[Period, list[Source]]:
+        early, late = self.schema.tolerance(self.interval)
+        found: dict[Period, list[Source]] = {}
+        for source in self.sources:
+            days = source.period.days
+            first = days.first - timedelta(days=-(-early // 86_400))
+            last = days.last + timedelta(days=-(-late // 86_400))
+            for month in {source.period.of_month, *_months_of((first, last))}:
+                found.setdefault(month, []).append(source)
+        return found
+
+    def sources_of(self, month: Period) -> list[Source]:
+        """Return the month's files, and neighbours whose rows may step over into it."""
+        return self._by_month.get(month, [])
+
+
+@dataclass(frozen=True)
+class Month:
+    """One Silver file to be: a series and a month."""
+
+    series: Series
+    period: Period
+
+    @property
+    def sources(self) -> list[Source]:
+        """The Bronze files it is made of."""
+        return self.series.sources_of(self.period)
+
+    @property
+    def path(self) -> str:
+        """Its path in the lake."""
+        own = self.series
+        return silver_path(own.market, own.data_type, own.symbol, own.interval, self.period)
+
+
+def silver_path(
+    market: Market, data_type: DataType, symbol: str, interval: Interval | None, month: Period
+) -> str:
+    """Return the path of a symbol-month's Silver file under the lake's root.
+
+    Examples
+    --------
+    >>> silver_path(Market.SPOT, DataType.KLINES, "BTCUSDT", Interval.M1, Period.parse("2024-01"))
+    'silver/market=spot/data_type=klines/interval=1m/symbol=BTCUSDT/2024-01.parquet'
+    """
+    level = f"interval={interval.value}/" if interval else ""
+    return f"silver/market={market.value}/data_type={data_type.value}/{level}symbol={symbol}/{month}.parquet"
+
+
+def months_to_build(asked: pl.DataFrame, held: pl.DataFrame) -> list[Month]:
+    """Return the months that some asked file lies in, each with all its files that the lake holds.
+
+    Parameters
+    ----------
+    asked, held
+        Ledger rows with their key parts (:func:`cryptolake.holdings.with_key_parts`): the files that a
+        build is about, and everything that the lake holds.
+    """
+    months = _months_asked(asked)
+    folders = held.join(asked.select(_FOLDER).unique(), on=_FOLDER, how="semi", nulls_equal=True)
+    found = []
+    for name, files in folders.partition_by(*_FOLDER, as_dict=True, maintain_order=True).items():
+        market, data_type, symbol, interval = (str(part) if part else None for part in name)
+        if market is None or data_type is None or symbol is None:
+            continue  # a key that the archive's grammar does not know
+        sources = sorted(_sources(files.iter_rows(named=True)), key=lambda s: (s.period, s.key))
+        series = Series(
+            Market(market),
+            DataType(data_type),
+            symbol,
+            Interval(interval) if interval else None,
+            tuple(sources),
+        )
+        found += [Month(series, month) for month in sorted(months[name])]
+    return found
+
+
+def _months_asked(asked: pl.DataFrame) -> Mapping[tuple[Any, ...], set[Period]]:
+    begins = asked.select(*_FOLDER, pl.col("first").dt.month_start()).unique()
+    found: dict[tuple[Any, ...], set[Period]] = {}
+    for *name, first in begins.iter_rows():
+        if first is not None:
+            found.setdefault(tuple(name), set()).add(Period.month(first.year, first.month))
+    return found
+
+
+def _sources(rows: Iterable[Mapping[str, Any]]) -> Iterator[Source]:
+    for row in rows:
+        yield Source(
+            row["key"], int(row["size"]), row["sha256"], row["etag"], Period.parse(row["period"])
+        )
+
+
+def _months_of(days: tuple[date, date]) -> Iterator[Period]:
+    first, last = days
+    month = Period.month(first.year, first.month)
+    while month.first <= last:
+        yield month
+        month = Period.day(month.days.last + timedelta(days=1)).of_month

@@ -1,0 +1,112 @@
+"""What is recorded of months: rows of ``meta.sources``, ``meta.rejects`` and ``meta.findings``.
+
+The tables only grow. What holds of a Silver file now are the rows of its newest build: those whose
+``run_id`` and ``path`` its newest ``sources`` rows have (:func:`current`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from cryptolake.meta import Meta
+    from cryptolake.silver.account import Account
+    from cryptolake.silver.make import Made
+
+Row = dict[str, Any]
+
+
+def source_rows(months: Sequence[Made], run_id: str, now: datetime) -> list[Row]:
+    """Return a row for each file of each month: what went in, what came out."""
+    found = []
+    for made in months:
+        known = {source.key: source for source in made.month.sources}
+        for account in made.accounts:
+            source = known[account.key]
+            found.append(
+                {
+                    "path": made.month.path,
+                    "key": account.key,
+                    "sha256": source.sha256,
+                    "etag": source.etag,
+                    "rows_in": account.rows_in,
+                    "rows_out": account.rows_out,
+                    "duplicates": account.duplicates,
+                    "rejects": account.rejects,
+                    "first_time": account.first_time,
+                    "last_time": account.last_time,
+                    "built_at": now,
+                    "run_id": run_id,
+                    "schema_version": made.month.series.schema.version,
+                    "warnings": _warnings(account),
+                }
+            )
+    return found
+
+
+def reject_rows(months: Sequence[Made], run_id: str, now: datetime) -> list[Row]:
+    """Return a row for each rejected line; line 0 stands for a file refused as a whole."""
+    return [
+        {
+            "dataset": made.month.series.schema.dataset,
+            "path": made.month.path,
+            "key": key,
+            "line": item.line,
+            "rule": item.rule,
+            "reason": item.reason,
+            "text": item.text,
+            "at": now,
+            "run_id": run_id,
+        }
+        for made in months
+        for key, item in made.rejects
+    ]
+
+
+def finding_rows(months: Sequence[Made], run_id: str, now: datetime) -> list[Row]:
+    """Return a row for each finding, a file that could not be used included (``unusable_file``)."""
+    found = []
+    for made in months:
+        series = made.month.series
+        common = {
+            "dataset": series.schema.dataset,
+            "path": made.month.path,
+            "symbol": series.symbol,
+            "interval": series.interval.value if series.interval else None,
+            "at": now,
+            "run_id": run_id,
+        }
+        found += [{**common, **item._asdict()} for item in made.findings]
+        found += [
+            {
+                **common,
+                "kind": "unusable_file",
+                "key": account.key,
+                "rows": account.rejects,
+                "first": None,
+                "last": None,
+                "detail": str(account.error),
+            }
+            for account in made.accounts
+            if account.error is not None
+        ]
+    return found
+
+
+def current(meta: Meta, table: str) -> pl.DataFrame:
+    """Return the rows of ``sources``, ``rejects`` or ``findings`` that tell of Silver as it is now."""
+    sources = meta.read("sources")
+    newest = sources.filter(pl.col("built_at") == pl.col("built_at").max().over("path"))
+    if table == "sources":
+        return newest
+    builds = newest.select("path", "run_id").unique()
+    return meta.read(table).join(builds, on=["path", "run_id"], how="semi", maintain_order="left")
+
+
+def _warnings(account: Account) -> str | None:
+    said = [*account.warnings, *([f"refused: {account.error}"] if account.error else [])]
+    return "; ".join(said) or None
