@@ -149,10 +149,20 @@ def rule_of(query: Query) -> dict[str, Any]:
     }
 
 
-def presets(today: date, first: date) -> list[tuple[str, str, str]]:
+def today() -> date:
+    """Return the UTC day it is."""
+    return datetime.now(UTC).date()
+
+
+def newest_day(day: date) -> date:
+    """Return the newest day that the archive can have on a UTC day: the one before."""
+    return day - timedelta(days=1)
+
+
+def presets(day: date, first: date) -> list[tuple[str, str, str]]:
     """Return names and ranges: last month, the last 90 days, year to date, all.
 
-    ``today`` is a UTC day; ranges end at the latest on the day before it, the newest that can exist.
+    ``day`` is the UTC day it is; ranges end at the latest on the day before it, the newest that can exist.
 
     Examples
     --------
@@ -161,8 +171,8 @@ def presets(today: date, first: date) -> list[tuple[str, str, str]]:
     >>> presets(date(2024, 1, 1), date(2017, 8, 1))[2]
     ('Year to date', '2023-01-01', '2023-12-31')
     """
-    yesterday = today - timedelta(days=1)
-    end_of_last = today.replace(day=1) - timedelta(days=1)
+    yesterday = newest_day(day)
+    end_of_last = day.replace(day=1) - timedelta(days=1)
     ranges = [
         ("Last month", end_of_last.replace(day=1), end_of_last),
         ("90 days", yesterday - timedelta(days=89), yesterday),
@@ -172,9 +182,8 @@ def presets(today: date, first: date) -> list[tuple[str, str, str]]:
     return [(name, a.isoformat(), b.isoformat()) for name, a, b in ranges]
 
 
-def beginning(today: date | None = None) -> Query:
+def beginning(day: date) -> Query:
     """Return the sentence a picker starts with: hourly spot klines of last month, no symbol yet."""
-    day = today or datetime.now(UTC).date()
     _, first, last = presets(day, load_matrix().first_date)[0]
     return Query().markets("spot").klines("1h").between(first, last)
 
