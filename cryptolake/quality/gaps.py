@@ -72,6 +72,17 @@ def open_of(number: int, interval: Interval) -> datetime:
     return _anchor(interval) + number * step
 
 
+def opens_of(numbers: pl.Series, interval: Interval) -> pl.Series:
+    """Return the open times of many bars, ``Datetime("us", "UTC")``."""
+    step = interval.length
+    time = pl.Datetime("us", "UTC")
+    if step is None:
+        opens = [open_of(number, interval) for number in numbers]
+        return pl.Series(numbers.name, opens, dtype=time)
+    anchor = (_anchor(interval) - _EPOCH) // _MICROSECOND
+    return (numbers.cast(pl.Int64) * (step // _MICROSECOND) + anchor).cast(time)
+
+
 def expected_numbers(interval: Interval, begin: datetime, end: datetime) -> range:
     """Return the numbers of the bars that open in ``[begin, end)``, both UTC.
 

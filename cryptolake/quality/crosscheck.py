@@ -1,0 +1,273 @@
+"""``lake.verify(query, against=...)``: published klines held against bars made from trades or finer bars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
+
+from cryptolake.errors import InvalidQuery, NotPublished, unknown_word
+from cryptolake.meta import new_run_id
+from cryptolake.periods import Days
+from cryptolake.quality import bars
+from cryptolake.quality.gaps import bar_number, expected_numbers, open_of, opens_of
+from cryptolake.quality.survey import Folder, Survey, SymbolMonth, survey
+from cryptolake.schema import schema_of
+from cryptolake.vocabulary import DataType, Interval
+
+if TYPE_CHECKING:
+    from cryptolake.meta import Meta
+    from cryptolake.queries import Query
+    from cryptolake.storage import Storage
+
+Against = Literal["trades", "aggTrades", "klines"]
+
+_ACCEPTED = ("trades", "aggTrades", "klines")
+_MOST_FINDINGS = 10_000
+
+DIFFERENCES: dict[str, Any] = {
+    "market": pl.String,
+    "data_type": pl.String,
+    "symbol": pl.String,
+    "interval": pl.String,
+    "open_time": pl.Datetime("us", "UTC"),
+    "column": pl.String,
+    "published": pl.Float64,
+    "rebuilt": pl.Float64,
+    "difference": pl.Float64,
+    "tolerance": pl.Float64,
+    "against": pl.String,
+}
+"""The columns of :func:`crosscheck`."""
+
+
+def crosscheck(
+    query: Query, storage: Storage, meta: Meta, *, against: str = "trades"
+) -> pl.DataFrame:
+    """Rebuild the klines of a query from another dataset of the lake, and return where they differ.
+
+    Open, high, low, close, volume, value and number of trades are compared per bar, within the published
+    decimals. Only bars are compared all of whose days the lake holds on both sides. Each bar that
+    differs is also recorded in ``meta.findings``, once.
+
+    Parameters
+    ----------
+    query
+        Klines; symbols and days as usual.
+    storage, meta
+        The lake, with Silver of both datasets built.
+    against
+        ``"trades"``, ``"aggTrades"``, or ``"klines"``: 1m bars (or the finest the lake has) against
+        coarser ones.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row per value that differs: ``published`` and ``rebuilt`` are both values, ``tolerance`` what
+        would have passed; a bar that one side lacks is one row of ``trades``, null on that side.
+        Empty when all agree.
+
+    Raises
+    ------
+    InvalidQuery
+        ``against`` is another word, or the query asks for other types than klines.
+    NotPublished
+        The lake holds nothing of the other dataset for these days.
+    """
+    if against not in _ACCEPTED:
+        raise unknown_word("dataset to verify against", against, _ACCEPTED)
+    for row in query.selection.rows():
+        if row.data_type is not DataType.KLINES:
+            message = f"only klines can be rebuilt, not {row.data_type.value}: say .klines('1h')."
+            raise InvalidQuery(message, what="data type", given=row.data_type.value)
+    seen = survey(query, storage, meta, None)
+    found, compared = [], 0
+    for folder, months in _by_folder(seen):
+        partner = _partner(folder, against, query, storage, meta)
+        days = sorted(_built_days(months) & _built_days(partner))
+        if not days:
+            continue
+        compared += len(days)
+        found.append(_compare(folder, months, partner, days, seen))
+    if not compared:
+        message = (
+            f"the lake holds no {against} beside these klines for any of their days; "
+            f"pull them first: lake.pull(query.data_types({against!r}))."
+        )
+        raise NotPublished(message, against=against, query=query)
+    result = pl.concat([pl.DataFrame(schema=DIFFERENCES), *found])
+    _record(result, meta)
+    return result
+
+
+def _by_folder(seen: Survey) -> Iterator[tuple[Folder, list[SymbolMonth]]]:
+    folders: dict[int, list[SymbolMonth]] = {}
+    for month in seen.months:
+        folders.setdefault(id(month.folder), []).append(month)
+    return ((months[0].folder, months) for months in folders.values())
+
+
+def _partner(
+    folder: Folder, against: str, query: Query, storage: Storage, meta: Meta
+) -> list[SymbolMonth]:
+    """Return the months of the other dataset: of klines, the finest interval that the lake has built."""
+    market, symbol = folder.row.market.value, folder.symbol
+    plain = query.markets(market).symbols(symbol).universe()
+    if against != "klines":
+        return list(survey(plain.data_types(against).intervals(), storage, meta, None).months)
+    finer = [i for i in folder.row.all_intervals if folder.interval and _finer(i, folder.interval)]
+    for interval in sorted(finer, key=lambda i: (i is not Interval.M1, list(Interval).index(i))):
+        months = survey(plain.intervals(interval.value), storage, meta, None).months
+        if any(month.built for month in months):
+            return list(months)
+    return []
+
+
+def _finer(fine: Interval, coarse: Interval) -> bool:
+    """Say whether bars of one interval make up bars of the other."""
+    if fine is coarse or fine.length is None or fine.length > timedelta(days=1):
+        return False
+    return coarse.length is None or (
+        fine.length < coarse.length and not coarse.length % fine.length
+    )
+
+
+def _built_days(months: list[SymbolMonth]) -> set[date]:
+    """Return the asked days that a file which Silver was built from covers."""
+    return {
+        day
+        for month in months
+        for key, _, days in month.files()
+        if key in month.built
+        for day in month.days.clip(days) or ()
+    }
+
+
+def _compare(
+    folder: Folder,
+    months: list[SymbolMonth],
+    partner: list[SymbolMonth],
+    days: list[date],
+    seen: Survey,
+) -> pl.DataFrame:
+    interval = folder.interval or Interval.M1
+    whole = set(days)
+    parts = [_parts(month, only, interval, seen) for month, only in _day_by_day(partner, whole)]
+    kept = [part for part in parts if part.height]
+    if not kept:
+        return pl.DataFrame(schema=DIFFERENCES)
+    rebuilt = bars.joined(pl.concat(kept).lazy()).collect()
+    published = pl.concat(
+        _published(month, only, interval, seen) for month, only in _spans(months, whole)
+    )
+    chosen = pl.col(bars.BAR).is_in(_whole_bars(interval, whole).implode())
+    found = bars.differences(published.filter(chosen), rebuilt.filter(chosen))
+    against = partner[0].folder
+    return found.select(
+        pl.lit(folder.row.market.value).alias("market"),
+        pl.lit(folder.row.data_type.value).alias("data_type"),
+        pl.lit(folder.symbol).alias("symbol"),
+        pl.lit(interval.value).alias("interval"),
+        opens_of(found[bars.BAR], interval).alias("open_time"),
+        *("column", "published", "rebuilt", "difference", "tolerance"),
+        pl.lit(
+            f"{against.interval.value} klines" if against.interval else against.row.data_type.value
+        ).alias("against"),
+    )
+
+
+def _day_by_day(months: list[SymbolMonth], whole: set[date]) -> Iterator[tuple[SymbolMonth, Days]]:
+    """Cut to single days, so that no month of trades is held at once."""
+    return ((month, Days(day, day)) for month in months for day in month.days if day in whole)
+
+
+def _spans(months: list[SymbolMonth], whole: set[date]) -> Iterator[tuple[SymbolMonth, Days]]:
+    for month in months:
+        inside = [day for day in month.days if day in whole]
+        if inside and month.built:
+            yield month, Days(inside[0], inside[-1])
+
+
+def _scan(month: SymbolMonth, days: Days, seen: Survey) -> pl.LazyFrame:
+    time = schema_of(month.folder.row.market, month.folder.row.data_type).time
+    scan = pl.scan_parquet(
+        seen.storage.url(month.path),
+        storage_options=seen.storage.polars_options,
+        glob=False,
+        hive_partitioning=False,
+    )
+    return scan.filter(pl.col(time).is_between(days.begin, days.end, closed="left"))
+
+
+def _parts(month: SymbolMonth, days: Days, interval: Interval, seen: Survey) -> pl.DataFrame:
+    rows = _scan(month, days, seen)
+    if month.folder.interval:
+        return bars.bars_of_klines(rows, interval).collect()
+    schema = schema_of(month.folder.row.market, month.folder.row.data_type)
+    return bars.bars_of_trades(rows, schema, interval).collect()
+
+
+def _published(month: SymbolMonth, days: Days, interval: Interval, seen: Survey) -> pl.DataFrame:
+    """Return the published bars that open on the grid: beside halts some do not, and cannot be compared."""
+    number = bar_number(pl.col("open_time"), interval)
+    rows = _scan(month, days, seen).with_columns(number.alias(bars.BAR)).collect()
+    return rows.filter(rows["open_time"] == opens_of(rows[bars.BAR], interval))
+
+
+def _whole_bars(interval: Interval, days: set[date]) -> pl.Series:
+    """Return the numbers of the bars that open and end inside runs of these days."""
+    numbers: list[int] = []
+    for span in runs_of(days):
+        whole = expected_numbers(interval, span.begin, span.end)
+        if len(whole) and open_of(whole.stop, interval) > span.end:
+            whole = whole[:-1]
+        numbers += whole
+    return pl.Series(bars.BAR, numbers, dtype=pl.Int64)
+
+
+def runs_of(days: set[date]) -> Iterator[Days]:
+    """Yield the runs of days that follow each other."""
+    run: list[date] = []
+    for day in sorted(days):
+        if run and day - run[-1] > timedelta(days=1):
+            yield Days(run[0], run[-1])
+            run = []
+        run.append(day)
+    if run:
+        yield Days(run[0], run[-1])
+
+
+def _record(found: pl.DataFrame, meta: Meta) -> None:
+    """Add the bars that differ to the findings, unless they say the same already."""
+    if not found.height:
+        return
+    now, run = datetime.now(UTC), new_run_id()
+    said = pl.format("{} {} published, {} from {}", "column", "published", "rebuilt", "against")
+    who = ["market", "symbol", "interval", "open_time"]
+    rows = (
+        found.head(_MOST_FINDINGS)
+        .with_columns(said.fill_null("one side lacks the bar").alias("said"))
+        .group_by(who, maintain_order=True)
+        .agg(pl.len().cast(pl.Int64).alias("rows"), pl.col("said").str.join("; ").alias("detail"))
+        .select(
+            pl.concat_str("market", pl.lit("_klines")).alias("dataset"),
+            pl.format(
+                "silver/market={}/data_type=klines/interval={}/symbol={}/{}.parquet",
+                "market",
+                "interval",
+                "symbol",
+                pl.col("open_time").dt.strftime("%Y-%m"),
+            ).alias("path"),
+            *("symbol", "interval", "rows", "detail"),
+            pl.lit("crosscheck").alias("kind"),
+            pl.col("open_time").alias("first"),
+            pl.col("open_time").alias("last"),
+            pl.lit(now).alias("at"),
+            pl.lit(run).alias("run_id"),
+        )
+    )
+    known = meta.read("findings").filter(pl.col("kind") == "crosscheck")
+    new = rows.join(known, on=["path", "first", "detail"], how="anti")
+    meta.append("findings", new)

@@ -1,0 +1,184 @@
+"""``lake.quality`` and its gaps as frames: what is there, what is not, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from cryptolake.quality.classify import CAUSES
+from cryptolake.quality.judge import Judgement, judge
+from cryptolake.quality.survey import Survey, SymbolMonth, survey
+
+if TYPE_CHECKING:
+    from cryptolake.listing import Listing
+    from cryptolake.meta import Meta
+    from cryptolake.queries import Query
+    from cryptolake.storage import Storage
+
+_TIME = pl.Datetime("us", "UTC")
+_WHO = {
+    "market": pl.String,
+    "data_type": pl.String,
+    "symbol": pl.String,
+    "interval": pl.String,
+    "month": pl.String,
+}
+
+QUALITY: dict[str, Any] = {
+    **_WHO,
+    "rows": pl.Int64,
+    "expected": pl.Int64,
+    "missing": pl.Int64,
+    "coverage": pl.Float64,
+    "gaps": pl.Int64,
+    "causes": pl.String,
+    "healed": pl.Int64,
+    "duplicates": pl.Int64,
+    "overlap": pl.Int64,
+    "rejects": pl.Int64,
+    "findings": pl.Int64,
+    "suspect_size": pl.List(pl.String),
+    "quarantined": pl.List(pl.String),
+    "first": _TIME,
+    "last": _TIME,
+}
+"""The columns of :func:`quality`."""
+
+GAPS: dict[str, Any] = {
+    **_WHO,
+    "first": _TIME,
+    "last": _TIME,
+    "bars": pl.Int64,
+    "cause": pl.String,
+    "evidence": pl.String,
+    "healed": pl.Boolean,
+    "siblings": pl.List(pl.String),
+}
+"""The columns of :func:`gaps`."""
+
+
+def quality(
+    query: Query,
+    storage: Storage,
+    meta: Meta,
+    listing: Listing | None = None,
+    *,
+    refresh: bool = False,
+) -> pl.DataFrame:
+    """Return one row per symbol-month: rows, gaps, duplicates, rejects, coverage.
+
+    Parameters
+    ----------
+    query
+        Markets, data types, intervals, symbols and days; a glob means the symbols the lake holds.
+    storage, meta
+        The lake.
+    listing
+        The archive's listing, its cached copy however old; without it siblings that are not in the
+        lake are not known of, nor when a symbol was listed.
+    refresh
+        Ask the archive for its listing again.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``expected`` and ``missing`` count bars of the interval within the listed life (five-minute rows
+        for metrics, days for types without a grid); ``coverage`` is the share that is there (0 to 1,
+        null where nothing is expected); ``gaps`` the runs missing, by ``causes``; ``healed`` the bars
+        that one file lacks and a sibling gave; ``suspect_size`` and ``quarantined`` keys; ``first`` and
+        ``last`` the times of the first and last row, UTC. ``duplicates`` are rows that came twice;
+        ``overlap`` those of a monthly file that the daily files beside it have too.
+    """
+    seen = survey(query, storage, meta, listing, refresh=refresh)
+    rows = [_quality_row(month, judge(month, seen), seen) for month in seen.months]
+    return pl.DataFrame(rows, schema=QUALITY, orient="row")
+
+
+def gaps(
+    query: Query,
+    storage: Storage,
+    meta: Meta,
+    listing: Listing | None = None,
+    *,
+    refresh: bool = False,
+) -> pl.DataFrame:
+    """Return one row per gap: its first and last missing bar, its cause, and the evidence for it.
+
+    Parameters
+    ----------
+    query, storage, meta, listing, refresh
+        As :func:`quality` takes them.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``first`` and ``last`` are the open times of the first and the last missing bar, UTC; ``cause``
+        is ``exchange_halt``, ``archive_gap``, ``not_listed`` or ``unknown``; ``healed`` says that
+        another file gave the rows; ``siblings`` are the files that have them, or could have.
+    """
+    seen = survey(query, storage, meta, listing, refresh=refresh)
+    return gaps_of(seen)
+
+
+def gaps_of(seen: Survey) -> pl.DataFrame:
+    """Return the gaps of a survey, as :func:`gaps` does."""
+    rows = [
+        (*_who(month), *verdict_row)
+        for month in seen.months
+        for verdict_row in _verdict_rows(judge(month, seen))
+    ]
+    return pl.DataFrame(rows, schema=GAPS, orient="row")
+
+
+def _verdict_rows(judged: Judgement) -> list[tuple[Any, ...]]:
+    return [
+        (v.first, v.last, v.bars, v.cause, v.evidence, v.healed, list(v.siblings))
+        for v in judged.verdicts
+    ]
+
+
+def _who(month: SymbolMonth) -> tuple[str | None, ...]:
+    folder = month.folder
+    interval = folder.interval.value if folder.interval else None
+    return (
+        folder.row.market.value,
+        folder.row.data_type.value,
+        folder.symbol,
+        interval,
+        str(month.month),
+    )
+
+
+def _quality_row(month: SymbolMonth, judged: Judgement, seen: Survey) -> tuple[Any, ...]:
+    sources = seen.sources_of(month)
+    open_gaps = [verdict for verdict in judged.verdicts if not verdict.healed]
+    counts = Counter[str]()
+    for verdict in open_gaps:
+        counts[verdict.cause] += verdict.bars
+    keys = {key for key, _, _ in month.files()}
+    return (
+        *_who(month),
+        judged.rows,
+        judged.expected,
+        judged.missing,
+        judged.coverage,
+        len(open_gaps),
+        ", ".join(f"{cause} {counts[cause]}" for cause in CAUSES if counts[cause]),
+        sum(verdict.bars for verdict in judged.verdicts if verdict.healed),
+        *repeats(sources),
+        int(sources["rejects"].sum()),
+        seen.findings.filter(path=month.path).height,
+        sorted(keys & month.folder.suspects),
+        sorted(keys & month.folder.quarantined),
+        judged.first,
+        judged.last,
+    )
+
+
+def repeats(sources: pl.DataFrame) -> tuple[int, int]:
+    """Return the rows that came twice, and apart from them those that both partitions have."""
+    daily = sources.filter(pl.col("key").str.contains("/daily/", literal=True))
+    own, both = int(daily["duplicates"].sum()), int(sources["duplicates"].sum())
+    return (own, both - own) if daily.height else (both, 0)

@@ -1,0 +1,224 @@
+"""What there is to judge: the symbol-months of a query, each with its files and where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from cryptolake.errors import ListingError
+from cryptolake.holdings import means, with_key_parts
+from cryptolake.listing import Folder as ListedFolder
+from cryptolake.periods import Days, Period
+from cryptolake.quality.sizes import suspect_sizes
+from cryptolake.silver.months import silver_path
+from cryptolake.vocabulary import Partition
+
+if TYPE_CHECKING:
+    from cryptolake.availability import Row
+    from cryptolake.listing import Listing
+    from cryptolake.meta import Meta
+    from cryptolake.queries import Query
+    from cryptolake.selection import Selection
+    from cryptolake.storage import Storage
+    from cryptolake.vocabulary import Interval
+
+_ANY_AGE = timedelta(days=36_500)
+_FILES = (
+    *("key", "market", "data_type", "symbol", "interval"),
+    *("partition", "period", "first", "last", "size"),
+)
+_NO_KEYS = pl.DataFrame(schema={"key": pl.String, "size": pl.Int64})
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A symbol of a dataset (and an interval): everything that is published of it, and held here.
+
+    ``listed`` is None where the listing was not seen; it holds the monthly files, and the daily ones of
+    the years asked for (``first_daily`` is the first ever, ``goes_on`` whether later ones follow).
+    ``held`` are ledger rows, ``quarantined`` keys.
+    """
+
+    row: Row
+    symbol: str
+    interval: Interval | None
+    held: pl.DataFrame
+    quarantined: frozenset[str]
+    listed: pl.DataFrame | None = None
+    first_daily: date | None = None
+    goes_on: bool = False
+
+    @cached_property
+    def suspects(self) -> frozenset[str]:
+        """The keys of files far smaller than their neighbours."""
+        return frozenset(self.known.filter(suspect_sizes(self.known))["key"])
+
+    @cached_property
+    def known(self) -> pl.DataFrame:
+        """Every file known of, published, held or in quarantine, with the parts of its key."""
+        listed = [] if self.listed is None else [self.listed.select(_FILES)]
+        lost = with_key_parts(
+            pl.DataFrame({"key": sorted(self.quarantined)}, schema=_NO_KEYS.schema)
+        )
+        frames = [*listed, self.held.select(_FILES), lost.select(_FILES)]
+        return pl.concat(frames).unique("key", keep="first").sort("first", "partition")
+
+    def silver_path(self, month: Period) -> str:
+        """Return the path of a month's Silver file."""
+        return silver_path(self.row.market, self.row.data_type, self.symbol, self.interval, month)
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolMonth:
+    """One month of a folder, and the days of it that were asked for."""
+
+    folder: Folder
+    month: Period
+    days: Days
+    built: frozenset[str]
+    """The keys that its Silver file was made from; empty when there is none."""
+
+    @property
+    def path(self) -> str:
+        """The month's Silver file."""
+        return self.folder.silver_path(self.month)
+
+    def files(self) -> Iterator[tuple[str, Partition, Days]]:
+        """Yield the files known of that cover some of the days asked for."""
+        near = self.folder.known.filter(
+            (pl.col("first") <= self.days.last) & (pl.col("last") >= self.days.first)
+        )
+        for key, partition, first, last in near.select(
+            "key", "partition", "first", "last"
+        ).iter_rows():
+            yield key, Partition(partition), Days(first, last)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The tables that judging needs, read once, and the symbol-months of a query."""
+
+    storage: Storage
+    sources: pl.DataFrame
+    rejects: pl.DataFrame
+    findings: pl.DataFrame
+    months: tuple[SymbolMonth, ...]
+
+    def sources_of(self, month: SymbolMonth) -> pl.DataFrame:
+        """Return the source rows of a month's Silver file, as it is now."""
+        return self.sources.filter(pl.col("path") == month.path)
+
+
+def survey(
+    query: Query, storage: Storage, meta: Meta, listing: Listing | None, *, refresh: bool = False
+) -> Survey:
+    """Find the symbol-months of a query: what is held of them, and what the archive lists of them.
+
+    Parameters
+    ----------
+    query
+        Markets, data types, intervals, symbols and days. A glob means the symbols that the lake holds.
+    storage, meta
+        The lake.
+    listing
+        The archive's listing, however old its cached copy is; None to leave it out.
+    refresh
+        Ask the archive again.
+    """
+    said = query.check().selection
+    days = said.days
+    if days is None:  # check() asks for them
+        return Survey(storage, pl.DataFrame(), pl.DataFrame(), pl.DataFrame(), ())
+    held = _by_folder(with_key_parts(meta.ledger()))
+    quarantined = _by_folder(with_key_parts(meta.quarantined().select("key", "size")))
+    sources = current_sources(meta)
+    built = dict(sources.group_by("path").agg("key").iter_rows())
+    folders = [
+        Folder(
+            row=row,
+            symbol=symbol,
+            interval=interval,
+            held=held.get(name, with_key_parts(_NO_KEYS)),
+            quarantined=frozenset(quarantined[name]["key"] if name in quarantined else ()),
+        )
+        for row in said.rows()
+        for interval in _intervals(row, said.intervals)
+        for symbol in _symbols(row, interval, said, {*held, *quarantined})
+        for name in [(row.market.value, row.data_type.value, symbol, interval and interval.value)]
+    ]
+    months = [
+        month
+        for folder in _with_listing(folders, days, listing, refresh=refresh)
+        if folder.known.height
+        for month in _months(folder, days, built)
+    ]
+    return Survey(storage, sources, meta.read("rejects"), meta.read("findings"), tuple(months))
+
+
+def current_sources(meta: Meta) -> pl.DataFrame:
+    """Return the source rows of every Silver file's newest build."""
+    sources = meta.read("sources")
+    return sources.filter(pl.col("built_at") == pl.col("built_at").max().over("path"))
+
+
+def _months(folder: Folder, days: Days, built: dict[str, list[str]]) -> Iterator[SymbolMonth]:
+    for month in days.months():
+        part = days.clip(month.days)
+        if part:
+            keys = built.get(folder.silver_path(month), ())
+            yield SymbolMonth(folder, month, part, frozenset(keys))
+
+
+def _by_folder(files: pl.DataFrame) -> dict[tuple[str | None, ...], pl.DataFrame]:
+    parts = files.partition_by("market", "data_type", "symbol", "interval", as_dict=True)
+    return {tuple(name): part for name, part in parts.items()}
+
+
+def _symbols(
+    row: Row, interval: Interval | None, said: Selection, folders: set[tuple[str | None, ...]]
+) -> list[str]:
+    """Return the symbols said by name, and those held that a glob or the universe means."""
+    plain = {symbol for symbol in said.symbols if not set(symbol) & set("*?[")}
+    held = {
+        symbol
+        for market, data_type, symbol, level in folders
+        if (market, data_type, level)
+        == (row.market.value, row.data_type.value, interval and interval.value)
+        and symbol is not None
+        and means(said, row.market.value, symbol)
+    }
+    return sorted({symbol for symbol in plain if means(said, row.market.value, symbol)} | held)
+
+
+def _intervals(row: Row, said: tuple[Interval, ...]) -> list[Interval | None]:
+    return [i for i in said if i in row.all_intervals] if row.has_interval else [None]
+
+
+def _with_listing(
+    folders: list[Folder], days: Days, listing: Listing | None, *, refresh: bool
+) -> list[Folder]:
+    """Add what the archive lists of each folder; as it is where the archive and its cache are silent."""
+    if listing is None or not folders:
+        return folders
+    asked = [ListedFolder(folder.row, folder.symbol, folder.interval) for folder in folders]
+    try:
+        listed = listing.listed(asked, days, refresh=refresh, max_age=_ANY_AGE)
+    except ListingError:  # the evidence will say that the listing was not seen
+        return folders
+    files = listed.files.partition_by("folder", as_dict=True)
+    ends = {number: (first, more) for number, first, more in listed.folders.iter_rows()}
+    none = listed.files.clear()
+    return [
+        replace(
+            folder,
+            listed=with_key_parts(files.get((number,), none).select("key", "size")),
+            first_daily=ends[number][0] if number in ends else None,
+            goes_on=bool(ends[number][1]) if number in ends else False,
+        )
+        for number, folder in enumerate(folders)
+    ]
