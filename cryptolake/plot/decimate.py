@@ -102,7 +102,9 @@ def _by_bucket(
     ends = rows.select(first=pl.col(time).min(), last=pl.col(time).max()).collect()
     first, last = ends.row(0)
     if first is None:
-        return rows.group_by(*by, pl.lit(0).alias("_bucket")).agg(merged).drop("_bucket").collect()
+        return (
+            rows.group_by(*by, pl.col(time).alias("_bucket")).agg(merged).drop("_bucket").collect()
+        )
     since = (pl.col(time) - first).dt.total_microseconds().cast(pl.Float64)
     span = float((last - first) // _MICROSECOND) + 1.0
     bucket = (since * (buckets / span)).floor().cast(pl.Int64).clip(0, buckets - 1)

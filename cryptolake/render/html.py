@@ -68,7 +68,7 @@ def size(value: float | None) -> str:
         return "-"
     amount = float(value)
     for unit in ("B", "kB", "MB", "GB", "TB"):
-        if abs(amount) < 1000 or unit == "TB":
+        if abs(amount) < 999.95:
             return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
         amount /= 1000
     return f"{amount:.1f} PB"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cryptolake.render.html import drawing, facts, never_raises, number, seconds, size, table, text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import polars as pl
 
@@ -22,7 +22,8 @@ FAULTS = ("failed", "quarantined")
 @never_raises
 def report_html(report: Report) -> str:
     """Draw a report: what went wrong first, then the counts."""
-    mark = '<span class="good">ok</span>' if report.ok else '<span class="bad">not all well</span>'
+    state = {"stopped": "stopped before its end"}.get(report.state, "not all well")
+    mark = '<span class="good">ok</span>' if report.ok else f'<span class="bad">{state}</span>'
     kind, run = text(report.kind), text(report.run_id)
     head = f'<h4>Report: {kind} {mark} <span class="dim">{run}</span></h4>'
     return drawing(
@@ -30,6 +31,7 @@ def report_html(report: Report) -> str:
         _faults(report.files, "key", "Files"),
         _faults(report.months, "path", "Silver months"),
         facts(_counts(report)),
+        _fallbacks(report.fallbacks),
     )
 
 
@@ -50,6 +52,11 @@ def _counts(report: Report) -> Iterator[tuple[str, str]]:
     yield "", seconds(report.seconds)
     if report.bytes and report.seconds:
         yield "a second", size(report.bytes / report.seconds)
+
+
+def _fallbacks(fallbacks: Mapping[str, int]) -> str:
+    items = "".join(f"<li>{number(n)}: {text(why)}</li>" for why, n in fallbacks.items())
+    return f"<h5>Moved another way than asked</h5><ul>{items}</ul>" if items else ""
 
 
 def _faults(frame: pl.DataFrame, name: str, title: str) -> str:

@@ -1,0 +1,207 @@
+"""Objects show themselves: escaped, small, without script, and whatever they hold."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import cryptolake as cl
+from cryptolake import render
+from cryptolake.availability import load_matrix
+from cryptolake.render.html import seconds, size, text
+from cryptolake.report import FILES, MONTHS, Report
+
+EVIL = "<script>alert('x')</script>\"&"
+FILE_COLUMNS = {
+    "key": pl.String,
+    "market": pl.String,
+    "data_type": pl.String,
+    "symbol": pl.String,
+    "interval": pl.String,
+    "partition": pl.String,
+    "period": pl.String,
+    "size": pl.Int64,
+    "etag": pl.String,
+    "status": pl.String,
+}
+
+
+def a_plan(files: list[dict[str, Any]], missing: list[dict[str, Any]] | None = None) -> Any:
+    """A plan's facts as the drawing reads them."""
+    frame = pl.DataFrame(files, schema=FILE_COLUMNS)
+    gaps = pl.DataFrame(
+        missing or [],
+        schema=dict.fromkeys(
+            ("market", "data_type", "symbol", "interval", "period", "reason"), pl.String
+        ),
+    )
+    to_move = frame.filter(pl.col("status").is_in(["new", "updated"]))
+    return SimpleNamespace(
+        id="p1",
+        files=frame,
+        missing_periods=gaps,
+        total_bytes=int(to_move["size"].sum()),
+        to_transfer=to_move.height,
+        cached=int((frame["status"] == "cached").sum()),
+        missing=gaps.height,
+        listed_at=datetime(2024, 5, 1, 12, tzinfo=UTC),
+    )
+
+
+def a_file(symbol: str, status: str, period: str = "2024-01") -> dict[str, Any]:
+    return {
+        "key": f"data/{symbol}",
+        "market": "spot",
+        "data_type": "klines",
+        "symbol": symbol,
+        "interval": "1h",
+        "partition": "monthly",
+        "period": period,
+        "size": 1_000_000,
+        "etag": "e",
+        "status": status,
+    }
+
+
+def test_a_query_shows_its_words_and_what_is_still_to_say():
+    drawn = cl.query().markets("spot").klines("1h")._repr_html_()
+    assert "spot" in drawn
+    assert "1h" in drawn
+    assert "To do" in drawn
+    assert "which symbols" in drawn
+
+
+def test_a_complete_query_says_so():
+    query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2024-01")
+    assert "complete" in query._repr_html_()
+    assert "31 UTC days" in query._repr_html_()
+
+
+def test_a_plan_shows_totals_and_what_is_missing_and_why():
+    plan = a_plan(
+        [a_file("A", "new"), a_file("B", "cached")],
+        [
+            {"market": "spot", "data_type": "klines", "symbol": "A", "interval": "1h"}
+            | {"period": "2024-02", "reason": "delisted"}
+        ],
+    )
+    drawn = render.plan_html(plan)
+    assert "1.0 MB" in drawn
+    assert "delisted" in drawn
+    assert "2024-05-01 12:00 UTC" in drawn
+
+
+def test_a_plan_of_a_hundred_thousand_files_stays_small():
+    plan = a_plan([])
+    plan.files = pl.concat([pl.DataFrame([a_file(f"S{n}", "new") for n in range(1000)])] * 100)
+    assert len(render.plan_html(plan)) < 20_000
+
+
+def test_a_report_shows_failures_before_the_counts():
+    files = pl.DataFrame(
+        [{"key": "k", "status": "failed", "error": EVIL}], schema=FILES, strict=False
+    )
+    drawn = render.report_html(Report("transfer", "r", 1.0, files))
+    assert drawn.index("need a look") < drawn.index('class="facts"')
+    assert "not all well" in drawn
+
+
+def test_a_report_of_a_stopped_run_is_not_shown_as_ok():
+    drawn = render.report_html(Report("transfer", "r", 1.0, state="stopped"))
+    assert "stopped" in drawn
+    assert ">ok<" not in drawn
+
+
+def test_a_report_of_many_failures_counts_the_rest():
+    files = pl.DataFrame([{"key": f"k{n}", "status": "failed"} for n in range(5000)], schema=FILES)
+    drawn = render.report_html(Report("transfer", "r", 1.0, files, pl.DataFrame(schema=MONTHS)))
+    assert "4,980 more" in drawn
+    assert len(drawn) < 10_000
+
+
+def test_a_lake_is_shown_without_asking_it(tmp_path):
+    root = tmp_path / "not there"
+    drawn = cl.Lake(root)._repr_html_()
+    assert text(root) in drawn
+    assert not root.exists()
+
+
+def test_the_lake_shows_the_datasets_it_was_last_told_of(tmp_path):
+    told = pl.DataFrame(
+        {
+            "zone": ["silver"],
+            "dataset": ["spot_klines"],
+            "symbols": [3],
+            "intervals": [["1h"]],
+            "first": [datetime(2024, 1, 1, tzinfo=UTC)],
+            "last": [None],
+            "files": [3],
+            "bytes": [1_300_000],
+            "rows": [2232],
+        }
+    )
+    drawn = render.lake_html(cl.Lake(tmp_path), told)
+    assert "spot_klines" in drawn
+    assert "1.3 MB" in drawn
+    assert "2,232" in drawn
+
+
+def test_the_matrix_is_a_grid_of_every_row():
+    drawn = load_matrix()._repr_html_()
+    assert drawn.count("<td title=") == len(load_matrix().rows)
+
+
+def test_coverage_of_three_thousand_symbols_stays_small():
+    months = {f"20{year:02d}-{month:02d}": 1.0 for year in range(17, 27) for month in range(1, 13)}
+    drawn = render.coverage_html({f"SYM{n}": months for n in range(3000)})
+    assert "2,940 symbols more" in drawn
+    assert len(drawn) < 60_000
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [render.query_html, render.plan_html, render.report_html, render.matrix_html, render.lake_html],
+)
+@pytest.mark.parametrize("thing", [None, 3, EVIL, object()])
+def test_a_drawing_never_raises(draw, thing):
+    drawn = draw(thing)
+    assert "<script" not in drawn
+    assert drawn.startswith('<div class="cryptolake">')
+
+
+def test_not_even_for_an_object_whose_repr_raises():
+    class Broken:
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+    assert "Broken" in render.plan_html(Broken())  # type: ignore[arg-type]
+
+
+@given(st.text())
+def test_no_text_of_a_symbol_or_reason_becomes_markup(word):
+    plan = a_plan(
+        [a_file(word, "new")],
+        [
+            {"market": word, "data_type": word, "symbol": word, "interval": word}
+            | {"period": word, "reason": word + EVIL}
+        ],
+    )
+    drawn = render.plan_html(plan) + render.coverage_html({word + EVIL: {"2024-01": 1.0}})
+    assert "<script" not in drawn
+    assert "alert('x')" not in drawn
+
+
+@given(st.integers(min_value=0, max_value=10**18))
+def test_a_size_in_words_is_short(count):
+    assert len(size(count)) <= 10
+
+
+@given(st.floats(min_value=0, max_value=1e9))
+def test_a_duration_in_words_is_short(duration):
+    assert len(seconds(duration)) <= 16
