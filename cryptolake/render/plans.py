@@ -29,9 +29,11 @@ def plan_html(plan: Plan) -> str:
                 ("to move", size(plan.total_bytes)),
                 ("cached", number(plan.cached)),
                 ("periods not published", number(plan.missing)),
+                *_rows(plan),
             ]
         ),
         _listed(plan),
+        _notes(plan),
         _groups(plan.files),
         _missing(plan.missing_periods),
     ]
@@ -44,6 +46,16 @@ def _listed(plan: Plan) -> str:
         return ""
     moment = listed if listed.tzinfo else listed.replace(tzinfo=UTC)
     return f'<p class="dim">by the listing of {moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC</p>'
+
+
+def _rows(plan: Plan) -> list[tuple[str, str]]:
+    expected = getattr(plan, "rows_expected", None)
+    return [("rows expected", number(expected))] if expected else []
+
+
+def _notes(plan: Plan) -> str:
+    items = "".join(f"<li>{text(note)}</li>" for note in getattr(plan, "notes", ()))
+    return f"<ul>{items}</ul>" if items else ""
 
 
 def _groups(files: pl.DataFrame) -> str:

@@ -24,9 +24,11 @@ from cryptolake.silver.make import Made, make
 from cryptolake.silver.months import Month, months_to_build
 from cryptolake.silver.records import finding_rows, reject_rows, source_rows
 from cryptolake.silver.unzip import DEFAULT_LIMITS, Limits
+from cryptolake.watching import Step
 
 if TYPE_CHECKING:
     from cryptolake.storage import Storage
+    from cryptolake.watching import Progress, Watch
 
 _FLUSH_BYTES = 32 * 2**20
 _FLUSH_SECONDS = 2.0
@@ -37,7 +39,7 @@ def build(
     meta: Meta,
     bronze_rows: pl.DataFrame,
     *,
-    progress: bool = True,
+    progress: Progress = True,
     strict: bool = False,
     force: bool = False,
     limits: Limits = DEFAULT_LIMITS,
@@ -53,7 +55,8 @@ def build(
         Ledger rows with their key parts (:func:`cryptolake.holdings.holdings`): what the build is
         about. A month is always made of all its files in the lake, not only of these.
     progress
-        Show a bar of months, where a person watches.
+        Show a bar of months, where a person watches; or a callable that is told each step
+        (:mod:`cryptolake.watching`).
     strict
         Raise BuildError at the end when a month failed or a file could not be used.
     force
@@ -94,7 +97,7 @@ def build(
 class _Run:
     """One build: work handed to threads, results stored in groups."""
 
-    def __init__(self, storage: Storage, meta: Meta, threads: int, *, progress: bool) -> None:
+    def __init__(self, storage: Storage, meta: Meta, threads: int, *, progress: Progress) -> None:
         self.storage, self.meta, self.threads = storage, meta, threads
         self.id = new_run_id()
         self.started = datetime.now(UTC)
@@ -208,16 +211,26 @@ def _spilled(made: Made, seen: set[str]) -> list[Month]:
     return found
 
 
-def _bar(months: Iterable[Made], total: int, *, shown: bool) -> Iterable[Made]:
+def _bar(months: Iterable[Made], total: int, *, shown: Progress) -> Iterable[Made]:
     """Wrap months in a tqdm bar, when there are some to wait for and a person watches."""
     import sys
 
+    if callable(shown):
+        return _told(months, total, shown)
     if not shown or total < 2 or not (sys.stderr is not None and sys.stderr.isatty()):
         return months
     from tqdm.auto import tqdm
 
     bar: Iterable[Made] = tqdm(months, total=total, unit="month", desc="build")
     return bar
+
+
+def _told(months: Iterable[Made], total: int, watch: Watch) -> Iterator[Made]:
+    """Tell a watcher of each month as it is made."""
+    watch(Step(0, total, 0, total, "months"))
+    for count, made in enumerate(months, 1):
+        yield made
+        watch(Step(min(count, total), total, count, max(count, total), "months"))
 
 
 def _raise_for(report: Report) -> None:
