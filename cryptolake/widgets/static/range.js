@@ -108,6 +108,7 @@ function render({ model, el }) {
     const parts = [];
     const years = [];
     for (let year = new Date(lowest()).getUTCFullYear(); Date.UTC(year, 0, 1) < highest(); year += 1) years.push(year);
+    if (years.length > 1 && x(Date.UTC(years[1], 0, 1)) - x(lowest()) < 34) years.shift();
     const skip = Math.ceil(years.length / Math.max(1, Math.floor((width - LEFT) / 44)));
     years.forEach((year, index) => {
       const px = x(Math.max(lowest(), Date.UTC(year, 0, 1)));
