@@ -8,10 +8,12 @@ import zipfile
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cryptolake.archive import Archive
+if TYPE_CHECKING:
+    from cryptolake.archive import Archive
 
 KEY = "data/spot/daily/klines/{symbol}/1m/{symbol}-1m-{day}.zip"
 
