@@ -109,7 +109,7 @@ class Lake:
         ListingError
             The archive does not answer and no cached listing can stand in.
         """
-        from cryptolake.plan import make_plan
+        from cryptolake.planning import make_plan
 
         query.check()
         return make_plan(
@@ -130,10 +130,11 @@ class Lake:
         quote: str | Iterable[str] | None = None,
         contract: str | Iterable[str] | None = None,
         listed_on: Any = None,
+        spans: bool = False,
         refresh: bool = False,
     ) -> pl.DataFrame:
         """Return what the archive lists for a market and data type, as a frame of symbols."""
-        from cryptolake.symbols import symbol_table
+        from cryptolake.symbol_table import symbol_table
 
         return symbol_table(
             self.listing,
@@ -142,6 +143,7 @@ class Lake:
             quote=quote,
             contract=contract,
             listed_on=listed_on,
+            spans=spans,
             refresh=refresh,
         )
 

@@ -6,11 +6,11 @@ window was asked, and when, even where it held nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import polars as pl
 
@@ -18,6 +18,9 @@ from cryptolake.keys import CHECKSUM
 
 if TYPE_CHECKING:
     from cryptolake.storage import Storage
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 TIME = pl.Datetime("us", "UTC")
 
@@ -216,7 +219,7 @@ def _read(storage: Storage, present: Sequence[tuple[int, str]]) -> pl.DataFrame:
     return pl.concat([empty(), *_each(storage, present, read)])
 
 
-def _each(storage: Storage, jobs: Sequence[Any], work: Any) -> list[Any]:
+def _each(storage: Storage, jobs: Sequence[T], work: Callable[[T], R]) -> list[R]:
     """Do jobs one after another on a disk, side by side against a bucket."""
     if storage.is_local or len(jobs) < 2:
         return [work(job) for job in jobs]

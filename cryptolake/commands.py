@@ -1,0 +1,152 @@
+"""The s5cmd lines that fetch a plan's files. Pure.
+
+A named ``cp`` costs two requests (HEAD and GET), a wildcard one costs a LIST for the line and one GET an
+object. So files are fetched by wildcards wherever the listing shows that those select exactly the planned
+zips and their sidecars; a line has several patterns (``--include``) where one would select too much. What
+no wildcard selects exactly, or a name with a wildcard's own signs in it, is named.
+
+A *selector* is a key prefix below which everything listed is planned: ``…/BTCUSDT-1m-2024-01-``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import polars as pl
+
+from cryptolake.keys import CHECKSUM
+from cryptolake.s5cmd import copy_line, quoted
+
+_LEVELS = {"daily": (5, 8, 9, 10), "monthly": (0, 5, 6, 7)}
+"""How much of a period a selector may hold: the year, the month, the month's tens of days, the day."""
+
+_SIGNS = r"[*?\[,]"
+"""Signs in a symbol that a wildcard, or s5cmd's list of patterns, would read as its own."""
+
+_MOST_PATTERNS = 40
+
+_PAGE = 1000
+
+
+def selectors(listed: pl.DataFrame, strange: pl.DataFrame) -> pl.DataFrame:
+    """Find the widest selector of every file that is to move.
+
+    Parameters
+    ----------
+    listed
+        Everything listed: ``folder, partition, key, period, checksum_size`` and ``move``, whether the
+        file is to move. The listing has to be whole for every year that a file to move lies in.
+    strange
+        ``key`` of what lies among them and is no file of the archive's pattern.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``key`` and ``selector`` of the files that a wildcard selects exactly.
+    """
+    stem = pl.col("key").str.slice(0, pl.col("key").str.len_chars() - pl.col("tail"))
+    files = listed.with_columns(tail=pl.col("period").str.len_chars() + len(".zip"))
+    files = files.with_columns(stem=stem).drop("tail")
+    moving = files.lazy().filter("move", ~pl.col("stem").str.contains(_SIGNS))
+    groups = ["folder", "partition"]
+    # Only folders with something to move matter; all that lies there is in the way of a wildcard.
+    there = files.lazy().join(moving.select(groups).unique(), on=groups, how="semi")
+    found: list[pl.LazyFrame] = []
+    for partition, levels in _LEVELS.items():
+        part = there.filter(pl.col("partition") == partition)
+        left = moving.filter(pl.col("partition") == partition)
+        for level in levels:
+            prefix = pl.col("stem") + pl.col("period").str.slice(0, level)
+            if level == levels[-1]:
+                prefix += ".zip"
+            spoilt = (
+                part.with_columns(selector=prefix)
+                .group_by("selector")
+                .agg(pl.col("move").all(), objects=pl.len() + pl.col("checksum_size").count())
+                .filter(~pl.col("move") | (pl.col("objects") < 2))
+                .select("selector")
+            )
+            left = left.with_columns(selector=prefix)
+            good = left.join(spoilt, on="selector", how="anti").select("key", "selector")
+            if strange.height:
+                good = _unspoilt(good, strange)
+            found.append(good)
+            left = left.join(good, on="key", how="anti")
+    return pl.concat(found).collect()
+
+
+def _unspoilt(good: pl.LazyFrame, strange: pl.DataFrame) -> pl.LazyFrame:
+    """Drop selectors that would pick up a key which is no file of the archive's pattern."""
+    widths = good.select(pl.col("selector").str.len_chars().unique().alias("width"))
+    bad = (
+        strange.lazy()
+        .select("key")
+        .join(widths, how="cross")
+        .select(selector=pl.col("key").str.slice(0, pl.col("width")))
+        .unique()
+    )
+    return good.join(bad, on="selector", how="anti")
+
+
+def lines(files: pl.DataFrame, bucket: str, *, into: str = "") -> list[str]:
+    """Return the command lines that fetch files and their sidecars.
+
+    Parameters
+    ----------
+    files
+        ``key, partition, period, checksum_size, selector`` and ``selected``, how many of the files that
+        are to move have this selector. Where fewer are given, none of the others is fetched with them.
+    bucket
+        The archive's bucket.
+    into
+        What destinations begin with: nothing for a path relative to s5cmd's working directory, or
+        ``"s3://bucket/prefix/"``.
+    """
+    named = files.filter(pl.col("selector").is_null())
+    found = list(_wildcards(files.filter(pl.col("selector").is_not_null()), bucket, into))
+    for key, sidecar in named.select("key", pl.col("checksum_size").is_not_null()).iter_rows():
+        parts = (key, key + CHECKSUM) if sidecar else (key,)
+        found += [copy_line(bucket, part, f"{into}{part}") for part in parts]
+    return found
+
+
+def request_count(files: pl.DataFrame) -> int:
+    """Return how many requests the lines for these files make, by their known sizes."""
+    sidecars = int(files["checksum_size"].count())
+    wild = files.filter(pl.col("selector").is_not_null())
+    objects = wild.height + int(wild["checksum_size"].count())
+    lists = sum(1 for _ in _wildcards(wild, "bucket", ""))
+    named = files.height + sidecars - objects
+    return 2 * named + objects + lists
+
+
+def _wildcards(files: pl.DataFrame, bucket: str, into: str) -> Iterator[str]:
+    """One line for the files of a folder and year (of all years, where they are monthly)."""
+    if files.is_empty():
+        return
+    whole = pl.len().over("selector") == pl.col("selected")
+    picks = files.lazy().select(
+        folder=pl.col("key").str.replace(r"[^/]*$", ""),
+        era=pl.when(pl.col("partition") == "daily")
+        .then(pl.col("period").str.slice(0, 4))
+        .otherwise(pl.lit("")),
+        selector=pl.when(whole).then("selector").otherwise("key"),
+    )
+    grouped = picks.group_by("folder", "era", maintain_order=True).agg(
+        pl.col("selector").unique(maintain_order=True)
+    )
+    for folder, _, patterns in grouped.collect().iter_rows():
+        for start in range(0, len(patterns), _MOST_PATTERNS):
+            yield _wildcard(folder, patterns[start : start + _MOST_PATTERNS], bucket, into)
+
+
+def _wildcard(folder: str, patterns: list[str], bucket: str, into: str) -> str:
+    shared = os.path.commonprefix(patterns)  # noqa: RUF071 - of letters, not of path parts
+    source = quoted(f"s3://{bucket}/{shared}*")
+    target = quoted(f"{into}{folder}")
+    if len(patterns) == 1:
+        return f"cp {source} {target}"
+    # s5cmd matches a pattern against the whole key or its end: from a '/' on, it means one name.
+    names = (f"*/{pattern.removeprefix(folder)}*" for pattern in patterns)
+    return f"cp {' '.join(f'--include {quoted(name)}' for name in names)} {source} {target}"

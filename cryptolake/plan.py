@@ -1,0 +1,217 @@
+"""The Plan: the receipt before paying. The exact files, bytes and s5cmd commands that a query needs.
+
+A value: it holds what was found when it was made, does no I/O by itself, and can be saved, read by a
+person, and loaded elsewhere. :func:`cryptolake.planning.make_plan` makes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from cryptolake import commands
+
+if TYPE_CHECKING:
+    import os
+
+    from cryptolake.archive import Archive
+    from cryptolake.queries import Query
+
+TIME = pl.Datetime("us", "UTC")
+
+FILES: dict[str, Any] = {
+    "key": pl.String,
+    "market": pl.String,
+    "data_type": pl.String,
+    "symbol": pl.String,
+    "interval": pl.String,
+    "partition": pl.String,
+    "period": pl.String,
+    "size": pl.Int64,
+    "etag": pl.String,
+    "status": pl.String,
+    "last_modified": TIME,
+    "checksum_size": pl.Int64,
+    "checksum_etag": pl.String,
+    "suspect_size": pl.Boolean,
+    "selector": pl.String,
+}
+"""The columns of ``plan.files``. Sizes are bytes, times UTC. ``interval`` is null where the type has
+none, ``checksum_size`` and ``checksum_etag`` where no sidecar is published; ``suspect_size`` marks files
+far smaller than their neighbours; ``selector`` is the key prefix by which a wildcard fetches the file,
+null where it is named."""
+
+MISSING: dict[str, Any] = {
+    "market": pl.String,
+    "data_type": pl.String,
+    "symbol": pl.String,
+    "interval": pl.String,
+    "period": pl.String,
+    "reason": pl.String,
+}
+"""The columns of ``plan.missing_periods``; the reasons are those of :data:`cryptolake.cover.REASONS`."""
+
+TO_MOVE = ("new", "updated")
+"""The statuses of files that a transfer moves. The others are ``cached`` (here and recorded),
+``unrecorded`` (here without a record: verified and adopted in place) and ``quarantined``."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Plan:
+    """The files that a query needs, where each one stands, and what it takes to have them all.
+
+    ``files`` and ``missing_periods`` are frames with the columns of :data:`FILES` and :data:`MISSING`;
+    ``listed_at`` is when the oldest part of the listing behind it was asked (UTC); ``notes`` say in
+    words what a reader should know.
+    """
+
+    id: str
+    query: Query
+    archive: Archive
+    created_at: datetime
+    listed_at: datetime | None
+    files: pl.DataFrame
+    missing_periods: pl.DataFrame
+    notes: tuple[str, ...] = field(default=())
+
+    # ------------------------------------------------------------------ totals
+
+    @cached_property
+    def moving(self) -> pl.DataFrame:
+        """The files to move: new ones, and those the archive has rewritten."""
+        return self.files.filter(pl.col("status").is_in(TO_MOVE))
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of zips to move."""
+        return int(self.moving["size"].sum())
+
+    @property
+    def sidecar_bytes(self) -> int:
+        """Bytes of CHECKSUM sidecars to move."""
+        return int(self.moving["checksum_size"].sum())
+
+    @property
+    def to_transfer(self) -> int:
+        """Files (zips) to move."""
+        return self.moving.height
+
+    @property
+    def cached(self) -> int:
+        """Files that the lake holds already, as the archive has them now."""
+        return self._count("cached")
+
+    @property
+    def updated(self) -> int:
+        """Files that the lake holds in an older version than the archive has now."""
+        return self._count("updated")
+
+    @property
+    def missing(self) -> int:
+        """Periods of the range that the archive does not publish."""
+        return self.missing_periods.height
+
+    @property
+    def request_count(self) -> int:
+        """Requests that the commands make, about: a LIST a wildcard line, a GET an object."""
+        return commands.request_count(self._selected())
+
+    @property
+    def rows_expected(self) -> int | None:
+        """Rows of all planned kline files when no bar is absent; None where a file is of another kind."""
+        from cryptolake.estimates import rows_expected
+
+        return rows_expected(self.files)
+
+    # ------------------------------------------------------------------ what to run
+
+    def commands(self, keys: Iterable[str] | None = None, *, into: str = "") -> list[str]:
+        """Return the s5cmd command lines that fetch the files to move and their sidecars.
+
+        Parameters
+        ----------
+        keys
+            Only these zips of them, with their sidecars.
+        into
+            What every destination begins with: nothing, for paths relative to the folder that s5cmd
+            runs in, or ``"s3://bucket/prefix/"``.
+
+        Returns
+        -------
+        list of str
+            Lines for ``s5cmd run``; the endpoint and ``--no-sign-request`` are flags of the whole run.
+        """
+        files = self._selected()
+        if keys is not None:
+            wanted = pl.DataFrame({"key": list(keys)}, schema={"key": pl.String})
+            files = files.join(wanted, on="key", how="semi", maintain_order="left")
+        return commands.lines(files, self.archive.bucket, into=into)
+
+    def _selected(self) -> pl.DataFrame:
+        columns = ("key", "partition", "period", "checksum_size", "selector")
+        return self.moving.select(*columns, selected=pl.len().over("selector"))
+
+    # ------------------------------------------------------------------ keep
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the plan to a file, as JSON.
+
+        Raises
+        ------
+        StorageError
+            The file cannot be written.
+        """
+        from cryptolake.plan_file import save
+
+        save(self, path)
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> Plan:
+        """Read a plan that :meth:`save` wrote.
+
+        Raises
+        ------
+        PlanError
+            The file is absent, or holds no plan that this version reads.
+        """
+        from cryptolake.plan_file import load
+
+        return load(path)
+
+    # ------------------------------------------------------------------ show
+
+    def __repr__(self) -> str:
+        from cryptolake.plan_text import plan_text
+
+        return plan_text(self)
+
+    def _repr_html_(self) -> str:
+        from cryptolake.render import plan_html
+
+        return plan_html(self)
+
+    def _count(self, status: str) -> int:
+        return int((self.files["status"] == status).sum())
+
+
+def age_of(moment: datetime | None, now: datetime | None = None) -> str:
+    """Say how long ago a UTC moment was, in words.
+
+    Examples
+    --------
+    >>> age_of(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 3, 5, tzinfo=UTC))
+    '2 days old'
+    """
+    if moment is None:
+        return "never asked"
+    seconds = max(0, int(((now or datetime.now(UTC)) - moment).total_seconds()))
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            count = seconds // length
+            return f"{count} {unit}{'s' if count > 1 else ''} old"
+    return f"{seconds} seconds old" if seconds > 5 else "fresh"

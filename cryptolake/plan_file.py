@@ -1,0 +1,130 @@
+"""A plan's file: JSON, one object, its two tables by column. What is read is checked, key by key."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from cryptolake.archive import Archive
+from cryptolake.errors import CryptolakeError, PlanError, StorageError
+from cryptolake.keys import parse_key
+from cryptolake.plan import FILES, MISSING, TIME, Plan
+from cryptolake.queries import Query
+
+if TYPE_CHECKING:
+    import os
+
+FORMAT = 1
+"""The format's number, in the file under ``cryptolake_plan``. It changes when older readers cannot."""
+
+_STATUSES = {"new", "updated", "cached", "unrecorded", "quarantined"}
+
+
+def save(plan: Plan, path: str | os.PathLike[str]) -> None:
+    """Write a plan beside its final name, then rename.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be written.
+    """
+    said = {
+        "cryptolake_plan": FORMAT,
+        "id": plan.id,
+        "query": json.loads(plan.query.to_json()),
+        # The endpoint in use, so that the plan means the same archive where the environment differs.
+        "archive": {**plan.archive.model_dump(), "endpoint_url": plan.archive.endpoint},
+        "created_at": plan.created_at.isoformat(),
+        "listed_at": plan.listed_at.isoformat() if plan.listed_at else None,
+        "notes": list(plan.notes),
+        "missing_periods": _columns(plan.missing_periods),
+        "files": _columns(plan.files),
+    }
+    target = Path(path).expanduser()
+    draft = target.with_name(f".{target.name}.draft")
+    try:
+        draft.write_text(json.dumps(said, ensure_ascii=False), encoding="utf-8")
+        draft.replace(target)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        message = f"cannot write the plan to {target}: {error.strerror or error}."
+        raise StorageError(message, path=str(target), errno=error.errno) from error
+
+
+def load(path: str | os.PathLike[str]) -> Plan:
+    """Read a plan.
+
+    Raises
+    ------
+    PlanError
+        The file is absent, or holds no plan that this version reads.
+    """
+    source = Path(path).expanduser()
+    try:
+        said = json.loads(source.read_text(encoding="utf-8"))
+        if not isinstance(said, dict) or said.get("cryptolake_plan") != FORMAT:
+            raise _no_plan(source, f"it has no 'cryptolake_plan': {FORMAT}")
+        plan = Plan(
+            id=str(said["id"]),
+            query=Query.from_json(json.dumps(said["query"])),
+            archive=Archive(**said["archive"]),
+            created_at=_moment(said["created_at"]),
+            listed_at=_moment(said["listed_at"]) if said["listed_at"] else None,
+            files=_frame(said["files"], FILES),
+            missing_periods=_frame(said["missing_periods"], MISSING),
+            notes=tuple(str(note) for note in said["notes"]),
+        )
+    except PlanError:
+        raise
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise _no_plan(source, why) from error
+    except (ValueError, KeyError, TypeError, CryptolakeError, pl.exceptions.PolarsError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise _no_plan(source, why) from error
+    objection = _objection(plan.files)
+    if objection:
+        raise _no_plan(source, objection)
+    return plan
+
+
+def _columns(frame: pl.DataFrame) -> dict[str, list[Any]]:
+    texts = frame.with_columns(pl.col(TIME).dt.to_string("iso:strict"))
+    return texts.to_dict(as_series=False)
+
+
+def _frame(columns: dict[str, list[Any]], schema: dict[str, Any]) -> pl.DataFrame:
+    texts = {name: pl.String if dtype == TIME else dtype for name, dtype in schema.items()}
+    frame = pl.DataFrame({name: columns[name] for name in schema}, schema=texts)
+    times = [name for name, dtype in schema.items() if dtype == TIME]
+    return frame.with_columns(
+        pl.col(name).str.to_datetime(time_unit="us", time_zone="UTC") for name in times
+    )
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _objection(files: pl.DataFrame) -> str | None:
+    """Say what is wrong with the rows: a plan may come from anywhere, and its keys become paths."""
+    for key, selector in files.select("key", "selector").iter_rows():
+        if parse_key(key) is None:
+            return f"{key!r} is no key of the archive"
+        # A selector names a folder and the beginning of a file's name, not less.
+        if selector is not None and (
+            not key.startswith(selector) or selector.count("/") != key.count("/")
+        ):
+            return f"{selector!r} does not select {key!r}"
+    strange = set(files["status"].unique()) - _STATUSES
+    return f"it has unknown statuses: {sorted(map(str, strange))}" if strange else None
+
+
+def _no_plan(path: Path, why: str) -> PlanError:
+    message = f"{path} is no plan that can be read: {why}. Write one with plan.save(path)."
+    return PlanError(message, path=str(path), why=why)
