@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 Cause = Literal["exchange_halt", "archive_gap", "not_listed", "unknown"]
 """The four causes."""
 
-State = Literal["built", "stored", "quarantined", "listed"]
-"""Where a file is: read into Silver, in Bronze only, in quarantine, or published and not here."""
+State = Literal["built", "stored", "refused", "quarantined", "listed"]
+"""Where a file is: read into Silver, in Bronze only, unfit to be read, in quarantine, or not here."""
 
 CAUSES: tuple[Cause, ...] = ("exchange_halt", "archive_gap", "not_listed", "unknown")
 
@@ -139,14 +139,14 @@ def _judge(piece: range, month: Month) -> Verdict:
             f"after the last published row, which ended {life.end:%F %R}",
         )
     files = _covering(piece, month)
+    if any(bar in month.rejected for bar in _some(piece, month)):
+        return _verdict(piece, month, "unknown", "rows of it were rejected: see meta.rejects")
     having = [file for file in files if file.has(piece.start)]
     if having:
         evidence = (
             f"the {having[0].partition.value} file has it, and Silver is not built from it yet"
         )
         return _verdict(piece, month, "archive_gap", evidence, having)
-    if any(bar in month.rejected for bar in _some(piece, month)):
-        return _verdict(piece, month, "unknown", "rows of it were rejected: see meta.rejects")
     halt = month.halts.covering(month.market, gap.first, end)
     seen = sorted({file.partition.value for file in files if file.lacks is not None})
     read = f"absent in the {' and '.join(seen)} file" if seen else "no file that covers it was read"
@@ -167,6 +167,8 @@ def _unseen(files: Sequence[Sibling], month: Month) -> str:
     states = {file.state: file for file in files if file.lacks is None}
     if "stored" in states:
         return f"the {states['stored'].partition.value} one is in Bronze and not built: lake.build"
+    if "refused" in states:
+        return f"the {states['refused'].partition.value} one could not be used: see meta.findings"
     if "quarantined" in states:
         return f"the {states['quarantined'].partition.value} one is in quarantine"
     if "listed" in states:

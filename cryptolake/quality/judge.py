@@ -191,6 +191,8 @@ def _files(
         state: State = (
             "built"
             if key in month.built
+            else "refused"
+            if key in month.refused
             else "quarantined"
             if key in month.folder.quarantined
             else "stored"
@@ -201,21 +203,30 @@ def _files(
         if state == "built" and not look:
             # Silver is all that its files have: what it lacks, each of them lacks.
             lacks = _clipped(runs, _bars_of(days, month, grid))
-        elif state == "built" or (state == "stored" and runs and month.folder.interval):
+        elif state == "built":
+            lacks = _lacks(key, days, month, survey, grid, gone=runs)
+        elif state == "stored" and runs and month.folder.interval:
             lacks = _lacks(key, days, month, survey, grid)
         files.append(Sibling(key, partition, days, state, lacks))
     return files
 
 
 def _lacks(
-    key: str, days: Days, month: SymbolMonth, survey: Survey, grid: Interval
+    key: str,
+    days: Days,
+    month: SymbolMonth,
+    survey: Survey,
+    grid: Interval,
+    gone: Sequence[range] = (),
 ) -> tuple[range, ...] | None:
+    """Return the bars that a Bronze file does not have, and those of it that Silver did not take."""
     try:
-        return tuple(
-            missing_runs(bars_of_file(survey.storage, key, grid), _bars_of(days, month, grid))
-        )
+        bars = bars_of_file(survey.storage, key, grid)
     except (CorruptArchive, FileNotFoundError):
         return None
+    for run in gone:
+        bars = bars.filter((bars < run.start) | (bars >= run.stop))
+    return tuple(missing_runs(bars, _bars_of(days, month, grid)))
 
 
 def _bars_of(days: Days, month: SymbolMonth, grid: Interval) -> range:

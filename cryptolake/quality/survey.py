@@ -14,8 +14,9 @@ from cryptolake.errors import ListingError
 from cryptolake.holdings import means, with_key_parts
 from cryptolake.listing import Folder as ListedFolder
 from cryptolake.periods import Days, Period
-from cryptolake.quality.sizes import suspect_sizes
 from cryptolake.silver.months import silver_path
+from cryptolake.silver.records import current
+from cryptolake.sizes import suspect_sizes
 from cryptolake.vocabulary import Partition
 
 if TYPE_CHECKING:
@@ -27,11 +28,15 @@ if TYPE_CHECKING:
     from cryptolake.storage import Storage
     from cryptolake.vocabulary import Interval
 
+CHECKED = ("crosscheck", "id_hole", "id_repeat", "healed", "not_healed")
+"""Kinds of findings that checks add after a build."""
+
 _ANY_AGE = timedelta(days=36_500)
 _FILES = (
     *("key", "market", "data_type", "symbol", "interval"),
     *("partition", "period", "first", "last", "size"),
 )
+_OBJECT = ("key", "size", "etag", "last_modified", "checksum_size", "checksum_etag")
 _NO_KEYS = pl.DataFrame(schema={"key": pl.String, "size": pl.Int64})
 
 
@@ -82,6 +87,8 @@ class SymbolMonth:
     days: Days
     built: frozenset[str]
     """The keys that its Silver file was made from; empty when there is none."""
+    refused: frozenset[str] = frozenset()
+    """The keys that the build could not use."""
 
     @property
     def path(self) -> str:
@@ -136,8 +143,12 @@ def survey(
         return Survey(storage, pl.DataFrame(), pl.DataFrame(), pl.DataFrame(), ())
     held = _by_folder(with_key_parts(meta.ledger()))
     quarantined = _by_folder(with_key_parts(meta.quarantined().select("key", "size")))
-    sources = current_sources(meta)
-    built = dict(sources.group_by("path").agg("key").iter_rows())
+    sources = current(meta, "sources")
+    used = sources.filter(pl.col("rows_in") > pl.col("rejects"))
+    built = dict(used.group_by("path").agg("key").iter_rows())
+    refused = dict(
+        sources.join(used, on=["path", "key"], how="anti").group_by("path").agg("key").iter_rows()
+    )
     folders = [
         Folder(
             row=row,
@@ -155,23 +166,26 @@ def survey(
         month
         for folder in _with_listing(folders, days, listing, refresh=refresh)
         if folder.known.height
-        for month in _months(folder, days, built)
+        for month in _months(folder, days, built, refused)
     ]
-    return Survey(storage, sources, meta.read("rejects"), meta.read("findings"), tuple(months))
+    return Survey(storage, sources, current(meta, "rejects"), _findings(meta), tuple(months))
 
 
-def current_sources(meta: Meta) -> pl.DataFrame:
-    """Return the source rows of every Silver file's newest build."""
-    sources = meta.read("sources")
-    return sources.filter(pl.col("built_at") == pl.col("built_at").max().over("path"))
+def _findings(meta: Meta) -> pl.DataFrame:
+    """Return what holds of Silver as it is, and what later checks found."""
+    later = meta.read("findings").filter(pl.col("kind").is_in(CHECKED))
+    return pl.concat([current(meta, "findings"), later]).unique(maintain_order=True)
 
 
-def _months(folder: Folder, days: Days, built: dict[str, list[str]]) -> Iterator[SymbolMonth]:
+def _months(
+    folder: Folder, days: Days, built: dict[str, list[str]], refused: dict[str, list[str]]
+) -> Iterator[SymbolMonth]:
     for month in days.months():
         part = days.clip(month.days)
         if part:
-            keys = built.get(folder.silver_path(month), ())
-            yield SymbolMonth(folder, month, part, frozenset(keys))
+            path = folder.silver_path(month)
+            made, unfit = frozenset(built.get(path, ())), frozenset(refused.get(path, ()))
+            yield SymbolMonth(folder, month, part, made, unfit)
 
 
 def _by_folder(files: pl.DataFrame) -> dict[tuple[str | None, ...], pl.DataFrame]:
@@ -216,7 +230,7 @@ def _with_listing(
     return [
         replace(
             folder,
-            listed=with_key_parts(files.get((number,), none).select("key", "size")),
+            listed=with_key_parts(files.get((number,), none).select(*_OBJECT)),
             first_daily=ends[number][0] if number in ends else None,
             goes_on=bool(ends[number][1]) if number in ends else False,
         )

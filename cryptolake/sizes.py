@@ -8,9 +8,13 @@ medians counts. Sizes are compared as ratios, and the spread of the neighbours s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
-_GROUP = ("market", "data_type", "symbol", "interval", "partition")
+FOLDER = ("market", "data_type", "symbol", "interval")
+"""What says whose file it is, beside its partition."""
+
 _AROUND = 15
 """Files in the window around each one."""
 _WEEKS = 9
@@ -24,15 +28,17 @@ _SPREADS = 6.0
 _LEAST_SPREAD = 0.05
 
 
-def suspect_sizes(files: pl.DataFrame) -> pl.Series:
+def suspect_sizes(files: pl.DataFrame, by: Sequence[str] = FOLDER) -> pl.Series:
     """Say which files are far smaller than their neighbours.
 
     Parameters
     ----------
     files
-        One row a file: ``market, data_type, symbol, interval, partition, period`` (text ``YYYY-MM`` or
+        One row a file: the columns of ``by``, ``partition``, ``period`` (text ``YYYY-MM`` or
         ``YYYY-MM-DD``) and ``size`` in bytes, in any order. Pass all that is listed of a symbol, not
         just what is wanted: the neighbours are the measure.
+    by
+        The columns that say whose files are each other's neighbours.
 
     Returns
     -------
@@ -45,15 +51,15 @@ def suspect_sizes(files: pl.DataFrame) -> pl.Series:
     >>> days = [f"2024-01-{day:02}" for day in range(1, 21)]
     >>> files = pl.DataFrame({"period": days, "size": [70_000] * 9 + [3_000] + [70_000] * 10})
     >>> files = files.with_columns(
-    ...     pl.lit(text).alias(name)
-    ...     for name, text in zip(_GROUP, ("spot", "klines", "BTCUSDT", "1m", "daily"))
+    ...     pl.lit("BTCUSDT").alias("symbol"), pl.lit("daily").alias("partition")
     ... )
-    >>> files.filter(suspect_sizes(files))["period"].to_list()
+    >>> files.filter(suspect_sizes(files, by=["symbol"]))["period"].to_list()
     ['2024-01-10']
     """
+    group = (*by, "partition")
     day = pl.col("period").str.slice(0, 10)
     ordered = (
-        files.select(*_GROUP, "period", pl.col("size").cast(pl.Float64))
+        files.select(*group, "period", pl.col("size").cast(pl.Float64))
         .with_row_index("_row")
         .with_columns(
             pl.when(day.str.len_chars() == 10)
@@ -61,22 +67,22 @@ def suspect_sizes(files: pl.DataFrame) -> pl.Series:
             .alias("_weekday"),
             pl.col("size").clip(1).log().alias("_log"),
         )
-        .sort(*_GROUP, "period")
+        .sort(*group, "period")
     )
-    weekly = (*_GROUP, "_weekday")
+    weekly = (*group, "_weekday")
     measured = ordered.with_columns(
-        _rolling("_log", _AROUND).over(_GROUP).alias("_near"),
+        _rolling("_log", _AROUND).over(group).alias("_near"),
         _rolling("_log", _WEEKS).over(weekly).alias("_week"),
     ).with_columns(
         (pl.col("_log") - pl.col("_near")).abs().alias("_off_near"),
         (pl.col("_log") - pl.col("_week")).abs().alias("_off_week"),
     )
     spread = pl.max_horizontal(
-        _rolling("_off_near", _AROUND).over(_GROUP), _rolling("_off_week", _WEEKS).over(weekly)
+        _rolling("_off_near", _AROUND).over(group), _rolling("_off_week", _WEEKS).over(weekly)
     )
     below = pl.min_horizontal("_near", "_week") - pl.col("_log")
-    place = pl.int_range(pl.len()).over(_GROUP)
-    inner = (place > 0) & (place < pl.len().over(_GROUP) - 1)
+    place = pl.int_range(pl.len()).over(group)
+    inner = (place > 0) & (place < pl.len().over(group) - 1)
     # 1.4826: what makes the median deviation of a normal spread its standard deviation.
     far = below > _SPREADS * pl.max_horizontal(1.4826 * spread, pl.lit(_LEAST_SPREAD))
     small = below > -pl.lit(_RATIO).log()

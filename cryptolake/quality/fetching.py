@@ -1,0 +1,77 @@
+"""A plan of named files: what healing and updating fetch, through the same transfer as everything else."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from cryptolake.plan import FILES, MISSING, Plan
+from cryptolake.queries import Query
+from cryptolake.standing import with_status
+
+if TYPE_CHECKING:
+    from cryptolake.archive import Archive
+    from cryptolake.meta import Meta
+    from cryptolake.storage import Storage
+
+
+def plan_of(
+    files: pl.DataFrame,
+    archive: Archive,
+    storage: Storage,
+    meta: Meta,
+    *,
+    notes: Iterable[str] = (),
+    listed_at: datetime | None = None,
+) -> Plan:
+    """Return the plan that fetches these listed files, and says which of them are here already.
+
+    Parameters
+    ----------
+    files
+        Rows of the listing with their key parts: ``key, market, data_type, symbol, interval, partition,
+        period, first, last, size, etag, last_modified, checksum_size, checksum_etag``.
+    archive, storage, meta
+        Where they are, and the lake.
+    notes
+        Why these files, in words.
+    listed_at
+        When the listing was asked, UTC.
+    """
+    absent = [
+        pl.lit(None, dtype).alias(name)
+        for name, dtype in FILES.items()
+        if name not in files.columns
+    ]
+    standing = with_status(files.drop("status", strict=False), storage, meta)
+    now = datetime.now(UTC)
+    return Plan(
+        id=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
+        query=_sentence(files),
+        archive=archive,
+        created_at=now,
+        listed_at=listed_at,
+        files=standing.with_columns(c for c in absent if c.meta.output_name() != "status")
+        .select(pl.col(name).cast(dtype) for name, dtype in FILES.items())
+        .sort("key"),
+        missing_periods=pl.DataFrame(schema=MISSING),
+        notes=tuple(notes),
+    )
+
+
+def _sentence(files: pl.DataFrame) -> Query:
+    """Return a query that takes in these files (and perhaps others of the same names and days)."""
+    said = Query()
+    if not files.height:
+        return said
+
+    def words(column: str) -> list[str]:
+        return files[column].drop_nulls().unique().sort().to_list()
+
+    first, last = files.select(pl.col("first").min(), pl.col("last").max()).row(0)
+    said = said.markets(words("market")).data_types(words("data_type")).symbols(words("symbol"))
+    return said.intervals(words("interval")).between(first, last)
