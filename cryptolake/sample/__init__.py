@@ -1,0 +1,7 @@
+"""A sample archive, made on this machine: every file format of the real one, and its defects."""
+
+from __future__ import annotations
+
+from cryptolake.sample.generator import DEFAULT_DAYS, SampleSummary, generate
+
+__all__ = ["DEFAULT_DAYS", "SampleSummary", "generate"]

@@ -1,0 +1,175 @@
+"""The symbols of the sample archive: plain ones, and each awkward kind that the real one has."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from cryptolake.sample.noise import stream
+from cryptolake.vocabulary import DataType, Market
+
+_BEGIN = datetime(2017, 8, 17, 4, tzinfo=UTC)
+_PRICE_TYPES = (DataType.MARK_PRICE_KLINES, DataType.PREMIUM_INDEX_KLINES)
+_TRADED = (DataType.KLINES, DataType.TRADES, DataType.AGG_TRADES)
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """One symbol of the sample archive.
+
+    ``level`` is the price about which it wanders, in ticks of ``10**-price_scale``; ``events`` is how
+    many aggregate trades it has a day; ``contract`` is the worth of one coin-margined contract in USD;
+    ``opens`` and ``closes`` are its listing and delisting (UTC).
+    """
+
+    market: Market
+    symbol: str
+    level: int
+    price_scale: int
+    qty_scale: int
+    events: int = 240
+    contract: int = 0
+    opens: datetime = _BEGIN
+    closes: datetime | None = None
+    main: bool = False
+    data_types: tuple[DataType, ...] = _TRADED
+
+
+_UM_ALL = (
+    *_TRADED,
+    *_PRICE_TYPES,
+    DataType.INDEX_PRICE_KLINES,
+    DataType.FUNDING_RATE,
+    DataType.METRICS,
+    DataType.BOOK_DEPTH,
+    DataType.BOOK_TICKER,
+    DataType.LIQUIDATION_SNAPSHOT,
+)
+_CM_ALL = tuple(data_type for data_type in _UM_ALL if data_type is not DataType.INDEX_PRICE_KLINES)
+_SPOT_ALL = (*_TRADED, DataType.BOOK_DEPTH, DataType.BOOK_TICKER)
+_DATED = (*_TRADED, DataType.MARK_PRICE_KLINES)
+
+
+def _at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def _spot(symbol: str, level: int, price_scale: int, qty_scale: int, **more: object) -> Instrument:
+    return _make(Market.SPOT, symbol, level, price_scale, qty_scale, more)
+
+
+def _um(symbol: str, level: int, price_scale: int, qty_scale: int, **more: object) -> Instrument:
+    return _make(Market.FUTURES_UM, symbol, level, price_scale, qty_scale, more)
+
+
+def _cm(symbol: str, level: int, price_scale: int, contract: int, **more: object) -> Instrument:
+    return _make(Market.FUTURES_CM, symbol, level, price_scale, 0, {"contract": contract, **more})
+
+
+def _option(symbol: str, level: int, data_type: DataType, **more: object) -> Instrument:
+    return _make(Market.OPTIONS, symbol, level, 4, 4, {"data_types": (data_type,), **more})
+
+
+def _make(
+    market: Market,
+    symbol: str,
+    level: int,
+    price_scale: int,
+    qty_scale: int,
+    more: dict[str, object],
+) -> Instrument:
+    return Instrument(market, symbol, level, price_scale, qty_scale, **more)  # type: ignore[arg-type]
+
+
+INSTRUMENTS: tuple[Instrument, ...] = (
+    _spot("BTCUSDT", 9_450_000, 2, 5, events=2880, main=True, data_types=_SPOT_ALL),
+    _spot("ETHUSDT", 335_000, 2, 4, events=720),
+    _spot("ETHBTC", 3_540, 5, 4),
+    _spot("1INCHUSDT", 3_900, 4, 1),
+    _spot("龙虾USDT", 71_200, 6, 0, opens=_at("2025-01-14T08:30")),
+    _spot("OMGUSDT", 4_200, 4, 2, closes=_at("2025-01-08T03:00")),
+    # Listed for two hours over the New Year: seconds before and after the change to microseconds.
+    _spot(
+        "FLASHUSDT",
+        31_600,
+        5,
+        0,
+        events=8640,
+        opens=_at("2024-12-31T23:00"),
+        closes=_at("2025-01-01T01:00"),
+    ),
+    _um("BTCUSDT", 9_455_000, 2, 3, events=2880, main=True, data_types=_UM_ALL),
+    _um("ETHUSDT", 335_200, 2, 3, events=720, data_types=_UM_ALL),
+    _um("1000SHIBUSDT", 21_400, 6, 0, data_types=_UM_ALL),
+    _um("龙虾USDT", 71_300, 6, 0, opens=_at("2025-01-14T10:15")),
+    _um("BTCUSDT_241227", 9_480_000, 1, 3, closes=_at("2024-12-27T08:00"), data_types=_DATED),
+    _um("BTCUSDT_250328", 9_620_000, 1, 3, opens=_at("2024-12-27T08:00"), data_types=_DATED),
+    _um("OMGUSDTSETTLED", 4_190, 4, 1, closes=_at("2024-12-29T09:00")),
+    _cm("BTCUSD_PERP", 945_300, 1, 100, events=2880, main=True, data_types=_CM_ALL),
+    _cm("ETHUSD_PERP", 335_100, 2, 10, data_types=_CM_ALL),
+    _cm("BTCUSD_250328", 961_000, 1, 100, opens=_at("2024-12-27T08:00"), data_types=_DATED),
+    _cm("FILUSD_PERP_SETTLED2", 4_931, 3, 10, closes=_at("2025-01-20T09:00")),
+    _cm("BTCUSD", 945_000, 1, 100, main=True, data_types=(DataType.INDEX_PRICE_KLINES,)),
+    _cm("ETHUSD", 335_000, 2, 10, data_types=(DataType.INDEX_PRICE_KLINES,)),
+    _option("BTCBVOLUSDT", 540_000, DataType.BVOL_INDEX, main=True),
+    _option("ETHBVOLUSDT", 680_000, DataType.BVOL_INDEX),
+    _option("BTCUSDT", 296_000_000, DataType.EOH_SUMMARY, main=True),
+    _option("ETHUSDT", 16_200_000, DataType.EOH_SUMMARY),
+)
+"""Every symbol the sample archive has unless others are named."""
+
+
+def instruments_of(
+    market: Market, data_type: DataType, symbols: Iterable[str] | None
+) -> list[Instrument]:
+    """Return a row's symbols: all built-in ones, or those named.
+
+    A name that the sample does not know is made up from its market's pattern, so that a test can ask
+    for as many symbols as it likes; a glob chooses among the built-in ones.
+
+    Examples
+    --------
+    >>> names = ["BTC*", "SOLUSDT"]
+    >>> [i.symbol for i in instruments_of(Market.SPOT, DataType.KLINES, names)]
+    ['BTCUSDT', 'SOLUSDT']
+    """
+    known = [i for i in INSTRUMENTS if i.market is market and data_type in i.data_types]
+    if symbols is None:
+        return known
+    wanted: dict[str, Instrument] = {}
+    for name in symbols:
+        if any(sign in name for sign in "*?["):
+            found = [i for i in known if fnmatch.fnmatchcase(i.symbol, name)]
+        else:
+            found = [i for i in known if i.symbol == name] or _invented(market, data_type, name)
+        wanted.update((i.symbol, i) for i in found)
+    return list(wanted.values())
+
+
+def _invented(market: Market, data_type: DataType, symbol: str) -> list[Instrument]:
+    if not _fits(market, data_type, symbol):
+        return []
+    level = 20_000 + stream("level", symbol) % 400_000
+    contract = 10 if market is Market.FUTURES_CM else 0
+    scale = 0 if contract else 1
+    return [Instrument(market, symbol, level, 3, scale, contract=contract, data_types=(data_type,))]
+
+
+def _fits(market: Market, data_type: DataType, symbol: str) -> bool:
+    """Whether the market would name a symbol so: a query over several markets names them all at once."""
+    if any(i.symbol == symbol for i in INSTRUMENTS):
+        return False
+    if market is Market.OPTIONS:
+        return ("BVOL" in symbol) is (data_type is DataType.BVOL_INDEX)
+    if market is Market.FUTURES_CM:
+        index = data_type is DataType.INDEX_PRICE_KLINES
+        return bool(re.fullmatch(r".+USD" if index else r".+USD_.+", symbol))
+    return "USD_" not in symbol and not symbol.endswith("USD")
+
+
+def life(instrument: Instrument) -> tuple[datetime, datetime]:
+    """Return when the symbol opened and closed (far in the future for one that lives)."""
+    return instrument.opens, instrument.closes or instrument.opens + timedelta(days=36500)

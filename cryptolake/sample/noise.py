@@ -1,0 +1,70 @@
+"""Repeatable noise in integers: the same on every machine and with every version of Polars.
+
+A number is hashed to 32 bits by plain integer arithmetic, so any value of any series can be had alone:
+the trades of one day do not depend on which other days are made.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import polars as pl
+
+_MASK = 0xFFFFFFFF
+_HALF = 1 << 15
+
+
+def stream(*words: object) -> int:
+    """Return the number that names one series of noise.
+
+    Examples
+    --------
+    >>> stream(0, "spot", "BTCUSDT") == stream(0, "spot", "BTCUSDT")
+    True
+    >>> stream(0, "spot", "BTCUSDT") == stream(1, "spot", "BTCUSDT")
+    False
+    """
+    return zlib.crc32("/".join(map(str, words)).encode())
+
+
+def bits(index: pl.Expr, series: int) -> pl.Expr:
+    """Hash an integer column to 32 even bits (Int64, 0 to 2**32 - 1).
+
+    Examples
+    --------
+    >>> pl.select(bits(pl.int_range(3), 7)).to_series().dtype
+    Int64
+    """
+    mixed = (index.cast(pl.Int64) + (series & 0x7FFFFFFF)).cast(pl.UInt64) & _u64(_MASK)
+    mixed = mixed ^ _u64(series)
+    for shift, factor in ((16, 0x21F0AAAD), (15, 0x735A2D97)):
+        mixed = mixed ^ (mixed // _u64(1 << shift))
+        mixed = (mixed * _u64(factor)) & _u64(_MASK)
+    mixed = mixed ^ (mixed // _u64(1 << 15))
+    return mixed.cast(pl.Int64)
+
+
+def below(index: pl.Expr, series: int, limit: int) -> pl.Expr:
+    """Hash an integer column to numbers from 0 to ``limit - 1``."""
+    return bits(index, series) % limit
+
+
+def wave(time_ms: pl.Expr, series: int, period_ms: int, height: int) -> pl.Expr:
+    """Return straight lines between random heights, one each ``period_ms``: from -height to height."""
+    step, part = time_ms // period_ms, time_ms % period_ms
+    left, right = (bits(step + ahead, series) // (1 << 16) for ahead in (0, 1))
+    level = (left * (period_ms - part) + right * part) // period_ms - _HALF
+    return level * height // _HALF
+
+
+def waves(time_ms: pl.Expr, series: int, periods: tuple[tuple[int, int], ...]) -> pl.Expr:
+    """Add up waves of several ``(minutes, height)``: slow and high, quick and low."""
+    parts = [
+        wave(time_ms, (series + 7919 * number) & _MASK, minutes * 60_000, height)
+        for number, (minutes, height) in enumerate(periods)
+    ]
+    return pl.sum_horizontal(parts)
+
+
+def _u64(value: int) -> pl.Expr:
+    return pl.lit(value, dtype=pl.UInt64)

@@ -1,0 +1,60 @@
+"""Numbers as the archive writes them: padded, of fixed width, or trimmed. Integer columns to text."""
+
+from __future__ import annotations
+
+import polars as pl
+
+
+def fixed(value: pl.Expr, scale: int) -> pl.Expr:
+    """Write an integer of ``10**-scale`` with exactly ``scale`` decimals.
+
+    Examples
+    --------
+    >>> frame = pl.DataFrame({"ticks": [4341710, -5, 0]})
+    >>> frame.select(fixed(pl.col("ticks"), 2)).to_series().to_list()
+    ['43417.10', '-0.05', '0.00']
+    """
+    if scale == 0:
+        return value.cast(pl.String)
+    size = value.abs()
+    sign = pl.when(value < 0).then(pl.lit("-")).otherwise(pl.lit(""))
+    whole = (size // 10**scale).cast(pl.String)
+    part = (size % 10**scale).cast(pl.String).str.zfill(scale)
+    return pl.concat_str(sign, whole, pl.lit("."), part)
+
+
+def padded(value: pl.Expr, scale: int, decimals: int = 8) -> pl.Expr:
+    """Write an integer of ``10**-scale`` with ``decimals`` decimals, zeros at the end.
+
+    Examples
+    --------
+    >>> pl.select(padded(pl.lit(9279205), 2)).item()
+    '92792.05000000'
+    """
+    return fixed(value.cast(pl.Int64) * 10 ** (decimals - scale), decimals)
+
+
+def trimmed(value: pl.Expr, scale: int) -> pl.Expr:
+    """Write an integer of ``10**-scale`` without zeros at the end, but with one decimal at least.
+
+    Examples
+    --------
+    >>> frame = pl.DataFrame({"ticks": [7815300, 7815290]})
+    >>> frame.select(trimmed(pl.col("ticks"), 2)).to_series().to_list()
+    ['78153.0', '78152.9']
+    """
+    if scale == 0:
+        return value.cast(pl.String) + ".0"
+    short = fixed(value, scale).str.strip_chars_end("0")
+    return pl.when(short.str.ends_with(".")).then(short + "0").otherwise(short)
+
+
+def flag(value: pl.Expr, *, capital: bool) -> pl.Expr:
+    """Write a boolean: ``True`` in spot, ``true`` in futures."""
+    yes, no = ("True", "False") if capital else ("true", "false")
+    return pl.when(value).then(pl.lit(yes)).otherwise(pl.lit(no))
+
+
+def clock(time_ms: pl.Expr) -> pl.Expr:
+    """Write a time as ``YYYY-MM-DD HH:MM:SS``, without a zone."""
+    return time_ms.cast(pl.Datetime("ms")).dt.to_string("%Y-%m-%d %H:%M:%S")

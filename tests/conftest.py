@@ -1,0 +1,86 @@
+"""What every test shares: the sample archive, served on loopback, and an environment without surprises."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cryptolake.sample import generate
+from cryptolake.serve import serve_archive
+
+if TYPE_CHECKING:
+    from cryptolake.archive import Archive
+
+_REAL = Path(__file__).parents[2] / "shared" / "archive"
+_UNSET = ("CRYPTOLAKE_", "AWS_", "S3_ENDPOINT", "UPDATE_")
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """No variable or AWS profile of the machine reaches a test."""
+    for name in list(os.environ):
+        if name.startswith(_UNSET) and name != "CRYPTOLAKE_REAL_ARCHIVE":
+            monkeypatch.delenv(name)
+    nowhere = tmp_path_factory.getbasetemp() / "no-aws"
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(nowhere / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(nowhere / "credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture(scope="session")
+def sample_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small archive folder: every row of the matrix that has files. Read only: tests share it.
+
+    ============================  =================================================================
+    klines, 1h and 1d             2024-12-30 to 2025-02-01; the monthly 2025-02 is not out yet
+    klines 1m, trades, aggTrades  2024-12-31 to 2025-01-02; only the monthly 2024-12 is out
+    mark, index, premium          1h over the month, as klines
+    other daily rows              2024-12-31 to 2025-01-02, or the last days before they stopped
+    fundingRate                   2024-12 and 2025-01
+    ============================  =================================================================
+    """
+    root = tmp_path_factory.mktemp("sample")
+    few = ["BTCUSDT", "ETHUSDT", "龙虾USDT", "BTCUSD_PERP", "BTCUSD", "BTCUSDT_250328"]
+    bars = [
+        "spot_klines",
+        *(
+            f"futures_{market}_{kind}klines"
+            for market in ("um", "cm")
+            for kind in ("", "mark_price_", "index_price_", "premium_index_")
+        ),
+    ]
+    month, border = ("2024-12-30", "2025-02-01"), ("2024-12-31", "2025-01-02")
+    generate(root, rows=bars, symbols=few, intervals=["1h", "1d"], days=month)
+    klines = [f"{market}_klines" for market in ("spot", "futures_um", "futures_cm")]
+    generate(root, rows=klines, symbols=["BTC*"], intervals=["1m"], days=border)
+    return root
+
+
+@pytest.fixture(scope="session")
+def endpoint(sample_archive: Path) -> Iterator[str]:
+    """The sample archive's URL: an S3 server on loopback."""
+    with serve_archive(sample_archive) as served:
+        yield served.endpoint
+
+
+@pytest.fixture(scope="session")
+def archive(endpoint: str) -> Archive:
+    """The sample archive as a source for a Lake."""
+    from cryptolake.archive import Archive
+
+    return Archive(endpoint_url=endpoint)
+
+
+@pytest.fixture(scope="session")
+def real_archive() -> Path:
+    """The folder of real archive files; the test is skipped where there is none."""
+    folder = Path(os.environ.get("CRYPTOLAKE_REAL_ARCHIVE") or _REAL)
+    if not folder.is_dir():
+        pytest.skip(f"no real archive files at {folder}; set CRYPTOLAKE_REAL_ARCHIVE")
+    return folder
