@@ -1,0 +1,103 @@
+"""The program: its commands, its exit codes, and one line instead of a traceback for a mistake."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+import cryptolake
+from cryptolake.cli import local, moving, reading
+from cryptolake.errors import (
+    BuildError,
+    ChecksumMismatch,
+    CorruptArchive,
+    CryptolakeError,
+    ListingError,
+    MissingTool,
+    SchemaMismatch,
+    StorageError,
+    TransferError,
+)
+
+DONE, SOME_FAILED, MISTAKE, UNREACHABLE, STORAGE, BAD_DATA, NO_TOOL = range(7)
+
+EXIT_CODES: tuple[tuple[type[CryptolakeError], int], ...] = (
+    (MissingTool, NO_TOOL),
+    (ChecksumMismatch, BAD_DATA),
+    (CorruptArchive, BAD_DATA),
+    (SchemaMismatch, BAD_DATA),
+    (BuildError, BAD_DATA),
+    (StorageError, STORAGE),
+    (ListingError, UNREACHABLE),
+    (TransferError, UNREACHABLE),
+    (CryptolakeError, MISTAKE),
+)
+"""The exit code of an error: that of the first class it is an instance of."""
+
+HELP = """Query, mirror and normalize the public Binance archive.
+
+\b
+Exit codes:
+  0  done
+  1  done in part: files failed or were quarantined, months failed, or findings were made
+  2  a mistake in what was asked: an unknown word, a symbol or day that does not exist, bad SQL
+  3  the archive's endpoint cannot be reached or listed, or refuses to hand out files
+  4  the lake's storage cannot be read or written
+  5  data that is not what it should be: a zip, a checksum, a schema, a month that does not build
+  6  a program or an optional package is missing or too old
+  130  interrupted; what was done is kept, and the same command goes on from there
+
+\b
+Environment:
+  CRYPTOLAKE_ROOT          the lake's root where --root is not given
+  CRYPTOLAKE_ENDPOINT_URL  an S3 endpoint that stands in for the archive, e.g. serve-archive's
+"""
+
+app = typer.Typer(
+    name="cryptolake",
+    help=HELP,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _program(
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"cryptolake {cryptolake.__version__}")
+        raise typer.Exit
+
+
+for commands in (local, reading, moving):
+    commands.add_to(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the program on its arguments (the process's own when None) and exit with its code."""
+    try:
+        app(arguments)
+    except CryptolakeError as error:
+        typer.echo(f"cryptolake: {error}", err=True)
+        sys.exit(exit_code(error))
+    sys.exit(DONE)
+
+
+def exit_code(error: CryptolakeError) -> int:
+    """Return the exit code that stands for an error.
+
+    Examples
+    --------
+    >>> from cryptolake.errors import ListingError, NoSuchSymbol
+    >>> exit_code(ListingError("no answer")), exit_code(NoSuchSymbol("no such symbol"))
+    (3, 2)
+    """
+    return next(code for kind, code in EXIT_CODES if isinstance(error, kind))

@@ -1,0 +1,159 @@
+"""Commands that fetch, build and check: plan, pull, build, verify."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cryptolake.cli import show
+from cryptolake.cli.words import Json, shared
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from cryptolake.lake import Lake
+    from cryptolake.plan import Plan
+    from cryptolake.queries import Query
+    from cryptolake.report import Report
+
+
+class Mode(StrEnum):
+    """How files come: ``auto`` chooses."""
+
+    AUTO = "auto"
+    DOWNLOAD = "download"
+    DIRECT = "direct"
+    RELAY = "relay"
+    TRADITIONAL = "traditional"
+
+
+class Checksums(StrEnum):
+    """What becomes of a file whose bytes are right by the listing and wrong by their CHECKSUM."""
+
+    QUARANTINE = "quarantine"
+    ACCEPT = "accept"
+    RAISE = "raise"
+
+
+Refresh = Annotated[
+    bool, typer.Option("--refresh", help="Ask the archive even where a listing is cached.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register this module's commands."""
+    for command in (plan, pull, build, verify):
+        app.command()(shared(command))
+
+
+def plan(
+    lake: Lake,
+    query: Query,
+    *,
+    commands: Annotated[
+        bool, typer.Option("--commands", help="Print the s5cmd command lines, nothing else.")
+    ] = False,
+    save: Annotated[
+        Path | None, typer.Option("--save", help="Keep the plan in a file, for pull --plan.")
+    ] = None,
+    refresh: Refresh = False,
+    json: Json = False,
+) -> None:
+    """Work out the exact files a query needs, and what they cost; transfer nothing."""
+    found = lake.plan(query, refresh=refresh)
+    if save is not None:
+        found.save(save)
+    if commands:
+        for line in found.commands():
+            typer.echo(line)
+    elif json:
+        show.as_json(plan_facts(found))
+    else:
+        show.plan(found)
+
+
+def pull(
+    lake: Lake,
+    query: Query,
+    *,
+    saved: Annotated[
+        Path | None, typer.Option("--plan", help="Carry out a saved plan instead of a query.")
+    ] = None,
+    mode: Annotated[Mode, typer.Option(help="How files come.")] = Mode.AUTO,
+    checksums: Annotated[
+        Checksums, typer.Option(help="What to do with a file whose CHECKSUM is stale.")
+    ] = Checksums.QUARANTINE,
+    refresh: Refresh = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Plan, transfer into Bronze with every file verified, and build the Silver months."""
+    from cryptolake.plan import Plan
+
+    made = lake.plan(query, refresh=refresh) if saved is None else Plan.load(saved)
+    moved = lake.transfer(
+        made, mode=mode.value, checksum_policy=checksums.value, progress=not quiet
+    )
+    finish(moved.combine(lake.build(made.query, progress=not quiet)), json=json)
+
+
+def build(lake: Lake, query: Query, *, quiet: Quiet = False, json: Json = False) -> None:
+    """Build the Silver months of a query from Bronze: only those whose sources changed."""
+    finish(lake.build(query, progress=not quiet), json=json)
+
+
+def verify(lake: Lake, scope: Query | None, *, json: Json = False) -> None:
+    """Hash the lake's Bronze files again and compare with the ledger; exit 1 when any differs."""
+    found: pl.DataFrame = lake.verify(scope)
+    if json:
+        show.as_json(found)
+    else:
+        show.table(found)
+
+
+def plan_facts(made: Plan) -> dict[str, Any]:
+    """Return a plan as plain facts, for ``--json``."""
+    return {
+        "id": made.id,
+        "query": made.query.to_json(),
+        "listed_at": made.listed_at,
+        "total_bytes": made.total_bytes,
+        "to_transfer": made.to_transfer,
+        "cached": made.cached,
+        "missing": made.missing,
+        "files": made.files,
+        "missing_periods": made.missing_periods,
+    }
+
+
+def finish(report: Report, *, json: bool) -> None:
+    """Print a report and exit: 1 when something in it failed or was quarantined."""
+    if json:
+        show.as_json(report_facts(report))
+    else:
+        typer.echo(report.summary())
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def report_facts(report: Report) -> dict[str, Any]:
+    """Return a report as plain facts, for ``--json``."""
+    return {
+        "run_id": report.run_id,
+        "kind": report.kind,
+        "ok": report.ok,
+        "transferred": report.transferred,
+        "skipped": report.skipped,
+        "failed": report.failed,
+        "quarantined": report.quarantined,
+        "bytes": report.bytes,
+        "built": report.built,
+        "rows": report.rows,
+        "seconds": report.seconds,
+        "files": report.files,
+        "months": report.months,
+    }

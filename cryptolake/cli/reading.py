@@ -1,0 +1,170 @@
+"""Commands that look: what can exist, what the archive lists, what the lake holds, and SQL over it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cryptolake.cli import show
+from cryptolake.cli.words import Json, shared, split
+from cryptolake.errors import InvalidQuery, StorageError
+from cryptolake.vocabulary import parse_data_type, parse_market
+
+if TYPE_CHECKING:
+    import duckdb
+    import polars as pl
+
+    from cryptolake.lake import Lake
+    from cryptolake.queries import Query
+
+Limit = Annotated[int, typer.Option("--limit", min=1, help="Rows to print; JSON is always whole.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register this module's commands."""
+    for command in (matrix, symbols, datasets, status, quality, describe, sql):
+        app.command()(shared(command))
+
+
+def matrix(
+    *,
+    market: Annotated[list[str] | None, typer.Option("--market", "-m", help="Only these.")] = None,
+    json: Json = False,
+) -> None:
+    """Show what can exist: market x data type, intervals, partitions, first date, status."""
+    import polars as pl
+
+    import cryptolake as cl
+
+    frame = cl.matrix()
+    if market:
+        chosen = [parse_market(word).value for word in split(market)]
+        frame = frame.filter(pl.col("market").is_in(chosen))
+    if json:
+        show.as_json(frame)
+        return
+    words = pl.col(pl.List(pl.String)).list.join(" ")
+    show.table(
+        frame.select("market", "data_type", "status", "first_date", "partitions", "intervals")
+        .with_columns(words)
+        .with_columns(pl.col("intervals").replace("", "-"))
+    )
+
+
+def symbols(
+    lake: Lake,
+    *,
+    market: Annotated[str, typer.Option("--market", "-m", help="spot, futures_um, …")] = "spot",
+    data_type: Annotated[str, typer.Option("--data-type", "-t", help="klines, trades, …")] = "klines",
+    quote: Annotated[str | None, typer.Option(help="Only those quoted in: USDT.")] = None,
+    contract: Annotated[
+        str | None, typer.Option(help="Only spot, perpetual, delivery, index or option.")
+    ] = None,
+    listed_on: Annotated[str | None, typer.Option(help="Only those listed on this UTC day.")] = None,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Ask the archive even where a listing is cached.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show the symbols that the archive lists for a market and data type."""
+    _print(
+        lake.symbols(
+            parse_market(market).value,
+            parse_data_type(data_type).value,
+            quote=quote,
+            contract=contract,
+            listed_on=listed_on,
+            refresh=refresh,
+        ),
+        json,
+    )
+
+
+def datasets(lake: Lake, *, json: Json = False) -> None:
+    """Show what the lake holds: zone, dataset, symbols, first and last day, files, bytes, rows."""
+    _print(lake.datasets(), json)
+
+
+def status(lake: Lake, *, json: Json = False) -> None:
+    """Show the state of the lake: what it holds, how fresh it is, what failed last."""
+    _print(lake.status(), json)
+
+
+def quality(lake: Lake, query: Query, *, json: Json = False) -> None:
+    """Show gaps, duplicates, rejects and coverage per symbol-month."""
+    _print(lake.quality(query.check()), json)
+
+
+def describe(
+    lake: Lake,
+    market: Annotated[str, typer.Argument(help="spot, futures_um, futures_cm, options.")],
+    data_type: Annotated[str, typer.Argument(help="klines, trades, metrics, …")] = "klines",
+    *,
+    json: Json = False,
+) -> None:
+    """Show a dataset's columns, types, units and meaning."""
+    _print(lake.describe(market, data_type), json)
+
+
+def sql(
+    lake: Lake,
+    text: Annotated[str, typer.Argument(help="The statement; '-' reads it from standard input.")],
+    *,
+    json: Json = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write the result to a .parquet or .csv file."),
+    ] = None,
+    limit: Limit = 40,
+) -> None:
+    """Ask in SQL over the views bronze.*, silver.*, gold.* and meta.*, in DuckDB's dialect.
+
+    Example: cryptolake sql "select symbol, max(high) from silver.spot_klines group by all"
+    """
+    import duckdb
+
+    statement = sys.stdin.read() if text == "-" else text
+    try:
+        relation = lake.sql(statement)
+        if relation is None:  # a statement without a result
+            return
+        if output is not None:
+            _write(relation, output)
+        elif json:
+            show.rows_as_json(_rows(relation))
+        else:
+            show.relation(relation, limit)
+    except duckdb.IOException as error:
+        message = f"DuckDB cannot read or write a file: {error}"
+        raise StorageError(message) from None
+    except duckdb.Error as error:
+        raise InvalidQuery(str(error), given=statement) from None
+
+
+def _write(relation: duckdb.DuckDBPyRelation, output: Path) -> None:
+    if output.suffix == ".parquet":
+        relation.write_parquet(str(output), compression="zstd")
+    elif output.suffix == ".csv":
+        relation.write_csv(str(output))
+    else:
+        message = f"cannot write {output.name!r}: give a name that ends in .parquet or .csv"
+        raise typer.BadParameter(message)
+    typer.echo(f"wrote {output}", err=True)
+
+
+def _rows(relation: duckdb.DuckDBPyRelation) -> Iterator[dict[str, Any]]:
+    names = relation.columns
+    while rows := relation.fetchmany(10_000):
+        for row in rows:
+            yield dict(zip(names, row, strict=True))
+
+
+def _print(found: pl.DataFrame, json: bool) -> None:  # noqa: FBT001
+    if json:
+        show.as_json(found)
+    else:
+        show.table(found)

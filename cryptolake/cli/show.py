@@ -1,0 +1,118 @@
+"""What the commands print: frames and SQL results as tables for people, as JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import duckdb
+    import polars as pl
+
+    from cryptolake.plan import Plan
+
+_WIDE = 10_000
+
+
+def table(frame: pl.DataFrame, limit: int | None = None) -> None:
+    """Print a frame whole, or its first ``limit`` rows and how many there are."""
+    import polars as pl
+
+    shown = frame if limit is None else frame.head(limit)
+    # What a pipe reads must not depend on a terminal's width.
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDE
+    with pl.Config(
+        tbl_formatting="NOTHING",
+        tbl_hide_column_data_types=True,
+        tbl_hide_dataframe_shape=True,
+        tbl_rows=-1,
+        tbl_cols=-1,
+        tbl_width_chars=width,
+        fmt_str_lengths=_WIDE,
+        fmt_table_cell_list_len=-1,
+    ):
+        typer.echo(str(shown))
+    if shown.height < frame.height:
+        typer.echo(f" … {shown.height:,} of {frame.height:,} rows")
+
+
+def as_json(value: Any) -> None:
+    """Print a value as one JSON document; times are ISO 8601, frames are lists of objects."""
+    typer.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
+
+
+def plain(value: Any) -> Any:
+    """Return a value in JSON's own types.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> plain({"at": datetime(2024, 1, 1, tzinfo=UTC), "day": date(2024, 1, 1), "n": float("nan")})
+    {'at': '2024-01-01T00:00:00+00:00', 'day': '2024-01-01', 'n': None}
+    """
+    if isinstance(value, Mapping):
+        return {str(name): plain(inner) for name, inner in value.items()}
+    if isinstance(value, float):
+        return value if value - value == 0 else None  # JSON knows no NaN and no infinity
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if hasattr(value, "iter_rows"):
+        return [plain(row) for row in value.iter_rows(named=True)]
+    if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray):
+        return [plain(inner) for inner in value]
+    return str(value)
+
+
+def rows_as_json(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print rows as a JSON list, one object a line, as they come."""
+    between = "["
+    for row in rows:
+        typer.echo(f"{between}{json.dumps(plain(row), ensure_ascii=False)}", nl=False)
+        between = ",\n "
+    typer.echo("[]" if between == "[" else "]")
+
+
+def relation(found: duckdb.DuckDBPyRelation, limit: int) -> None:
+    """Print the first rows of a DuckDB relation as a table."""
+    import polars as pl
+
+    names = list(found.columns)
+    rows = found.fetchmany(limit + 1)
+    columns = {name: [plain(row[at]) for row in rows] for at, name in enumerate(names)}
+    frame = pl.DataFrame(columns, strict=False)
+    table(frame.head(limit))
+    if len(rows) > limit:
+        typer.echo(f" … more rows; --limit shows them, --output keeps them all")
+
+
+def plan(made: Plan) -> None:
+    """Print a plan: totals, files by symbol and interval, and what is not published."""
+    import polars as pl
+
+    typer.echo(str(made))
+    if not made.files.is_empty():
+        group = [name for name in ("market", "data_type", "interval", "symbol", "partition")]
+        moves = pl.col("status").is_in(["new", "updated"])
+        table(
+            made.files.group_by(group, maintain_order=True)
+            .agg(
+                pl.len().alias("files"),
+                moves.sum().alias("to_move"),
+                pl.col("size").filter(moves).sum().alias("bytes"),
+                pl.col("period").min().alias("first"),
+                pl.col("period").max().alias("last"),
+            )
+            .with_columns(pl.col("interval").fill_null("-")),
+            limit=40,
+        )
+    if not made.missing_periods.is_empty():
+        typer.echo("\nnot published:")
+        table(made.missing_periods.with_columns(pl.col("interval").fill_null("-")), limit=20)

