@@ -10,9 +10,12 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cryptolake.errors import SchemaMismatch
-from cryptolake.schema import Schema
+
+if TYPE_CHECKING:
+    from cryptolake.schema import Schema
 
 BOM = b"\xef\xbb\xbf"
 _LOOK = 64 * 1024
@@ -37,7 +40,7 @@ class Layout:
 
 
 def detect(head: bytes, schema: Schema, key: str) -> Layout:
-    """See the layout of a file from its first bytes (a few lines are enough).
+    r"""See the layout of a file from its first bytes (a few lines are enough).
 
     Raises
     ------
@@ -48,9 +51,9 @@ def detect(head: bytes, schema: Schema, key: str) -> Layout:
     --------
     >>> from cryptolake.schema import schema_of
     >>> funding = schema_of("futures_um", "fundingRate")
-    >>> detect(b"1775001600000,8,-0.00003449\\n", funding, "a.zip").header
+    >>> detect(b"1775001600000,8,-0.00003449\n", funding, "a.zip").header
     False
-    >>> text = b"calc_time,funding_interval_hours,last_funding_rate\\n1775001600000,8,-0.0001\\n"
+    >>> text = b"calc_time,funding_interval_hours,last_funding_rate\n1775001600000,8,-0.0001\n"
     >>> detect(text, funding, "a.zip").columns
     ('time', 'funding_interval_hours', 'funding_rate')
     """
@@ -63,27 +66,39 @@ def detect(head: bytes, schema: Schema, key: str) -> Layout:
     while head[skip : skip + 1] in {b"\n", b"\r"}:  # blank lines before anything else
         first_line += head[skip : skip + 1] == b"\n"
         skip += 1
-    lines = re.split(rb"\r\n|\n|\r", head[skip : skip + _LOOK])
-    first = lines[0]
+    look = head[skip : skip + _LOOK]
+    first = _first_line(look)
+    header = False
     if not first.strip():
-        return Layout(_of_count(len(schema.columns), schema, key)[0], (), (), False, skip, first_line)
-    if not first[:1].isdigit():
-        names = [cell.strip().strip('"').strip().lower() for cell in first.decode("latin-1").split(",")]
+        columns, extras, missing = _of_count(len(schema.columns), schema, key)
+    else:
+        names = _names(first)
         known = _spellings(schema)
-        if any(name in known for name in names):
+        header = not first[:1].isdigit() and any(name in known for name in names)
+        if header:
             columns, extras, missing = _of_names(names, known, schema, key)
-            end = head.find(b"\n", skip)
-            skip = end + 1 if end >= 0 else skip + len(first) + 1
-            warnings += [f"extra_column:{name}" for name in extras]
-            warnings += [f"missing_column:{name}" for name in missing]
-            return Layout(
-                columns, extras, missing, True, min(skip, len(head)), first_line + 1, tuple(warnings)
-            )
-        warnings.append("unreadable_first_line")
-    columns, extras, missing = _of_count(_cells(lines, schema), schema, key)
+            skip += len(first)
+            skip += 2 if head[skip : skip + 2] == b"\r\n" else 1
+        else:
+            columns, extras, missing = _of_count(_cells(first, look, schema), schema, key)
+            if not first[:1].isdigit():
+                warnings.append("unreadable_first_line")
     warnings += [f"extra_column:{name}" for name in extras]
     warnings += [f"missing_column:{name}" for name in missing]
-    return Layout(columns, extras, missing, False, skip, first_line, tuple(warnings))
+    return Layout(
+        columns,
+        extras,
+        missing,
+        header=header,
+        skip=min(skip, len(head)),
+        first_line=first_line + header,
+        warnings=tuple(warnings),
+    )
+
+
+def _names(line: bytes) -> list[str]:
+    cells = line.decode("latin-1").split(",")
+    return [cell.strip().strip('"').strip().lower() for cell in cells]
 
 
 def is_header(line: bytes, schema: Schema) -> bool:
@@ -91,15 +106,22 @@ def is_header(line: bytes, schema: Schema) -> bool:
     if line[:1].isdigit() or len(line) > _LOOK:
         return False
     known = _spellings(schema)
-    names = [cell.strip().strip('"').lower() for cell in line.decode("latin-1").split(",")]
+    names = _names(line)
     return sum(name in known for name in names) * 2 > len(names)
 
 
-def _cells(lines: Sequence[bytes], schema: Schema) -> int:
-    """How many cells the lines have: the first line's number when it fits, else the commonest."""
+def _first_line(text: bytes) -> bytes:
+    end = text.find(b"\n")
+    line = text[:end] if end >= 0 else text
+    return line.split(b"\r", 1)[0]
+
+
+def _cells(first: bytes, look: bytes, schema: Schema) -> int:
+    """Count the cells of a line: of the first one when they fit, else the commonest number."""
     wanted = len(schema.columns)
-    if lines[0][:1].isdigit() and lines[0].count(b",") + 1 == wanted:
+    if first[:1].isdigit() and first.count(b",") + 1 == wanted:
         return wanted
+    lines = re.split(rb"\r\n|\n|\r", look)
     whole = lines[:-1] if len(lines) > 1 else lines
     counts = Counter(line.count(b",") + 1 for line in whole[:200] if line[:1].isdigit())
     return counts.most_common(1)[0][0] if counts else wanted
@@ -107,7 +129,9 @@ def _cells(lines: Sequence[bytes], schema: Schema) -> int:
 
 def _spellings(schema: Schema) -> dict[str, str]:
     known = {column.name: column.name for column in schema.columns}
-    return known | {name.lower(): column.name for column in schema.columns for name in column.published}
+    return known | {
+        name.lower(): column.name for column in schema.columns for name in column.published
+    }
 
 
 def _of_names(

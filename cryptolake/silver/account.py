@@ -37,6 +37,11 @@ class Account:
     warnings: list[str] = field(default_factory=list)
     error: CryptolakeError | None = None
 
+    def warn(self, warning: str) -> None:
+        """Add a warning, once."""
+        if warning not in self.warnings:
+            self.warnings.append(warning)
+
     @property
     def balanced(self) -> bool:
         """Whether every line is accounted for."""

@@ -23,7 +23,7 @@ from cryptolake.report import MONTHS, Report, State
 from cryptolake.silver.make import Made, make
 from cryptolake.silver.months import Month, months_to_build
 from cryptolake.silver.records import finding_rows, reject_rows, source_rows
-from cryptolake.silver.unzip import DEFAULT_LIMITS, Limits
+from cryptolake.unzip import DEFAULT_LIMITS, Limits
 from cryptolake.watching import Step
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
@@ -165,7 +166,7 @@ def _broken(item: Check, interval: Interval | None) -> pl.Expr | None:
     if item.test == "not_negative":
         return pl.any_horizontal(column < 0 for column in columns)
     if item.test == "ordered":
-        pairs = zip(columns, columns[1:], strict=False)
+        pairs = pairwise(columns)
         return pl.any_horizontal(low > high for low, high in pairs)
     length = interval.length if interval else None
     if length is None:

@@ -15,8 +15,8 @@ from cryptolake.periods import Period
 from cryptolake.silver.account import Account, Finding, Normalized, Text
 from cryptolake.silver.months import Month, Source
 from cryptolake.silver.normalize import normalize
-from cryptolake.silver.unzip import DEFAULT_LIMITS, Limits, inflate
 from cryptolake.silver.write import Origin, read_origin, to_parquet
+from cryptolake.unzip import DEFAULT_LIMITS, Limits, inflate
 
 if TYPE_CHECKING:
     from cryptolake.silver.parse import Reject

@@ -78,7 +78,7 @@ def in_order(frame: pl.DataFrame, schema: Schema) -> bool:
 
 
 def _strictly_rising(names: list[str]) -> pl.Expr:
-    """True of each row (but the first) that comes after the one before it, column by column."""
+    """Return what is true of each row (but the first) that comes after the one before it, column by column."""
     name, *rest = names
     column = pl.col(name)
     above = column > column.shift()

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from cryptolake.detect import Layout, is_header
 from cryptolake.schema import FLOATS, Column, Schema
-from cryptolake.silver.detect import Layout, is_header
-from cryptolake.silver.unzip import DEFAULT_LIMITS, Limits
+from cryptolake.unzip import DEFAULT_LIMITS, Limits
 
 FILE, LINE = "_file", "_line"
 MICROSECONDS = 100_000_000_000_000
@@ -132,11 +132,11 @@ def parse_lines(
 
 
 def split_lines(text: bytes) -> list[bytes]:
-    """Split text at any kind of line end, without an empty line after the last one.
+    r"""Split text at any kind of line end, without an empty line after the last one.
 
     Examples
     --------
-    >>> split_lines(b"a\\r\\nb\\rc\\n")
+    >>> split_lines(b"a\r\nb\rc\n")
     [b'a', b'b', b'c']
     """
     if b"\r" in text:
