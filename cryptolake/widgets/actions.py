@@ -128,6 +128,19 @@ class Actions:
 
         self._asking.submit("symbols", lambda: self._session.symbols(query), done, failed)
 
+    def listed_on(self, query: Query, day: str) -> None:
+        """Find which of the listed symbols had files on a UTC day."""
+        self._symbols.busy = f"Asking the archive what was listed on {day} …"
+
+        def done(names: list[str]) -> None:
+            self._symbols.busy, self._symbols.listed = "", [day, names]
+
+        def failed(error: Exception) -> None:
+            self._symbols.busy = ""
+            self._say_error(error)
+
+        self._asking.submit("listed", lambda: self._session.listed_on(query, day), done, failed)
+
     def _cover(self, query: Query) -> None:
         def work() -> Any:
             known = [row[0] for row in self._symbols.rows]

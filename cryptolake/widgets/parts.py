@@ -39,12 +39,16 @@ class Chips(_Part):
 
 
 class Symbols(_Part):
-    """Search and choice: ``rows`` are ``[name, quote, contract, first, last]``; ``value`` the chosen."""
+    """Search and choice: ``rows`` are ``[name, quote, contract]``; ``value`` the chosen.
+
+    ``listed`` is a day and the names that were listed on it, once the page has asked by a message.
+    """
 
     _esm = _STATIC / "symbols.js"
     rows = _synced(traitlets.List, [])
     value = _synced(traitlets.List, [])
     rule = _synced(traitlets.Dict, {})
+    listed = _synced(traitlets.List, ["", []])
     busy = _synced(traitlets.Unicode, "")
     note = _synced(traitlets.Unicode, "")
 

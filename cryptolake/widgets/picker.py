@@ -116,8 +116,11 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
         self._symbols.on_msg(self._on_message)
 
     def _on_message(self, _: Any, content: Any, __: Any) -> None:
-        if isinstance(content, dict) and content.get("kind") == "shown":
+        kind = content.get("kind") if isinstance(content, dict) else None
+        if kind == "shown":
             self.actions.follow(self.query)
+        elif kind == "listed on":
+            self.actions.listed_on(self.query, str(content.get("day")))
 
     def _say(self, verb: Any, value: Any) -> None:
         """Put what the page says into the sentence; what cannot be said is shown and taken back."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import calendar
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cryptolake.availability import load_matrix
 from cryptolake.errors import CryptolakeError
@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from cryptolake.report import Report
     from cryptolake.watching import Watch
 
-SymbolRow = tuple[str, str, str, str, str]
-"""Name, quote asset, contract, first and last listed day (empty where the listing does not say)."""
+SymbolRow = tuple[str, str, str]
+"""Name, quote asset and contract."""
 
 Coverage = dict[str, dict[str, float]]
 """Symbol to month (``YYYY-MM``) to the share of its days that is there, 0 to 1."""
+
+COLUMNS = ("symbol", "quote", "contract")
 
 MOST_FOLDERS = 60
 """Folders (symbol x interval) that are listed without being asked; more wait for the Plan button."""
@@ -71,9 +73,17 @@ class Session:
             pair = row.market.value, row.data_type.value
             if pair not in self._listed:
                 self._listed[pair] = self.lake.symbols(*pair)
-            for symbol in _symbol_rows(self._listed[pair]):
-                rows.setdefault(symbol[0], symbol)
+            for name, quote, contract in self._listed[pair].select(*COLUMNS).iter_rows():
+                rows.setdefault(name, (name, quote or "", contract or ""))
         return sorted(rows.values())
+
+    def listed_on(self, query: Query, day: str) -> list[str]:
+        """Return the symbols that had files on a UTC day; asks the archive about every one."""
+        names: set[str] = set()
+        for row in query.selection.rows():
+            found = self.lake.symbols(row.market.value, row.data_type.value, listed_on=day)
+            names.update(found["symbol"])
+        return sorted(names)
 
     def coverage(self, query: Query) -> Coverage:
         """Return which months the archive has of the chosen symbols, over all its time."""
@@ -174,24 +184,6 @@ def words_of(error: Exception) -> str:
     if isinstance(error, CryptolakeError):
         return str(error)
     return f"{type(error).__name__}: {error}"
-
-
-def _symbol_rows(frame: pl.DataFrame) -> Iterable[SymbolRow]:
-    """Take the columns there are; a listing of names alone serves as well."""
-
-    def column(*names: str) -> list[Any]:
-        name = next((name for name in names if name in frame.columns), None)
-        return frame[name].to_list() if name else [None] * frame.height
-
-    columns = (
-        column("symbol"),
-        column("quote"),
-        column("contract"),
-        column("first", "listed_from", "first_day"),
-        column("last", "listed_to", "last_day"),
-    )
-    for name, quote, contract, first, last in zip(*columns, strict=True):
-        yield name, quote or "", contract or "", str(first or "")[:10], str(last or "")[:10]
 
 
 def _one_type(query: Query) -> tuple[Query, str]:

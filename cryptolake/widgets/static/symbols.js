@@ -61,7 +61,7 @@ function render({ model, el }) {
       list, count, chosen),
   );
 
-  let rows = [];       // [name, quote, contract, first, last]
+  let rows = [];       // [name, quote, contract]
   let shown = [];      // indices into rows
   let active = 0;
   let chosenSet = new Set();
@@ -76,12 +76,14 @@ function render({ model, el }) {
     const by = filters();
     const without = by.exclude.map(globToRegExp);
     const glob = isGlob(text) ? globToRegExp(text) : null;
+    const [day, names] = model.get("listed");
+    const listed = by.listed_on && day === by.listed_on ? new Set(names) : null;
     const first = [];
     const rest = [];
     rows.forEach((row, index) => {
       if (by.quote && row[1] !== by.quote) return;
       if (by.contract && row[2] !== by.contract) return;
-      if (by.listed_on && ((row[3] && row[3] > by.listed_on) || (row[4] && row[4] < by.listed_on))) return;
+      if (listed && !listed.has(row[0])) return;
       if (without.some((pattern) => pattern.test(row[0]))) return;
       if (glob) {
         if (glob.test(row[0])) first.push(index);
@@ -105,15 +107,14 @@ function render({ model, el }) {
     const text = search.value.trim().toUpperCase();
     const drawn = [];
     for (let at = from; at < to; at += 1) {
-      const [symbol, , , first, last] = rows[shown[at]];
+      const [symbol, quoted, kind] = rows[shown[at]];
       const is = chosenSet.has(symbol);
       const label = node("span");
       const hit = text && !isGlob(text) ? symbol.indexOf(text) : -1;
       if (hit < 0) label.textContent = symbol;
       else label.append(symbol.slice(0, hit), node("mark", {}, symbol.slice(hit, hit + text.length)), symbol.slice(hit + text.length));
-      const span = first || last ? `${first || "?"} – ${last || ""}` : "";
       const option = node("div", { role: "option", class: "cl-option", id: `${id}-${at}`, "aria-selected": String(is), "aria-setsize": shown.length, "aria-posinset": at + 1 },
-        node("span", { "aria-hidden": "true" }, is ? "✓" : ""), label, node("span", { class: "cl-dim" }, span));
+        node("span", { "aria-hidden": "true" }, is ? "✓" : ""), label, node("span", { class: "cl-dim" }, [quoted, kind].filter(Boolean).join(" · ")));
       option.style.top = `${at * ROW}px`;
       option.classList.toggle("cl-active", at === active);
       option.addEventListener("mousedown", (event) => {
@@ -227,7 +228,11 @@ function render({ model, el }) {
     }
   });
   search.addEventListener("input", find);
-  for (const input of [quote, contract, listedOn]) input.addEventListener("change", find);
+  for (const input of [quote, contract]) input.addEventListener("change", find);
+  listedOn.addEventListener("change", () => {
+    if (listedOn.value >= "2010-01-01") model.send({ kind: "listed on", day: listedOn.value });
+    find();
+  });
   exclude.addEventListener("input", find);
   list.addEventListener("scroll", drawList);
   all.addEventListener("click", () => {
@@ -250,6 +255,7 @@ function render({ model, el }) {
   model.on("change:rule", drawChosen);
   model.on("change:busy", drawCount);
   model.on("change:note", drawCount);
+  model.on("change:listed", find);
   onRows();
   onValue();
   model.send({ kind: "shown" });

@@ -1,4 +1,8 @@
-"""A JupyterLab of the tests' own on loopback, and a page in Chromium that looks at it."""
+"""A JupyterLab of its own on loopback, and Chromium to look at it: for browser tests and screenshots.
+
+Needs the ``notebook`` and ``dev`` extras, and a Chromium of the system (``CRYPTOLAKE_CHROMIUM`` names one
+elsewhere than ``/usr/bin/chromium``). Nothing is downloaded, nothing of the user's is read or written.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-CHECKOUT = Path(__file__).resolve().parents[2]
+PACKAGE = Path(__file__).resolve().parents[2]
+"""What a kernel needs on its path to import this very package."""
 
 
 class Lab:
@@ -121,13 +126,13 @@ def running_lab(folder: Path, *, endpoint: str | None) -> Iterator[Lab]:
         "JUPYTERLAB_SETTINGS_DIR": str(settings),
         "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
         "IPYTHONDIR": str(home / "ipython"),
-        "PYTHONPATH": str(CHECKOUT),
+        "PYTHONPATH": str(PACKAGE),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
     if endpoint:
         environment["CRYPTOLAKE_ENDPOINT_URL"] = endpoint
     log = (home / "lab.log").open("w")
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603 (this interpreter, arguments of our own)
         [
             sys.executable,
             "-m",
@@ -166,7 +171,7 @@ def _answering(process: subprocess.Popen[bytes], runtime: Path, log: Path) -> st
         for said in runtime.glob("jpserver-*.json"):
             try:
                 url = str(json.loads(said.read_text())["url"]).rstrip("/")
-                with urllib.request.urlopen(f"{url}/api/status", timeout=5):
+                with urllib.request.urlopen(f"{url}/api/status", timeout=5):  # noqa: S310 (loopback)
                     return url
             except (OSError, ValueError, KeyError):
                 pass

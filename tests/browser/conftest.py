@@ -1,0 +1,113 @@
+"""A sample archive served on loopback, a JupyterLab that reads from it, and Chromium."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cryptolake.sample import generate
+from cryptolake.serve import serve_archive
+from cryptolake.widgets.lab import CHROMIUM, Lab, chromium, running_lab
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Page
+
+BUCKET = "browser.archive"
+"""Not the real bucket's name: other tests serve that one in the same process."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what drives a browser, and skip it where there is none (unless CI asks for it)."""
+    required = os.environ.get("CRYPTOLAKE_REQUIRE_BROWSER") == "1"
+    lacking = _lacking()
+    for item in items:
+        if Path(item.path).parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.browser)
+            if lacking and not required:
+                item.add_marker(pytest.mark.skip(reason=f"no {lacking} here"))
+
+
+def _lacking() -> str | None:
+    for name in ("jupyterlab", "playwright"):
+        try:
+            __import__(name)
+        except ImportError:
+            return name
+    return None if shutil.which(CHROMIUM) else CHROMIUM
+
+
+@pytest.fixture(scope="session")
+def browser_endpoint(tmp_path_factory) -> Iterator[str]:
+    """An archive with three months of hourly bars, funding rates, and 3,000 more listed names."""
+    folder = tmp_path_factory.mktemp("archive")
+    generate(
+        folder,
+        rows=["spot_klines", "futures_um_klines", "futures_um_funding_rate"],
+        symbols=["BTCUSDT", "ETHUSDT", "ETHBTC"],
+        intervals=["1h", "1d"],
+        days=("2024-11-01", "2025-01-31"),
+    )
+    for number in range(3000):
+        name = f"COIN{number:04d}{'USDT' if number % 3 else 'BTC'}"
+        listed = folder / f"data/spot/monthly/klines/{name}/1h/{name}-1h-2024-12.zip"
+        listed.parent.mkdir(parents=True)
+        listed.touch()
+    with serve_archive(folder, bucket=BUCKET) as served:
+        yield served.endpoint
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory, browser_endpoint) -> Iterator[Lab]:
+    """A running JupyterLab whose kernels find the archive in their environment."""
+    with running_lab(tmp_path_factory.mktemp("lab"), endpoint=browser_endpoint) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A running Chromium."""
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A fresh page that may use the clipboard, and fails the test when the page's script failed."""
+    context = browser.new_context(viewport={"width": 1100, "height": 1500})
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    made = context.new_page()
+    wrong: list[str] = []
+    made.on("pageerror", lambda error: wrong.append(str(error)))
+    yield made
+    context.close()
+    assert wrong == []
+
+
+@pytest.fixture
+def lake_root(tmp_path) -> Path:
+    """Where the notebook's lake lies, so that a test can look into it."""
+    return Path(tmp_path) / "lake"
+
+
+@pytest.fixture
+def opening(lake_root) -> str:
+    """The first cell of every notebook: a lake that reads from the served archive."""
+    return (
+        "import cryptolake as cl\n"
+        f"lake = cl.Lake({str(lake_root)!r}, source=cl.Archive(bucket={BUCKET!r}))"
+    )
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory) -> Path:
+    """Where screenshots go: ``CRYPTOLAKE_ARTIFACTS``, else a temporary folder."""
+    named = os.environ.get("CRYPTOLAKE_ARTIFACTS")
+    folder = Path(named) if named else tmp_path_factory.mktemp("pictures")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
