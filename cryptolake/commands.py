@@ -38,55 +38,48 @@ def selectors(listed: pl.DataFrame, strange: pl.DataFrame) -> pl.DataFrame:
         Everything listed: ``folder, partition, key, period, checksum_size`` and ``move``, whether the
         file is to move. The listing has to be whole for every year that a file to move lies in.
     strange
-        ``key`` of what lies among them and is no file of the archive's pattern.
+        ``folder`` and ``key`` of what lies among them and is no file of the archive's pattern.
 
     Returns
     -------
     polars.DataFrame
         ``key`` and ``selector`` of the files that a wildcard selects exactly.
     """
-    stem = pl.col("key").str.slice(0, pl.col("key").str.len_chars() - pl.col("tail"))
-    files = listed.with_columns(tail=pl.col("period").str.len_chars() + len(".zip"))
-    files = files.with_columns(stem=stem).drop("tail")
-    moving = files.lazy().filter("move", ~pl.col("stem").str.contains(_SIGNS))
-    groups = ["folder", "partition"]
+    place = ["folder", "partition"]
+    stem = pl.col("key").str.len_chars() - pl.col("period").str.len_chars() - len(".zip")
     # Only folders with something to move matter; all that lies there is in the way of a wildcard.
-    there = files.lazy().join(moving.select(groups).unique(), on=groups, how="semi")
-    found: list[pl.LazyFrame] = []
-    for partition, levels in _LEVELS.items():
-        part = there.filter(pl.col("partition") == partition)
-        left = moving.filter(pl.col("partition") == partition)
-        for level in levels:
-            prefix = pl.col("stem") + pl.col("period").str.slice(0, level)
-            if level == levels[-1]:
-                prefix += ".zip"
-            spoilt = (
-                part.with_columns(selector=prefix)
-                .group_by("selector")
-                .agg(pl.col("move").all(), objects=pl.len() + pl.col("checksum_size").count())
-                .filter(~pl.col("move") | (pl.col("objects") < 2))
-                .select("selector")
-            )
-            left = left.with_columns(selector=prefix)
-            good = left.join(spoilt, on="selector", how="anti").select("key", "selector")
-            if strange.height:
-                good = _unspoilt(good, strange)
-            found.append(good)
-            left = left.join(good, on="key", how="anti")
-    return pl.concat(found).collect()
-
-
-def _unspoilt(good: pl.LazyFrame, strange: pl.DataFrame) -> pl.LazyFrame:
-    """Drop selectors that would pick up a key which is no file of the archive's pattern."""
-    widths = good.select(pl.col("selector").str.len_chars().unique().alias("width"))
-    bad = (
+    files = listed.lazy().filter(pl.col("move").any().over(place)).with_columns(stem=stem)
+    stems = files.group_by(place).agg(pl.col("key").first().str.head(pl.col("stem").first()))
+    in_the_way = (
         strange.lazy()
-        .select("key")
-        .join(widths, how="cross")
-        .select(selector=pl.col("key").str.slice(0, pl.col("width")))
-        .unique()
+        .join(stems.rename({"key": "start"}), on="folder")
+        .filter(pl.col("key").str.starts_with(pl.col("start")))
+        .select(*place, period=pl.col("key").str.strip_prefix(pl.col("start")))
     )
-    return good.join(bad, on="selector", how="anti")
+    slim = files.select(*place, "period", "key", "stem", "move", sidecar="checksum_size")
+    both = pl.concat([slim, in_the_way], how="diagonal").with_columns(
+        pl.col("move").fill_null(value=False)
+    )
+    found = [_widths(both, partition, levels) for partition, levels in _LEVELS.items()]
+    return (
+        pl.concat(found)
+        .filter("move", pl.col("width").is_not_null(), ~pl.col("key").str.contains(_SIGNS))
+        .select("key", selector=pl.col("key").str.head(pl.col("width")))
+        .collect()
+    )
+
+
+def _widths(files: pl.LazyFrame, partition: str, levels: tuple[int, ...]) -> pl.LazyFrame:
+    """Say how much of each key the widest selector is that picks up nothing but files to move."""
+    good: list[pl.Expr] = []
+    for level in levels:
+        group = ["folder", pl.col("period").str.head(level)]
+        objects = pl.len() + pl.col("sidecar").count()
+        whole = pl.col("key").str.len_chars() if level == levels[-1] else pl.col("stem") + level
+        alone = pl.col("move").all().over(group) & (objects.over(group) > 1)
+        good.append(pl.when(alone).then(whole))
+    part = files.filter(pl.col("partition") == partition)
+    return part.select("key", "move", width=pl.coalesce(good))
 
 
 def lines(files: pl.DataFrame, bucket: str, *, into: str = "") -> list[str]:

@@ -40,8 +40,8 @@ MAX_AGE = timedelta(hours=1)
 WORKERS = 32
 """How many questions are asked at the same time."""
 
-_BATCH = 128
-"""Folders that are listed and cached before the next ones are: memory does not grow with their number."""
+_BATCH = 512
+"""Windows that are listed and cached before the next ones are: what is interrupted is not lost."""
 
 _FIRST_YEAR = 2017
 
@@ -210,45 +210,44 @@ class Listing:
         ListingError
             The archive does not answer, and no cached listing can stand in.
         """
-        oldest = self._oldest(refresh, max_age)
-        parts: list[pl.DataFrame] = []
-        trouble: ListingError | None = None
-        for start in range(0, len(folders), _BATCH):
-            batch = dict(enumerate(folders[start : start + _BATCH], start))
-            rows, met = self._batch(batch, days, oldest, ask=trouble is None)
-            parts.append(rows)
-            trouble = trouble or met
-        return _listed(pl.concat([cache.empty(), *parts]), trouble)
-
-    def _batch(
-        self, batch: dict[int, Folder], days: Days | None, oldest: datetime, *, ask: bool
-    ) -> tuple[pl.DataFrame, ListingError | None]:
         name = ["folder", *cache.WINDOW]
         wanted = pl.DataFrame(
-            [(number, *window) for number, f in batch.items() for window in f.windows(days)],
+            [(number, *window) for number, f in enumerate(folders) for window in f.windows(days)],
             schema={column: cache.COLUMNS[column] for column in name},
             orient="row",
         )
-        paths = {number: self._folder_path(folder) for number, folder in batch.items()}
-        kept = cache.read_folders(self.storage, list(paths.items()))
+        paths = dict(enumerate(map(self._folder_path, folders)))
+        kept = cache.read_folders(self.storage, paths, wanted)
         marks = kept.filter(pl.col("key").is_null())
-        fresh = marks.filter(pl.col("at") >= oldest)
+        fresh = marks.filter(pl.col("at") >= self._oldest(refresh, max_age))
         stale = wanted.join(fresh, on=name, how="anti", maintain_order="left")
         trouble = None
-        if ask and stale.height:
-            jobs = [(batch[number], number, *window) for number, *window in stale.iter_rows()]
-            answers, trouble = self._ask_all(self._ask_window, jobs)
-            if answers:
-                new = cache.shaped(pl.concat(answers))
-                kept = pl.concat([kept.join(new, on=name, how="anti", maintain_order="left"), new])
-                touched = kept.join(new, on="folder", how="semi", maintain_order="left")
-                cache.write_folders(self.storage, touched, paths)
-        rows = kept.join(wanted, on=name, how="semi", maintain_order="left")
-        never = wanted.join(rows.filter(pl.col("key").is_null()), on=name, how="anti").height
+        if stale.height:
+            jobs = [(folders[number], number, *window) for number, *window in stale.iter_rows()]
+            new, trouble = self._renew(jobs, paths)
+            kept = pl.concat([kept.join(new, on=name, how="anti", maintain_order="left"), new])
+        never = wanted.join(kept.filter(pl.col("key").is_null()), on=name, how="anti").height
         if never:
             why = f"{never} of the {wanted.height} parts of it asked for were never listed"
             raise _nothing_kept(trouble, why)
-        return rows, trouble
+        return _listed(kept, trouble)
+
+    def _renew(
+        self, jobs: Sequence[tuple[Folder, int, str, str]], paths: dict[int, str]
+    ) -> tuple[pl.DataFrame, ListingError | None]:
+        """Ask for windows, some at a time, and put what comes into the cache, up to the first trouble."""
+        parts = [cache.empty()]
+        trouble = None
+        for start in range(0, len(jobs), _BATCH):
+            answers, trouble = self._ask_all(self._ask_window, jobs[start : start + _BATCH])
+            if answers:
+                new = cache.shaped(pl.concat(answers))
+                some = {number: paths[number] for number in new["folder"].unique()}
+                cache.write_folders(self.storage, new, some)
+                parts.append(new)
+            if trouble:
+                break
+        return pl.concat(parts), trouble
 
     # ------------------------------------------------------------------ asking
 

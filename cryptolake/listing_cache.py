@@ -130,36 +130,29 @@ def shaped(raw: pl.DataFrame) -> pl.DataFrame:
 
 
 def read_folders(
-    storage: Storage,
-    places: Sequence[tuple[int, str]],
-    windows: pl.DataFrame | None = None,
+    storage: Storage, paths: dict[int, str], windows: pl.DataFrame | None = None
 ) -> pl.DataFrame:
-    """Return the cached rows of folders, given as (number, path); of some windows, when said.
+    """Return the cached rows of folders, given as number and path; of some windows, when said.
 
     A file that is absent or cannot be read counts as never listed.
     """
-    present = _present(storage, places)
+    present = _present(storage, paths)
     if not present:
         return empty()
     try:
-        if storage.is_local and len(present) > 1:
-            found = _scan(storage, present)
-        else:
-            found = _read(storage, present)
+        found = _scan(storage, present) if storage.is_local else _read(storage, present).lazy()
+        return _some(found, windows)
     except (pl.exceptions.PolarsError, OSError):
-        found = _read(storage, present)
-    if windows is None:
-        return found
-    return found.join(windows, on=[_NAME, *WINDOW], how="semi")
+        return _some(_read(storage, present).lazy(), windows)
 
 
-def write_folders(storage: Storage, rows: pl.DataFrame, paths: dict[int, str]) -> None:
-    """Write each folder's rows to its place in the cache, whole."""
-    jobs = [
-        (paths[number], frame)
-        for (number,), frame in rows.partition_by(_NAME, as_dict=True, include_key=True).items()
-    ]
-    _each(storage, jobs, lambda job: _write(storage, job[0], job[1].drop(_NAME)))
+def write_folders(storage: Storage, new: pl.DataFrame, paths: dict[int, str]) -> None:
+    """Put newly listed windows beside the others that each folder's place in the cache holds."""
+    name = [_NAME, *WINDOW]
+    held = read_folders(storage, paths).join(new, on=name, how="anti", maintain_order="left")
+    rows = pl.concat([held, new]).partition_by(_NAME, as_dict=True)
+    jobs = [(paths[number], frame.drop(_NAME)) for (number,), frame in rows.items()]
+    _each(storage, jobs, lambda job: _write(storage, *job))
 
 
 def read_symbols(storage: Storage, path: str) -> Symbols | None:
@@ -184,28 +177,32 @@ def _write(storage: Storage, path: str, frame: pl.DataFrame) -> None:
     storage.write(path, buffer.getvalue())
 
 
-def _present(storage: Storage, places: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
-    if len(places) <= 8:
-        return [(number, path) for number, path in places if storage.exists(path)]
-    above = {path.rsplit("/", 2)[0] for _, path in places}
+def _present(storage: Storage, paths: dict[int, str]) -> dict[int, str]:
+    if len(paths) <= 8:
+        return {number: path for number, path in paths.items() if storage.exists(path)}
+    above = {path.rsplit("/", 2)[0] for path in paths.values()}
     there = {entry.path for folder in above for entry in storage.list(folder)}
-    return [(number, path) for number, path in places if path in there]
+    return {number: path for number, path in paths.items() if path in there}
 
 
-def _scan(storage: Storage, present: Sequence[tuple[int, str]]) -> pl.DataFrame:
-    names = {storage.url(path): number for number, path in present}
+def _some(rows: pl.LazyFrame, windows: pl.DataFrame | None) -> pl.DataFrame:
+    if windows is not None:
+        rows = rows.join(windows.lazy(), on=[_NAME, *WINDOW], how="semi")
+    return rows.collect()
+
+
+def _scan(storage: Storage, present: dict[int, str]) -> pl.LazyFrame:
+    names = {storage.url(path): number for number, path in present.items()}
     numbers = pl.LazyFrame(
         {"path": list(names), _NAME: list(names.values())},
         schema={"path": pl.String, _NAME: pl.UInt32},
     )
     # glob=False: the lake's root may hold a '*' or a '['.
     rows = pl.scan_parquet(list(names), glob=False, include_file_paths="path")
-    return (
-        rows.join(numbers, on="path", how="inner", maintain_order="left").select(*COLUMNS).collect()
-    )
+    return rows.join(numbers, on="path", how="inner").select(*COLUMNS)
 
 
-def _read(storage: Storage, present: Sequence[tuple[int, str]]) -> pl.DataFrame:
+def _read(storage: Storage, present: dict[int, str]) -> pl.DataFrame:
     def read(place: tuple[int, str]) -> pl.DataFrame:
         number, path = place
         try:
@@ -216,7 +213,7 @@ def _read(storage: Storage, present: Sequence[tuple[int, str]]) -> pl.DataFrame:
         except (pl.exceptions.PolarsError, OSError):
             return empty()
 
-    return pl.concat([empty(), *_each(storage, present, read)])
+    return pl.concat([empty(), *_each(storage, list(present.items()), read)])
 
 
 def _each(storage: Storage, jobs: Sequence[T], work: Callable[[T], R]) -> list[R]:
