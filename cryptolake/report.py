@@ -24,7 +24,7 @@ FILES: dict[str, Any] = {
 }
 """Columns of ``Report.files``. ``status``: ``transferred``, ``adopted`` (it was in the lake already,
 unrecorded, and was verified without a fetch), ``cached``, ``quarantined`` or ``failed``. ``bytes`` counts
-what moved, sidecar included; ``seconds`` run from the file's batch being handed out to its being stored;
+what moved of the zip; ``seconds`` run from the file's batch being handed out to its being stored;
 ``verified``: ``sha256``, ``etag``, ``none_published`` or ``stale_accepted``."""
 
 MONTHS: dict[str, Any] = {
@@ -106,7 +106,7 @@ class Report:
 
     @property
     def bytes(self) -> int:
-        """Bytes moved, sidecars included."""
+        """Bytes of zips moved (sidecars are not counted, as in ``plan.total_bytes``)."""
         moved = self.files.filter(pl.col("status") != "cached")
         return int(moved["bytes"].sum() or 0)
 

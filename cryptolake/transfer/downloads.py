@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from cryptolake.errors import StorageError
 from cryptolake.keys import CHECKSUM
-from cryptolake.s5cmd import Ended, Event, Flags, Retry, Run, copy_line
+from cryptolake.s5cmd import Ended, Event, Flags, Retry, Run
 from cryptolake.transfer.faults import HOPELESS, NOBODY_HOME, Fault, fault_of, readable
 from cryptolake.verify import Proof, Verdict, agrees, check_file
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cryptolake.transfer.book import Book
     from cryptolake.transfer.jobs import Job
     from cryptolake.transfer.options import TransferOptions
+    from cryptolake.transfer.orders import Orders
     from cryptolake.transfer.progress import Bar
     from cryptolake.transfer.staging import Staging
     from cryptolake.transfer.vaults import Vault
@@ -59,6 +60,7 @@ class Downloads:
         batches: Iterator[list[Job]],
         *,
         archive: Archive,
+        orders: Orders,
         staging: Staging,
         vault: Vault,
         book: Book,
@@ -68,7 +70,8 @@ class Downloads:
         mode: str = "download",
     ) -> None:
         self._fresh = batches
-        self._archive, self._staging, self._vault = archive, staging, vault
+        self._archive, self._orders = archive, orders
+        self._staging, self._vault = staging, vault
         self._book, self._bar = book, bar
         self._options, self._policy, self._mode = options, policy, mode
         self._events: queue.SimpleQueue[Event | Retry | Ended | Checked] = queue.SimpleQueue()
@@ -121,7 +124,7 @@ class Downloads:
     def _hand_out(self, batch: list[Job]) -> None:
         self._good, self._ended, self._batch_error = 0, None, None
         self._faults.clear()
-        lines: list[str] = []
+        wanted: list[Job] = []
         for job in batch:
             job.since = time.monotonic()
             if self._at_hand(job):
@@ -129,9 +132,11 @@ class Downloads:
             self._active[job.key] = job
             job.attempts += 1
             job.error = None
-            lines += self._commands(job)
-        if lines:
-            self._fetch(lines, retry=any(job.attempts > 1 for job in batch))
+            wanted.append(job)
+        if wanted:
+            lines, requests = self._orders.of(wanted)
+            self._book.requests += requests
+            self._fetch(lines, retry=any(job.attempts > 1 for job in wanted))
         while self._checking > self._options.batch_size or (self._checking and not self._good):
             self._take()
         self._down = not self._good and bool(self._faults) and set(self._faults) <= NOBODY_HOME
@@ -158,15 +163,6 @@ class Downloads:
         for job in self._active.values():
             self._undone(job, job.error or self._ended_badly(self._ended))
         self._active.clear()
-
-    def _commands(self, job: Job) -> list[str]:
-        keys = [key for key, need in self._parts(job) if need]
-        # s5cmd asks for the size first, then fetches: HEAD and GET.
-        self._book.requests += 2 * len(keys)
-        return [copy_line(self._archive.bucket, key) for key in keys]
-
-    def _parts(self, job: Job) -> tuple[tuple[str, bool], tuple[str, bool]]:
-        return (job.key, job.need_zip), (job.sidecar_key, job.need_sidecar)
 
     # ------------------------------------------------------------------ what is in the lake already
 
@@ -263,6 +259,7 @@ class Downloads:
             self._checking -= 1
             self._settled(said)
         elif isinstance(said, Retry):
+            self._book.requests += 1
             self._book.retry(readable(said.reason))
         else:
             self._ended = said
@@ -274,14 +271,16 @@ class Downloads:
         if job is None:
             if event.error:
                 self._batch_error = event.error
+            elif event.key:  # a wildcard also found what was published after the listing
+                self._staging.path(event.key).unlink(missing_ok=True)
             return
         if event.error is not None:
             job.error = event.error
             return
-        job.moved += event.size
-        self._bar.arrived(event.size)
         if event.key == job.key:
             job.need_zip, job.fetched = False, True
+            job.moved += event.size
+            self._bar.arrived(event.size)
         else:
             job.need_sidecar = False
         if job.arrived:
@@ -301,6 +300,8 @@ class Downloads:
             return
         self._good += 1
         self._bar.settled()
+        if not job.fetched:
+            self._bar.arrived(job.expected.size)
         if checked.proof is not None:
             mode = self._mode
             self._book.store(job, verdict, checked.proof, mode, fetched=job.fetched)

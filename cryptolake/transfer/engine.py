@@ -17,6 +17,7 @@ from cryptolake.transfer.book import Book
 from cryptolake.transfer.downloads import Downloads, Policy
 from cryptolake.transfer.jobs import batches
 from cryptolake.transfer.options import TransferOptions
+from cryptolake.transfer.orders import Orders, download_flags
 from cryptolake.transfer.progress import Bar
 from cryptolake.transfer.staging import Staging
 from cryptolake.transfer.vaults import DiskVault
@@ -129,14 +130,15 @@ def _download(
     *,
     progress: Progress,
 ) -> bool:
-    sizes = rows.select(pl.col("size").sum() + pl.col("checksum_size").sum()).item()
-    bar = Bar(total_bytes=int(sizes or 0), total_files=rows.height, shown=progress)
+    bar = Bar(total_bytes=int(rows["size"].sum()), total_files=rows.height, shown=progress)
+    orders = Orders(plan.files, plan.archive.bucket, flags=download_flags(options))
     try:
         with Staging(storage.local("meta/incoming"), book.run_id) as staging:
             staging.adopt(lambda keys: set(rows["key"].filter(rows["key"].is_in(keys))))
             return Downloads(
                 batches(rows, options.batch_size),
                 archive=plan.archive,
+                orders=orders,
                 staging=staging,
                 vault=DiskVault(storage),
                 book=book,

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 from cryptolake.watching import Progress, Step, Watch
+
+_PAUSE = 0.05
+"""Seconds between two steps told, at least: a widget must not slow the transfer down."""
 
 
 class Bar:
@@ -19,6 +23,7 @@ class Bar:
         self._bar: Any = None
         self._watch: Watch | None = shown if callable(shown) else None
         self._total = total_bytes
+        self._told = 0.0
         self._files, self._total_files = 0, total_files
         self._done = 0
         if shown is True and total_files and _watched():
@@ -49,7 +54,8 @@ class Bar:
     def show(self, arriving: int = 0) -> None:
         """Draw, counting also the bytes of files that are not complete yet."""
         now = self._done + arriving
-        if self._watch is not None:
+        if self._watch is not None and (time.monotonic() - self._told > _PAUSE):
+            self._told = time.monotonic()
             step = Step(min(now, self._total), self._total, self._files, self._total_files, "files")
             self._watch(step)
         if self._bar is None:
@@ -58,9 +64,10 @@ class Bar:
         self._bar.update(max(0, min(now, self._bar.total) - self._bar.n))
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """Show where it ended."""
+        self._told = 0.0
+        self.show()
         if self._bar is not None:
-            self.show()
             self._bar.close()
 
 

@@ -8,6 +8,7 @@ import zipfile
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -92,9 +93,12 @@ def plan_of(folder: Path, archive: Archive, status: str = "new") -> FolderPlan:
                 "checksum_size": None if sidecar is None else len(sidecar),
                 "checksum_etag": None if sidecar is None else etag_of(sidecar),
                 "status": status,
+                "partition": "daily",
+                "period": path.stem[-10:],
+                "selector": None,
             }
         )
-    schema = {
+    schema: dict[str, Any] = {
         "key": pl.String,
         "size": pl.Int64,
         "etag": pl.String,
@@ -102,5 +106,8 @@ def plan_of(folder: Path, archive: Archive, status: str = "new") -> FolderPlan:
         "checksum_size": pl.Int64,
         "checksum_etag": pl.String,
         "status": pl.String,
+        "partition": pl.String,
+        "period": pl.String,
+        "selector": pl.String,
     }
     return FolderPlan(pl.DataFrame(rows, schema=schema), archive)

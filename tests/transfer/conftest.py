@@ -4,17 +4,20 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from cryptolake.archive import Archive
 from cryptolake.meta import Meta
-from cryptolake.report import Report
 from cryptolake.storage import Storage, open_storage
 from cryptolake.transfer.engine import transfer
 from tests.transfer.archives import FolderPlan, plan_of
 from tests.transfer.proxy import Proxy, proxied
 from tests.transfer.servers import BUCKET, hadro
+
+if TYPE_CHECKING:
+    from cryptolake.report import Report
 
 
 class Bench:
@@ -60,7 +63,9 @@ class Bench:
         ledger = {f"bronze/{key}" for key in self.meta.ledger()["key"]}
         fine = ledger | {f"{key}.CHECKSUM" for key in ledger}
         return [
-            path for path in found if path.startswith(("bronze", "meta/incoming")) and path not in fine
+            path
+            for path in found
+            if path.startswith(("bronze", "meta/incoming")) and path not in fine
         ]
 
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -67,10 +67,8 @@ def proxied(upstream: str) -> Iterator[Proxy]:
         def finish(self) -> None:
             if self.behind is not None:
                 self.behind.close()
-            try:
+            with suppress(OSError):
                 super().finish()
-            except OSError:
-                pass
 
         def handle_request_of_any_kind(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
@@ -90,7 +88,10 @@ def proxied(upstream: str) -> Iterator[Proxy]:
             except (BrokenPipeError, ConnectionResetError):
                 self.close_connection = True
 
-        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_request_of_any_kind
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("do_"):
+                return self.handle_request_of_any_kind
+            raise AttributeError(name)
 
         def answer(self, fault: Fault | None, body: bytes | None, key: str) -> None:
             kind = fault.kind if fault else ""
@@ -147,7 +148,12 @@ def proxied(upstream: str) -> Iterator[Proxy]:
             return answer.status, headers, answer.read()
 
         def refuse(self, status: int) -> None:
-            codes = {301: "PermanentRedirect", 403: "AccessDenied", 404: "NoSuchKey", 503: "SlowDown"}
+            codes = {
+                301: "PermanentRedirect",
+                403: "AccessDenied",
+                404: "NoSuchKey",
+                503: "SlowDown",
+            }
             body = S3_ERROR.format(code=codes.get(status, "InternalError")).encode()
             extra = {"x-amz-bucket-region": "mars-north-1"} if status == 301 else {}
             self.reply(status, {"Content-Type": "application/xml", **extra}, body)

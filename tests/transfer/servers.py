@@ -26,7 +26,8 @@ def wait_for(port: int, seconds: float = 30) -> None:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.02)
-    raise TimeoutError(f"nothing listens on port {port}")
+    msg = f"nothing listens on port {port}"
+    raise TimeoutError(msg)
 
 
 @contextmanager

@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import cryptolake as cl
 from cryptolake.verify import Expected, check_file, check_zip, parse_sidecar
 from tests.transfer.archives import etag_of, put, write_archive, zipped
-from tests.transfer.conftest import Bench
+
+if TYPE_CHECKING:
+    from tests.transfer.conftest import Bench
 
 GOOD = zipped("A-1m-2024-01-01.csv", "1,2,3\n")
 NAME = "A-1m-2024-01-01.zip"
@@ -31,7 +34,12 @@ STALE = f"{'0' * 64}  {NAME}\n".encode()
 
 @pytest.mark.parametrize(
     "text",
-    [f"{'ab' * 32}  {NAME}\n", f"{'ab' * 32}  {NAME}", f"{'AB' * 32} {NAME}\r\n", f"{'ab' * 32} *{NAME}"],
+    [
+        f"{'ab' * 32}  {NAME}\n",
+        f"{'ab' * 32}  {NAME}",
+        f"{'AB' * 32} {NAME}\r\n",
+        f"{'ab' * 32} *{NAME}",
+    ],
 )
 def test_a_sidecar_is_read_with_or_without_a_line_end(text: str):
     assert parse_sidecar(text.encode(), NAME) == "ab" * 32

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
 import cryptolake as cl
 from tests.transfer.archives import write_archive
-from tests.transfer.conftest import Bench
 from tests.transfer.proxy import Chooser, Fault
+
+if TYPE_CHECKING:
+    from tests.transfer.conftest import Bench
 
 FILES = 12
 BAD = 5
@@ -24,13 +27,17 @@ BAD = 5
 def once(kind: str, amount: float = 0) -> Chooser:
     """The fault hits the first GET of the bad zip only."""
     return lambda method, key, nth: (
-        Fault(kind, amount) if key.endswith(f"-{BAD + 1:02}.zip") and method == "GET" and nth == 1 else None
+        Fault(kind, amount)
+        if key.endswith(f"-{BAD + 1:02}.zip") and method == "GET" and nth == 1
+        else None
     )
 
 
 def always(kind: str, amount: float = 0) -> Chooser:
     """The fault hits every request for the bad zip."""
-    return lambda method, key, nth: Fault(kind, amount) if key.endswith(f"-{BAD + 1:02}.zip") else None
+    return lambda method, key, nth: (
+        Fault(kind, amount) if key.endswith(f"-{BAD + 1:02}.zip") else None
+    )
 
 
 FAULTS = {
@@ -112,14 +119,18 @@ def test_an_endpoint_that_refuses_everything_is_a_transfer_error(bench: Bench):
     write_archive(bench.folder, 3)
     plan = bench.plan()
     plan.archive = cl.Archive(endpoint_url="http://127.0.0.1:1")
-    with pytest.raises(cl.TransferError, match=r"nothing could be fetched from http://127.0.0.1:1") as caught:
+    with pytest.raises(
+        cl.TransferError, match=r"nothing could be fetched from http://127.0.0.1:1"
+    ) as caught:
         bench.transfer(plan)
     assert caught.value.report.failed == 3
     assert bench.stray() == []
 
 
 @pytest.mark.parametrize("fault", [("page", 0), ("status", 403)], ids=["web page", "403"])
-def test_an_endpoint_that_answers_nothing_else_is_a_transfer_error(bench: Bench, fault: tuple[str, float]):
+def test_an_endpoint_that_answers_nothing_else_is_a_transfer_error(
+    bench: Bench, fault: tuple[str, float]
+):
     write_archive(bench.folder, 3)
     bench.proxy.faults = lambda method, key, nth: Fault(*fault)
     with pytest.raises(cl.TransferError, match="nothing could be fetched"):

@@ -1,0 +1,78 @@
+"""Orders: the s5cmd lines of a batch, as the plan shows them, and how many requests they make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from cryptolake import commands
+from cryptolake.plan import TO_MOVE
+from cryptolake.s5cmd import copy_line
+
+if TYPE_CHECKING:
+    from cryptolake.transfer.jobs import Job
+    from cryptolake.transfer.options import TransferOptions
+
+S5CMD_PART_SIZE, S5CMD_CONCURRENCY = 50, 5
+"""What s5cmd does by itself: MiB a part, and parts in flight."""
+
+
+class Orders:
+    """Writes command lines for jobs.
+
+    Parameters
+    ----------
+    files
+        The plan's files.
+    bucket
+        The archive's bucket.
+    into
+        What destinations begin with: nothing, or ``"s3://bucket/prefix/"``.
+    flags
+        What each ``cp`` gets besides source and target.
+    """
+
+    def __init__(
+        self, files: pl.DataFrame, bucket: str, *, into: str = "", flags: Sequence[str] = ()
+    ) -> None:
+        moves = pl.col("status").is_in(TO_MOVE)
+        self._files = files.select(
+            *("key", "partition", "period", "checksum_size", "selector"),
+            selected=moves.sum().over("selector").cast(pl.UInt32),
+        )
+        self._bucket, self._into = bucket, into
+        self._flags = " ".join(["cp", *flags]) + " "
+
+    def of(self, jobs: Sequence[Job]) -> tuple[list[str], int]:
+        """Return the lines that fetch what the jobs need, and the number of requests they make.
+
+        Wildcards fetch what needs both zip and sidecar for the first time. Anything else is named: what
+        failed before should not fail again because of a listing, and half a file is not matched by one.
+        """
+        whole = [job for job in jobs if job.attempts <= 1 and job.need_zip and not job.found]
+        lines: list[str] = []
+        requests = 0
+        if whole:
+            rows = self._files[[job.row for job in whole]]
+            lines += commands.lines(rows, self._bucket, into=self._into)
+            requests += commands.request_count(rows)
+        done = {job.row for job in whole}
+        for job in jobs:
+            if job.row in done:
+                continue
+            parts = [job.key] * job.need_zip + [job.sidecar_key] * job.need_sidecar
+            lines += [copy_line(self._bucket, part, f"{self._into}{part}") for part in parts]
+            requests += 2 * len(parts)
+        return [self._flags + line.removeprefix("cp ") for line in lines], requests
+
+
+def download_flags(options: TransferOptions) -> list[str]:
+    """Return the flags of a ``cp`` that fetches, where they are not s5cmd's own."""
+    flags: list[str] = []
+    if options.part_size != S5CMD_PART_SIZE:
+        flags += ["--part-size", str(options.part_size)]
+    if options.concurrency != S5CMD_CONCURRENCY:
+        flags += ["--concurrency", str(options.concurrency)]
+    return flags

@@ -1,0 +1,35 @@
+"""A process of its own that transfers a folder's files, for tests that kill it.
+
+``python -m tests.transfer.pull FOLDER ENDPOINT LAKE [OPTION=VALUE …]``
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import cryptolake as cl
+from cryptolake.meta import Meta
+from cryptolake.storage import open_storage
+from cryptolake.transfer.engine import transfer
+from tests.transfer.archives import plan_of
+
+
+def main(folder: str, endpoint: str, lake: str, options: str = "{}") -> None:
+    archive = cl.Archive(bucket=Path(folder).name, endpoint_url=endpoint)
+    storage = open_storage(lake)
+    plan = plan_of(Path(folder), archive)
+    print("ready", flush=True)
+    report = transfer(
+        plan,  # type: ignore[arg-type]
+        storage,
+        Meta(storage),
+        progress=False,
+        options={"workers": 16, **json.loads(options)},
+    )
+    print(report.summary(), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
