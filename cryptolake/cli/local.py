@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import tempfile
-import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +23,10 @@ def demo(
         typer.Option(help="Build the demo lake here, and keep it; a temporary folder otherwise."),
     ] = None,
 ) -> None:
-    """See it work: a sample archive on loopback, a plan, a pull, a frame and SQL. Needs no network."""
+    """See it work, without network.
+
+    Serves a sample archive on loopback, plans, pulls, and shows a frame and SQL.
+    """
     from cryptolake.demo import run
 
     run(root)
@@ -39,7 +40,10 @@ def sample(
     ] = False,
     seed: Annotated[int, typer.Option(help="Another seed, other prices.")] = 0,
 ) -> None:
-    """Write a small archive in the real one's layout and formats, the same for the same seed."""
+    """Write a sample archive to a folder.
+
+    In the real one's layout and formats; the same bytes for the same seed.
+    """
     from cryptolake.sample import DEFECTS, generate
 
     summary = generate(folder, defects=tuple(DEFECTS) if defects else (), seed=seed)
@@ -54,19 +58,18 @@ def serve_archive(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free one.")] = 0,
 ) -> None:
-    """Serve a folder as the archive's S3 endpoint, until interrupted."""
-    from cryptolake import serve
+    """Serve a folder as the archive's endpoint.
+
+    An S3 server on loopback, until interrupted. With its URL in CRYPTOLAKE_ENDPOINT_URL every other
+    command and the Python API ask it instead of the real archive.
+    """
+    from cryptolake.serve import serve_forever
+
+    if folder is not None:
+        serve_forever(folder, host=host, port=port)
+        return
+    from cryptolake.sample import generate
 
     with tempfile.TemporaryDirectory(prefix="cryptolake-sample-") as scratch:
-        if folder is None:
-            from cryptolake.sample import generate
-
-            folder = Path(scratch)
-            generate(folder)
-        with serve.serve_archive(folder, host, port) as endpoint:
-            typer.echo(f"serving {folder} at {endpoint}")
-            typer.echo(f"export CRYPTOLAKE_ENDPOINT_URL={endpoint}")
-            stop = threading.Event()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, lambda *_: stop.set())
-            stop.wait()
+        generate(scratch)
+        serve_forever(scratch, host=host, port=port)

@@ -51,19 +51,23 @@ def add_to(app: typer.Typer) -> None:
 
 
 def plan(
-    lake: Lake,
     query: Query,
+    lake: Lake,
     *,
     commands: Annotated[
         bool, typer.Option("--commands", help="Print the s5cmd command lines, nothing else.")
     ] = False,
     save: Annotated[
-        Path | None, typer.Option("--save", help="Keep the plan in a file, for pull --plan.")
+        Path | None,
+        typer.Option("--save", metavar="FILE", help="Keep the plan in a file, for pull --plan."),
     ] = None,
     refresh: Refresh = False,
     json: Json = False,
 ) -> None:
-    """Work out the exact files a query needs, and what they cost; transfer nothing."""
+    """Show the files a query needs and their bytes.
+
+    The archive's listing is asked; nothing is transferred.
+    """
     found = lake.plan(query, refresh=refresh)
     if save is not None:
         found.save(save)
@@ -77,11 +81,12 @@ def plan(
 
 
 def pull(
-    lake: Lake,
     query: Query,
+    lake: Lake,
     *,
     saved: Annotated[
-        Path | None, typer.Option("--plan", help="Carry out a saved plan instead of a query.")
+        Path | None,
+        typer.Option("--plan", metavar="FILE", help="Carry out a saved plan instead of a query."),
     ] = None,
     mode: Annotated[Mode, typer.Option(help="How files come.")] = Mode.AUTO,
     checksums: Annotated[
@@ -91,7 +96,10 @@ def pull(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Plan, transfer into Bronze with every file verified, and build the Silver months."""
+    """Fetch what a query needs, verify it, build Silver.
+
+    Plans, transfers into Bronze with every file verified, and builds the Silver months.
+    """
     from cryptolake.plan import Plan
 
     made = lake.plan(query, refresh=refresh) if saved is None else Plan.load(saved)
@@ -101,13 +109,19 @@ def pull(
     finish(moved.combine(lake.build(made.query, progress=not quiet)), json=json)
 
 
-def build(lake: Lake, query: Query, *, quiet: Quiet = False, json: Json = False) -> None:
-    """Build the Silver months of a query from Bronze: only those whose sources changed."""
+def build(query: Query, lake: Lake, *, quiet: Quiet = False, json: Json = False) -> None:
+    """Build Silver from Bronze, what has changed.
+
+    The symbol-months of a query whose source files changed are built; the others stay.
+    """
     finish(lake.build(query, progress=not quiet), json=json)
 
 
-def verify(lake: Lake, scope: Query | None, *, json: Json = False) -> None:
-    """Hash the lake's Bronze files again and compare with the ledger; exit 1 when any differs."""
+def verify(scope: Query | None, lake: Lake, *, json: Json = False) -> None:
+    """Hash Bronze again and compare with the ledger.
+
+    The whole lake when no word is said; exit code 1 when a file differs or is gone.
+    """
     found: pl.DataFrame = lake.verify(scope)
     if json:
         show.as_json(found)
@@ -136,7 +150,7 @@ def finish(report: Report, *, json: bool) -> None:
         show.as_json(report_facts(report))
     else:
         typer.echo(report.summary())
-    if not report.ok:
+    if report.quarantined or not report.ok:
         raise typer.Exit(1)
 
 

@@ -32,10 +32,12 @@ def add_to(app: typer.Typer) -> None:
 
 def matrix(
     *,
-    market: Annotated[list[str] | None, typer.Option("--market", "-m", help="Only these.")] = None,
+    market: Annotated[
+        list[str] | None, typer.Option("--market", "-m", metavar="WORD", help="Only these.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Show what can exist: market x data type, intervals, partitions, first date, status."""
+    """Show which data can exist, market by market."""
     import polars as pl
 
     import cryptolake as cl
@@ -58,19 +60,28 @@ def matrix(
 def symbols(
     lake: Lake,
     *,
-    market: Annotated[str, typer.Option("--market", "-m", help="spot, futures_um, …")] = "spot",
-    data_type: Annotated[str, typer.Option("--data-type", "-t", help="klines, trades, …")] = "klines",
-    quote: Annotated[str | None, typer.Option(help="Only those quoted in: USDT.")] = None,
-    contract: Annotated[
-        str | None, typer.Option(help="Only spot, perpetual, delivery, index or option.")
+    market: Annotated[
+        str, typer.Option("--market", "-m", metavar="WORD", help="spot, futures_um, …")
+    ] = "spot",
+    data_type: Annotated[
+        str, typer.Option("--data-type", "-t", metavar="WORD", help="klines, trades, …")
+    ] = "klines",
+    quote: Annotated[
+        str | None, typer.Option(metavar="ASSET", help="Only those quoted in: USDT.")
     ] = None,
-    listed_on: Annotated[str | None, typer.Option(help="Only those listed on this UTC day.")] = None,
+    contract: Annotated[
+        str | None,
+        typer.Option(metavar="KIND", help="Only spot, perpetual, delivery, index or option."),
+    ] = None,
+    listed_on: Annotated[
+        str | None, typer.Option(metavar="DAY", help="Only those listed on this UTC day.")
+    ] = None,
     refresh: Annotated[
         bool, typer.Option("--refresh", help="Ask the archive even where a listing is cached.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Show the symbols that the archive lists for a market and data type."""
+    """Show the symbols that the archive lists."""
     _print(
         lake.symbols(
             parse_market(market).value,
@@ -85,17 +96,17 @@ def symbols(
 
 
 def datasets(lake: Lake, *, json: Json = False) -> None:
-    """Show what the lake holds: zone, dataset, symbols, first and last day, files, bytes, rows."""
+    """Show the datasets that the lake holds."""
     _print(lake.datasets(), json)
 
 
 def status(lake: Lake, *, json: Json = False) -> None:
-    """Show the state of the lake: what it holds, how fresh it is, what failed last."""
+    """Show how fresh and how whole the lake is."""
     _print(lake.status(), json)
 
 
-def quality(lake: Lake, query: Query, *, json: Json = False) -> None:
-    """Show gaps, duplicates, rejects and coverage per symbol-month."""
+def quality(query: Query, lake: Lake, *, json: Json = False) -> None:
+    """Show gaps, duplicates and rejects by month."""
     _print(lake.quality(query.check()), json)
 
 
@@ -106,7 +117,7 @@ def describe(
     *,
     json: Json = False,
 ) -> None:
-    """Show a dataset's columns, types, units and meaning."""
+    """Show a dataset's columns and their meaning."""
     _print(lake.describe(market, data_type), json)
 
 
@@ -117,11 +128,15 @@ def sql(
     json: Json = False,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write the result to a .parquet or .csv file."),
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write the result to a .parquet or .csv file."
+        ),
     ] = None,
     limit: Limit = 40,
 ) -> None:
-    """Ask in SQL over the views bronze.*, silver.*, gold.* and meta.*, in DuckDB's dialect.
+    """Ask the lake in SQL.
+
+    The views are bronze.*, silver.*, gold.* and meta.*, the dialect is DuckDB's.
 
     Example: cryptolake sql "select symbol, max(high) from silver.spot_klines group by all"
     """

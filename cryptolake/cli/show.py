@@ -90,29 +90,12 @@ def relation(found: duckdb.DuckDBPyRelation, limit: int) -> None:
     frame = pl.DataFrame(columns, strict=False)
     table(frame.head(limit))
     if len(rows) > limit:
-        typer.echo(f" … more rows; --limit shows them, --output keeps them all")
+        typer.echo(" … and more rows: --limit shows them, --output keeps all")
 
 
 def plan(made: Plan) -> None:
-    """Print a plan: totals, files by symbol and interval, and what is not published."""
-    import polars as pl
-
+    """Print a plan: its totals by dataset, and the periods that are not published."""
     typer.echo(str(made))
-    if not made.files.is_empty():
-        group = [name for name in ("market", "data_type", "interval", "symbol", "partition")]
-        moves = pl.col("status").is_in(["new", "updated"])
-        table(
-            made.files.group_by(group, maintain_order=True)
-            .agg(
-                pl.len().alias("files"),
-                moves.sum().alias("to_move"),
-                pl.col("size").filter(moves).sum().alias("bytes"),
-                pl.col("period").min().alias("first"),
-                pl.col("period").max().alias("last"),
-            )
-            .with_columns(pl.col("interval").fill_null("-")),
-            limit=40,
-        )
     if not made.missing_periods.is_empty():
         typer.echo("\nnot published:")
-        table(made.missing_periods.with_columns(pl.col("interval").fill_null("-")), limit=20)
+        table(made.missing_periods, limit=20)

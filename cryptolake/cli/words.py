@@ -32,33 +32,60 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a script.")]
 def sentence(
     *,
     market: Annotated[
-        Words, typer.Option("--market", "-m", help="spot, futures_um, futures_cm, options.")
+        Words,
+        typer.Option(
+            "--market", "-m", metavar="WORD", help="spot, futures_um, futures_cm, options."
+        ),
     ] = None,
     data_type: Annotated[
-        Words, typer.Option("--data-type", "-t", help="klines (the default), trades, aggTrades, …")
+        Words,
+        typer.Option(
+            "--data-type", "-t", metavar="WORD", help="klines (the default), trades, aggTrades, …"
+        ),
     ] = None,
-    interval: Annotated[Words, typer.Option("--interval", "-i", help="1s to 1mo.")] = None,
+    interval: Annotated[
+        Words, typer.Option("--interval", "-i", metavar="WORD", help="1s to 1mo.")
+    ] = None,
     symbol: Annotated[
-        Words, typer.Option("--symbol", "-s", help="A name, or a glob in quotes: 'ETH*'.")
+        Words,
+        typer.Option("--symbol", "-s", metavar="NAME", help="A name, or a glob in quotes: 'ETH*'."),
     ] = None,
     first: Annotated[
         str | None,
-        typer.Option("--from", help="First UTC day: 2024-01-15; 2024-01 or 2024 for all its days."),
+        typer.Option(
+            "--from",
+            metavar="DAY",
+            help="First UTC day: 2024-01-15; 2024-01 or 2024 for all its days.",
+        ),
     ] = None,
     last: Annotated[
-        str | None, typer.Option("--to", help="Last UTC day, itself included.")
+        str | None, typer.Option("--to", metavar="DAY", help="Last UTC day, itself included.")
     ] = None,
-    quote: Annotated[Words, typer.Option(help="Only symbols quoted in this asset: USDT.")] = None,
+    quote: Annotated[
+        Words, typer.Option(metavar="ASSET", help="Only symbols quoted in this asset: USDT.")
+    ] = None,
     contract: Annotated[
-        Words, typer.Option(help="Only spot, perpetual, delivery, index or option symbols.")
+        Words,
+        typer.Option(
+            metavar="KIND", help="Only spot, perpetual, delivery, index or option symbols."
+        ),
     ] = None,
-    exclude: Annotated[Words, typer.Option(help="Names or globs to leave out.")] = None,
+    exclude: Annotated[
+        Words, typer.Option(metavar="NAME", help="Names or globs to leave out.")
+    ] = None,
     listed_on: Annotated[
-        str | None, typer.Option(help="Only symbols listed on this UTC day, delisted ones included.")
+        str | None,
+        typer.Option(
+            metavar="DAY", help="Only symbols listed on this UTC day, delisted ones included."
+        ),
     ] = None,
     query_file: Annotated[
         Path | None,
-        typer.Option("--query", help="Start from a query saved as JSON ('-': standard input)."),
+        typer.Option(
+            "--query",
+            metavar="FILE",
+            help="Start from a query saved as JSON ('-': standard input).",
+        ),
     ] = None,
 ) -> Query:
     """Make a query from the words said; those of a file hold where none is said."""
@@ -73,7 +100,10 @@ def sentence(
         query = query.symbols(split(symbol))
     if quote or contract or exclude or listed_on:
         query = query.universe(
-            quote=split(quote), contract=split(contract), exclude=split(exclude), listed_on=listed_on
+            quote=split(quote),
+            contract=split(contract),
+            exclude=split(exclude),
+            listed_on=listed_on,
         )
     if first:
         query = query.between(first, last)
@@ -96,12 +126,18 @@ def open_lake(
     *,
     root: Annotated[
         str,
-        typer.Option(envvar="CRYPTOLAKE_ROOT", help="The lake: a folder, or s3://bucket/prefix."),
+        typer.Option(
+            envvar="CRYPTOLAKE_ROOT",
+            metavar="ROOT",
+            help="The lake: a folder, or s3://bucket/prefix.",
+        ),
     ] = DEFAULT_ROOT,
     endpoint_url: Annotated[
         str | None,
         typer.Option(
-            envvar="CRYPTOLAKE_ENDPOINT_URL", help="An S3 endpoint that stands in for the archive."
+            envvar="CRYPTOLAKE_ENDPOINT_URL",
+            metavar="URL",
+            help="An S3 endpoint that stands in for the archive.",
         ),
     ] = None,
 ) -> Lake:
@@ -129,11 +165,12 @@ def shared(command: Callable[..., None]) -> Callable[..., None]:
         }
         command(**made, **said)
 
-    parameters = [parameter for name, parameter in own.items() if name not in makers]
+    parameters: list[inspect.Parameter] = []
     hints = {name: hint for name, hint in _hints(command).items() if name not in makers}
     for name, make in makers.items():
         parameters += options[name].values()
         hints |= _hints(make)
+    parameters += [parameter for name, parameter in own.items() if name not in makers]
     parameters = [p.replace(annotation=hints[p.name]) for p in parameters]
     parameters.sort(key=lambda parameter: parameter.kind)
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

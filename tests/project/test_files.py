@@ -55,12 +55,16 @@ def test_the_conda_environment_is_in_step_with_pyproject():
     listed = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
     extras = PYPROJECT["optional-dependencies"]
     wanted = floors([*PYPROJECT["dependencies"], *extras["demo"], *extras["notebook"]])
-    wanted = {CONDA_NAMES.get(name, name): CONDA_FLOORS.get(name, floor) for name, floor in wanted.items()}
+    wanted = {
+        CONDA_NAMES.get(name, name): CONDA_FLOORS.get(name, floor) for name, floor in wanted.items()
+    }
     wanted |= {"python": PYPROJECT["requires-python"].removeprefix(">="), "pip": None}
     assert floors(listed) == wanted
 
 
-@pytest.mark.skipif(not (ROOT / ".git").exists() or not shutil.which("git"), reason="no git checkout")
+@pytest.mark.skipif(
+    not (ROOT / ".git").exists() or not shutil.which("git"), reason="no git checkout"
+)
 def test_the_top_level_holds_only_what_belongs_there():
     command = ["git", "ls-files", "-z"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -89,7 +93,11 @@ def test_the_changelog_knows_the_version():
 def test_the_readmes_module_map_names_every_module_and_no_other():
     package = ROOT / "cryptolake"
     named = set(re.findall(r"^\| `(\w+)/?`", README, flags=re.MULTILINE))
-    there = {path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    there = {
+        path.stem
+        for path in package.iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
     assert named == there - {"__init__"}
 
 

@@ -11,7 +11,17 @@ import pytest
 
 import cryptolake as cl
 
-HEAVY = {"altair", "boto3", "botocore", "duckdb", "ipywidgets", "numpy", "pandas", "polars", "pyarrow"}
+HEAVY = {
+    "altair",
+    "boto3",
+    "botocore",
+    "duckdb",
+    "ipywidgets",
+    "numpy",
+    "pandas",
+    "polars",
+    "pyarrow",
+}
 HEAVY |= {"IPython", "aiobotocore", "fsspec", "moto", "plotly", "pydantic", "rich", "s3fs", "tqdm"}
 
 CONTRACT = {"Archive", "Lake", "Plan", "Query", "Report", "matrix", "query"}
@@ -48,7 +58,12 @@ def test_every_public_name_resolves_and_is_documented(name):
 def test_what_type_checkers_see_is_what_there_is():
     tree = ast.parse(Path(cl.__file__).read_text("utf-8"))
     guarded = next(node for node in tree.body if isinstance(node, ast.If))
-    seen = [name.name for node in guarded.body if isinstance(node, ast.ImportFrom) for name in node.names]
+    seen = [
+        name.name
+        for node in guarded.body
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+    ]
     assert sorted(seen) == list(cl.__all__)
 
 

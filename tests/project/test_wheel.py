@@ -51,7 +51,9 @@ def test_an_installed_wheel_shows_the_matrix(programs, tmp_path):
     done = run(programs, "cryptolake", "matrix", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "premiumIndexKlines" in done.stdout
-    where = run(programs, "python", "-c", "import cryptolake; print(cryptolake.__file__)", cwd=tmp_path)
+    where = run(
+        programs, "python", "-c", "import cryptolake; print(cryptolake.__file__)", cwd=tmp_path
+    )
     assert str(programs.parent) in where.stdout
 
 
