@@ -90,17 +90,6 @@ def test_the_changelog_knows_the_version():
     assert f"## {cryptolake.__version__}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
 
 
-def test_the_readmes_module_map_names_every_module_and_no_other():
-    package = ROOT / "cryptolake"
-    named = set(re.findall(r"^\| `(\w+)/?`", README, flags=re.MULTILINE))
-    there = {
-        path.stem
-        for path in package.iterdir()
-        if path.suffix == ".py" or (path / "__init__.py").exists()
-    }
-    assert named == there - {"__init__"}
-
-
 def readme_commands():
     """Return the commands of README that set up an environment: for the demo and for the tests."""
     return [line for line in README.splitlines() if line.startswith("python3 -m venv")]

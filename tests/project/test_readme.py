@@ -1,0 +1,69 @@
+"""README says what is so: its code runs, its tables are those of the matrix and the package."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from cryptolake.availability import load_matrix
+from cryptolake.vocabulary import DataType, Market
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_python_snippet_runs_against_the_sample_archive(endpoint, tmp_path):
+    snippets = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert snippets
+    code = "\n".join(snippets) + "\nassert report.ok and plan.to_transfer and frame.height, report"
+    environment = os.environ | {"HOME": str(tmp_path), "CRYPTOLAKE_ENDPOINT_URL": endpoint}
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "BTCUSDT" in done.stdout
+    assert {path.name for path in (tmp_path / "cryptolake").iterdir()} == {
+        "bronze",
+        "silver",
+        "meta",
+    }
+
+
+def test_the_table_of_what_is_covered_is_the_matrix():
+    assert "\n".join(coverage()) in README
+
+
+def test_the_module_map_names_every_module_and_no_other():
+    package = ROOT / "cryptolake"
+    section = README.partition("## Module map")[2].partition("\n## ")[0]
+    named = [
+        name
+        for row in re.findall(r"^\| (`[^|]+) \|", section, flags=re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", row)
+    ]
+    there = {path.stem for path in package.glob("*.py")}
+    there |= {path.parent.name for path in package.glob("*/__init__.py")}
+    assert sorted(named) == sorted(there - {"__init__"})
+
+
+def test_it_is_short_enough_to_be_read():
+    assert len(README.splitlines()) <= 150
+
+
+def coverage():
+    """Return the rows that README's table should have: a row a data type, a column a market."""
+    matrix = load_matrix()
+    for data_type in DataType:
+        cells = [cell(matrix.row(m, data_type)) if (m, data_type) in matrix else "" for m in Market]
+        yield f"| {data_type.value} | {' | '.join(cells)} |"
+
+
+def cell(row):
+    partitions = ", ".join(partition.value for partition in row.partitions)
+    if row.status == "discontinued":
+        return f"{partitions}, until {row.last_date}"
+    return f"{partitions} (none seen)" if row.status == "never_observed" else partitions
+
+
+if __name__ == "__main__":
+    print("\n".join(coverage()))
