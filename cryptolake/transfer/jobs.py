@@ -6,14 +6,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+
+import polars as pl
 
 from cryptolake.keys import CHECKSUM
 from cryptolake.storage import checked
 from cryptolake.verify import Expected
 
-if TYPE_CHECKING:
-    import polars as pl
+MOST = 500
+"""Files in a batch, at most."""
 
 COLUMNS = ("key", "size", "etag", "last_modified", "checksum_size", "checksum_etag", "status")
 
@@ -60,7 +61,10 @@ class Job:
 
 
 def batches(rows: pl.DataFrame, size: int) -> Iterator[list[Job]]:
-    """Yield the rows as lists of at most ``size`` jobs. Only one list's objects exist at a time.
+    """Yield the rows as lists of about ``size`` jobs. Only one list's objects exist at a time.
+
+    Files that one wildcard line of the plan fetches stay together, up to :data:`MOST` of them, so that the
+    lines are the plan's own.
 
     Raises
     ------
@@ -68,17 +72,34 @@ def batches(rows: pl.DataFrame, size: int) -> Iterator[list[Job]]:
         A key that would leave the lake's root (a plan file that somebody edited).
     """
     columns = rows.select("row", *COLUMNS)
-    for start in range(0, columns.height, size):
+    for start, length in _cuts(rows, size):
         yield [
             Job(
                 row=row,
                 key=checked(key),
-                expected=Expected(length, etag, checksum_size, checksum_etag),
+                expected=Expected(bytes_, etag, checksum_size, checksum_etag),
                 last_modified=last_modified,
                 status=status,
                 need_sidecar=checksum_size is not None,
             )
-            for row, key, length, etag, last_modified, checksum_size, checksum_etag, status in (
-                columns.slice(start, size).iter_rows()
+            for row, key, bytes_, etag, last_modified, checksum_size, checksum_etag, status in (
+                columns.slice(start, length).iter_rows()
             )
         ]
+
+
+def _cuts(rows: pl.DataFrame, size: int) -> Iterator[tuple[int, int]]:
+    """Yield start and length of each batch: whole lines, filled up to ``size`` files."""
+    folder = pl.col("key").str.replace(r"[^/]*$", "")
+    era = pl.when(pl.col("partition") == "daily").then(pl.col("period").str.slice(0, 4))
+    line = pl.when(pl.col("selector").is_null()).then("key").otherwise(folder + era.fill_null(""))
+    lengths = rows.select(line.rle().struct.field("len")).to_series()
+    start = length = 0
+    for group in lengths:
+        for piece in (*[MOST] * (group // MOST), group % MOST):
+            if length and (length + piece > size):
+                yield start, length
+                start, length = start + length, 0
+            length += piece
+    if length:
+        yield start, length

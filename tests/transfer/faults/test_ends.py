@@ -120,7 +120,11 @@ def test_a_signal_stops_the_run_in_order(bench: Bench, how: signal.Signals, shar
     assert settled(bench.root)
     assert nothing_bad_is_visible(bench)
     recorded = set(bench.meta.ledger()["key"])
-    stored = {p.relative_to(bench.root / "bronze").as_posix() for p in bench.root.rglob("*.zip") if "bronze" in p.parts}
+    stored = {
+        p.relative_to(bench.root / "bronze").as_posix()
+        for p in bench.root.rglob("*.zip")
+        if "bronze" in p.parts
+    }
     assert stored == recorded, "what was stored before the signal is recorded"
     if child.returncode and bench.meta.read("runs").height:
         assert bench.meta.read("runs")["state"].to_list()[-1] in {"stopped", "running"}
