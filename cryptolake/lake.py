@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cryptolake.archive import Archive
+from cryptolake.errors import InvalidQuery
 from cryptolake.storage import Storage, open_storage
 
 if TYPE_CHECKING:
@@ -21,12 +22,15 @@ if TYPE_CHECKING:
     import duckdb
     import polars as pl
 
+    from cryptolake.describe import Description
     from cryptolake.listing import Listing
     from cryptolake.meta import Meta
+    from cryptolake.periods import DayLike
     from cryptolake.plan import Plan
     from cryptolake.plot import Charts
     from cryptolake.queries import Query
     from cryptolake.report import Report
+    from cryptolake.update import Update
     from cryptolake.watching import Progress
 
 Mode = Literal["auto", "download", "direct", "relay", "traditional"]
@@ -129,11 +133,37 @@ class Lake:
         *,
         quote: str | Iterable[str] | None = None,
         contract: str | Iterable[str] | None = None,
-        listed_on: Any = None,
+        listed_on: DayLike | None = None,
         spans: bool = False,
         refresh: bool = False,
     ) -> pl.DataFrame:
-        """Return what the archive lists for a market and data type, as a frame of symbols."""
+        """Return the symbols that the archive lists for a market and data type, delisted ones too.
+
+        Parameters
+        ----------
+        market, data_type
+            Words as in a query.
+        quote, contract
+            Keep only these quote assets, or contract kinds.
+        listed_on
+            Keep only symbols that had files around this UTC day: a universe as of a date.
+        spans
+            Also find each symbol's first and last period; asks the archive a little for each symbol.
+        refresh
+            Ask the archive again even where the cached listing is fresh.
+
+        Returns
+        -------
+        polars.DataFrame
+            One row a symbol: ``symbol, base, quote, contract, expiry`` and more.
+
+        Raises
+        ------
+        InvalidQuery
+            A word that does not exist.
+        ListingError
+            The archive does not answer and no cached listing can stand in.
+        """
         from cryptolake.symbol_table import symbol_table
 
         return symbol_table(
@@ -146,6 +176,18 @@ class Lake:
             spans=spans,
             refresh=refresh,
         )
+
+    def describe(self, market: str, data_type: str) -> Description:
+        """Describe a dataset: columns, types, units, meaning, key pattern, known quirks. No I/O.
+
+        Raises
+        ------
+        InvalidQuery
+            The market has no such data type.
+        """
+        from cryptolake.describe import describe
+
+        return describe(market, data_type)
 
     # ------------------------------------------------------------------ fetch and build
 
@@ -171,12 +213,28 @@ class Lake:
             options=options,
         )
 
-    def build(self, query: Query, *, progress: Progress = True) -> Report:
-        """Build the Silver months of a query from Bronze: only those whose sources changed."""
+    def build(
+        self, query: Query | None = None, *, progress: Progress = True, force: bool = False
+    ) -> Report:
+        """Build the Silver months of a query from Bronze: only those whose sources changed.
+
+        Parameters
+        ----------
+        query
+            Which months; all of the lake's when left out.
+        progress
+            Show a bar where a person is watching, or a callable that is told each step.
+        force
+            Build months anew although nothing changed.
+        """
         from cryptolake.holdings import holdings
+
+        return self._build(holdings(self.meta, query), progress=progress, force=force)
+
+    def _build(self, rows: pl.DataFrame, *, progress: Progress, force: bool = False) -> Report:
         from cryptolake.silver.build import build
 
-        return build(self.storage, self.meta, holdings(self.meta, query), progress=progress)
+        return build(self.storage, self.meta, rows, progress=progress, force=force)
 
     def pull(
         self,
@@ -224,15 +282,129 @@ class Lake:
         return connect(self.storage, self.meta, path=None if path is None else Path(path))
 
     def sql(self, text: str) -> duckdb.DuckDBPyRelation:
-        """Ask in SQL: ``lake.sql("from silver.spot_klines where symbol = 'BTCUSDT'")``."""
-        return self._connection.sql(text)
+        """Ask in SQL: ``lake.sql("from silver.spot_klines where symbol = 'BTCUSDT'")``.
+
+        The views are those of :meth:`connect`, as the lake stands at the call.
+        """
+        return self.connect().sql(text)
 
     def datasets(self) -> pl.DataFrame:
-        """Return what the lake holds, per zone and dataset."""
+        """Return what the lake holds: zone, dataset, symbols, intervals, first, last, files, bytes, rows."""
         from cryptolake.inventory import datasets
 
         self._told = datasets(self.storage, self.meta)
         return self._told
+
+    # ------------------------------------------------------------------ keep whole and fresh
+
+    def status(self) -> pl.DataFrame:
+        """Return per dataset what is here, how new it is, and what was set aside. Asks only the lake."""
+        from cryptolake.status import status
+
+        return status(self.meta)
+
+    def freshness(self, *, refresh: bool = False) -> pl.DataFrame:
+        """Return, per dataset held, how many days the archive and the lake are behind. Asks the archive.
+
+        Raises
+        ------
+        ListingError
+            The archive does not answer and no cached listing can stand in.
+        """
+        from cryptolake.update import freshness
+
+        return freshness(self.meta, self.listing, refresh=refresh)
+
+    def update(self, query: Query | None = None, *, progress: Progress = True) -> Update:
+        """Bring what the lake holds to the newest published day; done twice, the second does nothing.
+
+        Parameters
+        ----------
+        query
+            Only what it means of the lake; everything when left out.
+        progress
+            Show a bar where a person is watching, or a callable that is told each step.
+
+        Raises
+        ------
+        ListingError
+            The archive does not answer.
+        """
+        from cryptolake.update import update
+
+        return update(
+            self.storage,
+            self.meta,
+            self.listing,
+            transfer=lambda plan: self.transfer(plan, progress=progress),
+            build=lambda rows: self._build(rows, progress=progress),
+            query=query,
+        )
+
+    def verify(
+        self, query: Query | None = None, *, against: str | None = None, repair: bool = False
+    ) -> pl.DataFrame:
+        """Hash Bronze again and compare with the ledger; or rebuild klines from another dataset.
+
+        Parameters
+        ----------
+        query
+            What to look at; the whole of Bronze when left out.
+        against
+            ``"trades"``, ``"aggTrades"`` or ``"klines"`` (finer ones): rebuild the query's klines from
+            that and return the bars that differ, with both values.
+        repair
+            Take damaged files out of Bronze, so that the next pull fetches them again.
+
+        Raises
+        ------
+        InvalidQuery
+            ``against`` needs a query of klines.
+        """
+        if against is None:
+            from cryptolake.audit import audit
+
+            return audit(self.storage, self.meta, query, repair=repair)
+        if query is None:
+            message = f"verify(against={against!r}) rebuilds klines: say which, verify(query, against={against!r})."
+            raise InvalidQuery(message, what="query")
+        from cryptolake.quality.crosscheck import crosscheck
+
+        return crosscheck(query, self.storage, self.meta, against=against)
+
+    def quality(self, query: Query, *, refresh: bool = False) -> pl.DataFrame:
+        """Return one row per symbol-month: rows, expected, gaps, duplicates, rejects, coverage."""
+        from cryptolake.quality.report import quality
+
+        return quality(query, self.storage, self.meta, self.listing, refresh=refresh)
+
+    def gaps(self, query: Query, *, refresh: bool = False) -> pl.DataFrame:
+        """Return one row per gap of a query's klines, with its cause and the evidence for it."""
+        from cryptolake.quality.report import gaps
+
+        return gaps(query, self.storage, self.meta, self.listing, refresh=refresh)
+
+    def heal(
+        self, query: Query, *, progress: Progress = True, refresh: bool = False
+    ) -> pl.DataFrame:
+        """Fill a query's gaps from the sibling files that have the rows; return what each gap came to."""
+        from cryptolake.quality.heal import heal
+
+        return heal(
+            query,
+            self.storage,
+            self.meta,
+            self.listing,
+            transfer=lambda plan: self.transfer(plan, progress=progress),
+            build=lambda rows: self._build(rows, progress=progress),
+            refresh=refresh,
+        )
+
+    def fill(self, query: Query, *, against: str) -> pl.DataFrame:
+        """Make missing klines from trades or finer klines, on request only; kept in Gold, marked."""
+        from cryptolake.quality.fill import fill
+
+        return fill(query, self.storage, self.meta, against=against)
 
     # ------------------------------------------------------------------ look
 
