@@ -29,57 +29,60 @@ _MOST_PATTERNS = 40
 _PAGE = 1000
 
 
-def selectors(listed: pl.DataFrame, strange: pl.DataFrame) -> pl.DataFrame:
+def selectors(listed: pl.DataFrame, stems: pl.DataFrame, strange: pl.DataFrame) -> pl.DataFrame:
     """Find the widest selector of every file that is to move.
 
     Parameters
     ----------
     listed
-        Everything listed: ``folder, partition, key, period, checksum_size`` and ``move``, whether the
+        Everything listed: ``row, folder, partition, period, checksum_size`` and ``move``, whether the
         file is to move. The listing has to be whole for every year that a file to move lies in.
+    stems
+        ``folder, partition, stem``: what the keys begin with, up to the period.
     strange
         ``folder`` and ``key`` of what lies among them and is no file of the archive's pattern.
 
     Returns
     -------
     polars.DataFrame
-        ``key`` and ``selector`` of the files that a wildcard selects exactly.
+        ``row`` and ``selector`` of the files that wildcards select exactly.
     """
     place = ["folder", "partition"]
-    stem = pl.col("key").str.len_chars() - pl.col("period").str.len_chars() - len(".zip")
     # Only folders with something to move matter; all that lies there is in the way of a wildcard.
-    files = listed.lazy().filter(pl.col("move").any().over(place)).with_columns(stem=stem)
-    stems = files.group_by(place).agg(pl.col("key").first().str.head(pl.col("stem").first()))
+    files = listed.lazy().filter(pl.col("move").any().over(place))
     in_the_way = (
         strange.lazy()
-        .join(stems.rename({"key": "start"}), on="folder")
-        .filter(pl.col("key").str.starts_with(pl.col("start")))
-        .select(*place, period=pl.col("key").str.strip_prefix(pl.col("start")))
+        .join(stems.lazy(), on="folder")
+        .filter(pl.col("key").str.starts_with(pl.col("stem")))
+        .select(
+            *place, period=pl.col("key").str.strip_prefix(pl.col("stem")), move=pl.lit(value=False)
+        )
     )
-    slim = files.select(*place, "period", "key", "stem", "move", sidecar="checksum_size")
-    both = pl.concat([slim, in_the_way], how="diagonal").with_columns(
-        pl.col("move").fill_null(value=False)
+    slim = files.select("row", *place, "period", "move", sidecar="checksum_size")
+    both = pl.concat([slim, in_the_way], how="diagonal")
+    found = pl.concat([_heads(both, partition, levels) for partition, levels in _LEVELS.items()])
+    rows = found.filter("move", pl.col("head").is_not_null()).collect().lazy()
+    heads = (
+        rows.select(*place, "head")
+        .unique()
+        .join(stems.lazy(), on=place)
+        .filter(~pl.col("stem").str.contains(_SIGNS))
+        .select(*place, "head", selector=pl.concat_str("stem", "head"))
     )
-    found = [_widths(both, partition, levels) for partition, levels in _LEVELS.items()]
-    return (
-        pl.concat(found)
-        .filter("move", pl.col("width").is_not_null(), ~pl.col("key").str.contains(_SIGNS))
-        .select("key", selector=pl.col("key").str.head(pl.col("width")))
-        .collect()
-    )
+    return rows.join(heads, on=[*place, "head"]).select("row", "selector").collect()
 
 
-def _widths(files: pl.LazyFrame, partition: str, levels: tuple[int, ...]) -> pl.LazyFrame:
-    """Say how much of each key the widest selector is that picks up nothing but files to move."""
+def _heads(files: pl.LazyFrame, partition: str, levels: tuple[int, ...]) -> pl.LazyFrame:
+    """Add how much of a period, at the least, picks up nothing but files to move."""
     good: list[pl.Expr] = []
     for level in levels:
-        group = ["folder", pl.col("period").str.head(level)]
-        objects = pl.len() + pl.col("sidecar").count()
-        whole = pl.col("key").str.len_chars() if level == levels[-1] else pl.col("stem") + level
-        alone = pl.col("move").all().over(group) & (objects.over(group) > 1)
-        good.append(pl.when(alone).then(whole))
+        head = pl.col("period").str.head(level)
+        group = ["folder", head]
+        objects = (pl.len() + pl.col("sidecar").count()).over(group)
+        alone = pl.col("move").all().over(group) & (objects > 1)
+        good.append(pl.when(alone).then(head + ".zip" if level == levels[-1] else head))
     part = files.filter(pl.col("partition") == partition)
-    return part.select("key", "move", width=pl.coalesce(good))
+    return part.select("row", "folder", "partition", "move", head=pl.coalesce(good))
 
 
 def lines(files: pl.DataFrame, bucket: str, *, into: str = "") -> list[str]:

@@ -57,8 +57,8 @@ def suspect_sizes(files: pl.DataFrame) -> pl.Series:
     Parameters
     ----------
     files
-        ``folder, partition, day, size``, sorted by them; the neighbours of a file are those of its
-        folder and partition around it, robustly by their median.
+        ``folder, partition, day, size``; the neighbours of a file are those of its folder and partition
+        around it, robustly by their median.
 
     Returns
     -------
@@ -66,7 +66,8 @@ def suspect_sizes(files: pl.DataFrame) -> pl.Series:
         A flag a row, in the order given.
     """
     groups = ["folder", "partition"]
-    around = pl.col("size").rolling_median(_NEIGHBOURS, min_samples=1, center=True).over(groups)
+    around = pl.col("size").rolling_median(_NEIGHBOURS, min_samples=1, center=True)
+    around = around.over(groups, order_by="day")
     share = pl.when(pl.col("partition") == "monthly").then(_MONTHLY_SHARE).otherwise(_DAILY_SHARE)
     small = (pl.col("size") < around * share) & (pl.len().over(groups) >= _FEW)
     return files.select(small.fill_null(value=False).alias("suspect_size")).to_series()

@@ -89,18 +89,30 @@ class Folder(NamedTuple):
 class Listed(NamedTuple):
     """The part of the listing that was asked for.
 
-    ``files``: ``folder`` (its place in the list given), ``partition, key, period, day`` (the first UTC
-    day), ``size, etag, last_modified, checksum_size, checksum_etag``. ``strange``: ``folder, key`` of
-    what lies among them and fits no key pattern. ``folders``: ``folder, first_daily, more_daily``.
-    ``at``: when the oldest part was asked (UTC). ``trouble``: why the archive could not be asked, where
-    cached listings stand in.
+    ``zips``: ``folder`` (its place in the list given), ``partition, period, day`` (the first UTC day),
+    ``size, etag, last_modified, checksum_size, checksum_etag``. ``stems``: ``folder, partition, stem``,
+    what the keys begin with. ``strange``: ``folder, key`` of what lies among them and fits no pattern.
+    ``folders``: ``folder, first_daily, more_daily``. ``at``: when the oldest part was asked (UTC).
+    ``trouble``: why the archive could not be asked, where cached listings stand in.
     """
 
-    files: pl.DataFrame
+    zips: pl.DataFrame
+    stems: pl.DataFrame
     strange: pl.DataFrame
     folders: pl.DataFrame
     at: datetime | None
     trouble: ListingError | None
+
+    @property
+    def files(self) -> pl.DataFrame:
+        """The zips with their keys."""
+        return self.keyed(self.zips)
+
+    def keyed(self, zips: pl.DataFrame) -> pl.DataFrame:
+        """Add ``key`` to rows of ``zips``. Keys are most of a listing's bytes, and few are needed."""
+        key = pl.concat_str("stem", "period", pl.lit(".zip"))
+        named = zips.join(self.stems, on=["folder", "partition"], how="left", maintain_order="left")
+        return named.with_columns(key=key).drop("stem")
 
 
 class Listing:
@@ -218,7 +230,7 @@ class Listing:
         )
         paths = dict(enumerate(map(self._folder_path, folders)))
         kept = cache.read_folders(self.storage, paths, wanted)
-        marks = kept.filter(pl.col("key").is_null())
+        marks = kept.filter("mark")
         fresh = marks.filter(pl.col("at") >= self._oldest(refresh, max_age))
         stale = wanted.join(fresh, on=name, how="anti", maintain_order="left")
         trouble = None
@@ -226,17 +238,17 @@ class Listing:
             jobs = [(folders[number], number, *window) for number, *window in stale.iter_rows()]
             new, trouble = self._renew(jobs, paths)
             kept = pl.concat([kept.join(new, on=name, how="anti", maintain_order="left"), new])
-        never = wanted.join(kept.filter(pl.col("key").is_null()), on=name, how="anti").height
+        never = wanted.join(kept.filter("mark"), on=name, how="anti").height
         if never:
             why = f"{never} of the {wanted.height} parts of it asked for were never listed"
             raise _nothing_kept(trouble, why)
-        return _listed(kept, trouble)
+        return _listed(kept, _stems(folders), trouble)
 
     def _renew(
         self, jobs: Sequence[tuple[Folder, int, str, str]], paths: dict[int, str]
     ) -> tuple[pl.DataFrame, ListingError | None]:
         """Ask for windows, some at a time, and put what comes into the cache, up to the first trouble."""
-        parts = [cache.empty()]
+        parts = [cache.light(cache.empty().lazy()).collect()]
         trouble = None
         for start in range(0, len(jobs), _BATCH):
             answers, trouble = self._ask_all(self._ask_window, jobs[start : start + _BATCH])
@@ -244,7 +256,7 @@ class Listing:
                 new = cache.shaped(pl.concat(answers))
                 some = {number: paths[number] for number in new["folder"].unique()}
                 cache.write_folders(self.storage, new, some)
-                parts.append(new)
+                parts.append(cache.light(new.lazy()).collect())
             if trouble:
                 break
         return pl.concat(parts), trouble
@@ -333,8 +345,18 @@ class Listing:
         return f"{place}/{row.market.value}/{row.data_type.value}/{name}"
 
 
-def _listed(rows: pl.DataFrame, trouble: ListingError | None) -> Listed:
-    marks = rows.filter(pl.col("key").is_null())
+def _stems(folders: Sequence[Folder]) -> pl.DataFrame:
+    rows = [
+        (number, partition.value, folder.stem(partition))
+        for number, folder in enumerate(folders)
+        for partition in folder.partitions
+    ]
+    schema = {"folder": pl.UInt32, "partition": pl.String, "stem": pl.String}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _listed(rows: pl.DataFrame, stems: pl.DataFrame, trouble: ListingError | None) -> Listed:
+    marks = rows.filter("mark")
     first = rows.filter((pl.col("window") == "first") & pl.col("day").is_not_null())
     last = (
         marks.filter((pl.col("partition") == "daily") & (pl.col("window") != "first"))
@@ -350,11 +372,12 @@ def _listed(rows: pl.DataFrame, trouble: ListingError | None) -> Listed:
         .with_columns(pl.col("more_daily").fill_null(value=False))
         .sort("folder")
     )
-    held = rows.lazy().filter(pl.col("key").is_not_null() & (pl.col("window") != "first"))
-    files = held.filter(pl.col("day").is_not_null()).drop("window", "at", "more").collect()
+    held = rows.lazy().filter(~pl.col("mark") & (pl.col("window") != "first"))
+    zips = held.filter(pl.col("day").is_not_null()).drop("window", "at", "more", "mark", "key")
     strange = held.filter(pl.col("day").is_null()).select("folder", "key").collect()
     at = marks["at"].min()
-    return Listed(files, strange, folders, at if isinstance(at, datetime) else None, trouble)
+    asked = at if isinstance(at, datetime) else None
+    return Listed(zips.collect(), stems, strange, folders, asked, trouble)
 
 
 def _nothing_kept(trouble: ListingError | None, why: str) -> ListingError:

@@ -54,6 +54,9 @@ RAW: dict[str, Any] = {
 
 _NAME = "folder"
 
+_TOGETHER = 256
+"""Cached files read in one scan: enough to be quick, few enough to be light."""
+
 
 class Symbols(NamedTuple):
     """A level of symbols as it was listed at a time (UTC)."""
@@ -132,18 +135,16 @@ def shaped(raw: pl.DataFrame) -> pl.DataFrame:
 def read_folders(
     storage: Storage, paths: dict[int, str], windows: pl.DataFrame | None = None
 ) -> pl.DataFrame:
-    """Return the cached rows of folders, given as number and path; of some windows, when said.
+    """Return the cached rows of folders, given as number and path; of some windows, :func:`light`.
 
     A file that is absent or cannot be read counts as never listed.
     """
     present = _present(storage, paths)
     if not present:
-        return empty()
-    try:
-        found = _scan(storage, present) if storage.is_local else _read(storage, present).lazy()
-        return _some(found, windows)
-    except (pl.exceptions.PolarsError, OSError):
-        return _some(_read(storage, present).lazy(), windows)
+        return _some(empty().lazy(), windows)
+    places = list(present.items())
+    some = (places[start : start + _TOGETHER] for start in range(0, len(places), _TOGETHER))
+    return pl.concat([_load(storage, dict(group), windows) for group in some]).rechunk()
 
 
 def write_folders(storage: Storage, new: pl.DataFrame, paths: dict[int, str]) -> None:
@@ -185,9 +186,25 @@ def _present(storage: Storage, paths: dict[int, str]) -> dict[int, str]:
     return {number: path for number, path in paths.items() if path in there}
 
 
+def light(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Tell marks apart (``mark``), and leave out the keys that stem and period say as well."""
+    return rows.with_columns(
+        mark=pl.col("key").is_null(), key=pl.when(pl.col("period").is_null()).then("key")
+    )
+
+
+def _load(storage: Storage, paths: dict[int, str], windows: pl.DataFrame | None) -> pl.DataFrame:
+    if storage.is_local:
+        try:
+            return _some(_scan(storage, paths), windows)
+        except (pl.exceptions.PolarsError, OSError):  # one of them is damaged: find out which
+            pass
+    return _some(_read(storage, paths).lazy(), windows)
+
+
 def _some(rows: pl.LazyFrame, windows: pl.DataFrame | None) -> pl.DataFrame:
     if windows is not None:
-        rows = rows.join(windows.lazy(), on=[_NAME, *WINDOW], how="semi")
+        rows = light(rows.join(windows.lazy(), on=[_NAME, *WINDOW], how="semi"))
     return rows.collect()
 
 

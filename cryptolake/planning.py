@@ -13,7 +13,7 @@ from cryptolake.cover import FOLDER, cover
 from cryptolake.estimates import suspect_sizes
 from cryptolake.periods import Days
 from cryptolake.plan import FILES, MISSING, TO_MOVE, Plan, age_of
-from cryptolake.standing import with_status
+from cryptolake.standing import status_of
 from cryptolake.targets import find_targets
 from cryptolake.vocabulary import Partition
 
@@ -68,11 +68,17 @@ def make_plan(
     targets = targets.checked(said, listed, listing)
     folders = _folders(targets.folders, listed)
     asof = (listed.at or datetime.now(UTC)).date()
-    chosen, missing = cover(folders, listed.files, days, asof)
+    # Rows go by their number until the files are chosen: a listing is many times a plan.
+    slim = listed.zips.select("folder", "partition", "day").with_row_index("row")
+    chosen, missing = cover(folders, slim, days, asof)
     names = _names(targets.folders)
-    files = with_status(_named(chosen, names), storage, meta)
+    suspects = suspect_sizes(listed.zips)
+    files = chosen.select("row").with_columns(
+        *listed.keyed(listed.zips[chosen["row"]]), suspects[chosen["row"]]
+    )
+    files = _named(files, names)
+    files = files.with_columns(status_of(files, storage, meta))
     files = _with_selectors(files, listed)
-    files = files.with_columns(suspect_size=pl.col("key").is_in(_suspects(listed).implode()))
     now = datetime.now(UTC)
     return Plan(
         id=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
@@ -135,26 +141,15 @@ def _named(rows: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_selectors(files: pl.DataFrame, listed: Listed) -> pl.DataFrame:
-    moving = (
-        files.lazy().filter(pl.col("status").is_in(TO_MOVE)).select("key", move=pl.lit(value=True))
-    )
-    columns = ("folder", "partition", "key", "period", "checksum_size")
+    moving = files.filter(pl.col("status").is_in(TO_MOVE)).select("row", move=pl.lit(value=True))
     everything = (
-        listed.files.lazy()
-        .select(*columns)
-        .join(moving, on="key", how="left", maintain_order="left")
+        listed.zips.select("folder", "partition", "period", "checksum_size")
+        .with_row_index("row")
+        .join(moving, on="row", how="left", maintain_order="left")
         .with_columns(pl.col("move").fill_null(value=False))
-        .collect()
     )
-    found = selectors(everything, listed.strange)
-    return files.join(found, on="key", how="left", maintain_order="left")
-
-
-def _suspects(listed: Listed) -> pl.Series:
-    ordered = listed.files.select("folder", "partition", "day", "size", "key").sort(
-        "folder", "partition", "day"
-    )
-    return ordered["key"].filter(suspect_sizes(ordered))
+    found = selectors(everything, listed.stems, listed.strange)
+    return files.join(found, on="row", how="left", maintain_order="left")
 
 
 def _notes(listed: Listed, now: datetime) -> list[str]:

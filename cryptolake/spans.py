@@ -90,7 +90,7 @@ def _ends(
     listed = listing.listed(folders, days, refresh=refresh, max_age=max_age)
     monthly = pl.col("day").filter(pl.col("partition") == "monthly")
     daily = pl.col("day").filter(pl.col("partition") == "daily")
-    by_file = listed.files.group_by("folder").agg(
+    by_file = listed.zips.group_by("folder").agg(
         first_month=monthly.min(), last_month=monthly.max(), last_daily=daily.max()
     )
     first_month = pl.col("first_month")

@@ -17,8 +17,8 @@ _MANY_FOLDERS = 64
 """In a bucket, more folders than this are looked at by listing what is above them."""
 
 
-def with_status(files: pl.DataFrame, storage: Storage, meta: Meta) -> pl.DataFrame:
-    """Add ``status`` to files (``key, size, etag, checksum_etag``).
+def status_of(files: pl.DataFrame, storage: Storage, meta: Meta) -> pl.Series:
+    """Return the ``status`` of files (``key, etag, checksum_etag``), in their order.
 
     A file is ``cached`` when the ledger has the archive's present ETag and the file is there in its full
     size; ``updated`` when the ledger has another ETag; ``unrecorded`` when it is there without a record;
@@ -34,6 +34,7 @@ def with_status(files: pl.DataFrame, storage: Storage, meta: Meta) -> pl.DataFra
     etag = pl.col("etag")
     known = (
         files.lazy()
+        .select("key", "etag", "checksum_etag")
         .join(ledger.lazy(), on="key", how="left", maintain_order="left")
         .join(held.lazy(), on="key", how="left", maintain_order="left")
         .join(there.lazy(), on="key", how="left", maintain_order="left")
@@ -60,7 +61,7 @@ def with_status(files: pl.DataFrame, storage: Storage, meta: Meta) -> pl.DataFra
         .then(pl.lit("unrecorded"))
         .otherwise(pl.lit("new"))
     )
-    return known.with_columns(status=status).select(*files.columns, "status").collect()
+    return known.select(status=status).collect().to_series()
 
 
 def _there(files: pl.DataFrame, storage: Storage) -> pl.DataFrame:

@@ -135,7 +135,7 @@ def _levels(
 
 
 def _without_files(folders: list[Folder], listed: Listed) -> list[Folder]:
-    there = set(listed.files["folder"].unique()) | set(
+    there = set(listed.zips["folder"].unique()) | set(
         listed.folders.filter(pl.col("first_daily").is_not_null())["folder"]
     )
     return [folder for number, folder in enumerate(folders) if number not in there]
