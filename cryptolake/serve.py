@@ -178,7 +178,9 @@ def _load(backend: Any, root: Path, bucket: str) -> int:
         made.acl = public
         made.last_modified = modified
     for key in set(store) - found:
-        store.pop(key).dispose()
+        gone = store[key]
+        store.pop(key)  # moto's store gives None back
+        gone.dispose()
     return len(found)
 
 
