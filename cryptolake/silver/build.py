@@ -20,9 +20,10 @@ from cryptolake.errors import BuildError
 from cryptolake.holdings import holdings
 from cryptolake.meta import Meta, new_run_id
 from cryptolake.report import MONTHS, Report, State
-from cryptolake.silver.make import Made, make
+from cryptolake.silver.make import STREAM_ABOVE, Made, make
 from cryptolake.silver.months import Month, months_to_build
 from cryptolake.silver.records import finding_rows, reject_rows, source_rows
+from cryptolake.silver.stream import put, sweep
 from cryptolake.unzip import DEFAULT_LIMITS, Limits
 from cryptolake.watching import Step
 
@@ -44,6 +45,7 @@ def build(
     force: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     threads: int | None = None,
+    stream_above: int = STREAM_ABOVE,
 ) -> Report:
     """Build every Silver month that the given Bronze files lie in, where its files changed.
 
@@ -65,6 +67,8 @@ def build(
         The largest zip and the longest line that are read.
     threads
         Months worked on at a time; None for one a processor, at most eight.
+    stream_above
+        Bytes of zips from which a month is made in pieces, in memory that does not grow with it.
 
     Returns
     -------
@@ -81,8 +85,9 @@ def build(
     begun = time.perf_counter()
     run = _Run(storage, meta, threads or min(cpu_count() or 1, 8), progress=progress)
     months = months_to_build(bronze_rows, holdings(meta)) if bronze_rows.height else []
+    sweep(storage)
     try:
-        run.all(months, limits, force=force)
+        run.all(months, force=force, limits=limits, stream_above=stream_above)
         run.state = "done"
     finally:
         run.close()
@@ -108,21 +113,17 @@ class _Run:
         self._flushed = time.monotonic()
         self._files = 0
 
-    def all(self, months: list[Month], limits: Limits, *, force: bool) -> None:
-        """Make all months, and those that their rows spill into."""
-        seen = {month.path for month in months}
-        for made in _bar(
-            self._made(months, limits, seen, force=force), len(months), shown=self._progress
-        ):
+    def all(self, months: list[Month], **options: Any) -> None:
+        """Make all months, and those that their rows spill into; options as ``make`` takes them."""
+        made_months = self._made(months, {month.path for month in months}, options)
+        for made in _bar(made_months, len(months), shown=self._progress):
             self._files += len(made.month.sources)
             self._waiting.append(made)
             if self._due():
                 self._flush()
         self._flush()
 
-    def _made(
-        self, months: list[Month], limits: Limits, seen: set[str], *, force: bool
-    ) -> Iterator[Made]:
+    def _made(self, months: list[Month], seen: set[str], options: dict[str, Any]) -> Iterator[Made]:
         """Yield months as they are made; never more of them in memory than twice the threads."""
         todo = iter(months)
         extra: list[Month] = []
@@ -134,9 +135,7 @@ class _Run:
                         month = next(todo, None) or (extra.pop() if extra else None)
                         if month is None:
                             break
-                        running.add(
-                            pool.submit(make, self.storage, month, limits=limits, force=force)
-                        )
+                        running.add(pool.submit(make, self.storage, month, **options))
                     if not running:
                         return
                     done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -163,6 +162,8 @@ class _Run:
         for made in waiting:
             if made.data is not None:
                 self.storage.write(made.month.path, made.data)
+            elif made.draft is not None:
+                put(self.storage, made.draft, made.month.path)
             self._rows.append(
                 {
                     "path": made.month.path,

@@ -3,37 +3,41 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-
-import polars as pl
 
 from cryptolake.errors import BuildError, CorruptArchive, CryptolakeError, StorageError
 from cryptolake.periods import Period
 from cryptolake.silver.account import Account, Finding, Normalized, Text
-from cryptolake.silver.months import Month, Source
 from cryptolake.silver.normalize import normalize
+from cryptolake.silver.order import DEFAULT_SIZES, Sizes
+from cryptolake.silver.stream import Stream, new_folder
 from cryptolake.silver.write import Origin, read_origin, to_parquet
 from cryptolake.unzip import DEFAULT_LIMITS, Limits, inflate
 
 if TYPE_CHECKING:
+    from cryptolake.silver.months import Month, Source
     from cryptolake.silver.parse import Reject
     from cryptolake.storage import Storage
 
 Status = Literal["built", "unchanged", "failed"]
 
-Encoder = Callable[[pl.DataFrame, Month, Origin], bytes]
+STREAM_ABOVE = 16 * 2**20
+"""Bytes of zips from which a month is made in pieces; below, it is held in memory whole."""
 
 
 @dataclass
 class Made:
-    """What became of one month: its Parquet bytes (when built), and what there is to record of it."""
+    """What became of one month: its Parquet bytes or draft (when built), and what there is to record of it."""
 
     month: Month
     status: Status
     data: bytes | None = None
+    draft: Path | None = None
     rows: int = 0
     accounts: list[Account] = field(default_factory=list)
     rejects: list[tuple[str, Reject]] = field(default_factory=list)
@@ -54,7 +58,13 @@ class Made:
 
 
 def make(
-    storage: Storage, month: Month, *, limits: Limits = DEFAULT_LIMITS, force: bool = False
+    storage: Storage,
+    month: Month,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    force: bool = False,
+    stream_above: int = STREAM_ABOVE,
+    sizes: Sizes = DEFAULT_SIZES,
 ) -> Made:
     """Make one month, or find that it is up to date. Failures are told, not raised.
 
@@ -65,7 +75,12 @@ def make(
     try:
         made = _unchanged(storage, month) if not force else None
         if made is None:
-            made = _made(storage, month, limits)
+            streamed = _is_big(month, stream_above)
+            made = (
+                _streamed(storage, month, limits, sizes)
+                if streamed
+                else _made(storage, month, limits)
+            )
     except StorageError:
         raise
     except CryptolakeError as error:
@@ -93,39 +108,65 @@ def _made(storage: Storage, month: Month, limits: Limits) -> Made:
         interval=series.interval,
         limits=limits,
     )
-    return settled(month, done, refused, to_parquet)
+    made, origin = _settled(month, done, refused, done.frame.height)
+    if made.status == "built":
+        made.data = to_parquet(done.frame, month, origin)
+    return made
 
 
-def settled(month: Month, done: Normalized, refused: list[Account], encode: Encoder) -> Made:
-    """Close a month's accounts, and encode its frame when there is something to write."""
+def _is_big(month: Month, stream_above: int) -> bool:
+    """Whether a month is made in pieces. Only big datasets are, and their rows never step over."""
+    steps_over = month.series.schema.tolerance(month.series.interval) != (0, 0)
+    return not steps_over and sum(source.size for source in month.sources) > stream_above
+
+
+def _streamed(storage: Storage, month: Month, limits: Limits, sizes: Sizes) -> Made:
+    folder = new_folder(storage)
+    try:
+        stream = Stream(storage, month, limits, folder, sizes)
+        done, refused, draft = stream.made()
+        made, _ = _settled(month, done, refused, stream.rows)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    if made.status == "built":
+        made.draft = draft
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    return made
+
+
+def _settled(
+    month: Month, done: Normalized, refused: list[Account], rows: int
+) -> tuple[Made, Origin]:
+    """Close a month's accounts; it is failed when files were refused and no row is left."""
     unbalanced = [account.key for account in done.accounts if not account.balanced]
-    if unbalanced:
-        message = f"{month.path}: the rows of {', '.join(unbalanced)} do not add up; this is a fault of cryptolake."
+    if unbalanced or sum(account.rows_out for account in done.accounts) != rows:
+        message = (
+            f"{month.path}: the rows of {', '.join(unbalanced) or 'its files'} do not add up; "
+            "nothing was written. This is a fault of cryptolake: please report it."
+        )
         raise BuildError(message, path=month.path, keys=unbalanced)
     own = {source.key for source in month.sources if source.period.of_month == month.period}
     accounts = refused + done.accounts
     errors = {a.key: str(a.error) for a in accounts if a.error is not None and a.key in own}
     made = Made(
         month,
-        "built",
-        rows=done.frame.height,
+        "failed" if errors and not rows else "built",
+        rows=rows,
         accounts=[a for a in accounts if a.key in own or a.rows_in],
         rejects=done.rejects,
         findings=done.findings,
         spills=tuple(sorted(done.spills)),
         error=_refusals(errors),
     )
-    if errors and not done.frame.height:
-        made.status = "failed"
-        return made
     origin = Origin(
         month.series.schema.version,
         tuple((source.key, source.sha256) for source in month.sources),
         errors,
         tuple(str(period) for period in made.spills),
     )
-    made.data = encode(done.frame, month, origin)
-    return made
+    return made, origin
 
 
 def read_source(storage: Storage, source: Source) -> bytes:

@@ -8,6 +8,7 @@ cannot account for every line and every cell, it gives up, and the slow way name
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -35,7 +36,7 @@ class Reject(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Piece:
     """Rows of one file: text that ends with a line end, and the number of its first line."""
 
@@ -43,6 +44,11 @@ class Piece:
     text: bytes
     first_line: int
     layout: Layout
+
+    @cached_property
+    def lines(self) -> int:
+        """How many lines the text has."""
+        return self.text.count(b"\n")
 
 
 class Parsed(NamedTuple):
@@ -59,7 +65,7 @@ def clip(text: bytes) -> str:
 
 def parse_fast(pieces: list[Piece], schema: Schema) -> Parsed | None:
     """Parse the pieces, all of one layout, in one go; None when not every line is in order."""
-    counts = [piece.text.count(b"\n") for piece in pieces]
+    counts = [piece.lines for piece in pieces]
     text = pieces[0].text if len(pieces) == 1 else b"".join(piece.text for piece in pieces)
     columns = pieces[0].layout.columns
     wanted = {column.name: column for column in schema.columns}

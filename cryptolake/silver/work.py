@@ -45,9 +45,12 @@ class File(Protocol):
     """What work needs to know of a file."""
 
     @property
-    def key(self) -> str: ...  # noqa: D102
+    def key(self) -> str:
+        """Its archive key."""
+
     @property
-    def period(self) -> Period: ...  # noqa: D102
+    def period(self) -> Period:
+        """The day or month it covers."""
 
 
 class Work:
@@ -85,9 +88,10 @@ class Work:
     def refuse(self, number: int, lines: int, head: bytes) -> None:
         """Set a whole file aside: its lines count as rejected, under one entry for the file."""
         account = self.accounts[number]
+        first = account.rejects == 0
         account.rows_in += lines
         account.rejects += lines
-        if lines and self.own[number]:
+        if first and lines and self.own[number]:
             entry = Reject(number, 0, "schema_mismatch", str(account.error), clip(head))
             self.rejects.append(entry)
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -82,6 +83,25 @@ def to_parquet(frame: pl.DataFrame, month: Month, origin: Origin) -> bytes:
         metadata={METADATA: origin.to_json(month, frame.height)},
     )
     return buffer.getvalue()
+
+
+def sink(rows: pl.LazyFrame, path: Path, month: Month, refused: dict[str, str]) -> None:
+    """Write a month's rows to a file on disk as they come, a row group at a time."""
+    origin = Origin(
+        month.series.schema.version,
+        tuple((source.key, source.sha256) for source in month.sources),
+        refused,
+        (),
+    )
+    rows.sink_parquet(
+        path,
+        compression=COMPRESSION,
+        compression_level=_LEVEL,
+        statistics=True,
+        row_group_size=_LARGEST,
+        metadata={METADATA: origin.to_json(month, None)},
+        maintain_order=True,
+    )
 
 
 def read_origin(storage: Storage, path: str) -> Origin | None:

@@ -1,0 +1,240 @@
+"""A month too big to hold: inflated, parsed, checked and written in pieces, memory flat.
+
+Row groups go to a draft beside the lake's tables; it is renamed to its place when all accounts are
+closed. A file found damaged on the way is refused, and the month begun again without it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from cryptolake.detect import detect
+from cryptolake.errors import CorruptArchive, SchemaMismatch
+from cryptolake.silver.account import Account, Normalized
+from cryptolake.silver.chunks import ahead, pieces
+from cryptolake.silver.derive import silver_shape
+from cryptolake.silver.order import OutOfOrder, Sizes, Spill, in_passing
+from cryptolake.silver.work import Work
+from cryptolake.silver.write import sink
+from cryptolake.storage import Storage, raise_storage_error
+from cryptolake.unzip import Limits, inflate_chunks
+from cryptolake.vocabulary import Partition
+
+if TYPE_CHECKING:
+    from cryptolake.silver.months import Month, Source
+
+_ONE = threading.Lock()
+"""A streamed month uses every processor by itself; two at once would only use twice the memory."""
+
+DRAFTS = "meta/drafts"
+"""Where drafts lie in a lake on a disk; what a killed build left there is removed a day later."""
+_BLOCK = 2**20
+_STALE = 86_400
+
+
+class _Unusable(Exception):
+    def __init__(self, key: str, error: CorruptArchive) -> None:
+        super().__init__(key)
+        self.key, self.error = key, error
+
+
+def new_folder(storage: Storage) -> Path:
+    """Make a folder for work in progress: in the lake on a disk (so that a rename is whole), else local."""
+    if not storage.is_local:
+        return Path(tempfile.mkdtemp(prefix="cryptolake-"))
+    base = storage.local(DRAFTS)
+    base.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=base))
+
+
+@contextmanager
+def opened(storage: Storage, source: Source, folder: Path) -> Iterator[IO[bytes]]:
+    """Open a Bronze file: in place on a disk, from a copy where the lake is a bucket."""
+    path = f"bronze/{source.key}"
+    if storage.is_local:
+        place = storage.local(path)
+    else:
+        place = folder / hashlib.sha256(source.key.encode()).hexdigest()
+        if not place.exists():
+            remote: Any = storage
+            remote.filesystem.get_file(storage.url(path), str(place))
+    try:
+        file = place.open("rb")
+    except FileNotFoundError as error:
+        message = f"{source.key} is in the ledger but not in Bronze; pull it again."
+        raise CorruptArchive(message, key=source.key, reason="absent") from error
+    with file:
+        yield file
+
+
+class Stream:
+    """One month being made in pieces."""
+
+    def __init__(
+        self, storage: Storage, month: Month, limits: Limits, folder: Path, sizes: Sizes
+    ) -> None:
+        self.storage, self.month, self.limits = storage, month, limits
+        self.folder, self.sizes = folder, sizes
+        self.refused: dict[str, Account] = {}
+        self.unlike: dict[str, str] = {}
+        self.extras: tuple[str, ...] = ()
+        self.rows = 0
+
+    def made(self) -> tuple[Normalized, list[Account], Path]:
+        """Make the draft; return the accounts (with an empty frame), files refused, and the draft."""
+        with _ONE:
+            self._look()
+            spill = self._overlap()
+            while True:
+                try:
+                    return self._attempt(spill=spill)
+                except OutOfOrder:
+                    spill = True
+                except _Unusable as unusable:
+                    self.refused[unusable.key] = Account(unusable.key, error=unusable.error)
+
+    @property
+    def usable(self) -> list[Source]:
+        """The files not refused, in order of time, a month's before its days'."""
+        left = [source for source in self.month.sources if source.key not in self.refused]
+        return sorted(
+            left, key=lambda s: (s.period.first, s.period.partition is not Partition.MONTHLY, s.key)
+        )
+
+    def _look(self) -> None:
+        """Check each file's hash, and see which columns there are beyond the schema's."""
+        extras: set[str] = set()
+        for source in self.usable:
+            try:
+                with opened(self.storage, source, self.folder) as file:
+                    _check_hash(file, source)
+                    head = next(inflate_chunks(file, source.key, self.limits, chunk=_BLOCK), b"")
+                    extras |= set(detect(head, self.month.series.schema, source.key).extras)
+            except CorruptArchive as error:
+                self.refused[source.key] = Account(source.key, error=error)
+            except SchemaMismatch as error:  # its lines are counted, and its account will say so
+                self.unlike[source.key] = str(error)
+        self.extras = tuple(sorted(extras))
+
+    def _overlap(self) -> bool:
+        return any(a.period.days.last >= b.period.days.first for a, b in pairwise(self.usable))
+
+    def _attempt(self, *, spill: bool) -> tuple[Normalized, list[Account], Path]:
+        series = self.month.series
+        sources = self.usable
+        work = Work(
+            sources,
+            series.schema,
+            symbol=series.symbol,
+            month=self.month.period,
+            interval=series.interval,
+            limits=self.limits,
+        )
+        draft = self.folder / "month.parquet"
+        self.rows = 0
+        refused = {key: str(account.error) for key, account in self.refused.items()} | self.unlike
+        lazy = register_io_source(self._source(work, sources, spill=spill), schema=self._dtypes())
+        sink(lazy, draft, self.month, refused)
+        work.close()
+        done = Normalized(
+            pl.DataFrame(schema=self._dtypes()),
+            work.accounts,
+            work.kept_rejects(),
+            list(work.findings.values()),
+            work.spills,
+        )
+        return done, list(self.refused.values()), draft
+
+    def _dtypes(self) -> dict[str, Any]:
+        return {
+            **self.month.series.schema.silver_dtypes(),
+            **dict.fromkeys(self.extras, pl.String()),
+        }
+
+    def _source(self, work: Work, sources: list[Source], *, spill: bool) -> Any:
+        def rows(*_: object) -> Iterator[pl.DataFrame]:
+            frames = self._frames(work, sources)
+            ordered = (
+                self._spilled(frames, work) if spill else in_passing(frames, work, self.sizes.held)
+            )
+            for frame in ordered:
+                self.rows += frame.height
+                absent = [
+                    pl.lit(None, pl.String).alias(name)
+                    for name in self.extras
+                    if name not in frame.columns
+                ]
+                yield silver_shape(frame.with_columns(absent), work.schema, self.extras)
+
+        return rows
+
+    def _spilled(self, frames: Iterator[pl.DataFrame], work: Work) -> Iterator[pl.DataFrame]:
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            runs = Spill(Path(folder), work, self.sizes)
+            for frame in frames:
+                runs.add(frame)
+            yield from runs.read()
+
+    def _frames(self, work: Work, sources: list[Source]) -> Iterator[pl.DataFrame]:
+        for number, source in enumerate(sources):
+            try:
+                with opened(self.storage, source, self.folder) as file:
+                    parts = pieces(file, number, work, chunk=self.sizes.chunk)
+                    for piece in ahead(parts):
+                        yield work.rows([piece])
+            except CorruptArchive as error:
+                raise _Unusable(source.key, error) from error
+
+
+def put(storage: Storage, draft: Path, path: str) -> None:
+    """Put a finished draft at its path in the lake, whole or not at all, and remove its folder."""
+    if storage.is_local:
+        target = storage.local(path)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draft.replace(target)
+        except OSError as error:
+            raise_storage_error(error, "write", path, storage.root)
+    else:
+        remote: Any = storage
+        remote.filesystem.put_file(str(draft), storage.url(path))
+    shutil.rmtree(draft.parent, ignore_errors=True)
+
+
+def sweep(storage: Storage) -> None:
+    """Remove drafts that killed builds left, once they are a day old."""
+    if not storage.is_local:
+        return
+    for folder in storage.local(DRAFTS).glob("*"):
+        try:
+            if time.time() - folder.stat().st_mtime > _STALE:
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:  # another build removed it
+            continue
+
+
+def _check_hash(file: IO[bytes], source: Source) -> None:
+    if not source.sha256:
+        return
+    digest = hashlib.sha256()
+    while block := file.read(_BLOCK):
+        digest.update(block)
+    file.seek(0)
+    if digest.hexdigest() != source.sha256:
+        message = (
+            f"{source.key} is not the file that was verified (sha256 differs from the ledger's); "
+            "run `cryptolake verify` and pull it again."
+        )
+        raise CorruptArchive(message, key=source.key, reason="sha256_differs")
