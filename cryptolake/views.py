@@ -1,0 +1,214 @@
+"""DuckDB over the whole lake: a view for every dataset in ``bronze`` and ``silver``, and the ``meta`` tables.
+
+Views exist whether their dataset has files or not. Bronze is read where it lies, still zipped; Silver
+and the tables are read as the Parquet files they are, on the disk or in the bucket. Nothing is
+downloaded to read: an S3 lake uses DuckDB's httpfs extension when it is installed, else s3fs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from cryptolake.errors import StorageError
+from cryptolake.meta import TABLES
+from cryptolake.silverfiles import extra_columns
+from cryptolake.sqltext import literal, quoted
+from cryptolake.storage import S3Storage, Storage
+from cryptolake.viewdefs import (
+    SCHEMAS,
+    Held,
+    bronze_views,
+    gold_views,
+    meta_views,
+    silver_views,
+)
+from cryptolake.zipfs import PROTOCOL, BronzeFileSystem
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from cryptolake.meta import Meta
+
+_STATE = "SELECT comment FROM duckdb_views() WHERE schema_name = 'meta' AND view_name = 'files'"
+"""What the views were made for, kept as the comment of one of them."""
+
+
+def connect(storage: Storage, meta: Meta, *, path: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """Return a DuckDB connection with every view of a lake.
+
+    Parameters
+    ----------
+    storage, meta
+        The lake.
+    path
+        A DuckDB file to keep the views in; in memory when left out. Plain DuckDB can open such a file
+        and ask ``silver``, ``gold`` and ``meta`` of a local lake; ``bronze`` needs a connection made here.
+
+    Raises
+    ------
+    StorageError
+        The file is not DuckDB's, or another process holds it.
+    """
+    try:
+        connection = duckdb.connect(":memory:" if path is None else str(path.expanduser()))
+    except duckdb.Error as error:
+        message = (
+            f"cannot keep the views in {path}: {str(error).splitlines()[0]} "
+            "Choose another path, or close what holds this one."
+        )
+        raise StorageError(message, path=path) from error
+    # No download at query time without leave; INSTALL httpfs by hand is that leave.
+    connection.execute("SET GLOBAL autoinstall_known_extensions = false")
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    if isinstance(storage, S3Storage):
+        _reach_bucket(connection, storage)
+    if connection.filesystem_is_registered(PROTOCOL):
+        connection.unregister_filesystem(PROTOCOL)
+    files = BronzeFileSystem(storage, meta)
+    connection.register_filesystem(files)
+    for schema in SCHEMAS:
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
+    files.paused = True  # binding a view needs no file: its columns are written out
+    try:
+        _create(connection, (view.create for view in bronze_views()))
+    finally:
+        files.paused = False
+    _refresh(connection, storage, meta, known="")
+    return connection
+
+
+def refresh(connection: duckdb.DuckDBPyConnection, storage: Storage, meta: Meta) -> None:
+    """Bring a connection's views up to what the lake has now; quick when nothing new has come."""
+    # A cursor of its own: the caller may be in the middle of reading a result.
+    with connection.cursor() as cursor:
+        ((known,),) = cursor.execute(_STATE).fetchall() or ((None,),)
+        _refresh(cursor, storage, meta, known=known)
+
+
+def _refresh(
+    connection: duckdb.DuckDBPyConnection, storage: Storage, meta: Meta, *, known: str | None
+) -> None:
+    held = look(storage, meta)
+    state = repr(
+        (storage.root, sorted(held.silver, key=str), sorted(held.extras.items()), held.recipes)
+    )
+    if state == known:
+        return
+    views = chain(silver_views(storage, held), meta_views(storage, held), gold_views(storage, held))
+    note = f"COMMENT ON VIEW {quoted('meta')}.{quoted('files')} IS {literal(state)}"
+    _create(connection, chain((view.create for view in views), [note]))
+
+
+def to_polars(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
+    """Return a relation's rows as a Polars frame, without pyarrow (which ``relation.pl()`` needs).
+
+    Intervals become text, since Polars has no type for months and days at once.
+
+    Examples
+    --------
+    >>> import duckdb
+    >>> to_polars(duckdb.sql("select 1::BIGINT as a, interval '2 hours' as b")).row(0)
+    (1, '02:00:00')
+    """
+    import polars as pl
+
+    cells = [
+        f"{quoted(name)}::VARCHAR AS {quoted(name)}" if str(kind) == "INTERVAL" else quoted(name)
+        for name, kind in zip(relation.columns, relation.types, strict=True)
+    ]
+    plain = all(str(kind) != "INTERVAL" for kind in relation.types)
+    return pl.DataFrame(relation if plain else relation.project(", ".join(cells)))
+
+
+def look(storage: Storage, meta: Meta) -> Held:
+    """See what the lake has, as far as it shapes its views: folders on a disk, a listing in a bucket."""
+    silver = {
+        (market, data_type, interval)
+        for path in _folders(storage, "silver", 3)
+        for market, data_type, interval in [_silver_folder(path)]
+        if market and data_type
+    }
+    tables = {path.split("/")[1] for path in _folders(storage, "meta", 1)} & set(TABLES)
+    recipes = {path.split("/")[1] for path in _folders(storage, "gold", 1)}
+    extras = extra_columns(meta) if "sources" in tables else {}
+    return Held(frozenset(silver), extras, frozenset(tables), tuple(sorted(recipes)))
+
+
+def _create(connection: duckdb.DuckDBPyConnection, statements: Iterable[str]) -> None:
+    connection.begin()
+    try:
+        for statement in statements:
+            connection.execute(statement).fetchall()
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
+
+
+def _silver_folder(path: str) -> tuple[str | None, str | None, str | None]:
+    parts = dict(part.split("=", 1) for part in path.split("/")[1:] if "=" in part)
+    return parts.get("market"), parts.get("data_type"), parts.get("interval")
+
+
+def _folders(storage: Storage, top: str, depth: int) -> set[str]:
+    """Return the folders that hold files, as deep as asked."""
+    if storage.is_local:
+        return set(_local_folders(storage.local(top), top, depth))
+    return {
+        "/".join(entry.path.split("/")[: depth + 1])
+        for entry in storage.list(top)
+        if entry.path.endswith(".parquet")
+    }
+
+
+def _local_folders(folder: Path, name: str, depth: int) -> Iterator[str]:
+    if depth == 0:
+        yield name
+        return
+    try:
+        found = [item for item in os.scandir(folder) if item.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for item in found:
+        yield from _local_folders(Path(item.path), f"{name}/{item.name}", depth - 1)
+
+
+def _reach_bucket(connection: duckdb.DuckDBPyConnection, storage: S3Storage) -> None:
+    """Let DuckDB read the lake's bucket: by httpfs where it is installed, else by s3fs."""
+    if storage.options.get("key") and _loads(connection, "httpfs"):
+        connection.execute(_secret(storage))
+    elif not connection.filesystem_is_registered("s3"):
+        connection.register_filesystem(storage.filesystem)
+
+
+def _loads(connection: duckdb.DuckDBPyConnection, extension: str) -> bool:
+    try:
+        connection.load_extension(extension)
+    except duckdb.Error:
+        return False
+    return True
+
+
+def _secret(storage: S3Storage) -> str:
+    """Return the statement that gives this connection, and no file, the lake's credentials."""
+    options = storage.options
+    said: dict[str, Any] = {
+        "KEY_ID": options["key"],
+        "SECRET": options.get("secret", ""),
+        "SESSION_TOKEN": options.get("token"),
+        "REGION": storage.region,
+        "SCOPE": storage.url(),
+    }
+    endpoint = storage.endpoint_url
+    if endpoint:
+        scheme, _, host = endpoint.partition("://")
+        said |= {"ENDPOINT": host.rstrip("/"), "URL_STYLE": "path"}
+        said["USE_SSL"] = "true" if scheme == "https" else "false"
+    cells = ", ".join(f"{name} {literal(str(value))}" for name, value in said.items() if value)
+    return f"CREATE OR REPLACE TEMPORARY SECRET cryptolake (TYPE s3, {cells})"
