@@ -284,9 +284,18 @@ class Lake:
     def sql(self, text: str) -> duckdb.DuckDBPyRelation:
         """Ask in SQL: ``lake.sql("from silver.spot_klines where symbol = 'BTCUSDT'")``.
 
-        The views are those of :meth:`connect`, as the lake stands at the call.
+        The views are those of :meth:`connect`, as the lake stands at the call. Times are UTC. A relation
+        becomes a Polars frame by ``pl.DataFrame(relation)``, without pyarrow.
         """
-        return self.connect().sql(text)
+        from cryptolake.views import refresh
+
+        refresh(self._connection, self.storage, self.meta)
+        # A cursor of its own for each question: relations are lazy, and may be read in any order.
+        return self._connection.cursor().sql(text)
+
+    @cached_property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        return self.connect()
 
     def datasets(self) -> pl.DataFrame:
         """Return what the lake holds: zone, dataset, symbols, intervals, first, last, files, bytes, rows."""

@@ -118,7 +118,11 @@ def describe(
     json: Json = False,
 ) -> None:
     """Show a dataset's columns and their meaning."""
-    _print(lake.describe(market, data_type), json)
+    about = lake.describe(market, data_type)
+    if json:
+        show.as_json(about.to_dict())
+    else:
+        typer.echo(str(about))
 
 
 def sql(
