@@ -136,7 +136,7 @@ def unknown_word(what: str, given: str, choices: Iterable[str]) -> InvalidQuery:
     >>> print(unknown_word("market", "spott", ["spot", "options"]))
     unknown market 'spott'; did you mean 'spot'? Choose from: spot, options.
     """
-    allowed = tuple(choices)
+    allowed = tuple(str(choice) for choice in choices)
     near = nearest(given, allowed)
     hint = f"; did you mean {near!r}?" if near else "."
     message = f"unknown {what} {given!r}{hint} Choose from: {', '.join(allowed)}."
