@@ -179,8 +179,9 @@ def freshness(
     held = holdings(meta)
     folders = _folders(held)
     now = today or datetime.now(UTC).date()
-    day = Days(now - timedelta(days=31), now)
-    listed = _named(listing.listed(folders, day, refresh=refresh))
+    latest = held.group_by(_FOLDER).agg(pl.col("last").max())["last"].drop_nulls()
+    span = Days(min([*latest, now]), now)
+    listed = _named(listing.listed(folders, span, refresh=refresh))
     newest = listed.group_by("market", "data_type").agg(
         pl.col("last").max().alias("archive_newest")
     )

@@ -84,9 +84,9 @@ def crosscheck(
             raise InvalidQuery(message, what="data type", given=row.data_type.value)
     seen = survey(query, storage, meta, None)
     found, compared = [], 0
-    for folder, months in _by_folder(seen):
-        partner = _partner(folder, against, query, storage, meta)
-        days = sorted(_built_days(months) & _built_days(partner))
+    for folder, months in by_folder(seen):
+        partner = partner_of(folder, against, query, storage, meta)
+        days = sorted(whole_days(months) & whole_days(partner))
         if not days:
             continue
         compared += len(days)
@@ -102,14 +102,31 @@ def crosscheck(
     return result
 
 
-def _by_folder(seen: Survey) -> Iterator[tuple[Folder, list[SymbolMonth]]]:
+def require_klines(query: Query, against: str) -> None:
+    """Check that a query asks for klines, and names a dataset that they can be made from.
+
+    Raises
+    ------
+    InvalidQuery
+        It does not.
+    """
+    if against not in _ACCEPTED:
+        raise unknown_word("dataset to verify against", against, _ACCEPTED)
+    for row in query.selection.rows():
+        if row.data_type is not DataType.KLINES:
+            message = f"only klines can be rebuilt, not {row.data_type.value}: say .klines('1h')."
+            raise InvalidQuery(message, what="data type", given=row.data_type.value)
+
+
+def by_folder(seen: Survey) -> Iterator[tuple[Folder, list[SymbolMonth]]]:
+    """Yield each folder of a survey with its months."""
     folders: dict[int, list[SymbolMonth]] = {}
     for month in seen.months:
         folders.setdefault(id(month.folder), []).append(month)
     return ((months[0].folder, months) for months in folders.values())
 
 
-def _partner(
+def partner_of(
     folder: Folder, against: str, query: Query, storage: Storage, meta: Meta
 ) -> list[SymbolMonth]:
     """Return the months of the other dataset: of klines, the finest interval that the lake has built."""
@@ -134,8 +151,8 @@ def _finer(fine: Interval, coarse: Interval) -> bool:
     )
 
 
-def _built_days(months: list[SymbolMonth]) -> set[date]:
-    """Return the asked days that a file which Silver was built from covers."""
+def whole_days(months: list[SymbolMonth]) -> set[date]:
+    """Return the asked days that some file covers which Silver was built from."""
     return {
         day
         for month in months
@@ -154,11 +171,7 @@ def _compare(
 ) -> pl.DataFrame:
     interval = folder.interval or Interval.M1
     whole = set(days)
-    parts = [_parts(month, only, interval, seen) for month, only in _day_by_day(partner, whole)]
-    kept = [part for part in parts if part.height]
-    if not kept:
-        return pl.DataFrame(schema=DIFFERENCES)
-    rebuilt = bars.joined(pl.concat(kept).lazy()).collect()
+    rebuilt = rebuilt_parts(partner, whole, interval, seen)
     published = pl.concat(
         _published(month, only, interval, seen) for month, only in _spans(months, whole)
     )
@@ -178,6 +191,18 @@ def _compare(
     )
 
 
+def rebuilt_parts(
+    partner: list[SymbolMonth], days: set[date], interval: Interval, seen: Survey
+) -> pl.DataFrame:
+    """Make the bars of some days, those at their borders included only where they are whole."""
+    parts = [_parts(month, only, interval, seen) for month, only in _day_by_day(partner, days)]
+    kept = [part for part in parts if part.height]
+    if not kept:
+        return pl.DataFrame(schema={bars.BAR: pl.Int64})
+    whole = _whole_bars(interval, days).implode()
+    return bars.joined(pl.concat(kept).lazy()).filter(pl.col(bars.BAR).is_in(whole)).collect()
+
+
 def _day_by_day(months: list[SymbolMonth], whole: set[date]) -> Iterator[tuple[SymbolMonth, Days]]:
     """Cut to single days, so that no month of trades is held at once."""
     return ((month, Days(day, day)) for month in months for day in month.days if day in whole)
@@ -190,7 +215,8 @@ def _spans(months: list[SymbolMonth], whole: set[date]) -> Iterator[tuple[Symbol
             yield month, Days(inside[0], inside[-1])
 
 
-def _scan(month: SymbolMonth, days: Days, seen: Survey) -> pl.LazyFrame:
+def rows_of(month: SymbolMonth, days: Days, seen: Survey) -> pl.LazyFrame:
+    """Scan the Silver rows of a month's days."""
     time = schema_of(month.folder.row.market, month.folder.row.data_type).time
     scan = pl.scan_parquet(
         seen.storage.url(month.path),
@@ -202,7 +228,7 @@ def _scan(month: SymbolMonth, days: Days, seen: Survey) -> pl.LazyFrame:
 
 
 def _parts(month: SymbolMonth, days: Days, interval: Interval, seen: Survey) -> pl.DataFrame:
-    rows = _scan(month, days, seen)
+    rows = rows_of(month, days, seen)
     if month.folder.interval:
         return bars.bars_of_klines(rows, interval).collect()
     schema = schema_of(month.folder.row.market, month.folder.row.data_type)
@@ -212,7 +238,7 @@ def _parts(month: SymbolMonth, days: Days, interval: Interval, seen: Survey) -> 
 def _published(month: SymbolMonth, days: Days, interval: Interval, seen: Survey) -> pl.DataFrame:
     """Return the published bars that open on the grid: beside halts some do not, and cannot be compared."""
     number = bar_number(pl.col("open_time"), interval)
-    rows = _scan(month, days, seen).with_columns(number.alias(bars.BAR)).collect()
+    rows = rows_of(month, days, seen).with_columns(number.alias(bars.BAR)).collect()
     return rows.filter(rows["open_time"] == opens_of(rows[bars.BAR], interval))
 
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from cryptolake.plan import FILES, MISSING, Plan
 from cryptolake.queries import Query
-from cryptolake.standing import with_status
+from cryptolake.standing import status_of
 
 if TYPE_CHECKING:
     from cryptolake.archive import Archive
@@ -42,12 +42,10 @@ def plan_of(
     listed_at
         When the listing was asked, UTC.
     """
+    standing = files.with_columns(status_of(files, storage, meta).alias("status"))
     absent = [
-        pl.lit(None, dtype).alias(name)
-        for name, dtype in FILES.items()
-        if name not in files.columns
+        pl.lit(None, dtype).alias(name) for name, dtype in FILES.items() if name not in standing
     ]
-    standing = with_status(files.drop("status", strict=False), storage, meta)
     now = datetime.now(UTC)
     return Plan(
         id=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
@@ -55,7 +53,7 @@ def plan_of(
         archive=archive,
         created_at=now,
         listed_at=listed_at,
-        files=standing.with_columns(c for c in absent if c.meta.output_name() != "status")
+        files=standing.with_columns(absent)
         .select(pl.col(name).cast(dtype) for name, dtype in FILES.items())
         .sort("key"),
         missing_periods=pl.DataFrame(schema=MISSING),

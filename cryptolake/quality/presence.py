@@ -52,11 +52,10 @@ def _bars(text: bytes, interval: Interval) -> pl.Series:
         BytesIO(text),
         has_header=False,
         columns=[0],
-        new_columns=["line"],
         infer_schema=False,
         quote_char=None,
         truncate_ragged_lines=True,
         encoding="utf8-lossy",
     )
-    opens = lines.select(opens_of_text(pl.col("line")).alias("open")).drop_nulls()
+    opens = lines.select(opens_of_text(pl.first()).alias("open")).drop_nulls()
     return opens.select(bar_number(pl.col("open"), interval).alias("bar"))["bar"].unique()

@@ -67,9 +67,8 @@ class Folder:
     def known(self) -> pl.DataFrame:
         """Every file known of, published, held or in quarantine, with the parts of its key."""
         listed = [] if self.listed is None else [self.listed.select(_FILES)]
-        lost = with_key_parts(
-            pl.DataFrame({"key": sorted(self.quarantined)}, schema=_NO_KEYS.schema)
-        )
+        keys = pl.DataFrame({"key": sorted(self.quarantined)}, schema={"key": pl.String})
+        lost = with_key_parts(keys.with_columns(size=pl.lit(None, pl.Int64)))
         frames = [*listed, self.held.select(_FILES), lost.select(_FILES)]
         return pl.concat(frames).unique("key", keep="first").sort("first", "partition")
 

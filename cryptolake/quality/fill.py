@@ -1,0 +1,167 @@
+"""Bars that no file has, made from trades or finer bars: only on request, marked, and kept apart.
+
+Silver is what the archive says and nothing else, so made bars go to Gold:
+``gold/filled/market=…/data_type=klines/interval=…/symbol=…/YYYY-MM.parquet``, the columns of the klines
+and ``origin``, which says what each bar was made from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from cryptolake.quality import bars
+from cryptolake.quality.crosscheck import (
+    by_folder,
+    partner_of,
+    rebuilt_parts,
+    require_klines,
+    rows_of,
+    whole_days,
+)
+from cryptolake.quality.gaps import (
+    bar_number,
+    expected_numbers,
+    number_of,
+    open_of,
+    opens_of,
+)
+from cryptolake.quality.judge import judge
+from cryptolake.quality.survey import SymbolMonth, survey
+from cryptolake.schema import schema_of
+from cryptolake.vocabulary import Interval, Market
+
+if TYPE_CHECKING:
+    from cryptolake.meta import Meta
+    from cryptolake.quality.survey import Survey
+    from cryptolake.queries import Query
+    from cryptolake.storage import Storage
+
+_MICROSECONDS_FROM = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+def fill(query: Query, storage: Storage, meta: Meta, *, against: str) -> pl.DataFrame:
+    """Make the missing klines of a query from another dataset of the lake, and keep them in Gold.
+
+    Parameters
+    ----------
+    query
+        Klines; symbols and days as usual.
+    storage, meta
+        The lake, with Silver of the other dataset built.
+    against
+        What to make them from: ``"trades"``, ``"aggTrades"``, or ``"klines"`` (1m bars, or the finest
+        that the lake has).
+
+    Returns
+    -------
+    polars.DataFrame
+        The bars made: ``market, symbol``, ``interval``, the columns of Silver's klines, and ``origin``
+        (``"trades"``, ``"1m klines"``). Bars of which only a part could be seen are not made.
+
+    Raises
+    ------
+    InvalidQuery
+        ``against`` is another word, or the query asks for other types than klines.
+    """
+    require_klines(query, against)
+    seen = survey(query, storage, meta, None)
+    made = []
+    for folder, months in by_folder(seen):
+        partner = partner_of(folder, against, query, storage, meta)
+        covered = whole_days(partner)
+        if not covered or folder.interval is None:
+            continue
+        against_folder = partner[0].folder
+        level = against_folder.interval
+        origin = f"{level.value} klines" if level else against_folder.row.data_type.value
+        parts = rebuilt_parts(partner, covered, folder.interval, seen)
+        if level:
+            parts = _complete(parts, partner, level, folder.interval, seen)
+        for month in months:
+            rows = _filled(month, parts, folder.interval, seen)
+            if rows.height:
+                named = _shaped(rows, month, folder.interval, origin)
+                made.append(named)
+                _store(named, month, storage)
+    return pl.concat(made, how="diagonal") if made else pl.DataFrame()
+
+
+def _complete(
+    parts: pl.DataFrame,
+    partner: list[SymbolMonth],
+    fine: Interval,
+    coarse: Interval,
+    seen: Survey,
+) -> pl.DataFrame:
+    """Keep the coarse bars all of whose finer ones are there."""
+    counts = pl.concat(
+        rows_of(month, month.days, seen)
+        .group_by(bar_number(pl.col("open_time"), coarse).alias(bars.BAR))
+        .agg(bar_number(pl.col("open_time"), fine).n_unique().alias("fine"))
+        .collect()
+        for month in partner
+        if month.built
+    )
+    have = dict(counts.group_by(bars.BAR).agg(pl.col("fine").sum()).iter_rows())
+    whole = [
+        number
+        for number in parts[bars.BAR]
+        if have.get(number, 0)
+        == len(expected_numbers(fine, open_of(number, coarse), open_of(number + 1, coarse)))
+    ]
+    return parts.filter(pl.col(bars.BAR).is_in(whole))
+
+
+def _filled(
+    month: SymbolMonth, parts: pl.DataFrame, interval: Interval, seen: Survey
+) -> pl.DataFrame:
+    missing = [
+        number
+        for verdict in judge(month, seen).verdicts
+        if not verdict.healed and verdict.cause != "not_listed"
+        for number in _numbers(verdict.first, verdict.bars, interval)
+    ]
+    return parts.filter(pl.col(bars.BAR).is_in(missing))
+
+
+def _numbers(first: datetime, count: int, interval: Interval) -> Iterator[int]:
+    begin = number_of(first, interval)
+    return iter(range(begin, begin + count))
+
+
+def _shaped(
+    rows: pl.DataFrame, month: SymbolMonth, interval: Interval, origin: str
+) -> pl.DataFrame:
+    row = month.folder.row
+    schema = schema_of(row.market, row.data_type)
+    opens = opens_of(rows[bars.BAR], interval)
+    ends = opens_of(rows[bars.BAR] + 1, interval)
+    fine = row.market is Market.SPOT and month.days.begin >= _MICROSECONDS_FROM
+    unit = timedelta(microseconds=1) if fine else timedelta(milliseconds=1)
+    named = rows.with_columns(opens.alias("open_time"), (ends - unit).alias("close_time"))
+    dtypes = schema.silver_dtypes()
+    return named.select(
+        pl.lit(row.market.value).alias("market"),
+        pl.lit(month.folder.symbol).alias("symbol"),
+        pl.lit(interval.value).alias("interval"),
+        *(
+            (pl.col(name) if name in named.columns else pl.lit(None)).cast(dtypes[name]).alias(name)
+            for name in schema.silver_names
+        ),
+        pl.lit(origin).alias("origin"),
+    )
+
+
+def _store(rows: pl.DataFrame, month: SymbolMonth, storage: Storage) -> None:
+    path = month.path.replace("silver/", "gold/filled/", 1)
+    if storage.exists(path):
+        before = pl.read_parquet(BytesIO(storage.read(path)))
+        rows = pl.concat([before, rows]).unique("open_time", keep="last").sort("open_time")
+    buffer = BytesIO()
+    rows.write_parquet(buffer, compression="zstd")
+    storage.write(path, buffer.getvalue())

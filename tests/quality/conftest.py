@@ -1,0 +1,32 @@
+"""A small archive that tests damage on purpose, served on loopback, and a lake beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cryptolake as cl
+from cryptolake.sample import generate
+from cryptolake.sample.folder import ArchiveFolder
+from cryptolake.serve import serve_archive
+from tests.quality.world import World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[Callable[..., World]]:
+    """Make an archive with the sample generator's arguments, serve it, and open a lake on it."""
+    with ExitStack() as running:
+
+        def make(**arguments: Any) -> World:
+            root = tmp_path / "archive"
+            generate(root, **arguments)
+            # A bucket name of its own: the session's sample archive has the usual one.
+            served = running.enter_context(serve_archive(root, bucket="damaged"))
+            source = cl.Archive(bucket="damaged", endpoint_url=served.endpoint)
+            return World(ArchiveFolder(root), served, cl.Lake(tmp_path / "lake", source=source))
+
+        yield make
