@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from cryptolake.sample import generate
 from cryptolake.serve import serve_archive
 
 if TYPE_CHECKING:
     from cryptolake.archive import Archive
+
+# No test judges by the clock: a busy machine is no failure.
+settings.register_profile("cryptolake", deadline=None)
+settings.load_profile("cryptolake")
 
 _REAL = Path(__file__).parents[2] / "shared" / "archive"
 _UNSET = ("CRYPTOLAKE_", "AWS_", "S3_ENDPOINT", "UPDATE_")
@@ -57,8 +62,24 @@ def sample_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     month, border = ("2024-12-30", "2025-02-01"), ("2024-12-31", "2025-01-02")
     generate(root, rows=bars, symbols=few, intervals=["1h", "1d"], days=month)
-    klines = [f"{market}_klines" for market in ("spot", "futures_um", "futures_cm")]
-    generate(root, rows=klines, symbols=["BTC*"], intervals=["1m"], days=border)
+    dense = [
+        f"{market}_{kind}"
+        for market in ("spot", "futures_um", "futures_cm")
+        for kind in ("klines", "trades", "agg_trades")
+    ]
+    generate(root, rows=dense, symbols=["BTC*T", "BTCUSD_PERP"], intervals=["1m"], days=border)
+    futures = [
+        f"futures_{market}_{kind}"
+        for market in ("um", "cm")
+        for kind in ("metrics", "book_depth", "premium_index_klines")
+    ]
+    generate(root, rows=futures, symbols=few[:4], intervals=["1m"], days=border)
+    funding = ["futures_um_funding_rate", "futures_cm_funding_rate"]
+    generate(root, rows=funding, symbols=few, days=("2024-12-01", "2025-01-31"))
+    stopped = ["futures_um_book_ticker", "futures_cm_book_ticker"]
+    stopped += ["futures_cm_liquidation_snapshot", "options_eoh_summary"]
+    generate(root, rows=stopped, symbols=["BTCUSDT", "BTCUSD_PERP"])
+    generate(root, rows=["options_bvol_index"], symbols=["BTCBVOLUSDT"], days="2025-01-01")
     return root
 
 
