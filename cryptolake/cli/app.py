@@ -67,14 +67,23 @@ app = typer.Typer(
 )
 
 
+def _print_version(asked: bool) -> None:  # noqa: FBT001 - typer's way to call
+    if asked:
+        typer.echo(f"cryptolake {cryptolake.__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _program(
     *,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
 ) -> None:
-    if version:
-        typer.echo(f"cryptolake {cryptolake.__version__}")
-        raise typer.Exit
+    """Take the options that stand before a command."""
 
 
 for commands in (local, reading, moving):
@@ -84,7 +93,7 @@ for commands in (local, reading, moving):
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program on its arguments (the process's own when None) and exit with its code."""
     try:
-        app(arguments)
+        app(arguments, prog_name="cryptolake")
     except CryptolakeError as error:
         typer.echo(f"cryptolake: {error}", err=True)
         sys.exit(exit_code(error))

@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from cryptolake.cli.words import split
+from cryptolake.periods import parse_days
+
 
 def add_to(app: typer.Typer) -> None:
     """Register this module's commands."""
@@ -35,19 +38,32 @@ def demo(
 def sample(
     folder: Annotated[Path, typer.Argument(help="Where to write it; made when absent.")],
     *,
-    defects: Annotated[
-        bool, typer.Option("--defects", help="With every known defect of the real archive in it.")
-    ] = False,
-    seed: Annotated[int, typer.Option(help="Another seed, other prices.")] = 0,
+    rows: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DATASET", help="Only these: spot_klines, futures_um_agg_trades, …"),
+    ] = None,
+    days: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DAYS", help="Only these UTC days: 2025-01, or 2024-12-30..2025-01-03."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Another seed, other prices.")] = 0,
 ) -> None:
     """Write a sample archive to a folder.
 
     In the real one's layout and formats; the same bytes for the same seed.
     """
-    from cryptolake.sample import DEFECTS, generate
+    from cryptolake.sample import generate
 
-    summary = generate(folder, defects=tuple(DEFECTS) if defects else (), seed=seed)
-    typer.echo(str(summary))
+    first, _, last = (days or "").partition("..")
+    made = generate(
+        folder,
+        rows=split(rows) or None,
+        days=parse_days(first, last or None) if first else None,
+        seed=seed,
+    )
+    typer.echo(f"{made.files:,} zips, {made.bytes:,} bytes, {made.rows:,} rows in {folder}")
 
 
 def serve_archive(

@@ -1,4 +1,4 @@
-"""Commands that fetch, build and check: plan, pull, build, verify."""
+"""Commands that fetch, build and check: plan, pull, build, update, verify, heal."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from cryptolake.cli import show
 from cryptolake.cli.words import Json, shared
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from cryptolake.lake import Lake
     from cryptolake.plan import Plan
     from cryptolake.queries import Query
@@ -46,7 +44,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 
 def add_to(app: typer.Typer) -> None:
     """Register this module's commands."""
-    for command in (plan, pull, build, verify):
+    for command in (plan, pull, build, update, verify, heal):
         app.command()(shared(command))
 
 
@@ -117,16 +115,75 @@ def build(query: Query, lake: Lake, *, quiet: Quiet = False, json: Json = False)
     finish(lake.build(query, progress=not quiet), json=json)
 
 
-def verify(scope: Query | None, lake: Lake, *, json: Json = False) -> None:
+def update(scope: Query | None, lake: Lake, *, quiet: Quiet = False, json: Json = False) -> None:
+    """Bring what is here to the newest published day.
+
+    The whole lake when no word is said. Run twice, the second run does nothing.
+    """
+    found = lake.update(scope, progress=not quiet)
+    if json:
+        show.as_json(
+            {
+                "changes": found.changes,
+                "rows_before": found.rows_before,
+                "rows_after": found.rows_after,
+                "report": found.report and report_facts(found.report),
+            }
+        )
+    else:
+        typer.echo(found.summary())
+        if found.changed:
+            show.table(found.changes)
+    if found.report is not None:
+        _exit_by(found.report)
+
+
+def heal(
+    query: Query, lake: Lake, *, refresh: Refresh = False, quiet: Quiet = False, json: Json = False
+) -> None:
+    """Fill gaps from the sibling files that have the rows.
+
+    Says for each gap what it came to; none is filled with rows that the archive does not have.
+    """
+    show.either(lake.heal(query.check(), refresh=refresh, progress=not quiet), json=json)
+
+
+def verify(
+    scope: Query | None,
+    lake: Lake,
+    *,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA_TYPE",
+            help="Rebuild the query's klines from trades, aggTrades or finer klines; show differences.",
+        ),
+    ] = None,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Take damaged files out, so that the next pull gets them."),
+    ] = False,
+    json: Json = False,
+) -> None:
     """Hash Bronze again and compare with the ledger.
 
     The whole lake when no word is said; exit code 1 when a file differs or is gone.
     """
-    found: pl.DataFrame = lake.verify(scope)
-    if json:
-        show.as_json(found)
+    found = lake.verify(scope, against=against, repair=repair)
+    if against is None:
+        bad = found.filter(found["status"] != "ok")
+        if json:
+            show.as_json(found)
+        else:
+            show.table(bad)
+            typer.echo(
+                f"{found.height - bad.height:,} files are as the ledger says, {bad.height:,} are not"
+            )
     else:
-        show.table(found)
+        bad = found
+        show.either(found, json=json)
+    if not bad.is_empty():
+        raise typer.Exit(1)
 
 
 def plan_facts(made: Plan) -> dict[str, Any]:
@@ -150,6 +207,10 @@ def finish(report: Report, *, json: bool) -> None:
         show.as_json(report_facts(report))
     else:
         typer.echo(report.summary())
+    _exit_by(report)
+
+
+def _exit_by(report: Report) -> None:
     if report.quarantined or not report.ok:
         raise typer.Exit(1)
 

@@ -16,7 +16,6 @@ from cryptolake.vocabulary import parse_data_type, parse_market
 
 if TYPE_CHECKING:
     import duckdb
-    import polars as pl
 
     from cryptolake.lake import Lake
     from cryptolake.queries import Query
@@ -26,7 +25,7 @@ Limit = Annotated[int, typer.Option("--limit", min=1, help="Rows to print; JSON 
 
 def add_to(app: typer.Typer) -> None:
     """Register this module's commands."""
-    for command in (matrix, symbols, datasets, status, quality, describe, sql):
+    for command in (matrix, symbols, datasets, status, quality, gaps, describe, sql):
         app.command()(shared(command))
 
 
@@ -82,7 +81,7 @@ def symbols(
     json: Json = False,
 ) -> None:
     """Show the symbols that the archive lists."""
-    _print(
+    show.either(
         lake.symbols(
             parse_market(market).value,
             parse_data_type(data_type).value,
@@ -91,23 +90,28 @@ def symbols(
             listed_on=listed_on,
             refresh=refresh,
         ),
-        json,
+        json=json,
     )
 
 
 def datasets(lake: Lake, *, json: Json = False) -> None:
     """Show the datasets that the lake holds."""
-    _print(lake.datasets(), json)
+    show.either(lake.datasets(), json=json)
 
 
 def status(lake: Lake, *, json: Json = False) -> None:
     """Show how fresh and how whole the lake is."""
-    _print(lake.status(), json)
+    show.either(lake.status(), json=json)
 
 
 def quality(query: Query, lake: Lake, *, json: Json = False) -> None:
     """Show gaps, duplicates and rejects by month."""
-    _print(lake.quality(query.check()), json)
+    show.either(lake.quality(query.check()), json=json)
+
+
+def gaps(query: Query, lake: Lake, *, json: Json = False) -> None:
+    """Show each gap of a query's klines, with its cause."""
+    show.either(lake.gaps(query.check()), json=json)
 
 
 def describe(
@@ -148,15 +152,15 @@ def sql(
 
     statement = sys.stdin.read() if text == "-" else text
     try:
-        relation = lake.sql(statement)
-        if relation is None:  # a statement without a result
-            return
         if output is not None:
-            _write(relation, output)
-        elif json:
-            show.rows_as_json(_rows(relation))
+            _write(lake.sql(statement), output)
         else:
-            show.relation(relation, limit)
+            asked = lake.connect().execute(statement)
+            names = [str(column[0]) for column in asked.description or ()]
+            if json:
+                show.rows_as_json(_rows(asked, names))
+            else:
+                show.rows(names, asked.fetchmany(limit + 1), limit)
     except duckdb.IOException as error:
         message = f"DuckDB cannot read or write a file: {error}"
         raise StorageError(message) from None
@@ -175,15 +179,7 @@ def _write(relation: duckdb.DuckDBPyRelation, output: Path) -> None:
     typer.echo(f"wrote {output}", err=True)
 
 
-def _rows(relation: duckdb.DuckDBPyRelation) -> Iterator[dict[str, Any]]:
-    names = relation.columns
-    while rows := relation.fetchmany(10_000):
+def _rows(asked: duckdb.DuckDBPyConnection, names: list[str]) -> Iterator[dict[str, Any]]:
+    while rows := asked.fetchmany(10_000):
         for row in rows:
             yield dict(zip(names, row, strict=True))
-
-
-def _print(found: pl.DataFrame, json: bool) -> None:  # noqa: FBT001
-    if json:
-        show.as_json(found)
-    else:
-        show.table(found)

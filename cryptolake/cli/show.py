@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
-    import duckdb
     import polars as pl
 
     from cryptolake.plan import Plan
@@ -40,6 +39,14 @@ def table(frame: pl.DataFrame, limit: int | None = None) -> None:
         typer.echo(str(shown))
     if shown.height < frame.height:
         typer.echo(f" … {shown.height:,} of {frame.height:,} rows")
+
+
+def either(frame: pl.DataFrame, *, json: bool) -> None:
+    """Print a frame as JSON or as a table."""
+    if json:
+        as_json(frame)
+    else:
+        table(frame)
 
 
 def as_json(value: Any) -> None:
@@ -80,16 +87,18 @@ def rows_as_json(rows: Iterable[Mapping[str, Any]]) -> None:
     typer.echo("[]" if between == "[" else "]")
 
 
-def relation(found: duckdb.DuckDBPyRelation, limit: int) -> None:
-    """Print the first rows of a DuckDB relation as a table."""
+def rows(names: Sequence[str], found: Sequence[Sequence[Any]], limit: int) -> None:
+    """Print the first rows of an SQL result as a table; a statement's bare success is silence."""
     import polars as pl
 
-    names = list(found.columns)
-    rows = found.fetchmany(limit + 1)
-    columns = {name: [plain(row[at]) for row in rows] for at, name in enumerate(names)}
-    frame = pl.DataFrame(columns, strict=False)
-    table(frame.head(limit))
-    if len(rows) > limit:
+    if not found and list(names) in ([], ["Success"]):
+        return
+    columns = [
+        pl.Series(name, [plain(row[at]) for row in found[:limit]], strict=False)
+        for at, name in enumerate(names)
+    ]
+    table(pl.DataFrame(columns))
+    if len(found) > limit:
         typer.echo(" … and more rows: --limit shows them, --output keeps all")
 
 

@@ -43,7 +43,7 @@ def test_every_dependency_has_a_floor():
 
 
 def test_a_dependency_has_one_floor_wherever_it_is_named():
-    said = {}
+    said: dict[str, set[str]] = {}
     for requirement in all_requirements():
         for name, floor in floors([requirement]).items():
             said.setdefault(name, set()).add(floor)

@@ -1,0 +1,43 @@
+"""Every command explains itself, and README's list of commands is there."""
+
+import pytest
+
+import cryptolake
+from cryptolake.cli.app import EXIT_CODES
+from cryptolake.errors import CryptolakeError
+
+COMMANDS = "demo sample serve-archive matrix symbols datasets status quality gaps describe sql"
+COMMANDS += " plan pull build update verify heal"
+
+
+def test_the_help_lists_the_commands_and_the_exit_codes(run):
+    done = run("--help")
+    assert done.code == 0
+    assert [name for name in COMMANDS.split() if f"\n  {name} " not in done.out] == []
+    assert [
+        code for code in {code for _, code in EXIT_CODES} if f"\n    {code}  " not in done.out
+    ] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS.split())
+def test_every_command_and_every_option_is_explained(run, command):
+    done = run(command, "--help")
+    assert done.code == 0
+    assert len(done.out.splitlines()) > 4
+
+
+def test_no_command_shows_the_help(run):
+    assert "Usage: cryptolake" in (run().out + run().err)
+
+
+def test_the_version_is_the_packages(run):
+    assert run("--version").out == f"cryptolake {cryptolake.__version__}\n"
+
+
+def test_every_kind_of_error_has_an_exit_code_of_its_own_kind():
+    kinds, seen = [CryptolakeError], []
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        seen.append(next(code for known, code in EXIT_CODES if issubclass(kind, known)))
+    assert set(seen) == {2, 3, 4, 5, 6}

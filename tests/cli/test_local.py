@@ -1,0 +1,55 @@
+"""The demo, the sample archive and its server, as a person starts them."""
+
+import subprocess
+
+import boto3
+import pytest
+from botocore import UNSIGNED
+from botocore.config import Config
+
+from tests.cli.conftest import serving
+
+
+@pytest.mark.slow
+def test_the_demo_shows_each_step_and_keeps_the_lake_it_is_given(program, tmp_path):
+    root = tmp_path / "demo"
+    done = subprocess.run([*program, "demo", "--root", str(root)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for shown in ("Plan ", "cp 's3://data.binance.vision/", "verified", "shape: (3_840, ", "bars"):
+        assert shown in done.stdout
+    assert {path.name for path in root.iterdir()} == {"bronze", "silver", "meta"}
+    assert {path.name for path in root.rglob("*.parquet") if "silver" in path.parts} == {
+        "2024-12.parquet",
+        "2025-01.parquet",
+    }
+
+
+def test_the_sample_is_the_same_for_the_same_seed(run, tmp_path):
+    few = ["--rows", "spot_klines", "--days", "2025-01-01"]
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert run("sample", tmp_path / name, "--seed", seed, *few).code == 0
+    files = {
+        name: {
+            str(path.relative_to(tmp_path / name)): path.read_bytes()
+            for path in (tmp_path / name).rglob("*.zip")
+        }
+        for name in "abc"
+    }
+    assert files["a"] == files["b"] != {}
+    assert files["a"].keys() == files["c"].keys()
+    assert files["a"] != files["c"]
+
+
+def test_the_server_answers_until_it_is_told_to_stop(sample_archive):
+    with serving(sample_archive) as endpoint:
+        client = boto3.client(
+            "s3",
+            endpoint_url=endpoint,
+            region_name="us-east-1",
+            config=Config(signature_version=UNSIGNED),
+        )
+        listed = client.list_objects_v2(
+            Bucket="data.binance.vision", Prefix="data/spot/", MaxKeys=1
+        )
+        client.close()
+        assert listed["KeyCount"] == 1

@@ -1,0 +1,89 @@
+"""A mistake gives one message on standard error and an exit code that means something; no traceback."""
+
+import pytest
+
+from tests.cli.conftest import WORDS
+
+BEFORE = WORDS[:-4]
+
+
+def said(**changes):
+    """Return WORDS with some options said otherwise; None leaves one out."""
+    options = dict(zip(WORDS[::2], WORDS[1::2], strict=True)) | changes
+    return [word for option, value in options.items() if value for word in (option, value)]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (said(**{"-m": "spott"}), "unknown market 'spott'; did you mean 'spot'?"),
+        (said(**{"-t": "kline"}), "unknown data type 'kline'; did you mean 'klines'?"),
+        (said(**{"-i": "7h"}), "unknown interval '7h'"),
+        (said(**{"-m": "futures_um", "-i": "1s"}), "futures_um klines has no interval 1s"),
+        (said(**{"-s": "NOSUCHUSDT"}), "NOSUCHUSDT"),
+        (said(**{"-s": "ZZZ*"}), "ZZZ*"),
+        (said(**{"-s": "BTC;rm -rf"}), "cannot be a symbol"),
+        (said(**{"--from": "2024-13"}), "cannot read '2024-13' as a day"),
+        (said(**{"--from": "2025-02-01", "--to": "2025-01-01"}), "2025-02-01"),
+        (said(**{"--from": "2999-01-01", "--to": None}), "2999"),
+        (
+            said(**{"--from": "2009-01-01", "--to": "2009-01-02"}),
+            "before the archive's first month",
+        ),
+        (said(**{"--from": None, "--to": None}), "between"),
+        (said(**{"--from": None}), "--to needs --from"),
+        ([], "markets"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_in_the_words_is_exit_2_and_says_what_is_allowed(run, words, message):
+    done = run("plan", *words)
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err
+    assert "Traceback" not in done.err
+
+
+def test_an_unknown_command_or_option_is_exit_2(run):
+    assert run("pul").code == 2
+    assert run("plan", "--symbols", "BTCUSDT").code == 2
+
+
+def test_an_archive_that_refuses_is_exit_3(run):
+    done = run("plan", *WORDS, "--endpoint-url", "http://127.0.0.1:9")
+    assert (done.code, done.out) == (3, "")
+    assert "127.0.0.1:9" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_root_that_cannot_be_written_is_exit_4(run, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    done = run("pull", *WORDS, "--quiet", "--root", tmp_path / "file" / "lake")
+    assert (done.code, done.out) == (4, "")
+    assert str(tmp_path / "file") in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_plan_file_that_is_none_is_exit_2(run, tmp_path):
+    (tmp_path / "plan.json").write_text("{}")
+    done = run("pull", "--plan", tmp_path / "plan.json")
+    assert done.code == 2
+    assert "plan.json" in done.err
+
+
+@pytest.mark.parametrize("text", ["selec 1", "from silver.no_such_view", "select 'x'::int"])
+def test_sql_that_does_not_run_is_exit_2(run, text):
+    done = run("sql", text)
+    assert (done.code, done.out) == (2, "")
+    assert "Traceback" not in done.err
+
+
+def test_a_dataset_that_does_not_exist_cannot_be_described(run):
+    done = run("describe", "spot", "fundingRate")
+    assert done.code == 2
+    assert "futures_um" in done.err
+
+
+def test_a_folder_that_is_no_archive_is_not_served(run, tmp_path):
+    done = run("serve-archive", tmp_path)
+    assert done.code == 4
+    assert "no archive folder" in done.err

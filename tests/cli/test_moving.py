@@ -1,0 +1,119 @@
+"""plan, pull, build, verify: the same work as the API's, told in text or JSON, with its exit code."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+import cryptolake as cl
+from tests.cli.conftest import WORDS, serving
+
+
+def test_a_plan_says_what_it_takes(run, tmp_path):
+    done = run("plan", *WORDS)
+    assert done.code == 0
+    assert "spot_klines" in done.out
+    assert not (tmp_path / "lake" / "bronze").exists()
+
+
+def test_a_plan_as_json_has_the_facts(run):
+    facts = json.loads(run("plan", *WORDS, "--json").out)
+    assert facts["to_transfer"] == len(facts["files"]) > 0
+    assert facts["total_bytes"] == sum(file["size"] for file in facts["files"])
+
+
+def test_a_plans_commands_are_lines_for_s5cmd(run):
+    lines = run("plan", *WORDS, "--commands").out.splitlines()
+    assert lines
+    assert {line.partition(" ")[0] for line in lines} == {"cp"}
+
+
+def test_a_saved_plan_is_pulled_as_it_was_saved(run, tmp_path):
+    path = tmp_path / "plan.json"
+    run("plan", *WORDS, "--save", path)
+    saved = cl.Plan.load(path)
+    done = run("pull", "--plan", path, "--quiet", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["transferred"] == saved.to_transfer
+
+
+def test_a_second_pull_moves_nothing(run):
+    first = json.loads(run("pull", *WORDS, "--quiet", "--json").out)
+    second = json.loads(run("pull", *WORDS, "--quiet", "--json").out)
+    assert (first["ok"], first["rows"]) == (True, 120)
+    assert (second["transferred"], second["built"]) == (0, 0)
+    assert second["skipped"] == first["transferred"]
+
+
+def test_build_makes_silver_of_the_bronze_that_is_there(run, pulled):
+    assert json.loads(run("build", *WORDS, "--json", "--root", pulled).out)["built"] == 0
+
+
+def test_quarantined_files_are_exit_1_and_named(run, broken_archive, monkeypatch):
+    monkeypatch.setenv("CRYPTOLAKE_ENDPOINT_URL", broken_archive)
+    done = run("pull", *WORDS, "--quiet")
+    assert done.code == 1
+    assert "quarantined" in done.out
+    assert "BTCUSDT-1h-2025-01-02.zip" in done.out
+
+
+def test_verify_finds_a_file_that_was_changed(run, tmp_path):
+    run("pull", *WORDS, "--quiet")
+    assert run("verify").code == 0
+    victim = next((tmp_path / "lake" / "bronze").rglob("*2025-01-02.zip"))
+    victim.write_bytes(victim.read_bytes()[:-1] + b"!")
+    done = run("verify")
+    assert done.code == 1
+    assert victim.name in done.out
+
+
+def test_an_interrupted_pull_says_so_and_the_next_one_ends_it(program, endpoint, tmp_path):
+    command = [
+        *program,
+        "pull",
+        *WORDS,
+        "--root",
+        str(tmp_path / "lake"),
+        "--endpoint-url",
+        endpoint,
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(0.7)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode in (0, 1, 130)  # it may have been done already
+    assert "Traceback" not in err
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_closed_pipe_is_no_error(program, endpoint, tmp_path):
+    environment = os.environ | {
+        "CRYPTOLAKE_ENDPOINT_URL": endpoint,
+        "CRYPTOLAKE_ROOT": str(tmp_path),
+    }
+    done = subprocess.run(
+        f"{program[0]} matrix --json | head -n 1",
+        shell=True,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr) == ("[\n", "")
+
+
+@pytest.fixture
+def broken_archive(tmp_path):
+    """An archive of which one daily zip does not match its CHECKSUM."""
+    from cryptolake.sample import generate
+
+    folder = tmp_path / "archive"
+    days = ("2024-12-30", "2025-01-03")
+    generate(folder, rows=["spot_klines"], symbols=["BTCUSDT"], intervals=["1h"], days=days)
+    sidecar = next(folder.rglob("BTCUSDT-1h-2025-01-02.zip.CHECKSUM"))
+    sidecar.write_text("0" * 64 + sidecar.read_text()[64:])
+    with serving(folder) as endpoint:
+        yield endpoint
