@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from cryptolake.errors import MissingTool, StorageError
@@ -119,7 +118,9 @@ def serve_archive(
 def serve_forever(folder: str | Path, *, host: str = "127.0.0.1", port: int = 0) -> None:
     """Serve a folder until Ctrl-C or SIGTERM, after printing the endpoint and how to use it."""
     with serve_archive(folder, host=host, port=port) as served:
-        lines = [f"{served.objects} objects of {served.folder} at {served.endpoint}/{served.bucket}"]
+        lines = [
+            f"{served.objects} objects of {served.folder} at {served.endpoint}/{served.bucket}"
+        ]
         lines += [f"export {name}={value}" for name, value in served.variables.items()]
         print("\n".join([*lines, "Ctrl-C stops it."]), flush=True)  # noqa: T201
         stop = threading.Event()

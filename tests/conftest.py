@@ -45,37 +45,27 @@ def sample_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ============================  =================================================================
     klines, 1h and 1d             2024-12-30 to 2025-02-01; the monthly 2025-02 is not out yet
     klines 1m, trades, aggTrades  2024-12-31 to 2025-01-02; only the monthly 2024-12 is out
-    mark, index, premium          1h over the month, as klines
+    mark, index, premium          1m and 1h, 2024-12-31 to 2025-01-02
     other daily rows              2024-12-31 to 2025-01-02, or the last days before they stopped
     fundingRate                   2024-12 and 2025-01
     ============================  =================================================================
     """
     root = tmp_path_factory.mktemp("sample")
-    few = ["BTCUSDT", "ETHUSDT", "龙虾USDT", "BTCUSD_PERP", "BTCUSD", "BTCUSDT_250328"]
-    bars = [
-        "spot_klines",
-        *(
-            f"futures_{market}_{kind}klines"
-            for market in ("um", "cm")
-            for kind in ("", "mark_price_", "index_price_", "premium_index_")
-        ),
-    ]
+    markets = ("spot", "futures_um", "futures_cm")
+    few = ["BTCUSDT", "ETHUSDT", "龙虾USDT", "BTCUSD_PERP", "BTCUSDT_250328"]
+    main = ["BTCUSDT", "BTCUSD_PERP", "BTCUSD"]
     month, border = ("2024-12-30", "2025-02-01"), ("2024-12-31", "2025-01-02")
-    generate(root, rows=bars, symbols=few, intervals=["1h", "1d"], days=month)
-    dense = [
-        f"{market}_{kind}"
-        for market in ("spot", "futures_um", "futures_cm")
-        for kind in ("klines", "trades", "agg_trades")
-    ]
-    generate(root, rows=dense, symbols=["BTC*T", "BTCUSD_PERP"], intervals=["1m"], days=border)
+    klines = [f"{market}_klines" for market in markets]
+    generate(root, rows=klines, symbols=few, intervals=["1h", "1d"], days=month)
+    trades = [f"{market}_{kind}" for market in markets for kind in ("trades", "agg_trades")]
+    generate(root, rows=klines + trades, symbols=main, intervals=["1m"], days=border)
+    kinds = ("mark_price_klines", "index_price_klines", "premium_index_klines")
     futures = [
-        f"futures_{market}_{kind}"
-        for market in ("um", "cm")
-        for kind in ("metrics", "book_depth", "premium_index_klines")
+        f"{market}_{kind}" for market in markets[1:] for kind in (*kinds, "metrics", "book_depth")
     ]
-    generate(root, rows=futures, symbols=few[:4], intervals=["1m"], days=border)
+    generate(root, rows=futures, symbols=main, intervals=["1m", "1h"], days=border)
     funding = ["futures_um_funding_rate", "futures_cm_funding_rate"]
-    generate(root, rows=funding, symbols=few, days=("2024-12-01", "2025-01-31"))
+    generate(root, rows=funding, symbols=main, days=("2024-12-01", "2025-01-31"))
     stopped = ["futures_um_book_ticker", "futures_cm_book_ticker"]
     stopped += ["futures_cm_liquidation_snapshot", "options_eoh_summary"]
     generate(root, rows=stopped, symbols=["BTCUSDT", "BTCUSD_PERP"])

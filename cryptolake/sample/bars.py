@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cryptolake.periods import Days
 from cryptolake.sample.instruments import Instrument, life
 from cryptolake.sample.noise import below, stream, waves
 from cryptolake.sample.tape import Halt, level_at, microseconds
 from cryptolake.vocabulary import DataType, Interval
+
+if TYPE_CHECKING:
+    from cryptolake.periods import Days
 
 _MINUTE = 60_000_000
 _DAY = 1440 * _MINUTE
@@ -112,7 +115,10 @@ def make_klines(trades: pl.DataFrame, grid: pl.DataFrame) -> pl.DataFrame:
     bars = (
         trades.filter(pl.col("time") < grid["end"].max())
         .join_asof(
-            grid.rename({"open_time": "bar"}), left_on="time", right_on="bar", check_sortedness=False
+            grid.rename({"open_time": "bar"}),
+            left_on="time",
+            right_on="bar",
+            check_sortedness=False,
         )
         .group_by("bar", maintain_order=True)
         .agg(
@@ -137,30 +143,46 @@ def make_klines(trades: pl.DataFrame, grid: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def make_price_bars(
-    instrument: Instrument, data_type: DataType, grid: pl.DataFrame, seed: int
+def make_price_minutes(
+    instrument: Instrument, data_type: DataType, days: Days, seed: int
 ) -> pl.DataFrame:
-    """Make candles of a price that is sampled, not traded: prices in 1e-8, count of samples.
+    """Make the minutes of a price that is sampled, not traded; in 1e-8.
 
     Returns
     -------
     pl.DataFrame
-        open_time, end, open, high, low, close, count.
+        time, open, high, low, close.
     """
-    begin = int(grid["open_time"].min() or 0)  # type: ignore[call-overload]
-    stop = int(grid["end"].max() or 0)  # type: ignore[call-overload]
-    minute = pl.int_range(begin // _MINUTE, stop // _MINUTE)
-    frame = pl.select(minute=minute).with_columns(time=pl.col("minute") * _MINUTE)
+    # One minute more than wanted: the last one's close is the next one's open.
+    begin, end = microseconds(days.begin) // _MINUTE, microseconds(days.end) // _MINUTE
+    minutes = pl.int_range(begin, end + 1)
+    frame = pl.select(minute=minutes).with_columns(time=pl.col("minute") * _MINUTE)
     series = stream(seed, data_type, instrument.market, instrument.symbol)
-    samples = [_sample(instrument, data_type, seed, series, part) for part in range(4)]
     frame = frame.with_columns(
-        open=samples[0],
-        close=samples[3],
-        high=pl.max_horizontal(samples),
-        low=pl.min_horizontal(samples),
+        open=_sample(instrument, data_type, seed, series),
+        up=below(pl.col("minute"), series + 1, 1_000),
+        down=below(pl.col("minute"), series + 2, 1_000),
     )
+    frame = frame.with_columns(close=pl.col("open").shift(-1)).head(end - begin)
+    top, bottom = pl.max_horizontal("open", "close"), pl.min_horizontal("open", "close")
+    if data_type is DataType.PREMIUM_INDEX_KLINES:
+        high, low = top + pl.col("up") * 20, bottom - pl.col("down") * 20
+    else:
+        high = top + top // 10_000_000 * pl.col("up")
+        low = bottom - bottom // 10_000_000 * pl.col("down")
+    return frame.select("time", "open", high=high, low=low, close=pl.col("close"))
+
+
+def make_price_bars(minutes: pl.DataFrame, data_type: DataType, grid: pl.DataFrame) -> pl.DataFrame:
+    """Aggregate the minutes of a sampled price into the grid's bars.
+
+    Returns
+    -------
+    pl.DataFrame
+        open_time, end, open, high, low, close, count (of samples).
+    """
     per_minute = 12 if data_type is DataType.PREMIUM_INDEX_KLINES else 60
-    joined = frame.join_asof(
+    joined = minutes.filter(pl.col("time") < grid["end"].max()).join_asof(
         grid.rename({"open_time": "bar"}), left_on="time", right_on="bar", check_sortedness=False
     )
     bars = joined.group_by("bar", maintain_order=True).agg(
@@ -173,15 +195,11 @@ def make_price_bars(
     return grid.join(bars, left_on="open_time", right_on="bar", how="inner", maintain_order="left")
 
 
-def _sample(
-    instrument: Instrument, data_type: DataType, seed: int, series: int, part: int
-) -> pl.Expr:
-    """Return one of a minute's samples, in 1e-8."""
-    time_ms = (pl.col("time") + part * 19_900_000) // 1000
-    jitter = below(pl.col("minute") * 4 + part, series, 2001) - 1000
+def _sample(instrument: Instrument, data_type: DataType, seed: int, series: int) -> pl.Expr:
+    """Return the price at each minute's beginning, in 1e-8."""
+    time_ms = pl.col("time") // 1000
+    jitter = below(pl.col("minute"), series, 2001) - 1000
     if data_type is DataType.PREMIUM_INDEX_KLINES:
         return waves(time_ms, series, ((480, 60_000), (30, 20_000))) + jitter * 20
-    scale = 8 - instrument.price_scale
-    price = level_at(time_ms, instrument, seed, extra=scale)
+    price = level_at(time_ms, instrument, seed, extra=8 - instrument.price_scale)
     return price + price // 100_000_000 * jitter
-

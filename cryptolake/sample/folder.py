@@ -9,10 +9,13 @@ import struct
 import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptolake.keys import CHECKSUM
-from cryptolake.periods import Period
 from cryptolake.vocabulary import Market, Partition
+
+if TYPE_CHECKING:
+    from cryptolake.periods import Period
 
 _NO_LINE_END_BEFORE = datetime(2023, 9, 1, tzinfo=UTC)
 
@@ -28,7 +31,9 @@ def published_at(period: Period, market: Market) -> datetime:
     end = period.days.end
     if period.partition is Partition.MONTHLY:
         return end + timedelta(days=-end.weekday() % 7, hours=7, minutes=26)
-    return end + (timedelta(minutes=38) if market is Market.SPOT else timedelta(hours=8, minutes=40))
+    return end + (
+        timedelta(minutes=38) if market is Market.SPOT else timedelta(hours=8, minutes=40)
+    )
 
 
 def make_zip(name: str, text: bytes, moment: datetime, market: Market) -> bytes:
@@ -111,5 +116,3 @@ class ArchiveFolder:
         """Return the keys of every zip, sorted."""
         found = (self.root / "data").rglob("*.zip")
         return sorted(path.relative_to(self.root).as_posix() for path in found)
-
-

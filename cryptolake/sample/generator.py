@@ -29,7 +29,7 @@ from cryptolake.vocabulary import (
     parse_market,
 )
 
-DEFAULT_DAYS = parse_days("2024-12-26", "2025-02-02")
+DEFAULT_DAYS = parse_days("2024-12-27", "2025-02-02")
 """The sample's days: the change to microseconds in the middle, a month not yet published at the end."""
 
 _WINDOWS: dict[tuple[Market, DataType], Days] = {
@@ -41,6 +41,9 @@ _WINDOWS: dict[tuple[Market, DataType], Days] = {
     (Market.OPTIONS, DataType.EOH_SUMMARY): parse_days("2023-10-20", "2023-10-23"),
 }
 """Days of the rows that stopped before the sample's own, or are long."""
+
+_SHORT = parse_days("2024-12-30", "2025-01-03")
+_DENSE = (DataType.TRADES, DataType.AGG_TRADES, DataType.BOOK_DEPTH)
 
 _WITHDRAWN = {(Market.FUTURES_UM, DataType.LIQUIDATION_SNAPSHOT)}
 _KLINES = DataType.KLINES
@@ -103,7 +106,7 @@ def generate(
     partitions
         Which of the two trees to write.
     days
-        UTC days, both ends in, as ``(first, last)``, or a month as ``"2025-01"``. Left out: 2024-12-26 to
+        UTC days, both ends in, as ``(first, last)``, or a month as ``"2025-01"``. Left out: 2024-12-27 to
         2025-02-02, and the last days of rows that have been discontinued.
     seed
         Another seed, other prices.
@@ -123,7 +126,11 @@ def generate(
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     summary = generate(
-    ...         folder, rows=["spot_klines"], symbols=["BTCUSDT"], intervals=["1h"], days="2025-01-01"
+    ...         folder,
+    ...         rows=["spot_klines"],
+    ...         symbols=["BTCUSDT"],
+    ...         intervals=["1h"],
+    ...         days="2025-01-01",
     ...     )
     >>> summary.files, summary.rows
     (1, 24)
@@ -144,7 +151,7 @@ def generate(
     # Deflate and sha256 release the GIL, so writing overlaps with making the next symbol's rows.
     with ThreadPoolExecutor(2) as pool:
         for row in wanted:
-            window = span or _WINDOWS.get((row.market, row.data_type), DEFAULT_DAYS)
+            window = span or _window(row)
             lived = _clip(row, window)
             if lived is None:
                 continue
@@ -177,6 +184,11 @@ def _days(days: tuple[DayLike, DayLike] | Days | DayLike) -> Days:
     return parse_days(*days) if isinstance(days, tuple) else parse_days(days)
 
 
+def _window(row: Row) -> Days:
+    usual = _SHORT if row.data_type in _DENSE else DEFAULT_DAYS
+    return _WINDOWS.get((row.market, row.data_type), usual)
+
+
 def _clip(row: Row, days: Days) -> Days | None:
     last = row.last_date or days.last
     if days.last < row.first_date or days.first > last:
@@ -191,6 +203,8 @@ def _intervals(row: Row, instrument: Instrument, chosen: list[Interval] | None) 
         return list(row.all_intervals[:3])
     if instrument.main and row.data_type is _KLINES:
         return [interval for interval in row.all_intervals if interval is not Interval.S1]
+    if not instrument.main and row.data_type is not _KLINES:
+        return [interval for interval in row.all_intervals if interval in _FEW[1:]]
     few = _SOME if instrument.main or instrument.events >= _LIQUID else _FEW
     return [interval for interval in row.all_intervals if interval in few]
 
@@ -203,9 +217,13 @@ def _files(
     chosen: list[Interval] | None,
     trees: list[Partition],
 ) -> Iterator[_File]:
-    levels = _intervals(row, instrument, chosen) if row.has_interval else [None]
-    for interval in levels:
-        lines = maker.lines(row.data_type, instrument, interval, days)
+    if row.has_interval:
+        levels = _intervals(row, instrument, chosen)
+        made: Iterable[tuple[Interval | None, pl.DataFrame]]
+        made = maker.bars(row.data_type, instrument, levels, days)
+    else:
+        made = [(None, maker.lines(row.data_type, instrument, days))]
+    for interval, lines in made:
         by_day = _split(lines)
         for partition in row.partitions_of(interval):
             if partition in trees:

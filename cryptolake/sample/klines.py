@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cryptolake.sample.instruments import Instrument
 from cryptolake.sample.tape import microseconds
 from cryptolake.sample.text import fixed, flag, padded, trimmed
 from cryptolake.vocabulary import Market
+
+if TYPE_CHECKING:
+    from cryptolake.sample.instruments import Instrument
 
 MICROSECONDS_FROM = microseconds(datetime(2025, 1, 1, tzinfo=UTC))
 """When spot files went from milliseconds to microseconds."""
@@ -101,9 +104,9 @@ def price_bar_lines(bars: pl.DataFrame, instrument: Instrument) -> pl.DataFrame:
     """Write candles of mark, index or premium: 8 decimals, volumes a bare ``0``."""
     prices = [fixed(pl.col(name), 8) for name in ("open", "high", "low", "close")]
     market, opened = instrument.market, pl.col("open_time")
-    count = pl.col("count").cast(pl.String)
-    cells = (time_text(opened, market), *prices, "0", _close_text(market), "0", count)
-    return bars.select(_line(opened, *cells, "0", "0", "0"))
+    count, zero = pl.col("count").cast(pl.String), pl.lit("0")
+    cells = (*prices, zero, _close_text(market), zero, count, zero, zero, zero)
+    return bars.select(_line(opened, time_text(opened, market), *cells))
 
 
 def trade_lines(trades: pl.DataFrame, instrument: Instrument) -> pl.DataFrame:

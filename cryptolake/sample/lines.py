@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
 import polars as pl
 
 from cryptolake.periods import Days, Period
-from cryptolake.sample import klines
-from cryptolake.sample.bars import first_open, make_grid, make_klines, make_price_bars
-from cryptolake.sample.instruments import Instrument
+from cryptolake.sample import klines, others
+from cryptolake.sample.bars import (
+    first_open,
+    make_grid,
+    make_klines,
+    make_price_bars,
+    make_price_minutes,
+)
 from cryptolake.sample.tape import DAY_US, Halt, make_tape, make_trades
 from cryptolake.vocabulary import DataType, Interval, Market, Partition
+
+if TYPE_CHECKING:
+    from cryptolake.sample.instruments import Instrument
 
 _SAMPLED = (
     DataType.MARK_PRICE_KLINES,
@@ -20,16 +32,17 @@ _HEADERS = {
     DataType.KLINES: klines.KLINES_HEADER,
     DataType.AGG_TRADES: klines.AGG_TRADES_HEADER,
     **dict.fromkeys(_SAMPLED, klines.KLINES_HEADER),
+    **others.HEADERS,
 }
 
 
 def header_line(market: Market, data_type: DataType) -> bytes:
-    """Return the header that a data type's files have where they have one.
+    r"""Return the header that a data type's files have where they have one.
 
     Examples
     --------
     >>> header_line(Market.FUTURES_UM, DataType.TRADES)
-    b'id,price,qty,quote_qty,time,is_buyer_maker\\n'
+    b'id,price,qty,quote_qty,time,is_buyer_maker\n'
     """
     if data_type is DataType.TRADES:
         return f"{klines.trades_header(market)}\n".encode()
@@ -52,52 +65,75 @@ class Maker:
     def __init__(self, seed: int, halts: dict[tuple[Market, str], Halt] | None = None) -> None:
         self.seed = seed
         self.halts = halts or {}
-        self._kept: tuple[object, pl.DataFrame] = (None, pl.DataFrame())
+        self._kept: dict[str, tuple[object, pl.DataFrame]] = {}
 
-    def lines(
-        self, data_type: DataType, instrument: Instrument, interval: Interval | None, days: Days
-    ) -> pl.DataFrame:
-        """Return a data type's lines in order: time (microseconds) and text.
+    def bars(
+        self,
+        data_type: DataType,
+        instrument: Instrument,
+        intervals: Sequence[Interval],
+        days: Days,
+    ) -> Iterator[tuple[Interval, pl.DataFrame]]:
+        """Yield each interval's lines in order: time (microseconds, the open) and text.
 
         Bars belong to the day they open in; weeks and months may open before ``days`` begins.
         """
-        if data_type is DataType.KLINES and interval is not None:
-            halt = self.halts.get((instrument.market, instrument.symbol))
-            grid = make_grid(days, interval, instrument, halt)
-            if grid.is_empty():
-                return _NOTHING
-            trades = self._trades(instrument, _reach(days, interval))
-            return klines.kline_lines(make_klines(trades, grid), instrument)
-        if data_type in _SAMPLED and interval is not None:
-            grid = make_grid(days, interval, instrument, None)
-            if grid.is_empty():
-                return _NOTHING
-            bars = make_price_bars(instrument, data_type, grid, self.seed)
-            return klines.price_bar_lines(bars, instrument)
-        trades = self._trades(instrument, days)
-        if data_type is DataType.TRADES:
-            return klines.trade_lines(trades, instrument)
-        return klines.agg_trade_lines(trades, instrument)
+        if not intervals:
+            return
+        # From the day before the first bar, for the close that an empty first bar repeats.
+        first = min(first_open(days, interval) for interval in intervals)
+        reach = Days(min(days.first, _day_of(first)) - timedelta(days=1), days.last)
+        for interval in intervals:
+            yield interval, self._bars(data_type, instrument, interval, days, reach)
+
+    def lines(self, data_type: DataType, instrument: Instrument, days: Days) -> pl.DataFrame:
+        """Return the lines of a data type without intervals: time (microseconds) and text."""
+        if data_type in (DataType.TRADES, DataType.AGG_TRADES):
+            trades = self._trades(instrument, days)
+            if data_type is DataType.TRADES:
+                return klines.trade_lines(trades, instrument)
+            return klines.agg_trade_lines(trades, instrument)
+        return others.lines(data_type, instrument, days, self.seed)
+
+    def _bars(
+        self,
+        data_type: DataType,
+        instrument: Instrument,
+        interval: Interval,
+        days: Days,
+        reach: Days,
+    ) -> pl.DataFrame:
+        traded = data_type is DataType.KLINES
+        grid = make_grid(days, interval, instrument, self._halt(instrument) if traded else None)
+        if grid.is_empty():
+            return pl.DataFrame(schema={"time": pl.Int64, "text": pl.String})
+        if traded:
+            bars = make_klines(self._trades(instrument, reach), grid)
+            return klines.kline_lines(bars, instrument)
+        minutes = self._keep(
+            "minutes",
+            (instrument, data_type, reach),
+            lambda: make_price_minutes(instrument, data_type, reach, self.seed),
+        )
+        return klines.price_bar_lines(make_price_bars(minutes, data_type, grid), instrument)
 
     def _trades(self, instrument: Instrument, days: Days) -> pl.DataFrame:
-        wanted = (instrument, days)
-        if self._kept[0] != wanted:
-            halt = self.halts.get((instrument.market, instrument.symbol))
-            tape = make_tape(instrument, days, self.seed, halt)
-            self._kept = (wanted, make_trades(tape, instrument, self.seed))
-        return self._kept[1]
+        def make() -> pl.DataFrame:
+            tape = make_tape(instrument, days, self.seed, self._halt(instrument))
+            return make_trades(tape, instrument, self.seed)
+
+        return self._keep("trades", (instrument, days), make)
+
+    def _halt(self, instrument: Instrument) -> Halt | None:
+        return self.halts.get((instrument.market, instrument.symbol))
+
+    def _keep(self, name: str, of: object, make: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+        kept = self._kept.get(name)
+        if kept is None or kept[0] != of:
+            kept = (of, make())
+            self._kept[name] = kept
+        return kept[1]
 
 
-_NOTHING = pl.DataFrame(schema={"time": pl.Int64, "text": pl.String})
-
-
-def _reach(days: Days, interval: Interval) -> Days:
-    """Return the days whose trades the bars need: from the day before the first bar."""
-    begin = first_open(days, interval) // DAY_US - 1
-    return Days(min(days.first, _day(begin)), days.last)
-
-
-def _day(number: int):  # noqa
-    from datetime import date, timedelta
-
-    return date(1970, 1, 1) + timedelta(days=number)
+def _day_of(time: int) -> date:
+    return date(1970, 1, 1) + timedelta(days=time // DAY_US)

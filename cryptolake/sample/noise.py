@@ -35,8 +35,8 @@ def bits(index: pl.Expr, series: int) -> pl.Expr:
     >>> pl.select(bits(pl.int_range(3), 7)).to_series().dtype
     Int64
     """
-    mixed = (index.cast(pl.Int64) + (series & 0x7FFFFFFF)).cast(pl.UInt64) & _u64(_MASK)
-    mixed = mixed ^ _u64(series)
+    start = (series * 0x9E3779B1 + 0x7F4A7C15) & _MASK
+    mixed = (index.cast(pl.UInt64) + _u64(start)) & _u64(_MASK)
     for shift, factor in ((16, 0x21F0AAAD), (15, 0x735A2D97)):
         mixed = mixed ^ (mixed // _u64(1 << shift))
         mixed = (mixed * _u64(factor)) & _u64(_MASK)

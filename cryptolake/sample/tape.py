@@ -9,23 +9,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cryptolake.periods import Days
 from cryptolake.sample.instruments import Instrument, life
 from cryptolake.sample.noise import below, stream, waves
 
+if TYPE_CHECKING:
+    from cryptolake.periods import Days
+
 DAY_US = 86_400_000_000
-PERIODS = (
-    (57_600, 120_000),
-    (12_960, 50_000),
-    (3_312, 20_000),
-    (540, 8_000),
-    (132, 3_000),
-    (37, 1_000),
-    (5, 300),
-)
+PERIODS = ((57_600, 120_000), (6_480, 40_000), (720, 9_000), (77, 2_000), (7, 400))
 """How a price wanders: minutes between turns, and height in millionths of the price."""
 
 _TRADES_OF_EVENT = pl.lit(pl.Series([1, 1, 2, 1, 3, 1, 1, 4], dtype=pl.Int64))
@@ -117,7 +112,9 @@ def _time(events: int, series: int, halt: Halt | None) -> pl.Expr:
     length = halt.end - halt.begin
     slot_length = pl.when(halted).then((DAY_US - length) // events).otherwise(DAY_US // events)
     time = start + pl.col("slot") * slot_length + below(index, series, 1 << 30) % slot_length
-    return time + pl.when(halted & (time >= halt.begin)).then(length).otherwise(0)
+    shift = pl.when(halted & (time >= halt.begin)).then(length).otherwise(0)
+    moved: pl.Expr = time + shift
+    return moved
 
 
 def make_trades(tape: pl.DataFrame, instrument: Instrument, seed: int) -> pl.DataFrame:
