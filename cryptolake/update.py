@@ -15,25 +15,23 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from cryptolake.availability import load_matrix
 from cryptolake.cover import FOLDER, cover
-from cryptolake.holdings import holdings, with_key_parts
-from cryptolake.listing import Folder, Listed
+from cryptolake.freshness import NAME, OBJECT, held_folders, listed_files
+from cryptolake.holdings import holdings
 from cryptolake.periods import Days
 from cryptolake.quality.fetching import plan_of
 from cryptolake.quality.report import gaps
 from cryptolake.queries import Query
-from cryptolake.vocabulary import DataType, Interval, Market, Partition
+from cryptolake.vocabulary import Partition
 
 if TYPE_CHECKING:
-    from cryptolake.listing import Listing
+    from cryptolake.archive import Archive
+    from cryptolake.listing import Folder, Listed, Listing
     from cryptolake.meta import Meta
     from cryptolake.plan import Plan
     from cryptolake.report import Report
     from cryptolake.storage import Storage
 
-_FOLDER = ["market", "data_type", "symbol", "interval"]
-_OBJECT = ["key", "size", "etag", "last_modified", "checksum_size", "checksum_etag"]
 
 CHANGES: dict[str, Any] = {
     "market": pl.String,
@@ -115,7 +113,7 @@ def update(
         The archive does not answer: a stale listing cannot say what is new.
     """
     held = holdings(meta, None if query is None else _undated(query))
-    folders = _folders(held)
+    folders = held_folders(held)
     if not folders:
         return Update()
     today = datetime.now(UTC).date()
@@ -123,123 +121,52 @@ def update(
     listed = listing.listed(folders, span, refresh=True)
     if listed.trouble is not None:
         raise listed.trouble
-    files = _named(listed)
-    bad = set(meta.quarantined().select("key", "etag").iter_rows())
-    wanted = pl.concat(
-        [
-            _rewritten(held, files),
-            _extending(held, files, folders, listed, today),
-            _completing(held, files, storage, meta, listing),
-        ]
-    ).unique("key", keep="first", maintain_order=True)
-    fit = [pair not in bad for pair in wanted.select("key", "etag").iter_rows()]
-    wanted = wanted.filter(pl.Series(fit, dtype=pl.Boolean))
+    files = listed_files(listed)
+    before = _rows(meta)
+    newer = pl.concat([_rewritten(held, files), _extending(held, files, folders, listed, today)])
+    done = [_fetch(newer, listed, storage, meta, listing.archive, transfer, build)]
+    # Only when all days are here can it be seen which months lack rows.
+    held = holdings(meta, None if query is None else _undated(query))
+    lacking = _completing(held, files, storage, meta, listing)
+    done.append(_fetch(lacking, listed, storage, meta, listing.archive, transfer, build))
+    changes = [changes for changes, _ in done if changes.height]
+    reports = [report for _, report in done if report is not None]
+    if not reports:
+        return Update(listed_at=listed.at)
+    report = reports[0].combine(reports[1]) if len(reports) > 1 else reports[0]
+    return Update(pl.concat(changes), before, _rows(meta), report, listed.at)
+
+
+def _fetch(
+    wanted: pl.DataFrame,
+    listed: Listed,
+    storage: Storage,
+    meta: Meta,
+    archive: Archive,
+    transfer: Callable[[Plan], Report],
+    build: Callable[[pl.DataFrame], Report],
+) -> tuple[pl.DataFrame, Report | None]:
+    """Fetch files and build their months; nothing where all are here, or known to be bad."""
+    files = wanted.unique("key", keep="first", maintain_order=True)
     plan = plan_of(
-        wanted.drop("why"),
-        listing.archive,
+        files.drop("why"),
+        archive,
         storage,
         meta,
         notes=["what is new since the lake was filled"],
         listed_at=listed.at,
     )
-    if not plan.to_transfer:
-        return Update(listed_at=listed.at)
-    months = wanted.select(*_FOLDER, month=pl.col("period").str.slice(0, 7)).unique()
-    before = _rows(meta)
+    moving = files.join(plan.moving.select("key"), on="key", how="semi", maintain_order="left")
+    if not moving.height:
+        return pl.DataFrame(schema=CHANGES), None
+    months = moving.select(*NAME, month=pl.col("period").str.slice(0, 7)).unique()
     report = transfer(plan).combine(build(_in_months(holdings(meta), months)))
-    return Update(_changes(wanted, report), before, _rows(meta), report, listed.at)
-
-
-def freshness(
-    meta: Meta, listing: Listing, *, refresh: bool = False, today: date | None = None
-) -> pl.DataFrame:
-    """Say how far behind the archive is, and the lake: a row per market and data type that it holds.
-
-    Parameters
-    ----------
-    meta, listing
-        The lake's tables and the archive's listing.
-    refresh
-        Ask the archive again even where the cached listing is fresh.
-    today
-        The UTC day to count from; the archive is on time when it has the day before.
-
-    Returns
-    -------
-    polars.DataFrame
-        ``market, data_type, symbols`` (held), ``archive_newest, archive_behind, lake_newest,
-        lake_behind, status``; newest days are the last that a file covers, ``behind`` counts days after
-        it that ended. A discontinued type says its last day in ``status`` and is not behind.
-
-    Raises
-    ------
-    ListingError
-        The archive does not answer, and no cached listing can stand in.
-    """
-    held = holdings(meta)
-    folders = _folders(held)
-    now = today or datetime.now(UTC).date()
-    latest = held.group_by(_FOLDER).agg(pl.col("last").max())["last"].drop_nulls()
-    span = Days(min([*latest, now]), now)
-    listed = _named(listing.listed(folders, span, refresh=refresh))
-    newest = listed.group_by("market", "data_type").agg(
-        pl.col("last").max().alias("archive_newest")
-    )
-    mine = held.group_by("market", "data_type").agg(
-        pl.col("symbol").n_unique().cast(pl.Int64).alias("symbols"),
-        pl.col("last").max().alias("lake_newest"),
-    )
-    yesterday = pl.lit(now - timedelta(days=1))
-    ends = {(r.market.value, r.data_type.value): r.last_date for r in load_matrix().rows}
-    joined = mine.join(newest, on=["market", "data_type"], how="left").sort("market", "data_type")
-    stopped = pl.Series(
-        "stopped",
-        [ends.get(pair) for pair in joined.select("market", "data_type").iter_rows()],
-        pl.Date,
-    )
-    due = pl.min_horizontal(yesterday, pl.col("stopped").fill_null(yesterday))
-    behind = (due - pl.col("archive_newest")).dt.total_days().clip(0)
-    return joined.with_columns(stopped).select(
-        "market",
-        "data_type",
-        "symbols",
-        "archive_newest",
-        behind.alias("archive_behind"),
-        "lake_newest",
-        (pl.col("archive_newest") - pl.col("lake_newest"))
-        .dt.total_days()
-        .clip(0)
-        .alias("lake_behind"),
-        pl.when(pl.col("stopped").is_not_null())
-        .then(pl.format("discontinued on {}", "stopped"))
-        .when(behind > 0)
-        .then(pl.format("the archive is {} days behind", behind))
-        .otherwise(pl.lit("up to date"))
-        .alias("status"),
-    )
+    return _changes(moving, report), report
 
 
 def _undated(query: Query) -> Query:
     said = query.selection.model_copy(update={"first": None, "last": None})
     return Query(said)
-
-
-def _folders(held: pl.DataFrame) -> list[Folder]:
-    matrix = load_matrix()
-    names = held.select(_FOLDER).drop_nulls("market").unique().sort(_FOLDER)
-    return [
-        Folder(
-            matrix.row(Market(market), DataType(data_type)),
-            symbol,
-            Interval(interval) if interval else None,
-        )
-        for market, data_type, symbol, interval in names.iter_rows()
-    ]
-
-
-def _named(listed: Listed) -> pl.DataFrame:
-    """Return the listed files with their key parts, and the number of their folder."""
-    return with_key_parts(listed.files.select("folder", *_OBJECT))
 
 
 def _rewritten(held: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:
@@ -253,7 +180,7 @@ def _extending(
     held: pl.DataFrame, files: pl.DataFrame, folders: list[Folder], listed: Listed, today: date
 ) -> pl.DataFrame:
     """Return the files that go on after the last day each folder holds, the cheapest that do."""
-    newest_held = held.group_by(_FOLDER).agg(pl.col("last").max())
+    newest_held = held.group_by(NAME).agg(pl.col("last").max())
     ends = {tuple(name): last for *name, last in newest_held.iter_rows()}
     facts = listed.folders.with_columns(pl.col("more_daily").fill_null(value=False))
     found = []
@@ -291,37 +218,41 @@ def _completing(
     by_month = held.with_columns(month=pl.col("first").dt.month_start())
     monthly = by_month.filter(pl.col("partition") == "monthly")
     daily = by_month.filter(pl.col("partition") == "daily").join(
-        monthly, on=[*_FOLDER, "month"], how="anti", nulls_equal=True
+        monthly, on=[*NAME, "month"], how="anti", nulls_equal=True
     )
+    begun = daily.group_by(*NAME, "month").agg(since=pl.col("first").min())
     may = files.filter(pl.col("partition") == "monthly").join(
-        daily.select(*_FOLDER, first="month").unique(),
-        on=[*_FOLDER, "first"],
-        how="semi",
-        nulls_equal=True,
+        begun.rename({"month": "first"}), on=[*NAME, "first"], how="inner", nulls_equal=True
     )
     keys: set[str] = set()
     for (market, data_type, interval), part in may.partition_by(
         "market", "data_type", "interval", as_dict=True
     ).items():
-        for first, last in part.select("first", "last").unique().iter_rows():
-            symbols = part.filter(pl.col("first") == first)["symbol"].to_list()
+        # What lies before the first day held was not asked for when the lake was filled.
+        for (since, last), months in part.partition_by("since", "last", as_dict=True).items():
+            symbols = months["symbol"].unique().to_list()
             asked = Query().markets(str(market)).data_types(str(data_type)).symbols(symbols)
             if interval:
                 asked = asked.intervals(str(interval))
-            lacking = gaps(asked.between(first, last), storage, meta, listing)
+            lacking = gaps(asked.between(_day(since), _day(last)), storage, meta, listing)
             unknown = lacking.filter(pl.col("cause") == "unknown")
             keys |= {key for siblings in unknown["siblings"] for key in siblings}
     return _shaped(may.filter(pl.col("key").is_in(sorted(keys))), "completed")
 
 
+def _day(value: Any) -> date:
+    day: date = value
+    return day
+
+
 def _shaped(files: pl.DataFrame, why: str) -> pl.DataFrame:
     parts = ["market", "data_type", "symbol", "interval", "partition", "period", "first", "last"]
-    return files.select(*_OBJECT, *parts, pl.lit(why).alias("why"))
+    return files.select(*OBJECT, *parts, pl.lit(why).alias("why"))
 
 
 def _in_months(held: pl.DataFrame, months: pl.DataFrame) -> pl.DataFrame:
     rows = held.with_columns(month=pl.col("period").str.slice(0, 7))
-    return rows.join(months, on=[*_FOLDER, "month"], how="semi", nulls_equal=True).drop("month")
+    return rows.join(months, on=[*NAME, "month"], how="semi", nulls_equal=True).drop("month")
 
 
 def _changes(wanted: pl.DataFrame, report: Report) -> pl.DataFrame:
@@ -330,7 +261,7 @@ def _changes(wanted: pl.DataFrame, report: Report) -> pl.DataFrame:
     )
     return (
         wanted.join(lost, on="key", how="left")
-        .group_by(*_FOLDER, "why")
+        .group_by(*NAME, "why")
         .agg(
             pl.len().alias("files"),
             pl.col("size").sum().alias("bytes"),
@@ -339,7 +270,7 @@ def _changes(wanted: pl.DataFrame, report: Report) -> pl.DataFrame:
             pl.col("last").max(),
         )
         .select(pl.col(name).cast(dtype) for name, dtype in CHANGES.items())
-        .sort(*_FOLDER, "why")
+        .sort(*NAME, "why")
     )
 
 

@@ -18,7 +18,13 @@ DECEMBER = cl.query().markets("futures_um").klines("1h").symbols("BTCUSDT").betw
 def mend(here, query=DECEMBER):
     lake = here.lake
     return heal(
-        query, lake.storage, lake.meta, lake.listing, transfer=here.transfer, build=here.build, refresh=True
+        query,
+        lake.storage,
+        lake.meta,
+        lake.listing,
+        transfer=here.transfer,
+        build=here.build,
+        refresh=True,
     )
 
 
@@ -51,15 +57,32 @@ def test_each_gap_is_filled_from_its_sibling_and_told(world):
     assert found["key"].to_list() == [f"{key_of('2024-12-09')}, {key_of('2024-12-10')}"]
     # Healing what is healed fetches nothing, and tells of the same open gaps.
     again = mend(here)
-    assert again.select("bars", "outcome").rows() == [(3, "nothing to fetch"), (24, "nothing to fetch")]
+    assert again.select("bars", "outcome").rows() == [
+        (3, "nothing to fetch"),
+        (24, "nothing to fetch"),
+    ]
 
 
 def test_a_known_halt_is_left_alone(world):
     here = world(
-        rows=["spot_klines"], symbols=["BTCUSDT"], intervals=["1h"], days=("2020-06-25", "2020-07-02")
+        rows=["spot_klines"],
+        symbols=["BTCUSDT"],
+        intervals=["1h"],
+        days=("2020-06-25", "2020-07-02"),
     )
-    query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2020-06-26", "2020-06-30")
-    halted = ("2020-06", lambda lines: [line for line in lines if not 1593309600000 <= int(line[:13]) < 1593320400000])
+    query = (
+        cl.query()
+        .markets("spot")
+        .klines("1h")
+        .symbols("BTCUSDT")
+        .between("2020-06-26", "2020-06-30")
+    )
+    halted = (
+        "2020-06",
+        lambda lines: [
+            line for line in lines if not 1593309600000 <= int(line[:13]) < 1593320400000
+        ],
+    )
     here.edit(key_of("2020-06", market="spot"), halted[1])
     here.edit(key_of("2020-06-28", market="spot"), halted[1])
     here.publish()
