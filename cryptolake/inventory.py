@@ -44,7 +44,7 @@ def datasets(storage: Storage, meta: Meta) -> pl.DataFrame:
     """
     sources = meta.read("sources").sort("built_at", maintain_order=True)
     parts = [_bronze(meta, sources), _silver(storage, sources), _gold(storage)]
-    found = pl.concat([part.select(COLUMNS).cast(COLUMNS) for part in parts])  # type: ignore[arg-type]
+    found = pl.concat([part.select(*COLUMNS).cast(COLUMNS) for part in parts])  # type: ignore[arg-type]
     zones = pl.Enum(["bronze", "silver", "gold"])
     return found.sort(pl.col("zone").cast(zones), "dataset")
 
