@@ -320,7 +320,7 @@ class Lake:
         ListingError
             The archive does not answer and no cached listing can stand in.
         """
-        from cryptolake.update import freshness
+        from cryptolake.freshness import freshness
 
         return freshness(self.meta, self.listing, refresh=refresh)
 
