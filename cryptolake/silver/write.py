@@ -19,7 +19,7 @@ METADATA = "cryptolake"
 """The Parquet key under which a Silver file says, as JSON, what it was made of."""
 
 COMPRESSION: Final = "zstd"
-_LEVEL = 1
+_LEVEL = 3
 _SMALLEST, _LARGEST, _GROUPS = 12_288, 131_072, 4
 
 
