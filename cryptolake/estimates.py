@@ -1,4 +1,4 @@
-"""What the listing alone lets one guess: how many rows files hold, and which are suspiciously small. Pure."""
+"""What the listing alone lets one guess: how many rows files hold. Pure."""
 
 from __future__ import annotations
 
@@ -9,15 +9,6 @@ from cryptolake.vocabulary import Interval
 _KLINES = ("klines", "markPriceKlines", "indexPriceKlines", "premiumIndexKlines")
 
 _DAY = 86_400
-
-_FEW = 5
-"""Files that have to be there before one of them can be called small."""
-
-_DAILY_SHARE, _MONTHLY_SHARE = 0.1, 0.1
-"""A file below this share of its neighbours' median size is suspicious."""
-
-_NEIGHBOURS = 15
-"""Files taken for the neighbourhood: seven on each side."""
 
 
 def rows_expected(files: pl.DataFrame) -> int | None:
@@ -49,25 +40,3 @@ def rows_expected(files: pl.DataFrame) -> int | None:
     # A bar longer than the file still is one row of it; a month's bar is one a month.
     rows = pl.when(step.is_null()).then(1.0).otherwise((days * _DAY / step).ceil())
     return int(files.select(rows.sum()).item() or 0)
-
-
-def suspect_sizes(files: pl.DataFrame) -> pl.Series:
-    """Say which files are far smaller than their neighbours, by the listing alone.
-
-    Parameters
-    ----------
-    files
-        ``folder, partition, day, size``; the neighbours of a file are those of its folder and partition
-        around it, robustly by their median.
-
-    Returns
-    -------
-    polars.Series
-        A flag a row, in the order given.
-    """
-    groups = ["folder", "partition"]
-    around = pl.col("size").rolling_median(_NEIGHBOURS, min_samples=1, center=True)
-    around = around.over(groups, order_by="day")
-    share = pl.when(pl.col("partition") == "monthly").then(_MONTHLY_SHARE).otherwise(_DAILY_SHARE)
-    small = (pl.col("size") < around * share) & (pl.len().over(groups) >= _FEW)
-    return files.select(small.fill_null(value=False).alias("suspect_size")).to_series()

@@ -10,9 +10,9 @@ import polars as pl
 
 from cryptolake.commands import selectors
 from cryptolake.cover import FOLDER, cover
-from cryptolake.estimates import suspect_sizes
 from cryptolake.periods import Days
 from cryptolake.plan import FILES, MISSING, TO_MOVE, Plan, age_of
+from cryptolake.sizes import suspect_sizes
 from cryptolake.standing import status_of
 from cryptolake.targets import find_targets
 from cryptolake.vocabulary import Partition
@@ -72,7 +72,7 @@ def make_plan(
     slim = listed.zips.select("folder", "partition", "day").with_row_index("row")
     chosen, missing = cover(folders, slim, days, asof)
     names = _names(targets.folders)
-    suspects = suspect_sizes(listed.zips)
+    suspects = suspect_sizes(listed.zips, by=["folder"])
     files = chosen.select("row").with_columns(
         *listed.keyed(listed.zips[chosen["row"]]), suspects[chosen["row"]]
     )
