@@ -212,7 +212,9 @@ def test_of_three_lines_that_disagree_one_stays_and_the_finding_counts_two():
 
 
 def test_a_file_of_another_day_is_refused_by_name():
-    done = read({key("2024-01-02"): day_text("2024-01-03"), key("2024-01-03"): day_text("2024-01-03")})
+    done = read(
+        {key("2024-01-02"): day_text("2024-01-03"), key("2024-01-03"): day_text("2024-01-03")}
+    )
     wrong, right = done.accounts
     assert isinstance(wrong.error, SchemaMismatch)
     assert wrong.error.rule == "time_outside_period"

@@ -52,7 +52,9 @@ def written(bars: list[datetime], draw: st.DrawFn, dice: Random) -> bytes:
 
 @few
 @given(splits())
-def test_any_split_of_a_month_into_daily_and_monthly_files_is_the_same_silver(texts: dict[str, bytes]):
+def test_any_split_of_a_month_into_daily_and_monthly_files_is_the_same_silver(
+    texts: dict[str, bytes],
+):
     done = read(texts)
     whole = read({key("2024-01"): as_text([bar(moment) for moment in BARS])})
     assert done.frame.equals(whole.frame)
@@ -118,7 +120,7 @@ def test_a_damaged_file_never_crashes_and_never_loses_a_line_unseen(text: bytes)
     assert account.balanced
     assert account.rows_out == done.frame.height
     assert account.error is None or isinstance(account.error, CryptolakeError)
-    lines = [line for line in text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")]
+    lines = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
     full = sum(1 for line in lines if line.strip())
     headers = 1 if text.startswith(HEADER[:9].encode()) and full else 0
     assert account.rows_in in {full, full - headers}

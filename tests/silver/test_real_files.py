@@ -65,5 +65,7 @@ def test_a_real_file_becomes_silver_that_equals_a_second_reading(path: Path):
 def test_there_are_real_files_of_most_datasets():
     if not _ROOT.is_dir():
         pytest.skip(f"no real archive files at {_ROOT}")
-    datasets = {(parts.market, parts.data_type) for path in _files() if (parts := parse_key(_key(path)))}
+    datasets = {
+        (parts.market, parts.data_type) for path in _files() if (parts := parse_key(_key(path)))
+    }
     assert len(datasets) == 25
