@@ -16,7 +16,7 @@ import polars as pl
 from cryptolake.silver.account import Finding, Normalized, Text
 from cryptolake.silver.derive import extra_columns, silver_shape
 from cryptolake.silver.merge import merge
-from cryptolake.silver.parse import FILE, Piece, split_lines
+from cryptolake.silver.parse import FILE, LINE, Piece, split_lines
 from cryptolake.silver.work import Work
 from cryptolake.unzip import DEFAULT_LIMITS, Limits
 from cryptolake.vocabulary import Interval, Partition
@@ -34,6 +34,7 @@ def normalize(
     month: Period,
     interval: Interval | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    places: bool = False,
 ) -> Normalized:
     r"""Make the Silver frame of one symbol-month from its files, given in any order.
 
@@ -51,6 +52,9 @@ def normalize(
         The bars' interval, for datasets that have one.
     limits
         The longest line that is read.
+    places
+        Keep in the frame where each row stands: ``_file``, its file's place in
+        :func:`in_file_order`, and ``_line``.
 
     Examples
     --------
@@ -68,7 +72,7 @@ def normalize(
     >>> done.frame.height, done.accounts[0].rejects, done.rejects[0][1].rule
     (1, 1, 'unreadable_value')
     """
-    ordered = sorted(texts, key=lambda text: (text.period.partition, text.period.first, text.key))
+    ordered = in_file_order(texts)
     work = Work(ordered, schema, symbol=symbol, month=month, interval=interval, limits=limits)
     pieces = [piece for number in range(len(ordered)) if (piece := _piece(work, ordered, number))]
     frame = work.rows(pieces)
@@ -78,13 +82,19 @@ def normalize(
     for finding in _filled(frame, ordered, schema):
         work.find(finding)
     work.close()
+    shaped = silver_shape(merged.frame, schema, extra_columns(merged.frame, schema))
     return Normalized(
-        silver_shape(merged.frame, schema, extra_columns(merged.frame, schema)),
+        shaped.with_columns(merged.frame.select(FILE, LINE)) if places else shaped,
         work.accounts,
         work.kept_rejects(),
         list(work.findings.values()),
         work.spills,
     )
+
+
+def in_file_order(texts: Sequence[Text]) -> list[Text]:
+    """Return files in the one order that decides between equals: daily before monthly, then by time."""
+    return sorted(texts, key=lambda text: (text.period.partition, text.period.first, text.key))
 
 
 def _piece(work: Work, texts: Sequence[Text], number: int) -> Piece | None:
