@@ -115,7 +115,8 @@ def explain_healed(month: Month) -> list[Verdict]:
                     f for f in givers if f.partition is not file.partition and f.state == "built"
                 ]
                 if given:
-                    evidence = f"absent in the {file.partition.value} file, filled from the {given[0].partition.value} one"
+                    why = "rejected" if piece.start in month.rejected else "absent"
+                    evidence = f"{why} in the {file.partition.value} file, filled from the {given[0].partition.value} one"
                     verdicts.append(
                         _verdict(piece, month, "archive_gap", evidence, given, healed=True)
                     )
@@ -139,20 +140,21 @@ def _judge(piece: range, month: Month) -> Verdict:
             f"after the last published row, which ended {life.end:%F %R}",
         )
     files = _covering(piece, month)
-    if any(bar in month.rejected for bar in _some(piece, month)):
-        return _verdict(piece, month, "unknown", "rows of it were rejected: see meta.rejects")
     having = [file for file in files if file.has(piece.start)]
     if having:
         evidence = (
             f"the {having[0].partition.value} file has it, and Silver is not built from it yet"
         )
         return _verdict(piece, month, "archive_gap", evidence, having)
-    halt = month.halts.covering(month.market, gap.first, end)
     seen = sorted({file.partition.value for file in files if file.lacks is not None})
     read = f"absent in the {' and '.join(seen)} file" if seen else "no file that covers it was read"
     fetchable = [
         file for file in files if file.lacks is None and file.state in ("stored", "listed")
     ]
+    if any(bar in month.rejected for bar in _some(piece, month)):
+        evidence = f"its rows were rejected (meta.rejects); {_unseen(files, month)}"
+        return _verdict(piece, month, "unknown", evidence, fetchable)
+    halt = month.halts.covering(month.market, gap.first, end)
     if halt:
         return _verdict(piece, month, "exchange_halt", f"{_named(halt)}; {read}", fetchable)
     if len(seen) > 1:

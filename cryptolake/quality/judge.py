@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -77,14 +77,15 @@ def judge(month: SymbolMonth, survey: Survey) -> Judgement:
         return Judgement(rows, first, last, 0, 0, ())
     expected = expected_numbers(grid, span.begin, span.end)
     runs = missing_runs(present, expected)
-    files = _files(month, survey, grid, runs)
+    rejected = _rejected(month, survey, grid)
+    files = _files(month, survey, grid, runs, rejected)
     known = Month(
         market=month.folder.row.market,
         interval=grid,
         files=files,
         life=_life(month, first, grid),
         halts=load_halts(),
-        rejected=_rejected(month, survey, grid) if runs else frozenset(),
+        rejected=frozenset().union(*rejected.values()),
         listing_seen=month.folder.listed is not None,
     )
     verdicts = [verdict for run in runs for verdict in explain(run, known)]
@@ -180,7 +181,11 @@ def _birth(month: SymbolMonth) -> tuple[date, frozenset[str]] | None:
 
 
 def _files(
-    month: SymbolMonth, survey: Survey, grid: Interval, runs: Sequence[range]
+    month: SymbolMonth,
+    survey: Survey,
+    grid: Interval,
+    runs: Sequence[range],
+    rejected: Mapping[str, frozenset[int]],
 ) -> list[Sibling]:
     """Say of each file that covers the month where it is, and what it lacks where that can be seen."""
     held = frozenset(month.folder.held["key"])
@@ -204,7 +209,8 @@ def _files(
             # Silver is all that its files have: what it lacks, each of them lacks.
             lacks = _clipped(runs, _bars_of(days, month, grid))
         elif state == "built":
-            lacks = _lacks(key, days, month, survey, grid, gone=runs)
+            gone = [*runs, *(range(bar, bar + 1) for bar in rejected.get(key, ()))]
+            lacks = _lacks(key, days, month, survey, grid, gone)
         elif state == "stored" and runs and month.folder.interval:
             lacks = _lacks(key, days, month, survey, grid)
         files.append(Sibling(key, partition, days, state, lacks))
@@ -239,11 +245,14 @@ def _clipped(runs: Sequence[range], inside: range) -> tuple[range, ...]:
     return tuple(run for run in cut if len(run))
 
 
-def _rejected(month: SymbolMonth, survey: Survey, grid: Interval) -> frozenset[int]:
-    """Return the bars whose rows were rejected, as far as their lines say a time."""
+def _rejected(month: SymbolMonth, survey: Survey, grid: Interval) -> dict[str, frozenset[int]]:
+    """Return, per file, the bars whose rows were rejected, as far as their lines say a time."""
     if not month.folder.interval or not survey.rejects.height:
-        return frozenset()
-    mine = survey.rejects.filter(pl.col("key").is_in(list(month.built)))
+        return {}
+    mine = survey.rejects.filter(pl.col("key").is_in(sorted(month.built)))
     first = pl.col("text").str.split(",").list.first()
-    opens = mine.select(opens_of_text(first).alias("open")).drop_nulls()
-    return frozenset(present_numbers(opens["open"], grid))
+    opens = mine.select("key", opens_of_text(first).alias("open")).drop_nulls()
+    return {
+        str(key): frozenset(present_numbers(rows["open"], grid))
+        for (key,), rows in opens.partition_by("key", as_dict=True).items()
+    }
