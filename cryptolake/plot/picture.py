@@ -110,8 +110,8 @@ class Picture:
         from cryptolake.render.html import text
 
         label = text(self.note)
-        frame = f'<div role="img" aria-label="{label}" style="max-width:100%;overflow-x:auto">'
-        return f"{frame}{self.svg}</div>"
+        fitted = self.svg.replace("<svg ", '<svg style="max-width:100%;height:auto" ', 1)
+        return f'<div role="img" aria-label="{label}">{fitted}</div>'
 
     def __repr__(self) -> str:
         return f"<Picture: {self.note}>"

@@ -6,6 +6,7 @@ Notebook 7, VS Code and Voila show it alike.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,40 @@ class Said(_Part):
     _esm = _STATIC / "say.js"
     html = _synced(traitlets.Unicode, "")
     role = _synced(traitlets.Unicode, "status")
+
+
+class Buttons(_Part):
+    """Buttons in a row, with a text field before them when ``field`` names one.
+
+    Parameters
+    ----------
+    acts
+        Name to hint and what the button does; while its name is in ``disabled``, nothing.
+    **traits
+        The widget's other traits.
+    """
+
+    _esm = _STATIC / "buttons.js"
+    label = _synced(traitlets.Unicode, "")
+    names = _synced(traitlets.List, [])
+    hints = _synced(traitlets.List, [])
+    disabled = _synced(traitlets.List, [])
+    field = _synced(traitlets.Unicode, "")
+    text = _synced(traitlets.Unicode, "")
+
+    def __init__(self, acts: dict[str, tuple[str, Callable[[], None]]], **traits: Any) -> None:
+        super().__init__(names=list(acts), hints=[hint for hint, _ in acts.values()], **traits)
+        self._acts = {name: act for name, (_, act) in acts.items()}
+        self.on_msg(self._on_message)
+
+    def press(self, name: str) -> None:
+        """Do what a button does, unless it is disabled."""
+        if name in self._acts and name not in self.disabled:
+            self._acts[name]()
+
+    def _on_message(self, _: Any, content: Any, __: Any) -> None:
+        if isinstance(content, dict) and content.get("kind") == "pressed":
+            self.press(str(content.get("name")))
 
 
 class Code(_Part):

@@ -48,8 +48,15 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
         self._said = parts.Said()
         self._code = parts.Code()
         self.actions = Actions(Session(lake), self._symbols, self._days, self._line, self._said)
-        self._file = ipywidgets.Text(
-            value="selection.json", description="File", tooltip="Where the selection is kept"
+        self._does = self._buttons()
+        self._keeps = parts.Buttons(
+            {
+                "Save": ("Write the selection to the file", self._save),
+                "Load": ("Read the selection from the file", self._load),
+            },
+            label="Keep the selection",
+            field="File",
+            text="selection.json",
         )
         self._pushing = False
         super().__init__(
@@ -60,9 +67,10 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
                 self._symbols,
                 self._days,
                 self._line,
-                self._buttons(),
+                self._does,
                 self._said,
-                self._keeping(),
+                self._code,
+                self._keeps,
             ],
             query=query if query is not None else choices.beginning(today),
         )
@@ -156,46 +164,47 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
 
     # ---------------------------------------------------------------- buttons
 
-    def _buttons(self) -> ipywidgets.Box:
-        act = self.actions
-        buttons = [
-            _button("Plan", "List what the selection needs", lambda: act.plan(self.query)),
-            _button("Pull", "Fetch what is missing and build it", lambda: act.pull(self.query)),
-            _button("Build", "Build Silver from what is here", lambda: act.build(self.query)),
-            _button("Preview", "Rows, chart and months held", lambda: act.preview(self.query)),
-        ]
-        cancel = _button("Cancel", "Stop what runs", act.cancel)
-        cancel.disabled = True
-        act.on_running(lambda state: _set_running(buttons[1:3], cancel, running=state == "running"))
-        return ipywidgets.Box([*buttons, cancel]).add_class("cl-buttons")
+    def press(self, name: str) -> None:
+        """Press a button by its name: Plan, Pull, Build, Preview, Cancel."""
+        self._does.press(name)
 
-    def _keeping(self) -> ipywidgets.VBox:
-        keep = ipywidgets.Box(
-            [
-                self._file,
-                _button("Save", "Write the selection to the file", self._save),
-                _button("Load", "Read the selection from the file", self._load),
-            ]
-        ).add_class("cl-buttons")
-        return ipywidgets.VBox([self._code, keep])
+    def _buttons(self) -> parts.Buttons:
+        act = self.actions
+        made = parts.Buttons(
+            {
+                "Plan": ("List what the selection needs", lambda: act.plan(self.query)),
+                "Pull": ("Fetch what is missing and build it", lambda: act.pull(self.query)),
+                "Build": ("Build Silver from what is here", lambda: act.build(self.query)),
+                "Preview": ("Rows, chart and months held", lambda: act.preview(self.query)),
+                "Cancel": ("Stop what runs", act.cancel),
+            },
+            label="Do it",
+            disabled=["Cancel"],
+        )
+
+        def on_running(state: str) -> None:
+            made.disabled = ["Pull", "Build"] if state == "running" else ["Cancel"]
+
+        act.on_running(on_running)
+        return made
 
     def _save(self) -> None:
         try:
-            path = self.save(self._file.value)
+            path = self.save(self._keeps.text)
         except OSError as error:
-            self.actions.tell(words.wrong(f"{self._file.value}: {error.strerror}"), alert=True)
+            self.actions.tell(words.wrong(f"{self._keeps.text}: {error.strerror}"), alert=True)
         else:
             self.actions.tell(words.working(f"saved to {path}").replace(" …", ""))
 
     def _load(self) -> None:
         try:
-            self.load(self._file.value)
+            self.load(self._keeps.text)
         except OSError as error:
-            self.actions.tell(words.wrong(f"{self._file.value}: {error.strerror}"), alert=True)
+            self.actions.tell(words.wrong(f"{self._keeps.text}: {error.strerror}"), alert=True)
         except (InvalidQuery, UnicodeDecodeError) as error:
             self.actions.tell(words.wrong(str(error)), alert=True)
         else:
-            self.actions.tell(words.working(f"loaded {self._file.value}").replace(" …", ""))
+            self.actions.tell(words.working(f"loaded {self._keeps.text}").replace(" …", ""))
 
 
 def _offer(chips: parts.Chips, options: list[choices.Option], chosen: Any) -> None:
@@ -209,17 +218,3 @@ def _symbols(query: Query, value: list[str]) -> Query:
 
 def _between(query: Query, value: list[str]) -> Query:
     return query.between(*value) if len(value) == 2 else query
-
-
-def _button(label: str, tooltip: str, act: Any) -> ipywidgets.Button:
-    button = ipywidgets.Button(description=label, tooltip=tooltip)
-    button.on_click(lambda _: act())
-    return button
-
-
-def _set_running(
-    buttons: list[ipywidgets.Button], cancel: ipywidgets.Button, *, running: bool
-) -> None:
-    for button in buttons:
-        button.disabled = running
-    cancel.disabled = not running

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,11 +45,11 @@ def _lacking() -> str | None:
 
 @pytest.fixture(scope="session")
 def browser_endpoint(tmp_path_factory) -> Iterator[str]:
-    """An archive with three months of hourly bars, funding rates, and 3,000 more listed names."""
+    """An archive with three months of hourly and daily bars, and 3,000 more listed names."""
     folder = tmp_path_factory.mktemp("archive")
     generate(
         folder,
-        rows=["spot_klines", "futures_um_klines", "futures_um_funding_rate"],
+        rows=["spot_klines", "futures_um_klines"],
         symbols=["BTCUSDT", "ETHUSDT", "ETHBTC"],
         intervals=["1h", "1d"],
         days=("2024-11-01", "2025-01-31"),
@@ -76,17 +77,33 @@ def browser() -> Iterator[Browser]:
         yield running
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A fresh page that may use the clipboard, and fails the test when the page's script failed."""
+@contextmanager
+def sound_page(browser: Browser) -> Iterator[Page]:
+    """Open a fresh page that may use the clipboard; raises when the page's script failed."""
     context = browser.new_context(viewport={"width": 1100, "height": 1500})
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     made = context.new_page()
     wrong: list[str] = []
     made.on("pageerror", lambda error: wrong.append(str(error)))
-    yield made
-    context.close()
+    try:
+        yield made
+    finally:
+        context.close()
     assert wrong == []
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of the test's own."""
+    with sound_page(browser) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shared_page(browser: Browser) -> Iterator[Page]:
+    """A page for all tests of a module: opening a notebook takes JupyterLab some seconds."""
+    with sound_page(browser) as made:
+        yield made
 
 
 @pytest.fixture
@@ -95,13 +112,18 @@ def lake_root(tmp_path) -> Path:
     return Path(tmp_path) / "lake"
 
 
-@pytest.fixture
-def opening(lake_root) -> str:
-    """The first cell of every notebook: a lake that reads from the served archive."""
+def opening_of(root: Path) -> str:
+    """Return the first cell of a notebook: a lake that reads from the served archive."""
     return (
         "import cryptolake as cl\n"
-        f"lake = cl.Lake({str(lake_root)!r}, source=cl.Archive(bucket={BUCKET!r}))"
+        f"lake = cl.Lake({str(root)!r}, source=cl.Archive(bucket={BUCKET!r}))"
     )
+
+
+@pytest.fixture
+def opening(lake_root) -> str:
+    """The first cell of the test's notebook."""
+    return opening_of(lake_root)
 
 
 @pytest.fixture(scope="session")

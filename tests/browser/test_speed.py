@@ -6,7 +6,7 @@ import time
 
 from playwright.sync_api import expect
 
-from tests.browser.test_picker import search
+from tests.browser.drive import search
 
 KEYS = "COIN12"
 LATENCY = """(key) => new Promise((resolve) => {
@@ -37,5 +37,21 @@ def test_opening_and_typing_with_three_thousand_symbols(lab, page, opening):
         f"\npicker with 3,003 symbols: shown after {opened:.2f} s, listed after {listed:.2f} s; "
         f"a key is answered in {max(answers):.0f} ms at most (ms: {[round(a) for a in answers]})"
     )
-    assert listed < 2
-    assert max(answers) < 100
+    # figures are printed, not asserted: what they rest on is. No row of the list is drawn unseen, and no
+    # key asks the kernel.
+    assert page.locator(".cl-option").count() < 30
+    busy = page.evaluate(
+        """async () => {
+            const kernel = window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel;
+            let asked = 0;
+            kernel.anyMessage.connect((_, message) => { asked += message.direction === 'send' });
+            const input = document.querySelector('.cl-search');
+            for (const text of ['', 'B', 'BT', 'BTC']) {
+                input.value = text;
+                input.dispatchEvent(new Event('input', { bubbles: true }));
+                await new Promise((resolve) => setTimeout(resolve, 50));
+            }
+            return asked;
+        }"""
+    )
+    assert busy == 0

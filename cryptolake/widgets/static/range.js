@@ -38,8 +38,22 @@ function render({ model, el }) {
   let width = 640;
   let drag = null;
   let drawn = [];
-  const lowest = () => toMs(model.get("earliest"));
-  const highest = () => toMs(model.get("latest")) + DAY;
+  let ends = [0, DAY];
+  const lowest = () => ends[0];
+  const highest = () => ends[1];
+
+  // the axis spans what exists and what is chosen, a little more than that, and never nothing
+  function span() {
+    const months = Object.values(model.get("coverage")).flatMap((byMonth) => Object.keys(byMonth)).sort();
+    const [from, to] = model.get("value");
+    const earliest = toMs(model.get("earliest"));
+    const latest = toMs(model.get("latest")) + DAY;
+    if (!months.length) return [earliest, latest];
+    const a = Math.min(monthEnds(months[0])[0], from ? toMs(from) : latest);
+    const b = Math.max(monthEnds(months[months.length - 1])[1], to ? toMs(to) + DAY : earliest);
+    const pad = Math.max(15 * DAY, (b - a) * 0.06);
+    return [Math.max(earliest, a - pad), Math.min(latest, b + pad)];
+  }
   const x = (ms) => LEFT + ((ms - lowest()) / (highest() - lowest())) * (width - LEFT - 8);
   const at = (px) => {
     const share = (px - LEFT) / (width - LEFT - 8);
@@ -83,13 +97,13 @@ function render({ model, el }) {
 
   function draw() {
     const [from, to] = model.get("value");
-    // a day half typed is left alone, unless the range itself has moved
-    if (document.activeElement !== first || from !== drawn[0]) first.value = from || "";
-    if (document.activeElement !== last || to !== drawn[1]) last.value = to || "";
+    // a day half typed is left alone unless the range itself moved; writing a value moves the cursor
+    if (first.value !== (from || "") && (document.activeElement !== first || from !== drawn[0])) first.value = from || "";
+    if (last.value !== (to || "") && (document.activeElement !== last || to !== drawn[1])) last.value = to || "";
     drawn = [from, to];
     for (const input of [first, last]) {
-      input.min = model.get("earliest");
-      input.max = model.get("latest");
+      if (input.min !== model.get("earliest")) input.min = model.get("earliest");
+      if (input.max !== model.get("latest")) input.max = model.get("latest");
     }
     const days = from && to ? Math.round((toMs(to) - toMs(from)) / DAY) + 1 : 0;
     length.textContent = days ? `${days.toLocaleString()} day${days === 1 ? "" : "s"}, both ends in` : "";
@@ -100,6 +114,7 @@ function render({ model, el }) {
     }));
     note.textContent = model.get("note");
     width = Math.max(260, el.clientWidth || 640);
+    if (drag === null) ends = span();
     const lines = strips();
     const rows = Math.max(1, lines.length);
     const height = rows * (STRIP + 4) + 18;
@@ -109,11 +124,18 @@ function render({ model, el }) {
     const years = [];
     for (let year = new Date(lowest()).getUTCFullYear(); Date.UTC(year, 0, 1) < highest(); year += 1) years.push(year);
     if (years.length > 1 && x(Date.UTC(years[1], 0, 1)) - x(lowest()) < 34) years.shift();
+    const names = years.length > 3 ? null : ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     const skip = Math.ceil(years.length / Math.max(1, Math.floor((width - LEFT) / 44)));
     years.forEach((year, index) => {
       const px = x(Math.max(lowest(), Date.UTC(year, 0, 1)));
       parts.push(svgNode("line", { x1: px, x2: px, y1: 0, y2: height - 14, stroke: "currentColor", opacity: 0.14 }));
       if (index % skip === 0 && px < width - 30) parts.push(svgNode("text", { x: px + 2, y: height - 4, opacity: 0.75 }, String(year)));
+      if (!names) return;
+      const step = (width - LEFT) / ((highest() - lowest()) / (30.4 * DAY)) > 34 ? 1 : 3;
+      for (let month = step; month < 12; month += step) {
+        const mx = x(Date.UTC(year, month, 1));
+        if (mx > LEFT && mx < width - 24) parts.push(svgNode("text", { x: mx + 2, y: height - 4, opacity: 0.5 }, names[month]));
+      }
     });
     lines.forEach(([name, byMonth], index) => {
       const y = index * (STRIP + 4) + 2;
@@ -179,13 +201,22 @@ function render({ model, el }) {
     else save(from, clip(to + step * DAY, from, highest() - DAY));
   });
 
-  function typed() {
+  function typed(event) {
     const a = first.value;
     const b = last.value;
-    if (a && b && a >= "2010-01-01" && b >= "2010-01-01") save(toMs(a), toMs(b));
+    const whole = a >= "2010-01-01" && b >= "2010-01-01";
+    const backwards = whole && a > b;
+    for (const input of [first, last]) input.setAttribute("aria-invalid", String(backwards));
+    if (backwards && event.type === "change") length.textContent = "ends before it begins";
+    else if (whole && (a !== model.get("value")[0] || b !== model.get("value")[1])) save(toMs(a), toMs(b));
   }
-  first.addEventListener("change", typed);
-  last.addEventListener("change", typed);
+  // while a day is typed, its parts may pass through a range that ends before it begins
+  for (const input of [first, last]) {
+    input.addEventListener("change", typed);
+    input.addEventListener("blur", (event) => {
+      if (event.relatedTarget !== first && event.relatedTarget !== last) typed(event);
+    });
+  }
   el.dataset.lmSuppressShortcuts = "true";
   el.addEventListener("keydown", (event) => {
     if (event.key !== "Tab" && !event.ctrlKey && !event.metaKey) event.stopPropagation();

@@ -1,0 +1,97 @@
+"""The picker's parts in a real JupyterLab, in one notebook that all tests share."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+import cryptolake as cl
+from tests.browser.conftest import opening_of
+from tests.browser.drive import chip, said, search, show
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+
+@pytest.fixture(scope="module")
+def shown(lab, shared_page: Page, tmp_path_factory) -> Page:
+    """The notebook, with the picker shown and an empty cell below it."""
+    show(lab, shared_page, "shared.ipynb", opening_of(tmp_path_factory.mktemp("lake")), "")
+    return shared_page
+
+
+@pytest.fixture
+def page(shown: Page) -> Page:
+    """The shared page, with the picker as it begins."""
+    said(
+        shown, "picker.query = cl.query().markets('spot').klines('1h').between('2024-12')\nprint(1)"
+    )
+    shown.get_by_label("Quote asset").select_option("")
+    search(shown).fill("")
+    expect(shown.locator(".cl-count")).to_contain_text("3,003 of 3,003 symbols")
+    return shown
+
+
+def test_a_pattern_and_a_rule_can_be_kept_in_place_of_names(page):
+    search(page).fill("eth*")
+    expect(page.locator(".cl-count")).to_contain_text("2 of 3,003")
+    search(page).press("Enter")
+    expect(page.get_by_role("button", name="Remove ETH*")).to_be_visible()
+    page.get_by_label("Quote asset").select_option("BTC")
+    expect(page.locator(".cl-count")).to_contain_text("1,001 of 3,003")
+    page.get_by_role("button", name="Use filters as rule").click()
+    expect(page.get_by_role("button", name="Remove the rule")).to_be_visible()
+    found = said(page, "print(picker.query.to_json())")
+    assert json.loads(found)["symbols"] == ["ETH*"]
+    assert json.loads(found)["universe"] == {"quote": ["BTC"]}
+    page.get_by_role("button", name="Remove the rule").click()
+    assert "universe" not in json.loads(said(page, "print(picker.query.to_json())"))
+
+
+def test_select_all_takes_every_name_that_the_filter_shows(page):
+    search(page).fill("COIN")
+    page.get_by_label("Quote asset").select_option("BTC")
+    page.get_by_role("button", name="Select all 1,000").click()
+    expect(page.locator(".cl-chosen")).to_contain_text("and 940 more")
+    assert said(page, "print(len(picker.query.selection.symbols))") == "1000"
+    expect(page.locator(".cl-say").first).to_contain_text("Many symbols", timeout=30_000)
+
+
+def test_setting_the_query_moves_the_widget(page):
+    said(
+        page,
+        "picker.query = (cl.query().markets('futures_um').data_types('fundingRate')"
+        ".symbols('BTCUSDT').between('2024-12'))\nprint('set')",
+    )
+    expect(chip(page, "Market", "futures_um")).to_have_attribute("aria-pressed", "true")
+    expect(chip(page, "Data type", "fundingRate")).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_label("First day (UTC)")).to_have_value("2024-12-01")
+    expect(page.get_by_role("button", name="Remove BTCUSDT")).to_be_visible()
+
+
+def test_dragging_over_the_coverage_sets_the_days(page):
+    search(page).fill("BTCUSDT")
+    search(page).press("Enter")
+    expect(page.locator(".cl-range svg rect[opacity='0.8']").first).to_be_attached(timeout=30_000)
+    box = page.locator(".cl-range svg").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 6)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + 6, steps=5)
+    page.mouse.up()
+    query = cl.Query.from_json(said(page, "print(picker.query.to_json())"))
+    assert query.selection.days is not None
+    assert 15 < len(query.selection.days) < 45
+
+
+def test_every_control_has_a_name_for_a_screen_reader(page):
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll('.cl-picker button, .cl-picker input, .cl-picker select,'
+            + ' .cl-picker [role=slider], .cl-picker [role=listbox]')].filter((el) =>
+            !(el.getAttribute('aria-label') || el.innerText?.trim() || el.labels?.length
+              || el.title || el.getAttribute('aria-labelledby'))).map((el) => el.outerHTML)"""
+    )
+    assert nameless == []
