@@ -83,7 +83,7 @@ def judge(month: SymbolMonth, survey: Survey) -> Judgement:
         market=month.folder.row.market,
         interval=grid,
         files=files,
-        life=_life(month, first, grid),
+        life=_life(month, survey, grid),
         halts=load_halts(),
         rejected=frozenset().union(*rejected.values()),
         listing_seen=month.folder.listed is not None,
@@ -147,15 +147,16 @@ def newest_day(month: SymbolMonth, today: date | None = None) -> tuple[date | No
     return newest, (today or datetime.now(UTC).date()) - newest < _FRESH
 
 
-def _life(month: SymbolMonth, first: datetime | None, grid: Interval) -> Life:
+def _life(month: SymbolMonth, survey: Survey, grid: Interval) -> Life:
     """Return when the symbol is published: from its first row on, to the end of its last file."""
     birth = _birth(month)
     if birth is None:
         return Life()
     day, keys = birth
     begin = Days(day, day).begin
-    if day in month.days and first and keys & month.built:
-        begin = open_of(number_of(first, grid), grid)
+    if day in month.month.days and keys & month.built:
+        first = survey.sources_of(month)["first_time"].min()
+        begin = open_of(number_of(first, grid), grid) if isinstance(first, datetime) else begin
     newest, young = newest_day(month)
     end = None if young or newest is None else Days(newest, newest).end
     return Life(begin, end)
