@@ -94,7 +94,7 @@ def _parsed(
             return pl.concat(parts)
         heights = [frame.height]
     beside = files.select(pl.all().repeat_by(pl.Series(heights)).explode(empty_as_null=False))
-    return frame.select(columns).hstack(beside)
+    return pl.concat([frame.select(columns), beside], how="horizontal") if columns else beside
 
 
 def _read(text: bytes, published: Mapping[str, Any], columns: list[str]) -> pl.DataFrame:

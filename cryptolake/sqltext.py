@@ -51,15 +51,11 @@ def struct(values: dict[str, str]) -> str:
 
 
 def unglobbed(path: str) -> str:
-    r"""Return a pattern that matches a path literally, for DuckDB's globbing.
-
-    A sign between brackets stands for itself. A backslash cannot be written in a pattern (DuckDB takes
-    it for a separator), so that it becomes the ``?`` that matches it.
+    """Return a pattern that matches a path literally: a sign between brackets stands for itself.
 
     Examples
     --------
-    >>> print(unglobbed("/data/a*[b]"), unglobbed(r"/data/a\b"))
-    /data/a[*][[]b] /data/a?b
+    >>> print(unglobbed("/data/a*[b]"))
+    /data/a[*][[]b]
     """
-    signs = {"*": "[*]", "?": "[?]", "[": "[[]", "\\": "?"}
-    return "".join(signs.get(sign, sign) for sign in path)
+    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in path)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cryptolake.availability import Row, load_matrix
 from cryptolake.keys import prefix_of
 from cryptolake.meta import TABLES
+from cryptolake.rootfs import pattern_of
 from cryptolake.schema import schema_of
-from cryptolake.sqltext import listed, literal, quoted, struct, unglobbed
+from cryptolake.sqltext import listed, literal, quoted, struct
 
 if TYPE_CHECKING:
     from cryptolake.storage import Storage
@@ -123,8 +124,9 @@ def _bronze_select(row: Row, only: Interval | None) -> str:
         else "NULL::VARCHAR",
     }
     # A cell that is not of its column's type is null, not the end of the query: Bronze is shown as it is.
+    # (A bare TRY_CAST would be handed down to the CSV reader, which takes it for a CAST and fails.)
     cells = [
-        f"TRY_CAST({quoted(name)} AS {sql_type(dtype)}) AS {quoted(name)}"
+        f"TRY_CAST(NULLIF({quoted(name)}, '') AS {sql_type(dtype)}) AS {quoted(name)}"
         for name, dtype in published.items()
     ]
     cells += [
@@ -173,13 +175,14 @@ def _silver_select(
     if not there and not storage.is_local:
         return _nothing(types)
     folder = f"silver/market={row.market.value}/data_type={row.data_type.value}"
+    levels = ""
     hive = {"market": "VARCHAR", "data_type": "VARCHAR", "symbol": "VARCHAR"}
     if row.has_interval:
-        folder += f"/interval={only.value if only else '*'}"
+        levels = f"/interval={only.value if only else '*'}"
         hive["interval"] = "VARCHAR"
     else:
         types["interval"] = "NULL"
-    pattern = f"{unglobbed(storage.url())}/{folder}/symbol=*/*.parquet"
+    pattern = f"{pattern_of(storage, folder)}{levels}/symbol=*/*.parquet"
     options = f"hive_partitioning = true, hive_types = {struct(hive)}"
     if extras:
         options += ", union_by_name = true"
@@ -196,7 +199,7 @@ def meta_views(storage: Storage, held: Held) -> Iterator[View]:
         if table not in held.tables and not storage.is_local:
             yield View("meta", table, _nothing(types))
             continue
-        pattern = f"{unglobbed(storage.url(f'meta/{table}'))}/*.parquet"
+        pattern = f"{pattern_of(storage, f'meta/{table}')}/*.parquet"
         # Segments written before a column existed lack it; union_by_name and the list make it null.
         order = ", file_row_number = true, filename = true" if table == "files" else ""
         rows = _selected(
@@ -215,7 +218,7 @@ def meta_views(storage: Storage, held: Held) -> Iterator[View]:
 def gold_views(storage: Storage, held: Held) -> Iterator[View]:
     """Yield a view for each recipe's folder under ``gold/``."""
     for recipe in held.recipes:
-        pattern = f"{unglobbed(storage.url(f'gold/{recipe}'))}/**/*.parquet"
+        pattern = f"{pattern_of(storage, f'gold/{recipe}')}/**/*.parquet"
         yield View(
             "gold",
             recipe,

@@ -8,6 +8,7 @@ downloaded to read: an S3 lake uses DuckDB's httpfs extension when it is install
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -17,6 +18,7 @@ import duckdb
 
 from cryptolake.errors import StorageError
 from cryptolake.meta import TABLES
+from cryptolake.rootfs import RootFileSystem, misleads
 from cryptolake.silverfiles import extra_columns
 from cryptolake.sqltext import literal, quoted
 from cryptolake.storage import S3Storage, Storage
@@ -28,15 +30,19 @@ from cryptolake.viewdefs import (
     meta_views,
     silver_views,
 )
-from cryptolake.zipfs import PROTOCOL, BronzeFileSystem
+from cryptolake.zipfs import BronzeFileSystem
 
 if TYPE_CHECKING:
     import polars as pl
+    from fsspec import AbstractFileSystem
 
     from cryptolake.meta import Meta
 
 _STATE = "SELECT comment FROM duckdb_views() WHERE schema_name = 'meta' AND view_name = 'files'"
 """What the views were made for, kept as the comment of one of them."""
+
+_ONE = threading.Lock()
+"""Two threads that remake the same views at once would be in each other's way."""
 
 
 def connect(storage: Storage, meta: Meta, *, path: Path | None = None) -> duckdb.DuckDBPyConnection:
@@ -68,10 +74,10 @@ def connect(storage: Storage, meta: Meta, *, path: Path | None = None) -> duckdb
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     if isinstance(storage, S3Storage):
         _reach_bucket(connection, storage)
-    if connection.filesystem_is_registered(PROTOCOL):
-        connection.unregister_filesystem(PROTOCOL)
     files = BronzeFileSystem(storage, meta)
-    connection.register_filesystem(files)
+    _register(connection, files)
+    if misleads(storage):
+        _register(connection, RootFileSystem(storage))
     for schema in SCHEMAS:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
     files.paused = True  # binding a view needs no file: its columns are written out
@@ -86,7 +92,7 @@ def connect(storage: Storage, meta: Meta, *, path: Path | None = None) -> duckdb
 def refresh(connection: duckdb.DuckDBPyConnection, storage: Storage, meta: Meta) -> None:
     """Bring a connection's views up to what the lake has now; quick when nothing new has come."""
     # A cursor of its own: the caller may be in the middle of reading a result.
-    with connection.cursor() as cursor:
+    with _ONE, connection.cursor() as cursor:
         ((known,),) = cursor.execute(_STATE).fetchall() or ((None,),)
         _refresh(cursor, storage, meta, known=known)
 
@@ -94,15 +100,20 @@ def refresh(connection: duckdb.DuckDBPyConnection, storage: Storage, meta: Meta)
 def _refresh(
     connection: duckdb.DuckDBPyConnection, storage: Storage, meta: Meta, *, known: str | None
 ) -> None:
-    held = look(storage, meta)
-    state = repr(
-        (storage.root, sorted(held.silver, key=str), sorted(held.extras.items()), held.recipes)
-    )
+    found = look(storage)
+    # Extra columns are known from the build records: read only when there are new ones.
+    records = [entry.path for entry in storage.list("meta/sources")]
+    state = repr((storage.root, [sorted(part, key=str) for part in found], records))
     if state == known:
         return
+    held = found._replace(extras=extra_columns(meta)) if records else found
     views = chain(silver_views(storage, held), meta_views(storage, held), gold_views(storage, held))
     note = f"COMMENT ON VIEW {quoted('meta')}.{quoted('files')} IS {literal(state)}"
-    _create(connection, chain((view.create for view in views), [note]))
+    try:
+        _create(connection, chain((view.create for view in views), [note]))
+    except duckdb.Error as error:
+        message = f"a file of the lake at {storage.root} cannot be read: {error}"
+        raise StorageError(message, root=storage.root) from error
 
 
 def to_polars(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
@@ -126,18 +137,16 @@ def to_polars(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
     return pl.DataFrame(relation if plain else relation.project(", ".join(cells)))
 
 
-def look(storage: Storage, meta: Meta) -> Held:
+def look(storage: Storage) -> Held:
     """See what the lake has, as far as it shapes its views: folders on a disk, a listing in a bucket."""
     silver = {
-        (market, data_type, interval)
+        (parts["market"], parts["data_type"], parts.get("interval"))
         for path in _folders(storage, "silver", 3)
-        for market, data_type, interval in [_silver_folder(path)]
-        if market and data_type
+        if {"market", "data_type"} <= (parts := _partitions(path)).keys()
     }
-    tables = {path.split("/")[1] for path in _folders(storage, "meta", 1)} & set(TABLES)
+    tables = set() if storage.is_local else {p.split("/")[1] for p in _folders(storage, "meta", 1)}
     recipes = {path.split("/")[1] for path in _folders(storage, "gold", 1)}
-    extras = extra_columns(meta) if "sources" in tables else {}
-    return Held(frozenset(silver), extras, frozenset(tables), tuple(sorted(recipes)))
+    return Held(frozenset(silver), {}, frozenset(tables & set(TABLES)), tuple(sorted(recipes)))
 
 
 def _create(connection: duckdb.DuckDBPyConnection, statements: Iterable[str]) -> None:
@@ -151,25 +160,25 @@ def _create(connection: duckdb.DuckDBPyConnection, statements: Iterable[str]) ->
     connection.commit()
 
 
-def _silver_folder(path: str) -> tuple[str | None, str | None, str | None]:
-    parts = dict(part.split("=", 1) for part in path.split("/")[1:] if "=" in part)
-    return parts.get("market"), parts.get("data_type"), parts.get("interval")
+def _partitions(path: str) -> dict[str, str]:
+    return dict(part.split("=", 1) for part in path.split("/") if "=" in part)
 
 
 def _folders(storage: Storage, top: str, depth: int) -> set[str]:
-    """Return the folders that hold files, as deep as asked."""
+    """Return the folders, ``depth`` below the top, that have Parquet files somewhere in them."""
     if storage.is_local:
         return set(_local_folders(storage.local(top), top, depth))
     return {
         "/".join(entry.path.split("/")[: depth + 1])
         for entry in storage.list(top)
-        if entry.path.endswith(".parquet")
+        if entry.path.endswith(".parquet") and entry.path.count("/") > depth
     }
 
 
 def _local_folders(folder: Path, name: str, depth: int) -> Iterator[str]:
     if depth == 0:
-        yield name
+        if any(folder.rglob("*.parquet")):
+            yield name
         return
     try:
         found = [item for item in os.scandir(folder) if item.is_dir()]
@@ -183,8 +192,17 @@ def _reach_bucket(connection: duckdb.DuckDBPyConnection, storage: S3Storage) -> 
     """Let DuckDB read the lake's bucket: by httpfs where it is installed, else by s3fs."""
     if storage.options.get("key") and _loads(connection, "httpfs"):
         connection.execute(_secret(storage))
-    elif not connection.filesystem_is_registered("s3"):
-        connection.register_filesystem(storage.filesystem)
+    else:
+        _register(connection, storage.filesystem)
+
+
+def _register(connection: duckdb.DuckDBPyConnection, files: AbstractFileSystem) -> None:
+    """Register a filesystem, in the place of one that an earlier connection to the same file left."""
+    protocols = [files.protocol] if isinstance(files.protocol, str) else files.protocol
+    for protocol in protocols:
+        if connection.filesystem_is_registered(protocol):
+            connection.unregister_filesystem(protocol)
+    connection.register_filesystem(files)
 
 
 def _loads(connection: duckdb.DuckDBPyConnection, extension: str) -> bool:
