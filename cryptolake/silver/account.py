@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from cryptolake.errors import CryptolakeError
     from cryptolake.periods import Period
-    from cryptolake.silver.parse import Reject
+    from cryptolake.silver.lines import Reject
 
 
 @dataclass(frozen=True)

@@ -9,30 +9,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from datetime import UTC, datetime
 from os import cpu_count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from cryptolake.errors import BuildError
 from cryptolake.holdings import holdings
-from cryptolake.meta import Meta, new_run_id
-from cryptolake.report import MONTHS, Report, State
-from cryptolake.silver.make import STREAM_ABOVE, Made, make
-from cryptolake.silver.months import Month, months_to_build
-from cryptolake.silver.records import finding_rows, reject_rows, source_rows
-from cryptolake.silver.stream import put, sweep
+from cryptolake.report import Report
+from cryptolake.silver.drafts import sweep
+from cryptolake.silver.make import STREAM_ABOVE, Made
+from cryptolake.silver.months import months_to_build
+from cryptolake.silver.run import Run
 from cryptolake.unzip import DEFAULT_LIMITS, Limits
 from cryptolake.watching import Step
 
 if TYPE_CHECKING:
+    from cryptolake.meta import Meta
     from cryptolake.storage import Storage
     from cryptolake.watching import Progress, Watch
-
-_FLUSH_BYTES = 32 * 2**20
-_FLUSH_SECONDS = 2.0
 
 
 def build(
@@ -66,7 +61,8 @@ def build(
     limits
         The largest zip and the longest line that are read.
     threads
-        Months worked on at a time; None for one a processor, at most eight.
+        Months worked on at a time; None for one a processor (two, where the lake is in a
+        bucket), at most eight processors.
     stream_above
         Bytes of zips from which a month is made in pieces, in memory that does not grow with it.
 
@@ -83,7 +79,12 @@ def build(
         The lake cannot be read or written; what was built until then is kept.
     """
     begun = time.perf_counter()
-    run = _Run(storage, meta, threads or min(cpu_count() or 1, 8), progress=progress)
+    processors = min(cpu_count() or 1, 8)
+    # A bucket answers late, not slowly: more months at a time hide the waiting.
+    at_once = processors if storage.is_local else 2 * processors
+    run = Run(
+        storage, meta, threads or at_once, lambda made, total: _bar(made, total, shown=progress)
+    )
     months = months_to_build(bronze_rows, holdings(meta)) if bronze_rows.height else []
     sweep(storage)
     try:
@@ -97,119 +98,6 @@ def build(
     if strict:
         _raise_for(report)
     return report
-
-
-class _Run:
-    """One build: work handed to threads, results stored in groups."""
-
-    def __init__(self, storage: Storage, meta: Meta, threads: int, *, progress: Progress) -> None:
-        self.storage, self.meta, self.threads = storage, meta, threads
-        self.id = new_run_id()
-        self.started = datetime.now(UTC)
-        self.state: State = "stopped"
-        self._progress = progress
-        self._rows: list[dict[str, Any]] = []
-        self._waiting: list[Made] = []
-        self._flushed = time.monotonic()
-        self._files = 0
-
-    def all(self, months: list[Month], **options: Any) -> None:
-        """Make all months, and those that their rows spill into; options as ``make`` takes them."""
-        made_months = self._made(months, {month.path for month in months}, options)
-        for made in _bar(made_months, len(months), shown=self._progress):
-            self._files += len(made.month.sources)
-            self._waiting.append(made)
-            if self._due():
-                self._flush()
-        self._flush()
-
-    def _made(self, months: list[Month], seen: set[str], options: dict[str, Any]) -> Iterator[Made]:
-        """Yield months as they are made; never more of them in memory than twice the threads."""
-        todo = iter(months)
-        extra: list[Month] = []
-        with ThreadPoolExecutor(self.threads, thread_name_prefix="silver") as pool:
-            running: set[Future[Made]] = set()
-            try:
-                while True:
-                    while len(running) < 2 * self.threads:
-                        month = next(todo, None) or (extra.pop() if extra else None)
-                        if month is None:
-                            break
-                        running.add(pool.submit(make, self.storage, month, **options))
-                    if not running:
-                        return
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        made = future.result()
-                        extra += _spilled(made, seen)
-                        yield made
-            finally:
-                for future in running:
-                    future.cancel()
-
-    def _due(self) -> bool:
-        size = sum(len(made.data or b"") for made in self._waiting)
-        return size >= _FLUSH_BYTES or time.monotonic() - self._flushed >= _FLUSH_SECONDS
-
-    def _flush(self) -> None:
-        """Record what was made, then put the months in their places."""
-        waiting, self._waiting = self._waiting, []
-        told = [made for made in waiting if made.status != "unchanged"]
-        now = datetime.now(UTC)
-        self.meta.append("sources", source_rows(told, self.id, now))
-        self.meta.append("rejects", reject_rows(told, self.id, now))
-        self.meta.append("findings", finding_rows(told, self.id, now))
-        for made in waiting:
-            if made.data is not None:
-                self.storage.write(made.month.path, made.data)
-            elif made.draft is not None:
-                put(self.storage, made.draft, made.month.path)
-            self._rows.append(
-                {
-                    "path": made.month.path,
-                    "status": made.status,
-                    "rows": made.rows,
-                    "duplicates": made.duplicates,
-                    "rejects": made.rejected,
-                    "seconds": made.seconds,
-                    "error": made.error,
-                }
-            )
-        self._flushed = time.monotonic()
-
-    def close(self) -> None:
-        """Store what is ready, and record the run."""
-        if self._waiting:
-            self._flush()
-        months = self.months()
-        if not months.height:
-            return
-        run = {
-            "run_id": self.id,
-            "kind": "build",
-            "state": self.state,
-            "started_at": self.started,
-            "ended_at": datetime.now(UTC),
-            "files": self._files,
-            "failed": int((months["status"] == "failed").sum()),
-            "note": f"{int((months['status'] == 'built').sum())} of {months.height} months built",
-        }
-        self.meta.append("runs", [run])
-
-    def months(self) -> pl.DataFrame:
-        """Return the report's rows, by path."""
-        return pl.DataFrame(self._rows, schema=MONTHS).sort("path")
-
-
-def _spilled(made: Made, seen: set[str]) -> list[Month]:
-    """Return the months that rows stepped over into, and that nobody asked to build."""
-    found = []
-    for period in made.spills:
-        month = Month(made.month.series, period)
-        if month.path not in seen:
-            seen.add(month.path)
-            found.append(month)
-    return found
 
 
 def _bar(months: Iterable[Made], total: int, *, shown: Progress) -> Iterable[Made]:

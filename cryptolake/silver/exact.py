@@ -18,10 +18,11 @@ from cryptolake.errors import CorruptArchive
 from cryptolake.holdings import holdings
 from cryptolake.schema import FLOATS, Schema
 from cryptolake.silver.account import Text
+from cryptolake.silver.lines import split_lines
 from cryptolake.silver.make import read_source
 from cryptolake.silver.months import Month, months_to_build
 from cryptolake.silver.normalize import in_file_order, normalize
-from cryptolake.silver.parse import FILE, LINE, split_lines
+from cryptolake.silver.parse import FILE, LINE
 from cryptolake.unzip import DEFAULT_LIMITS, Limits, inflate
 
 if TYPE_CHECKING:

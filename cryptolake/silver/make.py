@@ -6,6 +6,7 @@ import hashlib
 import shutil
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,19 +14,21 @@ from typing import TYPE_CHECKING, Literal
 from cryptolake.errors import BuildError, CorruptArchive, CryptolakeError, StorageError
 from cryptolake.periods import Period
 from cryptolake.silver.account import Account, Finding, Normalized, Text
+from cryptolake.silver.drafts import new_folder
 from cryptolake.silver.normalize import normalize
 from cryptolake.silver.order import DEFAULT_SIZES, Sizes
-from cryptolake.silver.stream import Stream, new_folder
+from cryptolake.silver.stream import Stream
 from cryptolake.silver.write import Origin, read_origin, to_parquet
 from cryptolake.unzip import DEFAULT_LIMITS, Limits, inflate
 
 if TYPE_CHECKING:
+    from cryptolake.silver.lines import Reject
     from cryptolake.silver.months import Month, Source
-    from cryptolake.silver.parse import Reject
     from cryptolake.storage import Storage
 
 Status = Literal["built", "unchanged", "failed"]
 
+_READERS = 8
 STREAM_ABOVE = 16 * 2**20
 """Bytes of zips from which a month is made in pieces; below, it is held in memory whole."""
 
@@ -194,15 +197,22 @@ def read_source(storage: Storage, source: Source) -> bytes:
 def _texts(
     storage: Storage, sources: Sequence[Source], limits: Limits
 ) -> tuple[list[Text], list[Account]]:
-    texts, refused = [], []
-    for source in sources:
+    """Read and inflate files: one by one on a disk, side by side in a bucket."""
+
+    def opened(source: Source) -> Text | Account:
         try:
             text = inflate(read_source(storage, source), source.key, limits)
         except CorruptArchive as error:
-            refused.append(Account(source.key, error=error))
-        else:
-            texts.append(Text(source.key, source.period, text))
-    return texts, refused
+            return Account(source.key, error=error)
+        return Text(source.key, source.period, text)
+
+    if storage.is_local or len(sources) < 2:
+        found = [opened(source) for source in sources]
+    else:
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="silver-get") as pool:
+            found = list(pool.map(opened, sources))
+    texts = [item for item in found if isinstance(item, Text)]
+    return texts, [item for item in found if isinstance(item, Account)]
 
 
 def _refusals(errors: dict[str, str]) -> str | None:

@@ -15,8 +15,9 @@ import polars as pl
 
 from cryptolake.silver.account import Finding, Normalized, Text
 from cryptolake.silver.derive import extra_columns, silver_shape
+from cryptolake.silver.lines import split_lines
 from cryptolake.silver.merge import merge
-from cryptolake.silver.parse import FILE, LINE, Piece, split_lines
+from cryptolake.silver.parse import FILE, LINE, Piece
 from cryptolake.silver.work import Work
 from cryptolake.unzip import DEFAULT_LIMITS, Limits
 from cryptolake.vocabulary import Interval, Partition

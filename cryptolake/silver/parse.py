@@ -1,39 +1,29 @@
-"""Text to typed columns: at once where the text is regular, line by line where it is not.
+"""Text to typed columns, at once: the fast way, for text that is regular.
 
-Both ways give the same frame: the schema's columns under their Silver names and types (and extra ones as
-text), with ``_file`` and ``_line`` saying where each row stands. The fast way never guesses: whenever it
-cannot account for every line and every cell, it gives up, and the slow way names what is wrong.
+It never guesses: whenever it cannot account for every line and every cell it gives up, and
+:mod:`cryptolake.silver.lines` goes through the text line by line. Both give the same frame: the schema's
+columns under their Silver names and types (and extra ones as text), with ``_file`` and ``_line`` saying
+where each row stands.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
-from cryptolake.detect import Layout, is_header
 from cryptolake.schema import FLOATS, Column, Schema
-from cryptolake.unzip import DEFAULT_LIMITS, Limits
+
+if TYPE_CHECKING:
+    from cryptolake.detect import Layout
 
 FILE, LINE = "_file", "_line"
 MICROSECONDS = 100_000_000_000_000
 """From here up an epoch time is in microseconds, below it in milliseconds (1e14 ms is the year 5138)."""
 
-_KEPT_TEXT = 500
 _TIME = pl.Datetime("us", "UTC")
-_FAULT = "_fault"
-
-
-class Reject(NamedTuple):
-    """A line that is not a row: where it stands, the rule it breaks, why, and its text."""
-
-    file: int
-    line: int
-    rule: str
-    reason: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -58,11 +48,6 @@ class Parsed(NamedTuple):
     mixed_units: bool
 
 
-def clip(text: bytes) -> str:
-    """Return the part of a line that a reject keeps, readable whatever the bytes are."""
-    return text[:_KEPT_TEXT].decode("utf-8", "backslashreplace")
-
-
 def parse_fast(pieces: list[Piece], schema: Schema) -> Parsed | None:
     """Parse the pieces, all of one layout, in one go; None when not every line is in order."""
     counts = [piece.lines for piece in pieces]
@@ -78,7 +63,7 @@ def parse_fast(pieces: list[Piece], schema: Schema) -> Parsed | None:
         return None
     if frame.height != sum(counts) or not _accounted(frame, text, wanted):
         return None
-    mixed = _mixed_units(frame, schema)
+    mixed = mixed_units_in(frame, schema)
     if mixed and len(pieces) > 1:  # which file it is shows when each is parsed by itself
         return None
     typed = converted(frame, schema)
@@ -100,59 +85,6 @@ def parse_fast(pieces: list[Piece], schema: Schema) -> Parsed | None:
     return Parsed(typed.with_columns(files.alias(FILE), lines.alias(LINE)), mixed)
 
 
-def parse_lines(
-    piece: Piece, schema: Schema, limits: Limits = DEFAULT_LIMITS
-) -> tuple[Parsed, list[Reject]]:
-    """Parse a piece line by line: every line becomes a row or a reject, blank ones neither."""
-    columns = piece.layout.columns
-    lines = split_lines(piece.text)
-    good: list[int] = []
-    rejects: list[Reject] = []
-    for number, line in enumerate(lines, start=piece.first_line):
-        fault = _fault(line, len(columns) - 1, schema, limits)
-        if fault is None:
-            good.append(number)
-        elif fault[0] != "blank_line":
-            rejects.append(Reject(piece.file, number, *fault, clip(line)))
-    cells = _cells([lines[number - piece.first_line] for number in good], columns)
-    wanted = [column for column in schema.columns if column.name in columns]
-    frame = cells.select(
-        *(_lenient(column) for column in wanted),
-        *piece.layout.extras,
-        pl.lit(piece.file, pl.UInt32).alias(FILE),
-        pl.Series(LINE, good, pl.UInt32),
-        pl.coalesce(*(_value_fault(column) for column in wanted), pl.lit(None, pl.String)).alias(
-            _FAULT
-        ),
-    )
-    for number, fault_text in (
-        frame.filter(pl.col(_FAULT).is_not_null()).select(LINE, _FAULT).rows()
-    ):
-        rule, _, reason = fault_text.partition(":")
-        rejects.append(
-            Reject(piece.file, number, rule, reason, clip(lines[number - piece.first_line]))
-        )
-    kept = frame.filter(pl.col(_FAULT).is_null()).drop(_FAULT)
-    parsed = Parsed(converted(kept, schema), _mixed_units(kept, schema))
-    return parsed, sorted(rejects)
-
-
-def split_lines(text: bytes) -> list[bytes]:
-    r"""Split text at any kind of line end, without an empty line after the last one.
-
-    Examples
-    --------
-    >>> split_lines(b"a\r\nb\rc\n")
-    [b'a', b'b', b'c']
-    """
-    if b"\r" in text:
-        text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    lines = text.split(b"\n")
-    if lines and not lines[-1]:
-        lines.pop()
-    return lines
-
-
 def _raw_dtype(column: Column | None) -> Any:
     if column is None:
         return pl.String
@@ -172,7 +104,8 @@ def _accounted(frame: pl.DataFrame, text: bytes, wanted: dict[str, Column]) -> b
     return not nulls[last] or text.count(b",") == frame.height * (frame.width - 1)
 
 
-def _mixed_units(frame: pl.DataFrame, schema: Schema) -> bool:
+def mixed_units_in(frame: pl.DataFrame, schema: Schema) -> bool:
+    """Say whether raw epoch times stand in both units."""
     times = [
         c.name for c in schema.columns if c.kind == "time" and frame.schema.get(c.name) == pl.Int64
     ]
@@ -193,82 +126,15 @@ def converted(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
             scaled = pl.when(value.abs() >= MICROSECONDS).then(value).otherwise(value * 1000)
             found.append(scaled.cast(_TIME))
         elif column.kind == "text_time" and dtype == pl.String:
-            found.append(_text_time(value))
+            found.append(text_time(value))
         elif column.null_numbers and dtype is not None:
             stated = value.is_in(list(column.null_numbers))
             found.append(pl.when(stated).then(None).otherwise(value).alias(column.name))
     return frame.with_columns(found)
 
 
-def _text_time(value: pl.Expr) -> pl.Expr:
+def text_time(value: pl.Expr) -> pl.Expr:
+    """Read ``YYYY-MM-DD HH:MM:SS`` as UTC; null where it is something else."""
     return value.str.to_datetime(
         "%Y-%m-%d %H:%M:%S", time_unit="us", time_zone="UTC", strict=False, exact=True
     )
-
-
-def _fault(line: bytes, commas: int, schema: Schema, limits: Limits) -> tuple[str, str] | None:
-    """Say which rule a line breaks as text, if any."""
-    if not line.strip():
-        return "blank_line", "nothing but white space"
-    if len(line) > limits.max_line:
-        return (
-            "line_too_long",
-            f"{len(line):,} bytes, above the limit of {limits.max_line:,} (max_line)",
-        )
-    if b"\0" in line:
-        return "nul_byte", "holds a NUL byte"
-    if not line.isascii():
-        try:
-            line.decode()
-        except UnicodeDecodeError:
-            return "not_text", "is not UTF-8"
-    if is_header(line, schema):
-        return "header_line", "repeats the header among the rows"
-    if line.count(b",") != commas:
-        return "wrong_column_count", f"has {line.count(b',') + 1} cells, not {commas + 1}"
-    return None
-
-
-def _cells(lines: list[bytes], columns: tuple[str, ...]) -> pl.DataFrame:
-    """Cut lines, each with the right number of commas, into text cells; an empty cell is null."""
-    whole = pl.Series("", [line.decode() for line in lines], pl.String)
-    cells = whole.str.split_exact(",", len(columns) - 1).struct.unnest()
-    cells.columns = list(columns)
-    stripped = pl.all().str.strip_chars(' \t"')
-    return cells.with_columns(pl.when(stripped == "").then(None).otherwise(stripped).name.keep())
-
-
-def _lenient(column: Column) -> pl.Expr:
-    """Read a text cell as the column's kind; null where it cannot be."""
-    cell = pl.col(column.name)
-    if column.kind in FLOATS or column.kind == "unused":
-        return cell.cast(pl.Float64, strict=False)
-    if column.kind == "text_time":
-        return _text_time(cell)
-    if column.kind == "flag":
-        spelled = {"true": True, "false": False, "1": True, "0": False}
-        return cell.str.to_lowercase().replace_strict(
-            spelled, default=None, return_dtype=pl.Boolean
-        )
-    if column.kind in {"time", "count", "id"}:
-        number = cell.cast(pl.Float64, strict=False)
-        whole = number.is_finite() & (number == number.floor()) & (number.abs() < 2**53)
-        # Counts may be printed as 542.0.
-        printed = pl.when(whole).then(number).cast(pl.Int64, strict=False)
-        return pl.coalesce(cell.cast(pl.Int64, strict=False), printed).alias(column.name)
-    return cell
-
-
-def _value_fault(column: Column) -> pl.Expr:
-    cell = pl.col(column.name)
-    name = column.published[0]
-    faults = pl.lit(None, pl.String)
-    if column.kind != "unused":
-        shown = cell.str.slice(0, 60)
-        unreadable = cell.is_not_null() & _lenient(column).is_null()
-        text = pl.format("unreadable_value:{} cannot be read from {}", pl.lit(name), shown)
-        faults = pl.when(unreadable).then(text)
-    if not column.nullable:
-        empty = pl.lit(f"empty_cell:{name} is empty")
-        faults = pl.when(cell.is_null()).then(empty).otherwise(faults)
-    return faults.alias("fault")

@@ -7,12 +7,9 @@ closed. A file found damaged on the way is refused, and the month begun again wi
 from __future__ import annotations
 
 import hashlib
-import shutil
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -25,58 +22,27 @@ from cryptolake.errors import CorruptArchive, SchemaMismatch
 from cryptolake.silver.account import Account, Normalized
 from cryptolake.silver.chunks import ahead, pieces
 from cryptolake.silver.derive import silver_shape
+from cryptolake.silver.drafts import opened
 from cryptolake.silver.order import OutOfOrder, Sizes, Spill, in_passing
 from cryptolake.silver.work import Work
 from cryptolake.silver.write import sink
-from cryptolake.storage import Storage, raise_storage_error
 from cryptolake.unzip import Limits, inflate_chunks
 from cryptolake.vocabulary import Partition
 
 if TYPE_CHECKING:
     from cryptolake.silver.months import Month, Source
+    from cryptolake.storage import Storage
 
 _ONE = threading.Lock()
 """A streamed month uses every processor by itself; two at once would only use twice the memory."""
 
-DRAFTS = "meta/drafts"
-"""Where drafts lie in a lake on a disk; what a killed build left there is removed a day later."""
 _BLOCK = 2**20
-_STALE = 86_400
 
 
 class _Unusable(Exception):
     def __init__(self, key: str, error: CorruptArchive) -> None:
         super().__init__(key)
         self.key, self.error = key, error
-
-
-def new_folder(storage: Storage) -> Path:
-    """Make a folder for work in progress: in the lake on a disk (so that a rename is whole), else local."""
-    if not storage.is_local:
-        return Path(tempfile.mkdtemp(prefix="cryptolake-"))
-    base = storage.local(DRAFTS)
-    base.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(dir=base))
-
-
-@contextmanager
-def opened(storage: Storage, source: Source, folder: Path) -> Iterator[IO[bytes]]:
-    """Open a Bronze file: in place on a disk, from a copy where the lake is a bucket."""
-    path = f"bronze/{source.key}"
-    if storage.is_local:
-        place = storage.local(path)
-    else:
-        place = folder / hashlib.sha256(source.key.encode()).hexdigest()
-        if not place.exists():
-            remote: Any = storage
-            remote.filesystem.get_file(storage.url(path), str(place))
-    try:
-        file = place.open("rb")
-    except FileNotFoundError as error:
-        message = f"{source.key} is in the ledger but not in Bronze; pull it again."
-        raise CorruptArchive(message, key=source.key, reason="absent") from error
-    with file:
-        yield file
 
 
 class Stream:
@@ -196,33 +162,6 @@ class Stream:
                         yield work.rows([piece])
             except CorruptArchive as error:
                 raise _Unusable(source.key, error) from error
-
-
-def put(storage: Storage, draft: Path, path: str) -> None:
-    """Put a finished draft at its path in the lake, whole or not at all, and remove its folder."""
-    if storage.is_local:
-        target = storage.local(path)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            draft.replace(target)
-        except OSError as error:
-            raise_storage_error(error, "write", path, storage.root)
-    else:
-        remote: Any = storage
-        remote.filesystem.put_file(str(draft), storage.url(path))
-    shutil.rmtree(draft.parent, ignore_errors=True)
-
-
-def sweep(storage: Storage) -> None:
-    """Remove drafts that killed builds left, once they are a day old."""
-    if not storage.is_local:
-        return
-    for folder in storage.local(DRAFTS).glob("*"):
-        try:
-            if time.time() - folder.stat().st_mtime > _STALE:
-                shutil.rmtree(folder, ignore_errors=True)
-        except OSError:  # another build removed it
-            continue
 
 
 def _check_hash(file: IO[bytes], source: Source) -> None:

@@ -17,16 +17,8 @@ from cryptolake.periods import Period
 from cryptolake.silver.account import Account, Finding
 from cryptolake.silver.check import Flag, Frame, check, reason
 from cryptolake.silver.derive import derived, with_optional
-from cryptolake.silver.parse import (
-    FILE,
-    LINE,
-    Piece,
-    Reject,
-    clip,
-    parse_fast,
-    parse_lines,
-    split_lines,
-)
+from cryptolake.silver.lines import Reject, clip, parse_lines, split_lines
+from cryptolake.silver.parse import FILE, LINE, Piece, parse_fast
 
 if TYPE_CHECKING:
     from cryptolake.schema import Schema

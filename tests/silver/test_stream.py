@@ -12,10 +12,10 @@ import polars as pl
 import pytest
 
 from cryptolake.holdings import holdings
+from cryptolake.silver.drafts import put, sweep
 from cryptolake.silver.make import Made, make
 from cryptolake.silver.months import months_to_build
 from cryptolake.silver.order import Sizes
-from cryptolake.silver.stream import put, sweep
 from tests.silver.texts import stored, zipped
 
 TINY = Sizes(chunk=4_000, held=20, run=300)
