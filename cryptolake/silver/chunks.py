@@ -31,9 +31,8 @@ def pieces(file: IO[bytes], number: int, work: Work, *, chunk: int) -> Iterator[
     key = work.files[number].key
     layout: Layout | None = None
     line = 0
-    for block in blocks(
-        inflate_chunks(file, key, work.limits, chunk=chunk), 2 * work.limits.max_line
-    ):
+    texts = gathered(inflate_chunks(file, key, work.limits, chunk=chunk), chunk)
+    for block in blocks(texts, 2 * work.limits.max_line):
         text = block
         if line == 0:
             layout = work.layout(number, text)
@@ -51,6 +50,26 @@ def pieces(file: IO[bytes], number: int, work: Work, *, chunk: int) -> Iterator[
         piece = Piece(number, text if text.endswith(b"\n") else text + b"\n", line, layout)
         line += piece.lines
         yield piece
+
+
+def gathered(texts: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """Join text that comes in small pieces into ones of at least ``size`` bytes.
+
+    Examples
+    --------
+    >>> list(gathered(iter([b"ab", b"c", b"d", b"e"]), 3))
+    [b'abc', b'de']
+    """
+    waiting: list[bytes] = []
+    count = 0
+    for text in texts:
+        waiting.append(text)
+        count += len(text)
+        if count >= size:
+            yield b"".join(waiting)
+            waiting, count = [], 0
+    if waiting:
+        yield b"".join(waiting)
 
 
 def blocks(texts: Iterator[bytes], longest: int) -> Iterator[bytes]:
