@@ -8,6 +8,7 @@ the root.
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -78,4 +79,12 @@ class RootFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships 
         if mode != "rb":
             message = f"the lake is not written through DuckDB: {path!r}"
             raise PermissionError(message)
-        return self._storage.local(str(self._strip_protocol(path))).open("rb")
+        file = self._storage.local(str(self._strip_protocol(path))).open("rb", buffering=0)
+        return _Closing(file, 2**20)
+
+
+class _Closing(io.BufferedReader):
+    """A file that is closed when DuckDB lets go of it, which it does without a word."""
+
+    def __del__(self) -> None:
+        self.close()
