@@ -6,10 +6,11 @@ store, since thousands of PUT requests would take longer than the work that foll
 
 from __future__ import annotations
 
+import itertools
 import logging
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,8 +23,10 @@ BUCKET = "data.binance.vision"
 """The bucket's name, the real one's."""
 
 REGION = "ap-northeast-1"
-_ACCOUNT = "123456789012"
-_lock = threading.Lock()
+
+# moto keeps one store for the whole process. Each server has an account of its own in it, so that several
+# can serve buckets of the same name.
+_accounts = itertools.count(100_000_000_001)
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Served:
     bucket: str
     objects: int
     folder: Path
+    account: str
 
     @property
     def variables(self) -> dict[str, str]:
@@ -45,7 +49,7 @@ class Served:
 
     def refresh(self) -> int:
         """Read the folder again: new and changed files appear, deleted ones go. Returns the objects."""
-        return _load(_moto().backend, self.folder, self.bucket)
+        return _load(_backend(self.account), self.folder, self.bucket)
 
 
 @contextmanager
@@ -58,8 +62,8 @@ def serve_archive(
 ) -> Iterator[Served]:
     """Serve a folder's ``data/`` tree as an S3 bucket that anyone may list and read.
 
-    Each object's ETag is the MD5 of its bytes and its last modification the file's. One bucket of a name
-    can be served at a time in a process.
+    Each object's ETag is the MD5 of its bytes and its last modification the file's. Several folders can be
+    served at once, each at its own port.
 
     Parameters
     ----------
@@ -96,65 +100,82 @@ def serve_archive(
     if not (root / "data").is_dir():
         message = f"{root} is no archive folder: it holds no 'data' folder; make one with 'cryptolake sample'."
         raise StorageError(message, root=str(root))
-    moto = _moto()
-    with _lock:
-        if bucket in moto.backend.buckets:
-            message = f"bucket {bucket!r} is already served by this process; stop that first."
-            raise StorageError(message, bucket=bucket)
-        moto.backend.create_bucket(bucket, REGION)
+    account = str(next(_accounts))
+    backend = _backend(account)
     try:
-        count = _load(moto.backend, root, bucket)
-        server = _start(moto, host, port)
-        try:
-            name, number = server.get_host_and_port()
-            yield Served(f"http://{name}:{number}", bucket, count, root)
-        finally:
-            server.stop()
-            server._server.server_close()  # noqa: SLF001 - moto leaves the socket open
+        backend.buckets[bucket] = _new_bucket(bucket, account)
+        count = _load(backend, root, bucket)
+        with _listening(host, port, account) as endpoint:
+            yield Served(endpoint, bucket, count, root, account)
     finally:
-        _drop(moto.backend, bucket)
+        _forget(account)
 
 
 def serve_forever(folder: str | Path, *, host: str = "127.0.0.1", port: int = 0) -> None:
     """Serve a folder until Ctrl-C or SIGTERM, after printing the endpoint and how to use it."""
-    with serve_archive(folder, host=host, port=port) as served:
-        lines = [
-            f"{served.objects} objects of {served.folder} at {served.endpoint}/{served.bucket}"
-        ]
-        lines += [f"export {name}={value}" for name, value in served.variables.items()]
-        print("\n".join([*lines, "Ctrl-C stops it."]), flush=True)  # noqa: T201
-        stop = threading.Event()
-        previous = signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
-        try:
+    stop = threading.Event()
+    previous = signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
+    try:
+        with serve_archive(folder, host=host, port=port) as served:
+            where = f"{served.endpoint}/{served.bucket}"
+            lines = [f"{served.objects} objects of {served.folder} at {where}"]
+            lines += [f"export {name}={value}" for name, value in served.variables.items()]
+            print("\n".join([*lines, "Ctrl-C stops it."]), flush=True)  # noqa: T201
             while not stop.wait(3600):
                 pass
-        except KeyboardInterrupt:
-            pass
-        finally:
-            signal.signal(signal.SIGTERM, previous)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
-@dataclass(frozen=True)
-class _Moto:
-    backend: Any
-    server: Any
+@contextmanager
+def _listening(host: str, port: int, account: str) -> Iterator[str]:
+    """Run moto's application, every request marked with the account whose store answers it."""
+    from moto.moto_server.werkzeug_app import (
+        DomainDispatcherApplication,
+        MotoRequestHandler,
+        create_backend_app,
+    )
+    from werkzeug.serving import make_server
+
+    application = DomainDispatcherApplication(create_backend_app)
+
+    def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        environ["HTTP_X_MOTO_ACCOUNT_ID"] = account
+        answered: Iterable[bytes] = application(environ, start)
+        return answered
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    try:
+        server = make_server(host, port, answer, threaded=True, request_handler=MotoRequestHandler)
+    except (OSError, SystemExit) as error:  # werkzeug exits where a port is taken
+        message = f"cannot listen on {host}:{port}: {error}; port 0 takes a free one."
+        raise StorageError(message, host=host, port=port) from error
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://{host}:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
-def _moto() -> _Moto:
+def _backend(account: str) -> Any:
     try:
         from moto.backends import get_backend
-        from moto.server import ThreadedMotoServer
     except ImportError as error:
         message = "serving an archive needs moto: pip install 'cryptolake[demo]'"
         raise MissingTool(message, tool="moto") from error
-    return _Moto(get_backend("s3")[_ACCOUNT]["aws"], ThreadedMotoServer)
+    return get_backend("s3")[account]["aws"]
 
 
-def _start(moto: _Moto, host: str, port: int) -> Any:
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = moto.server(ip_address=host, port=port, verbose=False)
-    server.start()
-    return server
+def _new_bucket(name: str, account: str) -> Any:
+    from moto.s3 import models
+
+    bucket_class: Any = models.FakeBucket
+    return bucket_class(name=name, account_id=account, region_name=REGION)
 
 
 def _load(backend: Any, root: Path, bucket: str) -> int:
@@ -170,12 +191,12 @@ def _load(backend: Any, root: Path, bucket: str) -> int:
             continue
         key = path.relative_to(root).as_posix()
         found.add(key)
-        status = path.stat()
-        modified = datetime.fromtimestamp(int(status.st_mtime), UTC).replace(tzinfo=None)
+        data = path.read_bytes()
+        modified = datetime.fromtimestamp(int(path.stat().st_mtime), UTC).replace(tzinfo=None)
         old = store.get(key)
-        if old is not None and (old.size, old.last_modified) == (status.st_size, modified):
+        if old is not None and old.last_modified == modified and old.value == data:
             continue
-        made = backend.put_object(bucket, key, path.read_bytes(), disable_notification=True)
+        made = backend.put_object(bucket, key, data, disable_notification=True)
         made.acl = public
         made.last_modified = modified
     for key in set(store) - found:
@@ -185,13 +206,14 @@ def _load(backend: Any, root: Path, bucket: str) -> int:
     return len(found)
 
 
-def _drop(backend: Any, bucket: str) -> None:
-    """Forget a bucket and free its objects' buffers."""
-    gone = backend.buckets.pop(bucket, None)
-    if gone is None:
-        return
-    for key in gone.keys.values():
-        key.dispose()
+def _forget(account: str) -> None:
+    """Free the buffers of an account's objects, and its place in moto's store."""
     from moto.s3.models import s3_backends
 
-    s3_backends.bucket_accounts.pop(bucket, None)
+    for bucket in _backend(account).buckets.values():
+        for key in list(bucket.keys):
+            bucket.keys.pop(key)
+    owned = [name for name, owner in s3_backends.bucket_accounts.items() if owner[1] == account]
+    for name in owned:
+        del s3_backends.bucket_accounts[name]
+    s3_backends.pop(account, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cryptolake.sample.defects import MANIFEST, Defect
 from cryptolake.sample.generator import DEFAULT_DAYS, SampleSummary, generate
 
-__all__ = ["DEFAULT_DAYS", "SampleSummary", "generate"]
+__all__ = ["DEFAULT_DAYS", "MANIFEST", "Defect", "SampleSummary", "generate"]

@@ -25,6 +25,7 @@ def published_at(period: Period, market: Market) -> datetime:
 
     Examples
     --------
+    >>> from cryptolake.periods import Period
     >>> published_at(Period.parse("2025-01"), Market.SPOT).isoformat()
     '2025-02-03T07:26:00+00:00'
     """

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
-from typing import NamedTuple
 
 import polars as pl
 
 from cryptolake.availability import Row, load_matrix
-from cryptolake.keys import ArchiveKey
-from cryptolake.periods import DayLike, Days, Period, parse_days
+from cryptolake.periods import DayLike, Days, parse_days
+from cryptolake.sample.damage import damage_folder
+from cryptolake.sample.defects import MANIFEST_SCHEMA, Defect, Injector, parse_defects
+from cryptolake.sample.files import MadeFile, make_files
 from cryptolake.sample.folder import ArchiveFolder, published_at
+from cryptolake.sample.halts import choose_halt, note_halts
 from cryptolake.sample.instruments import Instrument, instruments_of
-from cryptolake.sample.lines import Maker, header_of
-from cryptolake.sample.tape import DAY_US, day_number
+from cryptolake.sample.lines import Maker
 from cryptolake.vocabulary import (
     DataType,
     Interval,
@@ -67,13 +67,7 @@ class SampleSummary:
     bytes: int = 0
     rows: int = 0
     datasets: tuple[str, ...] = ()
-    manifest: pl.DataFrame = field(default_factory=pl.DataFrame)
-
-
-class _File(NamedTuple):
-    key: ArchiveKey
-    text: bytes
-    rows: int
+    manifest: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=MANIFEST_SCHEMA))
 
 
 def generate(
@@ -84,6 +78,7 @@ def generate(
     intervals: Iterable[str] | None = None,
     partitions: Iterable[str] = ("daily", "monthly"),
     days: tuple[DayLike, DayLike] | Days | DayLike | None = None,
+    defects: Iterable[str] = (),
     seed: int = 0,
 ) -> SampleSummary:
     """Write a sample archive: zips and CHECKSUM sidecars below ``<root>/data``.
@@ -108,8 +103,11 @@ def generate(
     days
         UTC days, both ends in, as ``(first, last)``, or a month as ``"2025-01"``. Left out: 2024-12-27 to
         2025-02-02, and the last days of rows that have been discontinued.
+    defects
+        Words of :class:`Defect`, or ``"all"``. Each damages a symbol-month of its own; what was done is in
+        the summary's ``manifest``, and in ``defects.json`` beside ``data``.
     seed
-        Another seed, other prices.
+        Another seed, other prices (and other places for the defects).
 
     Returns
     -------
@@ -119,7 +117,7 @@ def generate(
     Raises
     ------
     InvalidQuery
-        A row, interval or day that does not exist.
+        A row, interval, day or defect that does not exist, or a defect that no file here can show.
 
     Examples
     --------
@@ -141,26 +139,35 @@ def generate(
     chosen = None if intervals is None else [parse_interval(word) for word in intervals]
     trees = [Partition(word) for word in partitions]
     span = None if days is None else _days(days)
-    maker = Maker(seed)
+    wrong = parse_defects(defects)
+    made = [
+        (row, instrument, lived)
+        for row in wanted
+        if (lived := _clip(row, span or _window(row))) is not None
+        for instrument in instruments_of(row.market, row.data_type, names)
+    ]
+    halts = choose_halt(made, seed) if Defect.EXCHANGE_HALT in wrong else {}
+    maker = Maker(seed, halts)
     summary = SampleSummary(folder.root, seed, datasets=tuple(row.dataset for row in wanted))
 
-    def write(file: _File) -> tuple[int, int]:
+    def write(file: MadeFile) -> tuple[int, int]:
         moment = published_at(file.key.period, file.key.market)
         return file.rows, folder.write_zip(file.key.key, file.text, moment, file.key.market)
 
-    # Deflate and sha256 release the GIL, so writing overlaps with making the next symbol's rows.
+    # Deflate and sha256 release the GIL, so writing overlaps with making the next interval's rows.
     with ThreadPoolExecutor(2) as pool:
-        for row in wanted:
-            window = span or _window(row)
-            lived = _clip(row, window)
-            if lived is None:
-                continue
-            for instrument in instruments_of(row.market, row.data_type, names):
-                files = _files(maker, row, instrument, lived, chosen, trees)
-                for count, size in pool.map(write, files):
-                    summary.files += 1
-                    summary.rows += count
-                    summary.bytes += size
+        for row, instrument, lived in made:
+            levels = _intervals(row, instrument, chosen)
+            files = make_files(maker, row, instrument, lived, levels, trees)
+            for count, size in pool.map(write, files):
+                summary.files += 1
+                summary.rows += count
+                summary.bytes += size
+    if wrong:
+        injector = Injector(folder, seed)
+        note_halts(injector, halts)
+        damage_folder(injector, wrong)
+        summary.manifest = injector.manifest()
     return summary
 
 
@@ -207,69 +214,3 @@ def _intervals(row: Row, instrument: Instrument, chosen: list[Interval] | None) 
         return [interval for interval in row.all_intervals if interval in _FEW[1:]]
     few = _SOME if instrument.main or instrument.events >= _LIQUID else _FEW
     return [interval for interval in row.all_intervals if interval in few]
-
-
-def _files(
-    maker: Maker,
-    row: Row,
-    instrument: Instrument,
-    days: Days,
-    chosen: list[Interval] | None,
-    trees: list[Partition],
-) -> Iterator[_File]:
-    if row.has_interval:
-        levels = _intervals(row, instrument, chosen)
-        made: Iterable[tuple[Interval | None, pl.DataFrame]]
-        made = maker.bars(row.data_type, instrument, levels, days)
-    else:
-        made = [(None, maker.lines(row.data_type, instrument, days))]
-    for interval, lines in made:
-        by_day = _split(lines)
-        for partition in row.partitions_of(interval):
-            if partition in trees:
-                yield from _of_partition(by_day, partition, row, instrument.symbol, interval, days)
-
-
-def _split(lines: pl.DataFrame) -> dict[date, tuple[bytes, int]]:
-    """Cut lines, in order of time, into the text and the number of rows of each day."""
-    if lines.is_empty():
-        return {}
-    text = lines["text"].str.join("\n").item().encode() + b"\n"
-    ends = (lines["text"].str.len_bytes().cast(pl.Int64) + 1).cum_sum()
-    runs = (
-        lines.select(day=pl.col("time") // DAY_US, end=ends)
-        .group_by("day", maintain_order=True)
-        .agg(pl.col("end").last(), rows=pl.len())
-    )
-    cut: dict[date, tuple[bytes, int]] = {}
-    begin = 0
-    for number, end, count in runs.iter_rows():
-        cut[date.fromordinal(_EPOCH + number)] = (text[begin:end], count)
-        begin = end
-    return cut
-
-
-_EPOCH = date(1970, 1, 1).toordinal() - day_number(date(1970, 1, 1))
-
-
-def _of_partition(
-    by_day: dict[date, tuple[bytes, int]],
-    partition: Partition,
-    row: Row,
-    symbol: str,
-    interval: Interval | None,
-    days: Days,
-) -> Iterator[_File]:
-    periods: dict[Period, list[date]] = {}
-    for day in by_day:
-        period = Period.day(day)
-        if partition is Partition.MONTHLY:
-            period = period.of_month
-        periods.setdefault(period, []).append(day)
-    for period, held in periods.items():
-        if partition is Partition.MONTHLY and period.days.last > days.last:
-            continue
-        key = ArchiveKey(row.market, row.data_type, symbol, interval, period)
-        header = header_of(row.market, row.data_type, period)
-        text = b"".join([header, *(by_day[day][0] for day in held)])
-        yield _File(key, text, sum(by_day[day][1] for day in held))

@@ -59,7 +59,8 @@ def level_at(time_ms: pl.Expr, instrument: Instrument, seed: int, extra: int = 0
     """Return the price at a time, in ticks divided by ``10**extra``."""
     drift = waves(time_ms, price_series(seed, instrument.symbol), PERIODS)
     level = instrument.level * 10**extra
-    return level + level // 1000 * drift // 1000
+    moved: pl.Expr = level + level // 1000 * drift // 1000
+    return moved
 
 
 def make_tape(
@@ -107,7 +108,8 @@ def _time(events: int, series: int, halt: Halt | None) -> pl.Expr:
     index = pl.col("day").cast(pl.Int64) * events + pl.col("slot")
     if halt is None:
         slot = DAY_US // events
-        return start + pl.col("slot") * slot + below(index, series, slot)
+        even: pl.Expr = start + pl.col("slot") * slot + below(index, series, slot)
+        return even
     halted = pl.col("day").cast(pl.Int64) == halt.begin // DAY_US
     length = halt.end - halt.begin
     slot_length = pl.when(halted).then((DAY_US - length) // events).otherwise(DAY_US // events)

@@ -1,2 +1,0 @@
-def test_the_sample_is_served(archive, endpoint):
-    assert archive.endpoint_url == endpoint
