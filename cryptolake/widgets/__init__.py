@@ -12,7 +12,7 @@ from cryptolake.errors import MissingTool
 if TYPE_CHECKING:
     from cryptolake.lake import Lake
     from cryptolake.queries import Query
-    from cryptolake.widgets.picker import Picker
+    from cryptolake.widgets.picking import Picker
 
 
 def picker(lake: Lake, query: Query | None = None) -> Picker:
@@ -47,7 +47,7 @@ def picker(lake: Lake, query: Query | None = None) -> Picker:
     ('BTCUSDT',)
     """
     try:
-        from cryptolake.widgets.picker import Picker
+        from cryptolake.widgets.picking import Picker
     except ImportError as error:
         if error.name not in ("anywidget", "ipywidgets", "traitlets"):
             raise

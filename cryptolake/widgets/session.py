@@ -99,14 +99,10 @@ class Session:
         """Return the lake's own past throughput; None before its first transfer."""
         import polars as pl
 
-        with self.lake.connect() as connection:
-            runs = pl.DataFrame(
-                connection.sql(
-                    "select bytes, epoch(ended_at - started_at) as seconds from meta.runs "
-                    "where bytes > 0 and ended_at > started_at order by started_at desc limit 20"
-                )
-            )
-        moved, seconds = runs["bytes"].sum(), runs["seconds"].sum()
+        moves = (pl.col("kind") == "transfer") & (pl.col("bytes") > 0)
+        runs = self.lake.meta.read("runs").filter(moves).tail(20)
+        took = (pl.col("ended_at") - pl.col("started_at")).dt.total_microseconds() / 1e6
+        moved, seconds = runs["bytes"].sum(), runs.select(took.sum()).item()
         return float(moved) / float(seconds) if moved and seconds else None
 
     def pull(self, query: Query, watch: Watch) -> Report:
