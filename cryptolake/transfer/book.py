@@ -18,6 +18,7 @@ import polars as pl
 
 from cryptolake.meta import Meta, new_run_id
 from cryptolake.report import FILES, Report, State
+from cryptolake.transfer.memory import give_back_code
 
 if TYPE_CHECKING:
     from cryptolake.transfer.jobs import Job
@@ -28,7 +29,8 @@ MODES = ("", "download", "direct", "relay", "traditional")
 PROOFS = ("", "sha256", "none_published", "etag", "stale_accepted")
 
 _MOST_ROWS = 2000
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.5, 30.0
+_FIRST_PAUSE, _BUSY_PAUSE, _LONGEST_PAUSE = 1.0, 30.0, 30.0
+"""Seconds between two writes: at first between batches, at first within one, and at most."""
 
 
 class Book:
@@ -66,6 +68,11 @@ class Book:
             The lake cannot be written.
         """
         self._meta.append("runs", [self._run_row("running")])
+
+    @property
+    def size(self) -> int:
+        """Files in the plan."""
+        return len(self._keys)
 
     @property
     def stored(self) -> int:
@@ -146,11 +153,16 @@ class Book:
                 self._status[row] = STATUSES.index("failed")
                 self._errors[row] = error
 
-    def flush(self, *, force: bool = False) -> None:
-        """Write what has gathered, when there is enough of it or enough time has passed."""
+    def flush(self, *, force: bool = False, busy: bool = False) -> None:
+        """Write what has gathered, when there is enough of it or enough time has passed.
+
+        While s5cmd is ``busy`` it waits longer: between two batches the memory that Parquet takes and the
+        memory that s5cmd takes do not add up.
+        """
         now = time.monotonic()
         # Segments should not become many in a long run: the pauses grow with its length.
-        pause = min(_LONGEST_PAUSE, max(_FIRST_PAUSE, (now - self._began) / 20))
+        shortest = _BUSY_PAUSE if busy else _FIRST_PAUSE
+        pause = min(_LONGEST_PAUSE, max(shortest, (now - self._began) / 20))
         due = self._waiting_rows >= _MOST_ROWS or now - self._flushed >= pause
         if not self._waiting_rows or not (force or due):
             return
@@ -158,6 +170,8 @@ class Book:
         self._flushed = now
         for table, rows in pending.items():
             self._meta.append(table, rows)
+        if busy:
+            give_back_code()
 
     def close(self, state: State) -> None:
         """Write everything that is left, and the run's last row."""

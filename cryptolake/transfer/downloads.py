@@ -19,6 +19,7 @@ from cryptolake.errors import StorageError
 from cryptolake.keys import CHECKSUM
 from cryptolake.s5cmd import Ended, Event, Flags, Retry, Run
 from cryptolake.transfer.faults import HOPELESS, NOBODY_HOME, Fault, fault_of, readable
+from cryptolake.transfer.memory import give_back_code
 from cryptolake.verify import Proof, Verdict, agrees, check_file
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from cryptolake.transfer.vaults import Vault
 
 Policy = Literal["quarantine", "accept", "raise"]
+
+
+SMALL = 500
+"""Files up to which a run is too short for its memory to matter."""
 
 
 class Checked(NamedTuple):
@@ -150,7 +155,9 @@ class Downloads:
             workers=max(1, workers),
             retries=self._options.retries,
             extra=self._options.s5cmd_args,
+            thrifty=self._book.size > SMALL,
         )
+        give_back_code()
         self._moved_at = time.monotonic()
         self._run = Run(
             lines, self._staging.folder, flags, self._events.put, self._staging.keep_open
@@ -159,6 +166,7 @@ class Downloads:
             self._take()
         self._run.stop()
         self._run = None
+        self._book.flush()
         self._staging.sweep()
         for job in self._active.values():
             self._undone(job, job.error or self._ended_badly(self._ended))
@@ -263,7 +271,7 @@ class Downloads:
             self._book.retry(readable(said.reason))
         else:
             self._ended = said
-        self._book.flush()
+        self._book.flush(busy=self._run is not None)
         self._bar.show()
 
     def _arrived(self, event: Event) -> None:
@@ -327,7 +335,7 @@ class Downloads:
 
     def _idle(self) -> None:
         """Nothing happened for a moment: draw, write what is due, and see whether bytes still come."""
-        self._book.flush()
+        self._book.flush(busy=self._run is not None)
         arriving = self._staging.arriving() if self._run is not None else 0
         self._bar.show(arriving)
         if self._run is None:
