@@ -12,9 +12,11 @@ cause             when
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
@@ -34,7 +36,7 @@ State = Literal["built", "stored", "refused", "quarantined", "listed"]
 CAUSES: tuple[Cause, ...] = ("exchange_halt", "archive_gap", "not_listed", "unknown")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sibling:
     """A file that covers some days of the month, and where it is.
 
@@ -47,9 +49,16 @@ class Sibling:
     state: State
     lacks: tuple[range, ...] | None = None
 
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [run.start for run in self.lacks or ()]
+
     def has(self, bar: int) -> bool:
-        """Say whether the file was looked into and has the bar."""
-        return self.lacks is not None and not any(bar in run for run in self.lacks)
+        """Say whether the file was looked into and has the bar; ``lacks`` are in order."""
+        if self.lacks is None:
+            return False
+        place = bisect_right(self._starts, bar)
+        return not place or bar not in self.lacks[place - 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +82,7 @@ class Verdict:
     siblings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Month:
     """All that is known of one symbol-month: what :func:`explain` judges by."""
 
@@ -84,6 +93,22 @@ class Month:
     halts: HaltTable
     rejected: Collection[int] = field(default_factory=frozenset)
     listing_seen: bool = True
+
+    @cached_property
+    def borders(self) -> list[int]:
+        """Where causes may change: at life's ends, at halts, at what files lack, at rejected rows."""
+        cuts = {
+            number_of(limit, self.interval) for limit in (self.life.begin, self.life.end) if limit
+        }
+        for halt in self.halts.of(self.market):
+            inside = expected_numbers(self.interval, halt.start, halt.end)
+            cuts.update((inside.start, number_of(halt.end, self.interval)))
+        for file in self.files:
+            for lack in file.lacks or ():
+                cuts.update((lack.start, lack.stop))
+        for bar in self.rejected:
+            cuts.update((bar, bar + 1))
+        return sorted(cuts)
 
 
 def explain(run: range, month: Month) -> list[Verdict]:
@@ -193,27 +218,16 @@ def _some(piece: range, month: Month) -> Iterable[int]:
 
 
 def _pieces(run: range, month: Month) -> Iterator[range]:
-    """Cut a run at the borders of days, of the listed life, of known halts and of what each file lacks."""
+    """Cut a run at the borders of days and where causes may change."""
     first, end = open_of(run.start, month.interval), open_of(run.stop, month.interval)
     cuts = {run.start, run.stop}
     day = (first + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
     while day < end:
         cuts.add(expected_numbers(month.interval, day, end).start)
         day += timedelta(days=1)
-    for limit in (month.life.begin, month.life.end):
-        if limit:
-            cuts.add(number_of(limit, month.interval))
-    for halt in month.halts.of(month.market):
-        if halt.start < end and halt.end > first:
-            inside = expected_numbers(month.interval, halt.start, halt.end)
-            cuts.update((inside.start, number_of(halt.end, month.interval)))
-    for file in month.files:
-        for lack in file.lacks or ():
-            cuts.update((lack.start, lack.stop))
-    for bar in month.rejected:
-        cuts.update((bar, bar + 1))
-    inside_run = sorted(cut for cut in cuts if run.start <= cut <= run.stop)
-    return (range(start, stop) for start, stop in pairwise(inside_run))
+    borders = month.borders
+    cuts.update(borders[bisect_left(borders, run.start) : bisect_right(borders, run.stop)])
+    return (range(start, stop) for start, stop in pairwise(sorted(cuts)))
 
 
 def _verdict(

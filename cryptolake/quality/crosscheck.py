@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
 from cryptolake.errors import InvalidQuery, NotPublished, unknown_word
-from cryptolake.meta import new_run_id
 from cryptolake.periods import Days
 from cryptolake.quality import bars
+from cryptolake.quality.findings import record_new
 from cryptolake.quality.gaps import bar_number, expected_numbers, open_of, opens_of
 from cryptolake.quality.survey import Folder, Survey, SymbolMonth, survey
 from cryptolake.schema import schema_of
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 Against = Literal["trades", "aggTrades", "klines"]
 
 _ACCEPTED = ("trades", "aggTrades", "klines")
-_MOST_FINDINGS = 10_000
 
 DIFFERENCES: dict[str, Any] = {
     "market": pl.String,
@@ -98,7 +97,7 @@ def crosscheck(
         )
         raise NotPublished(message, against=against, query=query)
     result = pl.concat([pl.DataFrame(schema=DIFFERENCES), *found])
-    _record(result, meta)
+    record_new(_findings(result), meta)
     return result
 
 
@@ -265,16 +264,12 @@ def runs_of(days: set[date]) -> Iterator[Days]:
         yield Days(run[0], run[-1])
 
 
-def _record(found: pl.DataFrame, meta: Meta) -> None:
-    """Add the bars that differ to the findings, unless they say the same already."""
-    if not found.height:
-        return
-    now, run = datetime.now(UTC), new_run_id()
+def _findings(found: pl.DataFrame) -> pl.DataFrame:
+    """Return one finding for each bar that differs, with both values of each column."""
     said = pl.format("{} {} published, {} from {}", "column", "published", "rebuilt", "against")
     who = ["market", "symbol", "interval", "open_time"]
-    rows = (
-        found.head(_MOST_FINDINGS)
-        .with_columns(said.fill_null("one side lacks the bar").alias("said"))
+    return (
+        found.with_columns(said.fill_null("one side lacks the bar").alias("said"))
         .group_by(who, maintain_order=True)
         .agg(pl.len().cast(pl.Int64).alias("rows"), pl.col("said").str.join("; ").alias("detail"))
         .select(
@@ -290,10 +285,5 @@ def _record(found: pl.DataFrame, meta: Meta) -> None:
             pl.lit("crosscheck").alias("kind"),
             pl.col("open_time").alias("first"),
             pl.col("open_time").alias("last"),
-            pl.lit(now).alias("at"),
-            pl.lit(run).alias("run_id"),
         )
     )
-    known = meta.read("findings").filter(pl.col("kind") == "crosscheck")
-    new = rows.join(known, on=["path", "first", "detail"], how="anti")
-    meta.append("findings", new)

@@ -13,12 +13,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import polars as pl
 
 from cryptolake.periods import Days
+from cryptolake.quality.findings import record_new
 from cryptolake.quality.report import repeats
+from cryptolake.quality.survey import survey
 from cryptolake.schema import Schema, schema_of
 from cryptolake.vocabulary import DataType
 
 if TYPE_CHECKING:
+    from cryptolake.meta import Meta
     from cryptolake.quality.survey import Survey, SymbolMonth
+    from cryptolake.queries import Query
+    from cryptolake.storage import Storage
 
 _TIME = pl.Datetime("us", "UTC")
 
@@ -101,6 +106,26 @@ def holes(frame: pl.DataFrame, counter: Counter, time: str, edge: Edge | None) -
     )
     broken = pairs.filter(pl.col("c") != pl.col("a") + 1)
     return [Hole(Edge(a, b), Edge(c, d)) for a, b, c, d in broken.iter_rows()]
+
+
+def ids(query: Query, storage: Storage, meta: Meta) -> pl.DataFrame:
+    """Check the trade and aggregate ids of a query, inside and across files; record what is new.
+
+    Parameters
+    ----------
+    query
+        Trades or aggTrades; symbols and days as usual. Other types have no running numbers.
+    storage, meta
+        The lake, with Silver built.
+
+    Returns
+    -------
+    polars.DataFrame
+        As :func:`id_findings`; empty when all ids go on by one.
+    """
+    found = id_findings(survey(query, storage, meta, None))
+    record_new(found, meta)
+    return found
 
 
 def id_findings(seen: Survey) -> pl.DataFrame:

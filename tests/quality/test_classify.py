@@ -1,13 +1,16 @@
 """Causes: what is said of a gap, from what was seen."""
 
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cryptolake.periods import Period, parse_days
 from cryptolake.quality.classify import Life, Month, Sibling, explain, explain_healed
-from cryptolake.quality.gaps import expected_numbers
+from cryptolake.quality.gaps import expected_numbers, open_of
 from cryptolake.quality.halts import load_halts
 from cryptolake.vocabulary import Interval, Market, Partition
 
@@ -134,3 +137,26 @@ def test_a_day_that_no_file_covers_says_so():
 def test_the_days_of_a_file_decide_what_it_covers():
     assert parse_days("2022-06").first in file("2022-06").days
     assert file("2022-06-09").partition is Partition.DAILY
+
+
+HOURS = bars("2019-03-01 00:00", "2019-04-01 00:00")
+RUNS = st.lists(st.integers(HOURS.start, HOURS.stop), min_size=2, max_size=8, unique=True).map(
+    lambda cuts: [range(a, b) for a, b in zip(*[iter(sorted(cuts))] * 2, strict=False)]
+)
+
+
+@given(RUNS, RUNS, st.sets(st.sampled_from(HOURS), max_size=5), st.sampled_from(list(Market)[:3]))
+def test_verdicts_are_as_long_as_the_gap_and_in_order(monthly, daily, rejected, market):
+    known = month(
+        file("2019-03", lacks=tuple(monthly)),
+        file("2019-03-12", lacks=tuple(run for run in daily)),
+        file("2019-03-13", "listed", None),
+        market=market,
+        rejected=frozenset(rejected),
+        life=Life(at("2019-03-02 05:00"), at("2019-03-30 00:00")),
+    )
+    for run in monthly:
+        verdicts = explain(run, known)
+        assert sum(verdict.bars for verdict in verdicts) == len(run)
+        assert all(left.last < right.first for left, right in pairwise(verdicts))
+        assert verdicts[0].first == open_of(run.start, Interval.H1)
