@@ -23,6 +23,7 @@ from cryptolake.errors import (
 )
 
 DONE, SOME_FAILED, MISTAKE, UNREACHABLE, STORAGE, BAD_DATA, NO_TOOL = range(7)
+INTERRUPTED = 130
 
 EXIT_CODES: tuple[tuple[type[CryptolakeError], int], ...] = (
     (MissingTool, NO_TOOL),
@@ -97,6 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except CryptolakeError as error:
         typer.echo(f"cryptolake: {error}", err=True)
         sys.exit(exit_code(error))
+    except KeyboardInterrupt:  # outside a command, where typer does not look
+        sys.exit(INTERRUPTED)
     sys.exit(DONE)
 
 

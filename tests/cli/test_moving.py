@@ -71,17 +71,11 @@ def test_verify_finds_a_file_that_was_changed(run, tmp_path):
 
 
 def test_an_interrupted_pull_says_so_and_the_next_one_ends_it(program, endpoint, tmp_path):
-    command = [
-        *program,
-        "pull",
-        *WORDS,
-        "--root",
-        str(tmp_path / "lake"),
-        "--endpoint-url",
-        endpoint,
-    ]
+    root = tmp_path / "lake"
+    command = [*program, "pull", *WORDS, "--root", str(root), "--endpoint-url", endpoint]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(0.7)
+    while not root.exists() and process.poll() is None:
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode in (0, 1, 130)  # it may have been done already
