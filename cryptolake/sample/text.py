@@ -24,14 +24,19 @@ def fixed(value: pl.Expr, scale: int) -> pl.Expr:
 
 
 def padded(value: pl.Expr, scale: int, decimals: int = 8) -> pl.Expr:
-    """Write an integer of ``10**-scale`` with ``decimals`` decimals, zeros at the end.
+    """Write an integer of ``10**-scale`` with ``decimals`` decimals: zeros at the end, or cut off.
 
     Examples
     --------
     >>> pl.select(padded(pl.lit(9279205), 2)).item()
     '92792.05000000'
+    >>> pl.select(padded(pl.lit(942152), 9)).item()
+    '0.00094215'
     """
-    return fixed(value.cast(pl.Int64) * 10 ** (decimals - scale), decimals)
+    ticks = value.cast(pl.Int64)
+    if scale > decimals:
+        return fixed(ticks // 10 ** (scale - decimals), decimals)
+    return fixed(ticks * 10 ** (decimals - scale), decimals)
 
 
 def trimmed(value: pl.Expr, scale: int) -> pl.Expr:
