@@ -113,9 +113,10 @@ class Lake:
         ListingError
             The archive does not answer and no cached listing can stand in.
         """
-        from cryptolake.planning import make_plan
-
         query.check()
+        self.listing.ask_ahead(query.selection, refresh=refresh)
+        from cryptolake.planning import make_plan  # after the questions: it loads Polars
+
         return make_plan(
             query,
             self.source,
@@ -392,6 +393,12 @@ class Lake:
         from cryptolake.quality.report import gaps
 
         return gaps(query, self.storage, self.meta, self.listing, refresh=refresh)
+
+    def ids(self, query: Query) -> pl.DataFrame:
+        """Check trade and aggregate ids, inside and across files; return each hole and each repeat."""
+        from cryptolake.quality.ids import ids
+
+        return ids(query, self.storage, self.meta)
 
     def heal(
         self, query: Query, *, progress: Progress = True, refresh: bool = False

@@ -11,24 +11,27 @@ cache: safe to delete, rewritten whole, and of two writers the later wins.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
-import polars as pl
-
-from cryptolake import listing_cache as cache
 from cryptolake.errors import ListingError
 from cryptolake.keys import is_plain, parse_key, prefix_of
-from cryptolake.s3pages import Pages
+from cryptolake.s3pages import Object, Pages
+from cryptolake.symbols import is_glob
 from cryptolake.vocabulary import Partition
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from cryptolake.archive import Archive
     from cryptolake.availability import Row
+    from cryptolake.listed import Listed
     from cryptolake.periods import Days
+    from cryptolake.selection import Selection
     from cryptolake.storage import Storage
     from cryptolake.vocabulary import Interval
 
@@ -39,9 +42,6 @@ MAX_AGE = timedelta(hours=1)
 
 WORKERS = 32
 """How many questions are asked at the same time."""
-
-_BATCH = 512
-"""Windows that are listed and cached before the next ones are: what is interrupted is not lost."""
 
 _FIRST_YEAR = 2017
 
@@ -75,6 +75,13 @@ class Folder(NamedTuple):
         """Return the key prefix of the folder's files in one partition."""
         return prefix_of(self.row, partition, self.symbol, self.interval)
 
+    @property
+    def path(self) -> str:
+        """The folder's place in the cache. Percent-encoded: no file system minds a symbol's letters."""
+        interval = self.interval.value if self.interval else "all"
+        name = f"{quote(self.symbol, safe='')}/{interval}"
+        return f"{self.row.market.value}/{self.row.data_type.value}/{name}"
+
     def windows(self, days: Days | None) -> list[tuple[str, str]]:
         """Return the windows that tell of some days (of every year when None): partition and name."""
         found = [("monthly", "all")] if Partition.MONTHLY in self.partitions else []
@@ -86,33 +93,12 @@ class Folder(NamedTuple):
         return found
 
 
-class Listed(NamedTuple):
-    """The part of the listing that was asked for.
+class Window(NamedTuple):
+    """One window's answer: when it was asked (UTC), its objects, and whether the folder goes on after it."""
 
-    ``zips``: ``folder`` (its place in the list given), ``partition, period, day`` (the first UTC day),
-    ``size, etag, last_modified, checksum_size, checksum_etag``. ``stems``: ``folder, partition, stem``,
-    what the keys begin with. ``strange``: ``folder, key`` of what lies among them and fits no pattern.
-    ``folders``: ``folder, first_daily, more_daily``. ``at``: when the oldest part was asked (UTC).
-    ``trouble``: why the archive could not be asked, where cached listings stand in.
-    """
-
-    zips: pl.DataFrame
-    stems: pl.DataFrame
-    strange: pl.DataFrame
-    folders: pl.DataFrame
-    at: datetime | None
-    trouble: ListingError | None
-
-    @property
-    def files(self) -> pl.DataFrame:
-        """The zips with their keys."""
-        return self.keyed(self.zips)
-
-    def keyed(self, zips: pl.DataFrame) -> pl.DataFrame:
-        """Add ``key`` to rows of ``zips``. Keys are most of a listing's bytes, and few are needed."""
-        key = pl.concat_str("stem", "period", pl.lit(".zip"))
-        named = zips.join(self.stems, on=["folder", "partition"], how="left", maintain_order="left")
-        return named.with_columns(key=key).drop("stem")
+    at: datetime
+    objects: list[Object]
+    more: bool = False
 
 
 class Listing:
@@ -133,6 +119,7 @@ class Listing:
         self.storage = storage
         self.max_age = max_age
         self.pages = Pages(archive, connections=WORKERS)
+        self._ahead: dict[tuple[str, str, str], Future[Window]] = {}
 
     def symbols(
         self,
@@ -166,6 +153,8 @@ class Listing:
         ListingError
             The archive does not answer, and no cached listing can stand in.
         """
+        from cryptolake import listing_cache as cache
+
         kept = {
             (row.dataset, partition): cache.read_symbols(
                 self.storage, self._symbols_path(row, partition)
@@ -179,12 +168,12 @@ class Listing:
             for row, partition in levels
             if (item := kept[row.dataset, partition]) is None or item.at < oldest
         ]
-        answers, trouble = self._ask_all(self._ask_symbols, stale)
+        answers, trouble = self.ask_all(self._ask_symbols, stale)
         for row, partition, symbols in answers:
             cache.write_symbols(self.storage, self._symbols_path(row, partition), symbols)
             found[row.dataset, partition] = symbols
         if trouble and len(found) < len(kept):
-            raise _nothing_kept(trouble, "its symbols were never listed")
+            raise nothing_kept(trouble, "its symbols were never listed")
         return found
 
     def files(
@@ -222,44 +211,11 @@ class Listing:
         ListingError
             The archive does not answer, and no cached listing can stand in.
         """
-        name = ["folder", *cache.WINDOW]
-        wanted = pl.DataFrame(
-            [(number, *window) for number, f in enumerate(folders) for window in f.windows(days)],
-            schema={column: cache.COLUMNS[column] for column in name},
-            orient="row",
-        )
-        paths = dict(enumerate(map(self._folder_path, folders)))
-        kept = cache.read_folders(self.storage, paths, wanted)
-        marks = kept.filter("mark")
-        fresh = marks.filter(pl.col("at") >= self._oldest(refresh, max_age))
-        stale = wanted.join(fresh, on=name, how="anti", maintain_order="left")
-        trouble = None
-        if stale.height:
-            jobs = [(folders[number], number, *window) for number, *window in stale.iter_rows()]
-            new, trouble = self._renew(jobs, paths)
-            kept = pl.concat([kept.join(new, on=name, how="anti", maintain_order="left"), new])
-        never = wanted.join(kept.filter("mark"), on=name, how="anti").height
-        if never:
-            why = f"{never} of the {wanted.height} parts of it asked for were never listed"
-            raise _nothing_kept(trouble, why)
-        return _listed(kept, _stems(folders), trouble)
+        from cryptolake.listed import listed
 
-    def _renew(
-        self, jobs: Sequence[tuple[Folder, int, str, str]], paths: dict[int, str]
-    ) -> tuple[pl.DataFrame, ListingError | None]:
-        """Ask for windows, some at a time, and put what comes into the cache, up to the first trouble."""
-        parts = [cache.light(cache.empty().lazy()).collect()]
-        trouble = None
-        for start in range(0, len(jobs), _BATCH):
-            answers, trouble = self._ask_all(self._ask_window, jobs[start : start + _BATCH])
-            if answers:
-                new = cache.shaped(pl.concat(answers))
-                some = {number: paths[number] for number in new["folder"].unique()}
-                cache.write_folders(self.storage, new, some)
-                parts.append(cache.light(new.lazy()).collect())
-            if trouble:
-                break
-        return pl.concat(parts), trouble
+        return listed(
+            self, folders, days, oldest=self._oldest(refresh, max_age), kept=self._folder_path
+        )
 
     # ------------------------------------------------------------------ asking
 
@@ -273,38 +229,73 @@ class Listing:
         ]
         return row, partition, [name for name in names if is_plain(name)]
 
-    def _ask_window(self, job: tuple[Folder, int, str, str]) -> pl.DataFrame:
-        folder, number, partition, window = job
-        stem, prefix = folder.stem(Partition(partition)), folder.prefix(Partition(partition))
-        at = datetime.now(UTC)
-        objects: list[tuple[str, int, str, str]] = []
-        more = False
-        if window == "first":
-            first = self._first(prefix, stem)
-            objects = [first] if first else []
-        elif window == "all":
-            objects = [item for page in self.pages.of(prefix) for item in page.objects]
-        else:
-            # Between two impossible months: the year's own keys, malformed ones among them.
-            last = f"{stem}{window}-99"
-            after = f"{stem}{int(window) - 1}-99"
-            for page in self.pages.of(prefix, after=after, limit=_YEAR_OF_KEYS):
-                objects += [item for item in page.objects if item[0] <= last]
-                more = any(item[0] > last and item[0].startswith(stem) for item in page.objects)
-                if len(page.objects) and page.objects[-1][0] > last:
-                    break
-        return cache.raw_window(
-            objects, stem, more=more, folder=number, partition=partition, window=window, at=at
-        )
+    def window(self, folder: Folder, partition: Partition, name: str) -> Window:
+        """Ask for one window of a folder, or take the answer of :meth:`ask_ahead`.
 
-    def _first(self, prefix: str, stem: str) -> tuple[str, int, str, str] | None:
+        Raises
+        ------
+        ListingError
+            The archive does not answer.
+        """
+        ahead = self._ahead.pop((folder.path, partition.value, name), None)
+        return ahead.result() if ahead else self._window(folder, partition, name)
+
+    def _window(self, folder: Folder, partition: Partition, name: str) -> Window:
+        stem, prefix = folder.stem(partition), folder.prefix(partition)
+        at = datetime.now(UTC)
+        if name == "all":
+            everything = [item for page in self.pages.of(prefix) for item in page.objects]
+            return Window(at, everything)
+        if name == "first":
+            return Window(at, self._first(prefix, stem))
+        # Between two impossible months: the year's own keys, malformed ones among them.
+        after, last = f"{stem}{int(name) - 1}-99", f"{stem}{name}-99"
+        objects: list[Object] = []
+        for page in self.pages.of(prefix, after=after, limit=_YEAR_OF_KEYS):
+            objects += [item for item in page.objects if item.key <= last]
+            beyond = [item for item in page.objects if item.key > last]
+            if beyond:
+                return Window(at, objects, any(item.key.startswith(stem) for item in beyond))
+        return Window(at, objects)
+
+    def _first(self, prefix: str, stem: str) -> list[Object]:
         for page in self.pages.of(prefix, after=f"{stem}2000", limit=4):
             for item in page.objects:
-                if parse_key(item[0]):
-                    return item
-        return None
+                if parse_key(item.key):
+                    return [item]
+        return []
 
-    def _ask_all(
+    def ask_ahead(self, said: Selection, *, refresh: bool = False) -> None:
+        """Ask at once for what a plan of a few named symbols will want, without waiting for it.
+
+        So the archive answers while Polars is being loaded. Only what is not in the cache of a local lake
+        is asked for; whatever goes wrong is told when the plan takes the answer.
+        """
+        self._ahead.clear()
+        days = said.days
+        named = said.universe is None and not any(is_glob(word) for word in said.symbols)
+        if not named or days is None or not self.storage.is_local:
+            return
+        folders = list(folders_of(said, {row.dataset: said.symbols for row in said.rows()}))
+        if len(folders) > WORKERS:
+            return
+        jobs = [
+            (folder, Partition(partition), name)
+            for folder in folders
+            if refresh or not self.storage.exists(self._folder_path(folder))
+            for partition, name in folder.windows(days)
+        ]
+        if not jobs:
+            return
+        with suppress(ListingError):  # the client that every thread needs is made but once
+            self.pages.connect()
+        pool = ThreadPoolExecutor(min(WORKERS, len(jobs)), "cryptolake-ahead")
+        for folder, partition, name in jobs:
+            answer = pool.submit(self._window, folder, partition, name)
+            self._ahead[folder.path, partition.value, name] = answer
+        pool.shutdown(wait=False)
+
+    def ask_all(
         self, ask: Callable[[Any], T], jobs: Sequence[Any]
     ) -> tuple[list[T], ListingError | None]:
         """Ask side by side, in order; at the first trouble stop, and keep what was answered."""
@@ -337,50 +328,21 @@ class Listing:
         return f"meta/listings/{self.archive.tag}/symbols/{name}"
 
     def _folder_path(self, folder: Folder) -> str:
-        row = folder.row
-        interval = folder.interval.value if folder.interval else "all"
-        # Percent-encoded, so that no file system minds a symbol's letters.
-        name = f"{quote(folder.symbol, safe='')}/{interval}.parquet"
-        place = f"meta/listings/{self.archive.tag}/files"
-        return f"{place}/{row.market.value}/{row.data_type.value}/{name}"
+        return f"meta/listings/{self.archive.tag}/files/{folder.path}.parquet"
 
 
-def _stems(folders: Sequence[Folder]) -> pl.DataFrame:
-    rows = [
-        (number, partition.value, folder.stem(partition))
-        for number, folder in enumerate(folders)
-        for partition in folder.partitions
-    ]
-    schema = {"folder": pl.UInt32, "partition": pl.String, "stem": pl.String}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+def folders_of(said: Selection, symbols: Mapping[str, Iterable[str]]) -> Iterator[Folder]:
+    """Yield the folders of a selection, given each dataset's symbols."""
+    for row in said.rows():
+        intervals: Iterable[Interval | None] = (None,)
+        if row.has_interval:
+            intervals = [i for i in said.intervals if i in row.all_intervals]
+        for symbol in symbols[row.dataset]:
+            for interval in intervals:
+                yield Folder(row, symbol, interval)
 
 
-def _listed(rows: pl.DataFrame, stems: pl.DataFrame, trouble: ListingError | None) -> Listed:
-    marks = rows.filter("mark")
-    first = rows.filter((pl.col("window") == "first") & pl.col("day").is_not_null())
-    last = (
-        marks.filter((pl.col("partition") == "daily") & (pl.col("window") != "first"))
-        .sort("window")
-        .group_by("folder")
-        .agg(more_daily=pl.col("more").last())
-    )
-    folders = (
-        marks.select("folder")
-        .unique()
-        .join(first.select("folder", first_daily="day"), on="folder", how="left")
-        .join(last, on="folder", how="left")
-        .with_columns(pl.col("more_daily").fill_null(value=False))
-        .sort("folder")
-    )
-    held = rows.lazy().filter(~pl.col("mark") & (pl.col("window") != "first"))
-    zips = held.filter(pl.col("day").is_not_null()).drop("window", "at", "more", "mark", "key")
-    strange = held.filter(pl.col("day").is_null()).select("folder", "key").collect()
-    at = marks["at"].min()
-    asked = at if isinstance(at, datetime) else None
-    return Listed(zips.collect(), stems, strange, folders, asked, trouble)
-
-
-def _nothing_kept(trouble: ListingError | None, why: str) -> ListingError:
+def nothing_kept(trouble: ListingError | None, why: str) -> ListingError:
     """Add to what went wrong that no cached listing helps."""
     if trouble is None:
         message = f"the archive's listing is not complete: {why}."

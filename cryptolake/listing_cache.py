@@ -17,6 +17,7 @@ import polars as pl
 from cryptolake.keys import CHECKSUM
 
 if TYPE_CHECKING:
+    from cryptolake.s3pages import Object
     from cryptolake.storage import Storage
 
 T = TypeVar("T")
@@ -70,9 +71,7 @@ def empty() -> pl.DataFrame:
     return pl.DataFrame(schema=COLUMNS)
 
 
-def raw_window(
-    objects: Sequence[tuple[str, int, str, str]], stem: str, *, more: bool, **where: Any
-) -> pl.DataFrame:
+def raw_window(objects: Sequence[Object], stem: str, *, more: bool, **where: Any) -> pl.DataFrame:
     """Return one window's objects as they were answered, and its mark."""
     mark = pl.DataFrame([(None, None, None, None)], schema=RAW, orient="row")
     rows = pl.concat([mark, pl.DataFrame(objects, schema=RAW, orient="row")])

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cryptolake.archive import Archive
-    from cryptolake.listing import Folder, Listed, Listing
+    from cryptolake.listed import Listed
+    from cryptolake.listing import Folder, Listing
     from cryptolake.meta import Meta
     from cryptolake.queries import Query
     from cryptolake.storage import Storage

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cryptolake.errors import ListingError
@@ -19,10 +20,19 @@ if TYPE_CHECKING:
     from cryptolake.archive import Archive
 
 
-class Page(NamedTuple):
-    """One answer: objects as (key, size, ETag, last modified as ISO text), and folders."""
+class Object(NamedTuple):
+    """A listed object: its key, bytes, ETag without quotes, and last modification as ISO text (UTC)."""
 
-    objects: list[tuple[str, int, str, str]]
+    key: str
+    size: int
+    etag: str
+    modified: str
+
+
+class Page(NamedTuple):
+    """One answer: its objects, and its folders where those were asked for."""
+
+    objects: list[Object]
     folders: list[str]
 
 
@@ -66,7 +76,7 @@ class Pages:
             answer = self._ask(asked)
             yield Page(
                 [
-                    (item["Key"], item["Size"], item["ETag"].strip('"'), item["LastModified"])
+                    Object(item["Key"], item["Size"], item["ETag"].strip('"'), item["LastModified"])
                     for item in answer.get("Contents", ())
                 ],
                 [item["Prefix"] for item in answer.get("CommonPrefixes", ())],
@@ -79,8 +89,7 @@ class Pages:
     def _ask(self, asked: dict[str, Any]) -> dict[str, Any]:
         from botocore.exceptions import BotoCoreError, ClientError
 
-        with self._lock:  # made once, by whichever thread comes first
-            client = self._client
+        client = self.connect()
         try:
             answer: Any = client.list_objects_v2(**asked)
         except ClientError as error:
@@ -96,6 +105,17 @@ class Pages:
         if not whole:
             raise self._failure(_NO_LISTING)
         return dict(answer)
+
+    def connect(self) -> S3Client:
+        """Return the client, which is made once, by whichever thread comes first.
+
+        Raises
+        ------
+        ListingError
+            There can be none with these words.
+        """
+        with self._lock:
+            return self._client
 
     @cached_property
     def _client(self) -> S3Client:
@@ -119,6 +139,7 @@ class Pages:
             # An anonymous client reads no profile, so a wrong AWS_PROFILE does not matter to it.
             no_profile = {"profile": (None, None, None, None)} if self.archive.anonymous else None
             session = Session(session_vars=no_profile)
+            session.register_component("data_loader", _loader())
             # Times stay text, read by Polars a column at a time: dateutil takes longer over a page of
             # them than all the rest of it.
             session.get_component("response_parser_factory").set_parser_defaults(
@@ -152,6 +173,30 @@ class Pages:
 
 
 _NO_LISTING = "it answered, but not with an S3 listing (a web page, a proxy's or a portal's?)"
+
+
+def _loader() -> Any:
+    """Return botocore's loader of API descriptions, without what only takes time here.
+
+    It would look into all 400 services' folders to see whether there is one called ``s3``, and read JSON
+    into ordered dicts, which plain ones have long been.
+    """
+    import json
+
+    from botocore.loaders import JSONFileLoader, Loader
+
+    class Files(JSONFileLoader):
+        def _load_file(self, full_path: str, open_method: Any) -> Any:
+            if not Path(full_path).is_file():
+                return None
+            with open_method(full_path, "rb") as file:
+                return json.load(file)
+
+    class OneService(Loader):
+        def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002
+            return ["s3"]
+
+    return OneService(file_loader=Files())
 
 
 def _refuse_web_pages(response_dict: dict[str, Any], **_: Any) -> None:

@@ -61,7 +61,8 @@ def status_of(files: pl.DataFrame, storage: Storage, meta: Meta) -> pl.Series:
         .then(pl.lit("unrecorded"))
         .otherwise(pl.lit("new"))
     )
-    return known.select(status=status).collect().to_series()
+    # Not .select(status=...): Polars 2.1 forgets the joins' order where nothing but an expression is left.
+    return known.with_columns(status=status).collect()["status"]
 
 
 def _there(files: pl.DataFrame, storage: Storage) -> pl.DataFrame:

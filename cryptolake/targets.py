@@ -9,7 +9,7 @@ import polars as pl
 
 from cryptolake.availability import load_matrix
 from cryptolake.errors import ListingError, NoSuchSymbol, nearest
-from cryptolake.listing import Folder
+from cryptolake.listing import folders_of
 from cryptolake.spans import listed_on
 from cryptolake.symbols import in_universe, is_glob, matching
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from cryptolake.availability import Row
-    from cryptolake.listing import Listed, Listing
+    from cryptolake.listed import Listed
+    from cryptolake.listing import Folder, Listing
     from cryptolake.selection import Selection
-    from cryptolake.vocabulary import Interval
 
 
 class Targets(NamedTuple):
@@ -78,7 +78,7 @@ def find_targets(
     rows = said.rows()
     if said.universe is None and not any(is_glob(word) for word in said.symbols):
         names = {row.dataset: list(said.symbols) for row in rows}
-        return Targets(list(_folders(said, names)), [], None)
+        return Targets(list(folders_of(said, names)), [], None)
     levels = _levels(listing, rows, refresh=refresh, max_age=max_age)
     chosen = {row.dataset: _chosen(said, row, levels[row.dataset]) for row in rows}
     for word in said.symbols:
@@ -97,7 +97,7 @@ def find_targets(
             "say a wider one, or see lake.symbols(market, data_type)."
         )
         raise NoSuchSymbol(message, given=said.universe, listed=levels)
-    return Targets(list(_folders(said, chosen)), [], levels)
+    return Targets(list(folders_of(said, chosen)), [], levels)
 
 
 def _chosen(said: Selection, row: Row, symbols: list[str]) -> list[str]:
@@ -106,16 +106,6 @@ def _chosen(said: Selection, row: Row, symbols: list[str]) -> list[str]:
     if rule is None:
         return named
     return [symbol for symbol in named if in_universe(rule, row.market.value, symbol)]
-
-
-def _folders(said: Selection, symbols: dict[str, list[str]]) -> Iterator[Folder]:
-    for row in said.rows():
-        intervals: Iterable[Interval | None] = (None,)
-        if row.has_interval:
-            intervals = [i for i in said.intervals if i in row.all_intervals]
-        for symbol in symbols[row.dataset]:
-            for interval in intervals:
-                yield Folder(row, symbol, interval)
 
 
 def _levels(

@@ -1,0 +1,168 @@
+"""What the listing says of some folders, as frames: from the cache where it is fresh, else asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+import polars as pl
+
+from cryptolake import listing_cache as cache
+from cryptolake.listing import Folder, nothing_kept
+from cryptolake.vocabulary import Partition
+
+if TYPE_CHECKING:
+    from cryptolake.errors import ListingError
+    from cryptolake.listing import Listing
+    from cryptolake.periods import Days
+
+_BATCH = 512
+"""Windows that are listed and cached before the next ones are: what is interrupted is not lost."""
+
+Job = tuple[Folder, int, str, str]
+"""A window to ask for: its folder, the folder's number, partition and name."""
+
+
+class Listed(NamedTuple):
+    """The part of the listing that was asked for.
+
+    ``zips``: ``folder`` (its place in the list given), ``partition, period, day`` (the first UTC day),
+    ``size, etag, last_modified, checksum_size, checksum_etag``. ``stems``: ``folder, partition, stem``,
+    what the keys begin with. ``strange``: ``folder, key`` of what lies among them and fits no pattern.
+    ``folders``: ``folder, first_daily, more_daily``. ``at``: when the oldest part was asked (UTC).
+    ``trouble``: why the archive could not be asked, where cached listings stand in.
+    """
+
+    zips: pl.DataFrame
+    stems: pl.DataFrame
+    strange: pl.DataFrame
+    folders: pl.DataFrame
+    at: datetime | None
+    trouble: ListingError | None
+
+    @property
+    def files(self) -> pl.DataFrame:
+        """The zips with their keys."""
+        return self.keyed(self.zips)
+
+    def keyed(self, zips: pl.DataFrame) -> pl.DataFrame:
+        """Add ``key`` to rows of ``zips``. Keys are most of a listing's bytes, and few are needed."""
+        key = pl.concat_str("stem", "period", pl.lit(".zip"))
+        named = zips.join(self.stems, on=["folder", "partition"], how="left", maintain_order="left")
+        return named.with_columns(key=key).drop("stem")
+
+
+def listed(
+    listing: Listing,
+    folders: Sequence[Folder],
+    days: Days | None,
+    *,
+    oldest: datetime,
+    kept: Callable[[Folder], str],
+) -> Listed:
+    """Return what folders have, by windows asked no earlier than ``oldest`` where that can be.
+
+    Parameters
+    ----------
+    listing
+        Whom to ask.
+    folders, days
+        What to ask about.
+    oldest
+        The moment (UTC) before which a cached window is too old.
+    kept
+        Where in the lake a folder's windows are cached.
+
+    Raises
+    ------
+    ListingError
+        The archive does not answer, and no cached listing can stand in.
+    """
+    name = ["folder", *cache.WINDOW]
+    wanted = pl.DataFrame(
+        [(number, *window) for number, f in enumerate(folders) for window in f.windows(days)],
+        schema={column: cache.COLUMNS[column] for column in name},
+        orient="row",
+    )
+    paths = {number: kept(folder) for number, folder in enumerate(folders)}
+    held = cache.read_folders(listing.storage, paths, wanted)
+    fresh = held.filter("mark", pl.col("at") >= oldest)
+    stale = wanted.join(fresh, on=name, how="anti", maintain_order="left")
+    trouble = None
+    if stale.height:
+        jobs = [(folders[number], number, *window) for number, *window in stale.iter_rows()]
+        new, trouble = _renew(listing, jobs, paths)
+        held = pl.concat([held.join(new, on=name, how="anti", maintain_order="left"), new])
+    never = wanted.join(held.filter("mark"), on=name, how="anti").height
+    if never:
+        why = f"{never} of the {wanted.height} parts of it asked for were never listed"
+        raise nothing_kept(trouble, why)
+    return _listed(held, _stems(folders), trouble)
+
+
+def _renew(
+    listing: Listing, jobs: Sequence[Job], paths: dict[int, str]
+) -> tuple[pl.DataFrame, ListingError | None]:
+    """Ask for windows, some at a time, and put what comes into the cache, up to the first trouble."""
+
+    def ask(job: Job) -> pl.DataFrame:
+        folder, number, partition, window = job
+        answer = listing.window(folder, Partition(partition), window)
+        return cache.raw_window(
+            answer.objects,
+            folder.stem(Partition(partition)),
+            more=answer.more,
+            folder=number,
+            partition=partition,
+            window=window,
+            at=answer.at,
+        )
+
+    parts = [cache.light(cache.empty().lazy()).collect()]
+    trouble = None
+    for start in range(0, len(jobs), _BATCH):
+        answers, trouble = listing.ask_all(ask, jobs[start : start + _BATCH])
+        if answers:
+            new = cache.shaped(pl.concat(answers))
+            some = {number: paths[number] for number in new["folder"].unique()}
+            cache.write_folders(listing.storage, new, some)
+            parts.append(cache.light(new.lazy()).collect())
+        if trouble:
+            break
+    return pl.concat(parts), trouble
+
+
+def _stems(folders: Sequence[Folder]) -> pl.DataFrame:
+    rows = [
+        (number, partition.value, folder.stem(partition))
+        for number, folder in enumerate(folders)
+        for partition in folder.partitions
+    ]
+    schema = {"folder": pl.UInt32, "partition": pl.String, "stem": pl.String}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _listed(rows: pl.DataFrame, stems: pl.DataFrame, trouble: ListingError | None) -> Listed:
+    marks = rows.filter("mark")
+    first = rows.filter((pl.col("window") == "first") & pl.col("day").is_not_null())
+    last = (
+        marks.filter((pl.col("partition") == "daily") & (pl.col("window") != "first"))
+        .sort("window")
+        .group_by("folder")
+        .agg(more_daily=pl.col("more").last())
+    )
+    folders = (
+        marks.select("folder")
+        .unique()
+        .join(first.select("folder", first_daily="day"), on="folder", how="left")
+        .join(last, on="folder", how="left")
+        .with_columns(pl.col("more_daily").fill_null(value=False))
+        .sort("folder")
+    )
+    held = rows.lazy().filter(~pl.col("mark") & (pl.col("window") != "first"))
+    zips = held.filter(pl.col("day").is_not_null()).drop("window", "at", "more", "mark", "key")
+    strange = held.filter(pl.col("day").is_null()).select("folder", "key").collect()
+    at = marks["at"].min()
+    asked = at if isinstance(at, datetime) else None
+    return Listed(zips.collect(), stems, strange, folders, asked, trouble)
