@@ -10,8 +10,6 @@ import pytest
 import cryptolake as cl
 from cryptolake.quality.crosscheck import crosscheck
 from cryptolake.quality.fill import fill
-from cryptolake.quality.ids import id_findings
-from cryptolake.quality.survey import survey
 from tests.quality.world import World, key_of
 
 DAYS = ("2024-12-30", "2025-01-02")
@@ -117,8 +115,11 @@ def test_only_klines_are_verified(here):
 def ids(here: World, data_type: str) -> list[tuple[str, int]]:
     query = SPOT.data_types(data_type)
     here.pull(query)
-    seen = survey(query, here.lake.storage, here.lake.meta, None)
-    return id_findings(seen).select("kind", "rows").rows()
+    here.lake.ids(query)
+    found = here.lake.ids(query)  # told each time, recorded once
+    recorded = here.lake.meta.read("findings").filter(pl.col("kind").str.starts_with("id_"))
+    assert recorded.select("kind", "rows").rows() == found.select("kind", "rows").rows()
+    return found.select("kind", "rows").rows()
 
 
 def test_ids_run_on_across_days_and_months(here):
