@@ -3,7 +3,9 @@
 ``python tests/benchmarks/bench_silver.py`` builds 300 daily 1m zips (ten symbol-months, 432,000 rows)
 three ways: with cryptolake, by hand (inflate, one parse and one write a symbol-month, nothing checked)
 and with pandas, file by file. ``... bench_silver.py trades 8 16 64`` builds one trades zip of so many
-million rows in a fresh process each, and prints rows a second and peak memory. Ratios are what counts.
+million rows in a fresh process each, and prints rows a second and peak memory. ``... bench_silver.py
+prune`` asks for one day of one symbol in a year of fifty, and prints bytes read against bytes stored.
+Ratios are what counts.
 """
 
 from __future__ import annotations
@@ -250,6 +252,61 @@ def one_huge(millions: float) -> None:
         )
 
 
+def prune() -> None:
+    """Print what a one-day, one-symbol question reads of a year of 50 symbols of 1m klines."""
+    import duckdb
+    from fsspec.implementations.local import LocalFileSystem
+
+    read = 0
+
+    class Counting(LocalFileSystem):  # type: ignore[misc]
+        protocol = "counted"
+
+        def _open(self, path: str, mode: str = "rb", **options: object) -> io.RawIOBase:
+            return Counted(path, mode)
+
+    class Counted(io.FileIO):
+        def readinto(self, buffer: object) -> int | None:
+            nonlocal read
+            count = super().readinto(buffer)  # type: ignore[arg-type]
+            read += count or 0
+            return count
+
+        def read(self, size: int | None = -1) -> bytes:
+            nonlocal read
+            data = super().read(-1 if size is None else size)
+            read += len(data or b"")
+            return data or b""
+
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "lake"
+        files = kline_zips(root)
+        record(root, [(k, len(d), hashlib.sha256(d).hexdigest()) for k, d in files])
+        ours(root)
+        base = root / "silver/market=spot/data_type=klines/interval=1m"
+        months = sorted((base / "symbol=BTCUSDT").iterdir())
+        for number in range(49):
+            other = base / f"symbol=S{number:02}USDT"
+            other.mkdir()
+            for month in months:
+                (other / month.name).hardlink_to(month)
+        stored = sum(path.stat().st_size for path in base.rglob("*.parquet"))
+        connection = duckdb.connect()
+        connection.register_filesystem(Counting())
+        for columns in ("avg(close)", "max(columns(*))"):
+            read = 0
+            begun = time.perf_counter()
+            connection.sql(
+                f"select {columns} from read_parquet('counted://{base}/*/*.parquet', "
+                "hive_partitioning = true) where symbol = 'BTCUSDT' "
+                "and open_time >= '2024-05-07 00:00:00Z' and open_time < '2024-05-08 00:00:00Z'"
+            ).fetchall()
+            print(
+                f"{columns:34} reads {read / 1e6:6.2f} MB of {stored / 1e6:.0f} MB stored "
+                f"({read / stored:.4%}), {time.perf_counter() - begun:.2f} s"
+            )
+
+
 def child(root: Path) -> None:
     """Build one lake and print figures as JSON."""
     begun = time.perf_counter()
@@ -263,7 +320,9 @@ def child(root: Path) -> None:
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="?", default="klines", choices=["klines", "trades", "child"])
+    parser.add_argument(
+        "what", nargs="?", default="klines", choices=["klines", "trades", "prune", "child"]
+    )
     parser.add_argument("values", nargs="*")
     parser.add_argument("--repeats", type=int, default=5)
     asked = parser.parse_args()
@@ -272,6 +331,8 @@ def main() -> None:
     elif asked.what == "trades":
         for value in asked.values or ["8"]:
             one_huge(float(value))
+    elif asked.what == "prune":
+        prune()
     else:
         child(Path(asked.values[0]))
 
