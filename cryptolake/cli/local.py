@@ -48,22 +48,31 @@ def sample(
             metavar="DAYS", help="Only these UTC days: 2025-01, or 2024-12-30..2025-01-03."
         ),
     ] = None,
+    defects: Annotated[
+        bool, typer.Option("--defects", help="With every known defect of the real archive in it.")
+    ] = False,
+    defect: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="With this defect; may be repeated.")
+    ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Another seed, other prices.")] = 0,
 ) -> None:
     """Write a sample archive to a folder.
 
     In the real one's layout and formats; the same bytes for the same seed.
     """
-    from cryptolake.sample import generate
+    from cryptolake.sample import Defect, generate
 
     first, _, last = (days or "").partition("..")
     made = generate(
         folder,
         rows=split(rows) or None,
         days=parse_days(first, last or None) if first else None,
+        defects=tuple(Defect) if defects else split(defect),
         seed=seed,
     )
     typer.echo(f"{made.files:,} zips, {made.bytes:,} bytes, {made.rows:,} rows in {folder}")
+    for entry in made.manifest.iter_rows(named=True):
+        typer.echo(f"  {entry['defect']}: {entry['key']}: {entry['detail']}")
 
 
 def serve_archive(
