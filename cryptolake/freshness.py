@@ -14,6 +14,11 @@ from cryptolake.periods import Days
 from cryptolake.vocabulary import DataType, Interval, Market
 
 if TYPE_CHECKING:
+    from cryptolake.listed import Listed
+    from cryptolake.listing import Listing
+    from cryptolake.meta import Meta
+
+if TYPE_CHECKING:
     from cryptolake.meta import Meta
 
 NAME = ["market", "data_type", "symbol", "interval"]

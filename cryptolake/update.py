@@ -26,7 +26,8 @@ from cryptolake.vocabulary import Partition
 
 if TYPE_CHECKING:
     from cryptolake.archive import Archive
-    from cryptolake.listing import Folder, Listed, Listing
+    from cryptolake.listed import Listed
+    from cryptolake.listing import Folder, Listing
     from cryptolake.meta import Meta
     from cryptolake.plan import Plan
     from cryptolake.report import Report
