@@ -9,7 +9,7 @@ import polars as pl
 
 from cryptolake.availability import load_matrix
 from cryptolake.holdings import holdings, with_key_parts
-from cryptolake.listing import Folder, Listed, Listing
+from cryptolake.listing import Folder
 from cryptolake.periods import Days
 from cryptolake.vocabulary import DataType, Interval, Market
 
