@@ -12,7 +12,7 @@ import hashlib
 import re
 import zipfile
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import IO, Literal, NamedTuple, Protocol
 
 from cryptolake.errors import CorruptArchive
 
@@ -90,9 +90,15 @@ def check_zip(path: Path) -> str:
         It is truncated or no zip, holds other than one file, its member's name is a path, or the
         member says it inflates past any size the archive has.
     """
+    with path.open("rb") as file:
+        return check_zip_file(file, path.name)
+
+
+def check_zip_file(file: IO[bytes], name: str) -> str:
+    """Do what :func:`check_zip` does, on an open file."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            member = _only_member(path.name, archive)
+        with zipfile.ZipFile(file) as archive:
+            member = _only_member(name, archive)
             # Reading the member's own header: a zip whose directory is right may still lack its data.
             with archive.open(member):
                 pass
@@ -100,37 +106,91 @@ def check_zip(path: Path) -> str:
     except CorruptArchive:
         raise
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
-        message = f"{path.name} is not a sound zip: {error}"
-        raise CorruptArchive(message, name=path.name, reason="zip_unsound") from error
+        message = f"{name} is not a sound zip: {error}"
+        raise CorruptArchive(message, name=name, reason="zip_unsound") from error
+
+
+class Evidence(Protocol):
+    """What is known of bytes that arrived, wherever they are."""
+
+    size: int
+    sha256: str
+
+    def md5(self) -> str:
+        """Return the md5, which may take reading them once more."""
+
+    def head(self) -> bytes:
+        """Return the first bytes."""
+
+    def structure(self, name: str) -> None:
+        """Raise CorruptArchive when they are no sound zip of one CSV."""
+
+
+class FileEvidence:
+    """A file on this disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._md5: str | None = None
+        self.sha256, self.size = _digest(path, "sha256")
+
+    def md5(self) -> str:
+        """Return the md5: the file is read again, once."""
+        if self._md5 is None:
+            self._md5 = _digest(self._path, "md5")[0]
+        return self._md5
+
+    def head(self) -> bytes:
+        """Return the first bytes."""
+        with self._path.open("rb") as file:
+            return file.read(512)
+
+    def structure(self, name: str) -> None:  # noqa: ARG002 - the file has its name
+        """Raise CorruptArchive when it is no sound zip of one CSV."""
+        check_zip(self._path)
 
 
 def check_file(
     zip_path: Path, sidecar: bytes | None, expected: Expected, name: str, *, found: bool = False
 ) -> Verdict:
+    """Check a zip on this disk; see :func:`check`."""
+    return check(FileEvidence(zip_path), sidecar, expected, name, found=found)
+
+
+def check(
+    evidence: Evidence, sidecar: bytes | None, expected: Expected, name: str, *, found: bool = False
+) -> Verdict:
     """Check a zip that has arrived, with its sidecar's bytes (None where none is published).
 
-    md5 is computed only where it decides something: no sidecar, a sidecar that does not agree, or a file
+    md5 is asked for only where it decides something: no sidecar, a sidecar that does not agree, or a file
     that was ``found`` in the lake rather than fetched just now: zip and sidecar can then both be of an
     earlier version than the listing's.
     """
-    sha256, size = _digest(zip_path, "sha256")
-    if found:
-        md5 = _digest(zip_path, "md5")[0]
-        if size != expected.size or agrees(md5, expected.etag) is False:
-            differs = _differs(zip_path, size, expected, md5)
-            return Verdict("transport", size, sha256, md5, None, differs)
+    size, sha256 = evidence.size, evidence.sha256
+    if (found or sidecar is None) and (fault := _wire_fault(evidence, expected)):
+        return fault
     if sidecar is None:
-        return _by_etag(zip_path, expected, sha256, size)
+        good = Verdict("good", size, sha256, evidence.md5(), "none_published", "")
+        return _structured(evidence, good, name)
+    finding: Finding = "stale"
     try:
         promised = parse_sidecar(sidecar, name)
-    except CorruptArchive as error:
-        return _sidecar_fault(zip_path, sidecar, expected, sha256, size, "bad_sidecar", str(error))
-    if promised != sha256:
         detail = f"sha256 is {sha256}, its CHECKSUM says {promised}"
-        return _sidecar_fault(zip_path, sidecar, expected, sha256, size, "stale", detail)
-    # A new size with the right sha256: the archive rewrote both after the listing was taken.
-    md5 = None if size == expected.size else _digest(zip_path, "md5")[0]
-    return _structured(zip_path, Verdict("good", size, sha256, md5, "sha256", ""))
+    except CorruptArchive as error:
+        promised, finding, detail = "", "bad_sidecar", str(error)
+    if promised == sha256:
+        # A new size with the right sha256: the archive rewrote both after the listing was taken.
+        md5 = None if size == expected.size else evidence.md5()
+        return _structured(evidence, Verdict("good", size, sha256, md5, "sha256", ""), name)
+    # Is it the archive or the wire? The ETags of the zip and of the sidecar say.
+    if fault := _wire_fault(evidence, expected):
+        return fault
+    sidecar_md5 = hashlib.md5(sidecar, usedforsecurity=False).hexdigest()
+    if agrees(sidecar_md5, expected.checksum_etag) is False:
+        arrived = f"the sidecar that arrived is not the listed one: {detail}"
+        return Verdict("sidecar_transport", size, sha256, evidence.md5(), None, arrived)
+    verdict = Verdict(finding, size, sha256, evidence.md5(), None, detail)
+    return _structured(evidence, verdict, name)
 
 
 def agrees(digest: str, etag: str | None) -> bool | None:
@@ -146,57 +206,37 @@ def agrees(digest: str, etag: str | None) -> bool | None:
     return digest == etag.lower()
 
 
-def looks_like_html(path: Path) -> bool:
-    """Say whether a file that should be a zip or a sidecar begins as a web page does."""
-    with path.open("rb") as file:
-        head = file.read(512).lstrip().lower()
-    return head.startswith((b"<!doctype", b"<html", b"<?xml"))
+def is_page(head: bytes) -> bool:
+    """Say whether bytes that should be a zip begin as a web page does.
+
+    Examples
+    --------
+    >>> is_page(b"<!DOCTYPE html>"), is_page(b"PK")
+    (True, False)
+    """
+    return head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml"))
 
 
-def _by_etag(path: Path, expected: Expected, sha256: str, size: int) -> Verdict:
-    md5 = _digest(path, "md5")[0]
-    same = agrees(md5, expected.etag)
-    if size != expected.size or same is False:
-        detail = _differs(path, size, expected, md5)
-        return Verdict("transport", size, sha256, md5, None, detail)
-    return _structured(path, Verdict("good", size, sha256, md5, "none_published", ""))
+def _wire_fault(evidence: Evidence, expected: Expected) -> Verdict | None:
+    """Return the verdict on bytes that are not the listed ones, else None."""
+    md5 = evidence.md5()
+    if evidence.size == expected.size and agrees(md5, expected.etag) is not False:
+        return None
+    if is_page(evidence.head()):
+        detail = f"the endpoint answered with a web page of {evidence.size} bytes, not the file"
+    elif evidence.size != expected.size:
+        detail = f"{evidence.size} bytes arrived, the listing says {expected.size}"
+    else:
+        detail = f"the bytes' md5 is {md5}, the listing's ETag is {expected.etag}"
+    return Verdict("transport", evidence.size, evidence.sha256, md5, None, detail)
 
 
-def _sidecar_fault(
-    path: Path,
-    sidecar: bytes,
-    expected: Expected,
-    sha256: str,
-    size: int,
-    finding: Finding,
-    detail: str,
-) -> Verdict:
-    """Decide whether the archive is at fault or the wire: by the ETags of the zip and of the sidecar."""
-    md5 = _digest(path, "md5")[0]
-    if size != expected.size or agrees(md5, expected.etag) is False:
-        differs = _differs(path, size, expected, md5)
-        return Verdict("transport", size, sha256, md5, None, differs)
-    sidecar_md5 = hashlib.md5(sidecar, usedforsecurity=False).hexdigest()
-    if agrees(sidecar_md5, expected.checksum_etag) is False:
-        arrived = f"the sidecar that arrived is not the listed one: {detail}"
-        return Verdict("sidecar_transport", size, sha256, md5, None, arrived)
-    return _structured(path, Verdict(finding, size, sha256, md5, None, detail))
-
-
-def _structured(path: Path, verdict: Verdict) -> Verdict:
+def _structured(evidence: Evidence, verdict: Verdict, name: str) -> Verdict:
     try:
-        check_zip(path)
+        evidence.structure(name)
     except CorruptArchive as error:
         return verdict._replace(finding="corrupt", proof=None, detail=str(error))
     return verdict
-
-
-def _differs(path: Path, size: int, expected: Expected, md5: str) -> str:
-    if looks_like_html(path):
-        return f"the endpoint answered with a web page of {size} bytes instead of the file"
-    if size != expected.size:
-        return f"{size} bytes arrived, the listing says {expected.size}"
-    return f"the bytes' md5 is {md5}, the listing's ETag is {expected.etag}"
 
 
 def _only_member(name: str, archive: zipfile.ZipFile) -> zipfile.ZipInfo:

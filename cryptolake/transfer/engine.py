@@ -14,10 +14,11 @@ from cryptolake.errors import ChecksumMismatch, InvalidQuery, TransferError, unk
 from cryptolake.s5cmd import find_s5cmd
 from cryptolake.storage import Storage, raise_storage_error
 from cryptolake.transfer.book import Book
-from cryptolake.transfer.downloads import Downloads, Policy
+from cryptolake.transfer.downloads import Downloads
 from cryptolake.transfer.jobs import batches
 from cryptolake.transfer.options import TransferOptions
 from cryptolake.transfer.orders import Orders, download_flags
+from cryptolake.transfer.pipeline import Policy, Work
 from cryptolake.transfer.progress import Bar
 from cryptolake.transfer.staging import Staging
 from cryptolake.transfer.vaults import DiskVault
@@ -135,17 +136,8 @@ def _download(
     try:
         with Staging(storage.local("meta/incoming"), book.run_id) as staging:
             staging.adopt(lambda keys: set(rows["key"].filter(rows["key"].is_in(keys))))
-            return Downloads(
-                batches(rows, options.batch_size),
-                archive=plan.archive,
-                orders=orders,
-                staging=staging,
-                vault=DiskVault(storage),
-                book=book,
-                bar=bar,
-                options=options,
-                policy=policy,
-            ).run()
+            work = Work(plan.archive, staging, DiskVault(storage), book, bar, options, policy)
+            return Downloads(work, batches(rows, options.batch_size), orders).run()
     finally:
         bar.close()
 

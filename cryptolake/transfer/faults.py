@@ -32,7 +32,7 @@ _SIGNS: tuple[tuple[Fault, str], ...] = (
     (
         "unreachable",
         r"connection refused|no such host|dial tcp|connection reset|i/o timeout|timed out|unexpected EOF"
-        r"|RequestError|EOF|tls:|x509:|PermanentRedirect|MovedPermanently|BucketRegionError|status code: 30\d",
+        r"|RequestError|EOF|could not connect|connection (broken|was closed)|tls:|x509:|PermanentRedirect|MovedPermanently|BucketRegionError|status code: 30\d",
     ),
 )
 
@@ -68,3 +68,14 @@ def readable(said: str) -> str:
         page = "with a web page, not S3" if "<html" in said.lower() else "without saying why"
         return f"the endpoint answered status {status[1]} {page}"
     return said if len(said) <= 400 else said[:400] + "…"
+
+
+def shortened(said: str) -> str:
+    """Return what an error says without what differs from file to file, so that equal ones can be counted.
+
+    Examples
+    --------
+    >>> shortened("AccessDenied: Access Denied status code: 403, request id: 7, host id: 8")
+    'AccessDenied: Access Denied'
+    """
+    return re.sub(r"\s*(,? ?status code:.*|,? ?request id:.*|\([^()]*\.zip\))\s*$", "", said)[:160]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
 import polars as pl
 
@@ -33,6 +34,8 @@ class Job:
     moved: int = 0
     need_zip: bool = True
     need_sidecar: bool = True
+    path: Path | None = None
+    shown: bool = False
     looked: bool = False
     found: bool = False
     fetched: bool = False

@@ -1,0 +1,360 @@
+"""A pipeline: batches handed to s5cmd, what it says taken in, files checked in threads, all of it booked.
+
+One queue carries everything that happens: s5cmd's lines, finished checks, the end of a batch. The thread
+that called takes from it, keeps the book and draws the bar; nothing else touches either. What a mode does
+with a file is in its subclass: :mod:`downloads`, :mod:`copies`, :mod:`relays`.
+"""
+
+from __future__ import annotations
+
+import errno
+import queue
+import time
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+
+from cryptolake.errors import StorageError
+from cryptolake.keys import CHECKSUM
+from cryptolake.s5cmd import Ended, Event, Flags, Retry, Run
+from cryptolake.transfer.faults import HOPELESS, NOBODY_HOME, Fault, fault_of, readable, shortened
+from cryptolake.transfer.memory import give_back_code
+from cryptolake.verify import Proof, Verdict, agrees
+
+if TYPE_CHECKING:
+    from cryptolake.archive import Archive
+    from cryptolake.transfer.book import Book
+    from cryptolake.transfer.jobs import Job
+    from cryptolake.transfer.options import TransferOptions
+    from cryptolake.transfer.orders import Orders
+    from cryptolake.transfer.progress import Bar
+    from cryptolake.transfer.staging import Staging
+    from cryptolake.transfer.vaults import Vault
+
+Policy = Literal["quarantine", "accept", "raise"]
+
+Mode = Literal["download", "direct", "relay", "traditional"]
+
+SMALL = 500
+"""Files up to which a run is too short for its memory to matter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What every mode needs: where files come from, where they go, and who is told."""
+
+    archive: Archive
+    staging: Staging
+    vault: Vault
+    book: Book
+    bar: Bar
+    options: TransferOptions
+    policy: Policy
+
+
+class Checked(NamedTuple):
+    """What a thread found, and did: stored, held in quarantine, or (neither) nothing that lasts."""
+
+    job: Job
+    verdict: Verdict | None
+    proof: Proof | None = None
+    held: str | None = None
+    error: str | None = None
+    requests: int = 0
+
+
+class Pipeline(ABC):
+    """One mode at work on a run's files.
+
+    Parameters
+    ----------
+    work
+        Source, target, book.
+    batches
+        What to move, made lazily: one batch of objects exists at a time.
+    orders
+        Who writes s5cmd's lines.
+    last
+        Whether no other mode comes after this one. A file that fails is then booked as failed; else it is
+        left waiting, and the reason is kept in ``reasons``.
+    """
+
+    mode: ClassVar[Mode]
+    troubles: ClassVar[tuple[type[Exception], ...]] = (OSError,)
+    threads: ClassVar[int | None] = None
+
+    def __init__(
+        self, work: Work, batches: Iterator[list[Job]], orders: Orders, *, last: bool = True
+    ) -> None:
+        self._fresh, self._orders, self._last = batches, orders, last
+        self._work = work
+        self._book, self._bar, self._options = work.book, work.bar, work.options
+        self._staging = work.staging
+        self.reasons: Counter[str] = Counter()
+        self._events: queue.SimpleQueue[Event | Retry | Ended | Checked] = queue.SimpleQueue()
+        threads = self.threads or work.options.verify_threads
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="verify")
+        self._active: dict[str, Job] = {}
+        self._again: list[Job] = []
+        self._run: Run | None = None
+        self._ended: Ended | None = None
+        self._checking = 0
+        self._batch_error: str | None = None
+        self._good = 0
+        self._faults: Counter[Fault] = Counter()
+        self._down = False
+        self._mark: tuple[int, int] = (0, 0)
+        self._moved_at = time.monotonic()
+
+    # ------------------------------------------------------------------ what a mode decides
+
+    @abstractmethod
+    def _at_hand(self, job: Job) -> bool:
+        """Start what needs no s5cmd, and say so; else note which parts s5cmd must move."""
+
+    @abstractmethod
+    def _landed(self, job: Job) -> None:
+        """Take in a file whose parts s5cmd has moved."""
+
+    @abstractmethod
+    def _judge(self, job: Job) -> Checked:
+        """In a thread: look at a file, and store it, set it aside, or say what is wrong."""
+
+    def _batch_done(self) -> None:  # noqa: B027 - most modes have nothing to do
+        """Do what a whole batch needs."""
+
+    def _flags(self, workers: int) -> Flags:
+        archive = self._work.archive
+        return Flags(
+            endpoint=archive.endpoint,
+            region=archive.region,
+            anonymous=archive.anonymous,
+            workers=workers,
+            retries=self._options.retries,
+            extra=self._options.s5cmd_args,
+            thrifty=self._book.size > SMALL,
+        )
+
+    def run(self) -> bool:
+        """Fetch everything. Ends early, and returns False, when the endpoint answers nothing.
+
+        Raises
+        ------
+        StorageError
+            The lake's disk is full or cannot be written; what was verified before is kept and recorded.
+        """
+        try:
+            while (batch := self._next()) is not None:
+                self._hand_out(batch)
+        finally:
+            self._stop()
+        return not self._down
+
+    # ------------------------------------------------------------------ batches
+
+    def _next(self) -> list[Job] | None:
+        if not self._down:
+            batch = next(self._fresh, None)
+            if batch is not None:
+                return batch
+        while self._checking:  # what a check finds wrong is handed out again
+            self._take()
+        if not self._again:
+            return None
+        size = self._options.batch_size
+        batch, self._again = self._again[:size], self._again[size:]
+        if set(self._faults) - {"bytes"}:  # the network, or the server, may need a moment
+            tried = max(job.attempts for job in batch)
+            time.sleep(min(60.0, self._options.backoff * 2 ** max(0, tried - 1)))
+        return batch
+
+    def _hand_out(self, batch: list[Job]) -> None:
+        self._good, self._ended, self._batch_error = 0, None, None
+        self._faults.clear()
+        wanted: list[Job] = []
+        for job in batch:
+            job.since = time.monotonic()
+            if self._at_hand(job):
+                continue
+            self._active[job.key] = job
+            job.attempts += 1
+            job.error = None
+            wanted.append(job)
+        if wanted:
+            lines, requests = self._orders.of(wanted)
+            self._book.requests += requests
+            self._fetch(lines, retry=any(job.attempts > 1 for job in wanted))
+        while self._checking > self._options.batch_size or (self._checking and not self._good):
+            self._take()
+        self._down = not self._good and bool(self._faults) and set(self._faults) <= NOBODY_HOME
+
+    def _fetch(self, lines: list[str], *, retry: bool) -> None:
+        workers = self._options.workers // 4 if retry else self._options.workers
+        flags = self._flags(max(1, workers))
+        give_back_code()
+        self._moved_at = time.monotonic()
+        self._run = Run(
+            lines, self._staging.folder, flags, self._events.put, self._staging.keep_open
+        )
+        while self._ended is None:
+            self._take()
+        self._run.stop()
+        self._run = None
+        self._book.flush()
+        self._staging.sweep()
+        for job in self._active.values():
+            self._undone(job, job.error or self._ended_badly(self._ended))
+        self._active.clear()
+        self._batch_done()
+
+    # ------------------------------------------------------------------ checks, in threads
+
+    def _check(self, job: Job) -> None:
+        self._checking += 1
+        self._pool.submit(self._checked, job)
+
+    def _checked(self, job: Job) -> None:
+        try:
+            self._events.put(self._judge(job))
+        except self.troubles as error:
+            said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            self._events.put(Checked(job, None, error=f"{said} ({job.name})"))
+
+    # ------------------------------------------------------------------ events, in the calling thread
+
+    def _take(self) -> None:
+        try:
+            said = self._events.get(timeout=0.25 if self._bar.shown else 1.0)
+        except queue.Empty:
+            self._idle()
+            return
+        self._moved_at = time.monotonic()
+        if isinstance(said, Event):
+            self._arrived(said)
+        elif isinstance(said, Checked):
+            self._checking -= 1
+            self._settled(said)
+        elif isinstance(said, Retry):
+            self._book.requests += 1
+            self._book.retry(readable(said.reason))
+        else:
+            self._ended = said
+        self._book.flush(busy=self._run is not None)
+        self._bar.show()
+
+    def _arrived(self, event: Event) -> None:
+        job = self._active.get(event.key.removesuffix(CHECKSUM))
+        if job is None:
+            if event.error:
+                self._batch_error = event.error
+            elif event.key:  # a wildcard also found what was published after the listing
+                self._staging.path(event.key).unlink(missing_ok=True)
+            return
+        if event.error is not None:
+            job.error = event.error
+            return
+        if event.key == job.key:
+            job.need_zip, job.fetched = False, True
+            job.moved, job.shown = job.expected.size, True
+            self._bar.arrived(job.moved)
+        else:
+            job.need_sidecar = False
+        if job.arrived:
+            del self._active[job.key]
+            self._landed(job)
+
+    def _settled(self, checked: Checked) -> None:
+        job, verdict = checked.job, checked.verdict
+        self._book.requests += checked.requests
+        if verdict is None or (checked.proof is None and checked.held is None):
+            if job.found and verdict is not None:
+                # What lay in the lake will not do: this was no attempt to fetch it.
+                job.found = False
+                self._again.append(job)
+            else:
+                job.attempts += verdict is None and job.found
+                self._undone(job, checked.error or "", "bytes" if verdict is not None else None)
+            return
+        self._good += 1
+        self._bar.settled()
+        if not job.shown:
+            self._bar.arrived(job.expected.size)
+        if checked.proof is not None:
+            self._book.store(job, verdict, checked.proof, self.mode, fetched=job.fetched)
+        else:
+            self._book.quarantine(job, verdict, checked.held or "", self.mode)
+
+    def _undone(self, job: Job, error: str, fault: Fault | None = None) -> None:
+        found = fault_of(error)
+        fault = found if fault is None or found == "page" else fault
+        self._faults[fault] += 1
+        if fault == "full":
+            message = (
+                f"the disk of the lake is full ({readable(error)}): free some room and run it again, "
+                "nothing done is lost."
+            )
+            raise StorageError(message, root=str(self._staging.base), errno=errno.ENOSPC)
+        job.error = readable(error)
+        if fault not in HOPELESS and job.attempts <= self._options.engine_retries:
+            self._again.append(job)
+        elif self._last or fault == "absent":
+            self._book.fail(job, job.error, self.mode)
+            self._bar.settled()
+        else:
+            self.reasons[shortened(job.error)] += 1
+
+    def _idle(self) -> None:
+        """Nothing happened for a moment: draw, write what is due, and see whether bytes still come."""
+        self._book.flush(busy=self._run is not None)
+        arriving = self._staging.arriving() if self._run is not None else 0
+        self._bar.show(arriving)
+        if self._run is None:
+            return
+        mark = (len(self._active), arriving)
+        if mark != self._mark:
+            self._mark, self._moved_at = mark, time.monotonic()
+        elif time.monotonic() - self._moved_at > self._options.stall_timeout:
+            why = f"no byte arrived for {self._options.stall_timeout:.0f} s"
+            for job in self._active.values():
+                job.error = job.error or why
+            self._run.stop()
+            self._moved_at = time.monotonic()
+
+    def _ended_badly(self, ended: Ended) -> str:
+        if self._batch_error:
+            return self._batch_error
+        return (
+            f"s5cmd ended with code {ended.code} before it came to this file. {ended.said}".strip()
+        )
+
+    def _stop(self) -> None:
+        """End s5cmd, let the checks under way finish, and record what they stored."""
+        if self._run is not None:
+            self._run.stop()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        while True:
+            try:
+                said = self._events.get_nowait()
+            except queue.Empty:
+                return
+            if isinstance(said, Checked) and (said.proof or said.held):
+                self._settled(said)
+
+
+def triage(job: Job, verdict: Verdict, policy: Policy) -> tuple[Proof | None, bool]:
+    """Decide on checked bytes: what proves them good, or else whether they go to quarantine."""
+    if verdict.proof is not None:
+        return verdict.proof, False
+    if verdict.finding not in {"stale", "bad_sidecar", "corrupt"}:
+        return None, False
+    # Without an ETag that can be compared, bytes count as the archive's when they came twice.
+    undecided = verdict.md5 is not None and agrees(verdict.md5, job.expected.etag) is None
+    if undecided and job.last_sha256 != verdict.sha256:
+        job.last_sha256 = verdict.sha256
+        return None, False
+    if verdict.finding != "corrupt" and policy == "accept":
+        return "stale_accepted", False
+    return None, True
