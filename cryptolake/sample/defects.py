@@ -195,7 +195,7 @@ class Injector:
         self.seed = seed
         self.claimed: set[Group] = set()
         self.harms: list[dict[str, object]] = []
-        parsed = (parse_key(key) for key in folder.keys())  # noqa: SIM118 - a method, not a dict
+        parsed = (parse_key(key) for key in folder.zip_keys())
         self.files = [key for key in parsed if key is not None]
         self._groups: dict[Group, list[ArchiveKey]] = {}
         for file in self.files:

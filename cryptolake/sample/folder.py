@@ -113,7 +113,7 @@ class ArchiveFolder:
         """Return when a key's file was published."""
         return datetime.fromtimestamp(self.path(key).stat().st_mtime, UTC)
 
-    def keys(self) -> list[str]:
+    def zip_keys(self) -> list[str]:
         """Return the keys of every zip, sorted."""
         found = (self.root / "data").rglob("*.zip")
         return sorted(path.relative_to(self.root).as_posix() for path in found)

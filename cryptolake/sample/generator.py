@@ -49,6 +49,7 @@ _WITHDRAWN = {(Market.FUTURES_UM, DataType.LIQUIDATION_SNAPSHOT)}
 _KLINES = DataType.KLINES
 _FEW = tuple(Interval(word) for word in ("15m", "1h", "1d"))
 _SOME = tuple(Interval(word) for word in ("1m", "1h", "1d", "1mo"))
+_SAMPLED = tuple(Interval(word) for word in ("1h", "1d", "1mo"))  # of mark, index and premium
 _LIQUID = 720  # aggregate trades a day from which a symbol has minutes in the sample
 _LISTED_FOR_SECONDS = "FLASHUSDT"
 
@@ -210,7 +211,7 @@ def _intervals(row: Row, instrument: Instrument, chosen: list[Interval] | None) 
         return list(row.all_intervals[:3])
     if instrument.main and row.data_type is _KLINES:
         return [interval for interval in row.all_intervals if interval is not Interval.S1]
-    if not instrument.main and row.data_type is not _KLINES:
-        return [interval for interval in row.all_intervals if interval in _FEW[1:]]
+    if row.data_type is not _KLINES:
+        return [interval for interval in row.all_intervals if interval in _SAMPLED]
     few = _SOME if instrument.main or instrument.events >= _LIQUID else _FEW
     return [interval for interval in row.all_intervals if interval in few]

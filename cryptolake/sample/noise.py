@@ -1,6 +1,6 @@
 """Repeatable noise in integers: the same on every machine and with every version of Polars.
 
-A number is hashed to 32 bits by plain integer arithmetic, so any value of any series can be had alone:
+A number is hashed by plain integer arithmetic, so any value of any series can be had alone:
 the trades of one day do not depend on which other days are made.
 """
 
@@ -11,6 +11,7 @@ import zlib
 import polars as pl
 
 _MASK = 0xFFFFFFFF
+_PRIMES = (2_147_483_647, 2_147_483_629)
 _HALF = 1 << 15
 
 
@@ -28,20 +29,22 @@ def stream(*words: object) -> int:
 
 
 def bits(index: pl.Expr, series: int) -> pl.Expr:
-    """Hash an integer column to 32 even bits (Int64, 0 to 2**32 - 1).
+    """Hash an integer column to 31 even bits (Int64, 0 to 2**31 - 1).
+
+    Two rounds of multiplying, adding and squaring modulo a prime. Each step names the one before it only
+    once, for Polars would work out a column as often as an expression names it.
 
     Examples
     --------
-    >>> pl.select(bits(pl.int_range(3), 7)).to_series().dtype
+    >>> frame = pl.DataFrame({"index": range(3)})
+    >>> frame.select(bits(pl.col("index"), 7)).to_series().dtype
     Int64
     """
-    start = (series * 0x9E3779B1 + 0x7F4A7C15) & _MASK
-    mixed = (index.cast(pl.UInt64) + _u64(start)) & _u64(_MASK)
-    for shift, factor in ((16, 0x21F0AAAD), (15, 0x735A2D97)):
-        mixed = mixed ^ (mixed // _u64(1 << shift))
-        mixed = (mixed * _u64(factor)) & _u64(_MASK)
-    mixed = mixed ^ (mixed // _u64(1 << 15))
-    return mixed.cast(pl.Int64)
+    start = (series * 0x9E3779B1 + 0x7F4A7C15) & 0x7FFFFFFF
+    mixed = index.cast(pl.Int64) % _PRIMES[0]
+    for factor, prime in zip((1_103_515_245, 1_289_706_101), _PRIMES, strict=True):
+        mixed = ((mixed * factor + start) % prime).pow(2) % prime
+    return mixed
 
 
 def below(index: pl.Expr, series: int, limit: int) -> pl.Expr:
@@ -52,7 +55,7 @@ def below(index: pl.Expr, series: int, limit: int) -> pl.Expr:
 def wave(time_ms: pl.Expr, series: int, period_ms: int, height: int) -> pl.Expr:
     """Return straight lines between random heights, one each ``period_ms``: from -height to height."""
     step, part = time_ms // period_ms, time_ms % period_ms
-    left, right = (bits(step + ahead, series) // (1 << 16) for ahead in (0, 1))
+    left, right = (bits(step + ahead, series) // _HALF for ahead in (0, 1))
     level = (left * (period_ms - part) + right * part) // period_ms - _HALF
     return level * height // _HALF
 
@@ -64,7 +67,3 @@ def waves(time_ms: pl.Expr, series: int, periods: tuple[tuple[int, int], ...]) -
         for number, (minutes, height) in enumerate(periods)
     ]
     return pl.sum_horizontal(parts)
-
-
-def _u64(value: int) -> pl.Expr:
-    return pl.lit(value, dtype=pl.UInt64)

@@ -23,6 +23,7 @@ EOH_HEADER = (
 )
 _STRIKES = (-30, -20, -10, -5, 0, 5, 10, 20, 30)
 _UNIT = 10**8
+_STEP = 5 * _UNIT
 _INDEX = pl.col("index")
 
 
@@ -40,7 +41,7 @@ def eoh_lines(instrument: Instrument, days: Days, seed: int) -> pl.DataFrame:
     numbers = range(day_number(days.first), day_number(days.last) + 1)
     hours = pl.DataFrame({"day": numbers}).join(pl.DataFrame({"hour": range(24)}), how="cross")
     frame = (
-        hours.with_columns(place=below(pl.col("day") * 24 + pl.col("hour"), series ^ 77, 997))
+        hours.with_columns(place=below(pl.col("day") * 24 + pl.col("hour"), series + 77, 997))
         .sort("day", "place", maintain_order=True)
         .join(contracts, how="cross", maintain_order="left_right")
         .with_columns(
@@ -50,45 +51,53 @@ def eoh_lines(instrument: Instrument, days: Days, seed: int) -> pl.DataFrame:
     )
     frame = frame.with_columns(
         spot=level_at(pl.col("time") // 1000, instrument, seed) * 10**4,
-        traded=below(_INDEX, series ^ 2, 10) >= 4,
-        quoted=below(_INDEX, series ^ 3, 20) > 0,
+        traded=below(_INDEX, series + 2, 10) >= 4,
+        quoted=below(_INDEX, series + 3, 20) > 0,
     )
     spot, traded, quoted = pl.col("spot"), pl.col("traded"), pl.col("quoted")
     strike = pl.col("strike").cast(pl.Int64) * _UNIT
-    inner = pl.when(pl.col("call")).then(spot - strike).otherwise(strike - spot)
-    mark = pl.max_horizontal(inner, 0) + spot // 200 + below(_INDEX, series, 900) * _UNIT // 10
-    step = _UNIT * 5
-    mark_tick = mark // step * step
-    spread = (1 + below(_INDEX, series ^ 4, 8)) * step
-    volume = (1 + below(_INDEX, series ^ 5, 12_000)) * 10**6
-    held = below(_INDEX, series ^ 6, 40_000) * 10**6
-    sizes = [(1 + below(_INDEX, series ^ n, 900)) * 10**6 for n in (7, 8)]
-    implied = 35_000_000 + below(_INDEX, series ^ 9, 50_000_000)
-    sign = pl.when(pl.col("call")).then(1).otherwise(-1)
+    inner = pl.when("call").then(spot - strike).otherwise(strike - spot)
+    sign = pl.when("call").then(1).otherwise(-1)
+    frame = frame.with_columns(
+        mark=pl.max_horizontal(inner, 0) + spot // 200 + below(_INDEX, series, 900) * _UNIT // 10,
+        spread=(1 + below(_INDEX, series + 4, 8)) * _STEP,
+        volume=(1 + below(_INDEX, series + 5, 12_000)) * 10**6,
+        held=below(_INDEX, series + 6, 40_000) * 10**6,
+        bid_size=(1 + below(_INDEX, series + 7, 900)) * 10**6,
+        ask_size=(1 + below(_INDEX, series + 8, 900)) * 10**6,
+        implied=35_000_000 + below(_INDEX, series + 9, 50_000_000),
+        delta=below(_INDEX, series + 10, _UNIT) * sign,
+        gamma=below(_INDEX, series + 11, 20_000),
+        vega=below(_INDEX, series + 12, 90 * _UNIT),
+        theta=-below(_INDEX, series + 13, 40 * _UNIT),
+    )
+    frame = frame.with_columns(
+        tick=pl.col("mark") // _STEP * _STEP,
+        worth=pl.col("held") // 10**6 * (spot // 10**2),
+    )
+    column = pl.col
     none = pl.lit('""')
+    volume = _or_zero(column("volume"), traded)
     cells = [
-        pl.col("time").cast(pl.Datetime("us")).dt.to_string("%Y-%m-%d,%H"),
+        column("time").cast(pl.Datetime("us")).dt.to_string("%Y-%m-%d,%H"),
         pl.concat_str(pl.lit(f"{asset}-"), "code", pl.lit("-"), "kind"),
         pl.lit(instrument.symbol),
-        pl.col("kind"),
-        pl.col("code"),
-        *(_or_zero(mark_tick + add * step, traded) for add in (0, 3, -1, 1)),
-        # Both volumes hold the same number in the real files.
-        _or_zero(volume, traded),
-        _or_zero(volume, traded),
-        _or_zero(mark_tick, quoted),
-        _or_zero(mark_tick + spread, quoted),
-        *(_or_zero(size, quoted) for size in sizes),
+        column("kind"),
+        column("code"),
+        *(_or_zero(column("tick") + add * _STEP, traded) for add in (0, 3, -1, 1)),
+        volume,
+        volume,  # both hold the same number in the real files
+        _or_zero(column("tick"), quoted),
+        _or_zero(column("tick") + column("spread"), quoted),
+        _or_zero(column("bid_size"), quoted),
+        _or_zero(column("ask_size"), quoted),
         none,
-        pl.when(quoted).then(fixed(implied, 8)).otherwise(pl.lit("-1E-8")),
-        fixed(mark, 8),
-        fixed(implied + 1_000_000, 8),
-        fixed(below(_INDEX, series ^ 10, _UNIT) * sign, 8),
-        fixed(below(_INDEX, series ^ 11, 20_000), 8),
-        fixed(below(_INDEX, series ^ 12, 90 * _UNIT), 8),
-        fixed(-below(_INDEX, series ^ 13, 40 * _UNIT), 8),
-        pl.when(quoted).then(_or_zero(held, traded)).otherwise(none),
-        pl.when(quoted).then(_or_zero(held // 10**6 * (spot // 10**2), traded)).otherwise(none),
+        pl.when(quoted).then(fixed(column("implied"), 8)).otherwise(pl.lit("-1E-8")),
+        fixed(column("mark"), 8),
+        fixed(column("implied") + 1_000_000, 8),
+        *(fixed(column(greek), 8) for greek in ("delta", "gamma", "vega", "theta")),
+        pl.when(quoted).then(_or_zero(column("held"), traded)).otherwise(none),
+        pl.when(quoted).then(_or_zero(column("worth"), traded)).otherwise(none),
     ]
     return frame.select("time", text=pl.concat_str(cells, separator=","))
 

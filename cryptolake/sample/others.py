@@ -66,117 +66,132 @@ def _joined(frame: pl.DataFrame, *cells: pl.Expr | str) -> pl.DataFrame:
 
 def _funding(instrument: Instrument, days: Days, _seed: int, series: int) -> pl.DataFrame:
     hours = 4 if instrument.symbol.startswith("1000") else 8
-    frame = _every(timedelta(hours=hours), days, instrument)
-    late = pl.max_horizontal(below(_INDEX, series, 28) - 14, 0)
-    rate = below(_INDEX, series ^ 1, 24_000) - 9_000
-    return _joined(frame, pl.col("time_ms") + late, str(hours), fixed(rate, 8))
+    frame = _every(timedelta(hours=hours), days, instrument).with_columns(
+        late=pl.max_horizontal(below(_INDEX, series, 28) - 14, 0),
+        rate=below(_INDEX, series + 1, 24_000) - 9_000,
+    )
+    return _joined(frame, pl.col("time_ms") + pl.col("late"), str(hours), fixed(pl.col("rate"), 8))
 
 
 def _metrics(instrument: Instrument, days: Days, seed: int, series: int) -> pl.DataFrame:
     frame = _every(timedelta(minutes=5), days, instrument)
-    ratios = [below(_INDEX, series ^ n, 300_000_000) + 20_000_000 for n in (1, 2, 3, 4)]
     size = 7_400_000_000_000 + wave(pl.col("time_ms"), series, 14_400_000, 400_000_000_000)
-    size = size // 10**5 * 10**5
-    price = level_at(pl.col("time_ms"), instrument, seed)
+    frame = frame.with_columns(
+        size=size // 10**5 * 10**5,
+        price=level_at(pl.col("time_ms"), instrument, seed),
+        **{f"ratio{n}": below(_INDEX, series + n, 300_000_000) + 20_000_000 for n in range(4)},
+    )
+    ratios: list[pl.Expr | str] = [fixed(pl.col(f"ratio{n}"), 8) for n in range(4)]
+    one = 10**instrument.price_scale
     if instrument.contract:
-        value = size // 10**4 * (instrument.contract * 10**instrument.price_scale) // price * 10**4
-        ratio_cells: list[pl.Expr | str] = ['""', '""', '""']
+        worth = instrument.contract * one
+        value = pl.col("size") // 10**4 * worth // pl.col("price") * 10**4
+        ratios[:3] = ['""', '""', '""']
     else:
-        value = size // 10**6 * price // 10**instrument.price_scale * 10**6
-        ratio_cells = [fixed(ratio, 8) for ratio in ratios[:3]]
-    interest = [fixed(size, 8), fixed(value, 8)]
+        value = pl.col("size") // 10**6 * pl.col("price") // one * 10**6
+    frame = frame.with_columns(value=value)
     wide = pl.col("time") >= _WIDE_FROM
+    interest = [fixed(pl.col(name), 8) for name in ("size", "value")]
     cells = [pl.when(wide).then(cell + "00000000").otherwise(cell) for cell in interest]
-    made = _joined(
-        frame,
-        clock(pl.col("time_ms")),
-        instrument.symbol,
-        *cells,
-        *ratio_cells,
-        fixed(ratios[3], 8),
-    )
-    number = pl.col("time") // DAY_US
+    made = _joined(frame, clock(pl.col("time_ms")), instrument.symbol, *cells, *ratios)
     # Recent files are not in order of time; those of 2020 have every row twice.
-    shuffled = pl.when(pl.col("time") >= _WIDE_FROM).then(
-        below(pl.col("time") // 300_000_000, 5, 997)
-    )
-    made = made.with_columns(day=number, place=shuffled.otherwise(0))
+    place = pl.when(wide).then(below(pl.col("time") // 300_000_000, 5, 997)).otherwise(0)
+    made = made.with_columns(day=pl.col("time") // DAY_US, place=place)
     made = made.sort("day", "place", maintain_order=True).drop("day", "place")
     twice = pl.col("time").is_between(microseconds(_DOUBLED.begin), microseconds(_DOUBLED.end) - 1)
-    return made.select(pl.all().repeat_by(pl.when(twice).then(2).otherwise(1))).explode(
-        "time", "text"
-    )
+    times = pl.when(twice).then(2).otherwise(1)
+    return made.select(pl.all().repeat_by(times)).explode("time", "text")
 
 
 def _book_depth(instrument: Instrument, days: Days, seed: int, series: int) -> pl.DataFrame:
     """Write a snapshot each ten minutes (the real ones come each 30 s): ten levels, twelve since 2026."""
-    frame = _every(timedelta(minutes=10), days, instrument)
-    frame = frame.with_columns(late=below(_INDEX, series, 12) * 1000)
+    frame = _every(timedelta(minutes=10), days, instrument).with_columns(
+        late=below(_INDEX, series, 12) * 1000,
+        price=level_at(pl.col("time_ms"), instrument, seed),
+    )
     inner = pl.DataFrame({"level": [-500, -400, -300, -200, -100, 100, 200, 300, 400, 500]})
     outer = pl.DataFrame(
         {"level": [-500, -400, -300, -200, -100, -20, 20, 100, 200, 300, 400, 500]}
     )
-    old, new = pl.col("time") < _WIDE_FROM, pl.col("time") >= _WIDE_FROM
+    new = pl.col("time") >= _WIDE_FROM
     frame = pl.concat(
-        [frame.filter(old).join(inner, how="cross"), frame.filter(new).join(outer, how="cross")]
+        [frame.filter(~new).join(inner, how="cross"), frame.filter(new).join(outer, how="cross")]
     )
-    number = _INDEX * 16 + pl.col("level") // 100
-    depth = pl.col("level").abs() * 2_000 + below(number, series ^ 1, 150_000)
-    price = level_at(pl.col("time_ms"), instrument, seed)
+    level, one = pl.col("level"), 10**instrument.price_scale
+    number = _INDEX * 16 + level // 100
+    frame = frame.with_columns(depth=level.abs() * 2_000 + below(number, series + 1, 150_000))
     if instrument.contract:
-        amount = depth * 10**8
-        notional = (depth * (instrument.contract * 10**instrument.price_scale) // price + 1) * 10**8
+        scale = 10**8
+        notional = pl.col("depth") * (instrument.contract * one) // pl.col("price") + 1
     else:
-        amount = depth * 10**5
-        notional = depth * price // 10**instrument.price_scale * 10**5
-    level = pl.col("level")
+        scale = 10**5
+        notional = pl.col("depth") * pl.col("price") // one
+    frame = frame.with_columns(amount=pl.col("depth") * scale, notional=notional * scale)
     whole, full = (level // 100).cast(pl.String), fixed(level, 2)
-    percentage = pl.when(pl.col("time") >= _WIDE_FROM).then(full).otherwise(whole)
+    percentage = pl.when(new).then(full).otherwise(whole)
     when = clock(pl.col("time_ms") + pl.col("late"))
-    return _joined(frame, when, percentage, fixed(amount, 8), fixed(notional, 8))
+    return _joined(frame, when, percentage, *(fixed(pl.col(n), 8) for n in ("amount", "notional")))
 
 
 def _book_ticker(instrument: Instrument, days: Days, seed: int, series: int) -> pl.DataFrame:
     """Write a quote each two minutes (the real ones come by the thousand)."""
-    frame = _every(timedelta(minutes=2), days, instrument)
-    late = below(_INDEX, series, 90_000)
+    frame = _every(timedelta(minutes=2), days, instrument).with_columns(
+        moment=pl.col("time_ms") + below(_INDEX, series, 90_000),
+        bid=level_at(pl.col("time_ms"), instrument, seed),
+        more=1 + below(_INDEX, series + 1, 3),
+        bid_size=1 + below(_INDEX, series + 2, 4000),
+        ask_size=1 + below(_INDEX, series + 3, 4000),
+        number=_INDEX * 457 + below(_INDEX, series + 4, 400),
+        late=2 + below(_INDEX, series + 5, 5),
+    )
     tick, lot = instrument.price_scale, instrument.qty_scale
-    bid = level_at(pl.col("time_ms"), instrument, seed)
-    ask = bid + 1 + below(_INDEX, series ^ 1, 3)
-    sizes = [padded(1 + below(_INDEX, series ^ n, 4000), lot) for n in (2, 3)]
-    moment = pl.col("time_ms") + late
-    number = _INDEX * 457 + below(_INDEX, series ^ 4, 400)
-    cells = (padded(bid, tick), sizes[0], padded(ask, tick), sizes[1])
-    return _joined(frame, number, *cells, moment, moment + 2 + below(_INDEX, series ^ 5, 5))
+    return _joined(
+        frame,
+        pl.col("number"),
+        padded(pl.col("bid"), tick),
+        padded(pl.col("bid_size"), lot),
+        padded(pl.col("bid") + pl.col("more"), tick),
+        padded(pl.col("ask_size"), lot),
+        pl.col("moment"),
+        pl.col("moment") + pl.col("late"),
+    )
 
 
 def _liquidations(instrument: Instrument, days: Days, seed: int, series: int) -> pl.DataFrame:
     """Write a liquidation each half hour, every row twice, as the archive has them."""
-    frame = _every(timedelta(minutes=30), days, instrument)
-    sell = below(_INDEX, series, 2) == 0
-    size = 1 + below(_INDEX, series ^ 1, 60)
-    fill = size - below(_INDEX, series ^ 2, 1 << 20) % size
-    price = level_at(pl.col("time_ms"), instrument, seed)
-    scale, lot = instrument.price_scale, instrument.qty_scale
-    average = price - price // 250
-    moment = pl.col("time_ms") + below(_INDEX, series ^ 3, 1_700_000)
-    side = pl.when(sell).then(pl.lit("SELL")).otherwise(pl.lit("BUY"))
-    prices = (fixed(price, scale), fixed(average, scale))
-    sizes = (fixed(fill, lot), fixed(size, lot))
-    made = _joined(frame, moment, side, "LIMIT", "IOC", fixed(size, lot), *prices, "FILLED", *sizes)
+    frame = _every(timedelta(minutes=30), days, instrument).with_columns(
+        moment=pl.col("time_ms") + below(_INDEX, series, 1_700_000),
+        sell=below(_INDEX, series + 1, 2) == 0,
+        size=1 + below(_INDEX, series + 2, 60),
+        left=below(_INDEX, series + 3, 1 << 20),
+        price=level_at(pl.col("time_ms"), instrument, seed),
+    )
+    frame = frame.with_columns(
+        fill=pl.col("size") - pl.col("left") % pl.col("size"),
+        average=pl.col("price") - pl.col("price") // 250,
+    )
+    prices = (fixed(pl.col(name), instrument.price_scale) for name in ("price", "average"))
+    size, fill = (fixed(pl.col(name), instrument.qty_scale) for name in ("size", "fill"))
+    side = pl.when("sell").then(pl.lit("SELL")).otherwise(pl.lit("BUY"))
+    moment = pl.col("moment")
+    made = _joined(frame, moment, side, "LIMIT", "IOC", size, *prices, "FILLED", fill, size)
     return made.select(pl.all().repeat_by(2)).explode("time", "text")
 
 
 def _bvol(instrument: Instrument, days: Days, seed: int, series: int) -> pl.DataFrame:
     """Write the volatility index each second; it moves a few times a minute."""
     frame = _every(timedelta(seconds=1), days, instrument)
-    first = pl.when(pl.col("time") % DAY_US == 0).then(2).otherwise(0)
     slow = pl.col("time_ms") // 20_000 * 20_000
-    value = level_at(slow, instrument, seed) + below(slow // 20_000, series, 900)
-    base = instrument.symbol.removesuffix("USDT")
-    return _joined(
-        frame, pl.col("time_ms") + first, instrument.symbol, base, "USDT", fixed(value, 4)
+    moves = frame.select(slow=slow).unique(maintain_order=True)
+    moves = moves.with_columns(
+        value=level_at(pl.col("slow"), instrument, seed)
+        + below(pl.col("slow") // 20_000, series, 900)
     )
+    frame = frame.with_columns(slow=slow).join(moves, on="slow", maintain_order="left")
+    first = pl.when(pl.col("time") % DAY_US == 0).then(2).otherwise(0)
+    base = instrument.symbol.removesuffix("USDT")
+    value = fixed(pl.col("value"), 4)
+    return _joined(frame, pl.col("time_ms") + first, instrument.symbol, base, "USDT", value)
 
 
 _MAKERS: dict[DataType, Callable[[Instrument, Days, int, int], pl.DataFrame]] = {

@@ -90,13 +90,16 @@ def make_tape(
     opens, closes = life(instrument)
     alive = pl.col("time").is_between(microseconds(opens), microseconds(closes) - 1)
     series = stream(seed, "event", instrument.market, instrument.symbol)
-    jitter = below(pl.col("agg_id"), series, 81) - 40
-    price = level_at(pl.col("time") // 1000, instrument, seed, extra=3)
-    return frame.filter(alive).select(
+    frame = frame.filter(alive).with_columns(
+        level=level_at(pl.col("time") // 1000, instrument, seed, extra=3),
+        jitter=below(pl.col("agg_id"), series, 81) - 40,
+    )
+    price = pl.col("level") + pl.col("level") // 1_000_000 * pl.col("jitter")
+    return frame.select(
         "agg_id",
         "time",
-        price=pl.max_horizontal((price + price // 1_000_000 * jitter) // 1000, 1),
-        maker=below(pl.col("agg_id"), series ^ 0x5A5A, 2) == 0,
+        price=pl.max_horizontal(price // 1000, 1),
+        maker=below(pl.col("agg_id"), series + 1, 2) == 0,
         first_id=pl.col("first_id"),
         last_id=pl.col("first_id") + pl.col("size") - 1,
     )
@@ -132,7 +135,7 @@ def make_trades(tape: pl.DataFrame, instrument: Instrument, seed: int) -> pl.Dat
     frame = tape.select("agg_id", "time", "price", "maker", id=ids).explode("id")
     series = stream(seed, "qty", instrument.market, instrument.symbol)
     lots = (1 + below(pl.col("id"), series, 97)) * (
-        pl.when(below(pl.col("id"), series ^ 0x33, 23) == 0).then(40).otherwise(1)
+        pl.when(below(pl.col("id"), series + 1, 23) == 0).then(40).otherwise(1)
     )
     frame = frame.with_columns(qty=lots)
     if instrument.contract:

@@ -5,6 +5,7 @@ import itertools
 import json
 import zipfile
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from cryptolake.sample import MANIFEST, Defect, generate
 from cryptolake.sample.defects import MANIFEST_SCHEMA, group_of
 from cryptolake.sample.folder import ArchiveFolder
 
-ARGUMENTS = {
+ARGUMENTS: dict[str, Any] = {
     "rows": ["spot_klines", "futures_um_klines", "futures_um_metrics", "futures_um_agg_trades"],
     "symbols": ["BTCUSDT", "ETHUSDT", "1000SHIBUSDT", "ETHBTC"],
     "intervals": ["15m", "30m", "1h", "2h"],
@@ -43,6 +44,12 @@ def harm(damaged, defect):
     return folder, line["key"], line
 
 
+def month_of(key):
+    """The symbol-month of a key; None when it is not one the archive's grammar allows."""
+    parts = parse_key(key)
+    return group_of(parts) if parts else None
+
+
 def rows_of(folder, key):
     return [line for line in folder.read_text(key).splitlines() if line[:1].isdigit()]
 
@@ -62,11 +69,10 @@ def test_the_manifest_lies_beside_the_data_and_says_the_same(damaged):
 
 def test_no_two_defects_share_a_symbol_month(damaged):
     _, manifest = damaged
-    seen = {}
+    seen: dict[object, set[str]] = {}
     for defect, key in manifest.select("defect", "key").iter_rows():
-        parsed = parse_key(key)
-        if parsed is not None:
-            seen.setdefault(group_of(parsed), set()).add(defect)
+        if month_of(key) is not None:
+            seen.setdefault(month_of(key), set()).add(defect)
     assert all(len(defects) == 1 for defects in seen.values())
 
 
@@ -75,9 +81,9 @@ def test_what_no_defect_names_is_untouched(clean, damaged):
     halted = manifest.filter(defect="exchange_halt").row(0, named=True)
     market = halted["dataset"].removesuffix("_klines")
     touched = set(manifest["key"])
-    for key in set(clean.keys()) - touched:
-        parsed = parse_key(key)
-        if (parsed.market, parsed.symbol) == (market, halted["symbol"]):
+    for key in set(clean.zip_keys()) - touched:
+        month = month_of(key)
+        if month is None or (month[0] == market and month[2] == halted["symbol"]):
             continue
         assert clean.path(key).read_bytes() == folder.path(key).read_bytes(), key
 
@@ -143,13 +149,9 @@ def test_a_missing_day_has_no_file_and_no_month_that_has_it(clean, damaged):
     assert clean.path(key).exists()
     assert not folder.path(key).exists()
     assert not folder.path(key + CHECKSUM).exists()
-    month = group_of(parse_key(key))
-    assert all("/daily/" in k for k in folder if group_of(parse_key_or(key, k)) == month)
+    month = month_of(key)
+    assert all("/daily/" in k for k in folder.zip_keys() if month_of(k) == month)
     assert (line["last"] - line["first"]).days == 0
-
-
-def parse_key_or(default, key):
-    return parse_key(key) or parse_key(default)
 
 
 def test_malformed_keys_are_not_the_archives_grammar(damaged):
@@ -182,10 +184,8 @@ def test_an_archive_gap_is_in_the_one_partition_and_not_in_the_other(clean, dama
         other = "/daily/" if "/monthly/" in line["key"] else "/monthly/"
         same = [
             key
-            for key in folder
-            if other in key
-            and (parsed := parse_key(key)) is not None
-            and group_of(parsed) == group_of(parse_key(line["key"]))
+            for key in folder.zip_keys()
+            if other in key and month_of(key) == month_of(line["key"])
         ]
         assert gone <= {row for key in same for row in rows_of(folder, key)}
 
@@ -236,8 +236,9 @@ def test_cells_are_blank_or_no_number(damaged):
 
 def test_a_stray_row_lies_outside_its_file(damaged):
     folder, key, line = harm(damaged, "outside_period")
-    days = parse_key(key).period.days
-    outside = [row for row in rows_of(folder, key) if moment(row).date() not in days]
+    parts = parse_key(key)
+    assert parts is not None
+    outside = [row for row in rows_of(folder, key) if moment(row).date() not in parts.period.days]
     assert [moment(row) for row in outside] == [line["first"]]
 
 
@@ -274,22 +275,24 @@ def test_a_halt_is_in_every_file_of_its_symbol(tmp_path):
     )
     minutes = summary.manifest.filter(interval="1m").row(0, named=True)
     assert minutes["rows"] == 135
-    for key in folder:
+    for key in folder.zip_keys():
         if ("/1m/" in key and "2024-12.zip" in key) or key == minutes["key"]:
             opens = [moment(row) for row in rows_of(folder, key)]
             assert not [o for o in opens if minutes["first"] <= o <= minutes["last"]]
-    (hours,) = [rows_of(folder, key) for key in folder if "1h-2024-12-31.zip" in key]
+    (hours,) = [rows_of(folder, key) for key in folder.zip_keys() if "1h-2024-12-31.zip" in key]
     opens = [int(row.split(b",")[0]) % 3_600_000 for row in hours]
     closes = [int(row.split(b",")[6]) + 1 - int(row.split(b",")[0]) for row in hours]
     assert set(opens) == {0, 1_694_789}
     assert [length for length in closes if length != 3_600_000] == [740_250, 1_905_211]
-    (trades,) = [rows_of(folder, key) for key in folder if "trades-2024-12-31.zip" in key]
+    (trades,) = [
+        rows_of(folder, key) for key in folder.zip_keys() if "trades-2024-12-31.zip" in key
+    ]
     times = [int(row.split(b",")[4]) for row in trades]
     assert max(b - a for a, b in itertools.pairwise(times)) > 2 * 3_600_000
 
 
 def test_the_same_seed_does_the_same_damage(tmp_path):
-    few = {**ARGUMENTS, "defects": ["truncated_zip", "id_gap", "unsorted_rows"]}
+    few: dict[str, Any] = {**ARGUMENTS, "defects": ["truncated_zip", "id_gap", "unsorted_rows"]}
     first, second = (generate(tmp_path / name, **few).manifest for name in "ab")
     assert first.equals(second)
     third = generate(tmp_path / "c", **few, seed=3).manifest

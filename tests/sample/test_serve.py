@@ -139,6 +139,7 @@ def test_serving_for_ever_says_how_to_use_it_and_stops_cleanly(sample_archive, h
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
+        assert process.stdout is not None
         said = [process.stdout.readline() for _ in range(4)]
         process.send_signal(how)
         _, errors = process.communicate(timeout=60)
