@@ -6,6 +6,7 @@ a half times faster), else by zlib, never past what the directory states, and th
 
 from __future__ import annotations
 
+import re
 import struct
 import zipfile
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ except ImportError:  # an optional speed-up
     import zlib as _inflater  # type: ignore[no-redef]
 
 _LOCAL_HEADER = 30
+_ARCHIVE_NAME = re.compile(r"[^/]+-[^/-]+-\d{4}-\d{2}(-\d{2})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +62,20 @@ def find_member(file: IO[bytes], key: str, limits: Limits = DEFAULT_LIMITS) -> M
     Raises
     ------
     CorruptArchive
-        It is no zip, holds other than one plain file, is encrypted, uses another compression than
-        deflate, or states more bytes than the limits allow.
+        It is no zip, holds other than one plain file, or one named as another file's CSV, is encrypted,
+        uses another compression than deflate, or states more bytes than the limits allow.
     """
     try:
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError, EOFError, struct.error) as error:
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        OSError,
+        ValueError,
+        EOFError,
+        struct.error,
+    ) as error:
         raise _corrupt(key, "not_a_zip", f"cannot be opened as a zip ({error})") from error
     if len(members) != 1:
         names = [info.filename for info in members[:4]]
@@ -75,7 +84,11 @@ def find_member(file: IO[bytes], key: str, limits: Limits = DEFAULT_LIMITS) -> M
     if info.flag_bits & 1:
         raise _corrupt(key, "encrypted", "is encrypted")
     if info.compress_type not in {zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED}:
-        raise _corrupt(key, "compression", f"uses compression method {info.compress_type}, not deflate")
+        raise _corrupt(
+            key, "compression", f"uses compression method {info.compress_type}, not deflate"
+        )
+    if _of_another(info.filename, key):
+        raise _corrupt(key, "wrong_file", f"holds the CSV of another file, {info.filename!r}")
     _within(key, info.compress_size, info.file_size, limits)
     try:
         file.seek(info.header_offset)
@@ -164,9 +177,26 @@ def _step(engine: Any, pending: bytes, chunk: int, key: str) -> tuple[bytes, byt
     return text, engine.unconsumed_tail
 
 
+def _of_another(name: str, key: str) -> bool:
+    """Whether a member is named as the archive names CSVs, after another symbol, type or period.
+
+    Examples
+    --------
+    >>> (
+    ...     _of_another("ETHUSDT-1h-2024-01.csv", "BTCUSDT-1h-2024-01.zip"),
+    ...     _of_another("x.csv", "y.zip"),
+    ... )
+    (True, False)
+    """
+    inner, own = name.removesuffix(".csv"), key.rsplit("/", 1)[-1].removesuffix(".zip")
+    return inner.lower() != own.lower() and bool(_ARCHIVE_NAME.fullmatch(inner))
+
+
 def _within(key: str, packed: int, size: int, limits: Limits) -> None:
     if size > limits.max_bytes:
-        detail = f"states {size:,} bytes of CSV, above the limit of {limits.max_bytes:,} (max_bytes)"
+        detail = (
+            f"states {size:,} bytes of CSV, above the limit of {limits.max_bytes:,} (max_bytes)"
+        )
         raise _corrupt(key, "too_big", detail)
     if size > max(packed, 1) * limits.max_ratio:
         detail = (
