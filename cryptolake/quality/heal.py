@@ -150,14 +150,24 @@ def _outcomes(
         else:
             outcome = "not healed" if got else "failed"
         now = left or _inside(mended, gap) or [gap]
-        cause = "archive_gap" if outcome == "healed" else now[0]["cause"]
+        cause, evidence = now[0]["cause"], now[0]["evidence"]
+        if outcome == "healed":
+            cause = "archive_gap"
+        if outcome == "healed" and now == [gap]:
+            givers = " and ".join(sorted({_partition_of(key) for key in keys}))
+            evidence = f"{evidence}; filled from the {givers or 'other'} file"
         rows.append(
             (
                 *(gap[name] for name in (*_WHO, "first", "last", "bars")),
-                *(filled, outcome, cause, now[0]["evidence"], keys),
+                *(filled, outcome, cause, evidence, keys),
             )
         )
     return pl.DataFrame(rows, schema=HEALED, orient="row")
+
+
+def _partition_of(key: str) -> str:
+    """Return the word of the tree that a key is in."""
+    return "daily" if "/daily/" in key else "monthly"
 
 
 def _inside(gaps: pl.DataFrame, gap: dict[str, Any]) -> list[dict[str, Any]]:

@@ -178,7 +178,12 @@ def _quality_row(month: SymbolMonth, judged: Judgement, seen: Survey) -> tuple[A
 
 
 def repeats(sources: pl.DataFrame) -> tuple[int, int]:
-    """Return the rows that came twice, and apart from them those that both partitions have."""
+    """Return the rows that came twice, and apart from them those that both partitions have.
+
+    A monthly file cannot share more rows with the daily ones than they gave.
+    """
     daily = sources.filter(pl.col("key").str.contains("/daily/", literal=True))
-    own, both = int(daily["duplicates"].sum()), int(sources["duplicates"].sum())
-    return (own, both - own) if daily.height else (both, 0)
+    both = int(sources["duplicates"].sum())
+    own = int(daily["duplicates"].sum())
+    shared = min(both - own, int(daily["rows_out"].sum()))
+    return both - shared, shared
