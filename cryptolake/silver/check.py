@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 _RULE = "_rule"
 
 
+class Rule(NamedTuple):
+    """What is true of rows that break a rule, and a cheaper way to see whether any does."""
+
+    broken: pl.Expr
+    any_broken: pl.Expr
+
+
 class Flag(NamedTuple):
     """Rows of one file that break a ``flag`` rule and stay."""
 
@@ -68,8 +75,8 @@ def check(frame: pl.DataFrame, facts: Frame) -> Checked:
     rejecting = {**_always(frame, facts), **_of(schema.checks, "reject", facts)}
     flagging = _of(schema.checks, "flag", facts)
     both = {**rejecting, **flagging}
-    broken = frame.select(rule.any().alias(name) for name, rule in both.items())
-    found = {name for name in both if broken[name].item()} if frame.height else set()
+    seen = frame.select(rule.any_broken.alias(name) for name, rule in both.items())
+    found = {name for name in both if seen[name].item()} if frame.height else set()
     empty = frame.select(FILE, LINE).clear().with_columns(pl.lit("", pl.String).alias(_RULE))
     if not found:
         return Checked(frame, empty)
@@ -77,7 +84,8 @@ def check(frame: pl.DataFrame, facts: Frame) -> Checked:
     hits = [name for name in rejecting if name in found]
     if hits:
         rule = pl.coalesce(
-            *(pl.when(rejecting[name]).then(pl.lit(name)) for name in hits), pl.lit(None, pl.String)
+            *(pl.when(rejecting[name].broken).then(pl.lit(name)) for name in hits),
+            pl.lit(None, pl.String),
         )
         marked = frame.with_columns(rule.alias(_RULE))
         rejected = marked.filter(pl.col(_RULE).is_not_null()).select(FILE, LINE, _RULE)
@@ -86,7 +94,7 @@ def check(frame: pl.DataFrame, facts: Frame) -> Checked:
         Flag(file, name, rows, first, last)
         for name in flagging
         if name in found
-        for file, rows, first, last in frame.filter(flagging[name])
+        for file, rows, first, last in frame.filter(flagging[name].broken)
         .group_by(FILE)
         .agg(
             pl.len(),
@@ -125,57 +133,73 @@ def reason(rule: str, schema: Schema) -> str:
     return always.get(rule, rule)
 
 
-def _always(frame: pl.DataFrame, facts: Frame) -> dict[str, pl.Expr]:
+def _rule(broken: pl.Expr, any_broken: pl.Expr | None = None, *, empty: bool = False) -> Rule:
+    """Make a rule; ``empty`` says whether a row without the value breaks it."""
+    sure = broken.fill_null(value=empty)
+    return Rule(sure, sure.any() if any_broken is None else any_broken)
+
+
+def _always(frame: pl.DataFrame, facts: Frame) -> dict[str, Rule]:
     schema = facts.schema
-    begins, ends = facts.bounds()
-    time = pl.col(schema.time)
-    if len(begins) == 1:
-        outside = (time < begins[0]) | (time >= ends[0])
-    else:
-        dtype = pl.Datetime("us", "UTC")
-        begin = pl.lit(pl.Series(begins, dtype=dtype)).gather(pl.col(FILE))
-        end = pl.lit(pl.Series(ends, dtype=dtype)).gather(pl.col(FILE))
-        outside = (time < begin) | (time >= end)
-    rules = {f"unreadable_{item.name}": pl.col(item.name).is_null() for item in schema.derived}
-    rules["time_outside_period"] = outside.fill_null(value=True)
-    floats = [c.name for c in schema.columns if c.kind in FLOATS and c.name in frame.columns]
+    rules = {
+        f"unreadable_{item.name}": _rule(pl.col(item.name).is_null()) for item in schema.derived
+    }
+    rules["time_outside_period"] = _rule(_outside(facts), empty=True)
+    floats = [
+        pl.col(column.name)
+        for column in schema.columns
+        if column.kind in FLOATS and column.name in frame.columns
+    ]
     if floats:
-        rules["not_finite"] = pl.any_horizontal(
-            ~pl.col(name).is_finite() for name in floats
-        ).fill_null(value=False)
+        # A sum is finite only when all that it adds are; sums of prices do not overflow.
+        sums = pl.sum_horizontal(column.sum() for column in floats)
+        endless = pl.any_horizontal(~column.is_finite() for column in floats)
+        rules["not_finite"] = _rule(endless, ~sums.is_finite())
     for column in schema.columns:
         if column.names_symbol and column.name in frame.columns:
-            rules["wrong_symbol"] = pl.col(column.name).str.to_uppercase() != facts.symbol.upper()
+            named = pl.col(column.name).str.to_uppercase()
+            rules["wrong_symbol"] = _rule(named != facts.symbol.upper())
     return rules
 
 
-def _of(checks: Sequence[Check], action: str, facts: Frame) -> dict[str, pl.Expr]:
+def _outside(facts: Frame) -> pl.Expr:
+    begins, ends = facts.bounds()
+    time = pl.col(facts.schema.time)
+    if len(begins) == 1:
+        return (time < begins[0]) | (time >= ends[0])
+    dtype = pl.Datetime("us", "UTC")
+    begin = pl.lit(pl.Series(begins, dtype=dtype)).gather(pl.col(FILE))
+    end = pl.lit(pl.Series(ends, dtype=dtype)).gather(pl.col(FILE))
+    return (time < begin) | (time >= end)
+
+
+def _of(checks: Sequence[Check], action: str, facts: Frame) -> dict[str, Rule]:
     found = {}
     for item in checks:
-        rule = _broken(item, facts.interval)
+        rule = _tested(item, facts.interval)
         if item.action == action and rule is not None:
-            found[item.rule] = rule.fill_null(value=False)
+            found[item.rule] = rule
     return found
 
 
-def _broken(item: Check, interval: Interval | None) -> pl.Expr | None:
-    """Return the expression that is true of rows that break a check; None where it cannot apply."""
+def _tested(item: Check, interval: Interval | None) -> Rule | None:
+    """Return the rule that a check of the schema means; None where it cannot apply."""
     columns = [pl.col(name) for name in item.columns]
+    least = pl.min_horizontal(column.min() for column in columns)
     if item.test == "positive":
-        return pl.any_horizontal(column <= 0 for column in columns)
+        return _rule(pl.any_horizontal(column <= 0 for column in columns), least <= 0)
     if item.test == "not_negative":
-        return pl.any_horizontal(column < 0 for column in columns)
+        return _rule(pl.any_horizontal(column < 0 for column in columns), least < 0)
     if item.test == "ordered":
-        pairs = pairwise(columns)
-        return pl.any_horizontal(low > high for low, high in pairs)
+        return _rule(pl.any_horizontal(low > high for low, high in pairwise(columns)))
     length = interval.length if interval else None
     if length is None:
         return None
+    whole = int(length.total_seconds() * 1_000_000)
     if item.test == "closes_bar":
         begin, end = columns
         span = (end - begin).dt.total_microseconds()
-        whole = int(length.total_seconds() * 1_000_000)
-        return (span != whole - 1000) & (span != whole - 1)
+        return _rule((span != whole - 1000) & (span != whole - 1))
     if length.days > 1:  # three-day and weekly bars stand on no grid from 1970
         return None
-    return columns[0].dt.timestamp("us") % int(length.total_seconds() * 1_000_000) != 0
+    return _rule(columns[0].dt.timestamp("us") % whole != 0)

@@ -70,19 +70,22 @@ def parse_fast(pieces: list[Piece], schema: Schema) -> Parsed | None:
     dated = [name for name in columns if name in wanted and wanted[name].kind == "text_time"]
     if any(typed[name].null_count() for name in dated):
         return None
-    files = pl.concat(
-        [
-            pl.repeat(p.file, n, dtype=pl.UInt32, eager=True)
-            for p, n in zip(pieces, counts, strict=True)
-        ]
+    return Parsed(typed.with_columns(_places(pieces)), mixed)
+
+
+def _places(pieces: list[Piece]) -> list[pl.Series]:
+    """Say of each row of the pieces, one after the other, in which file and line it stands."""
+    spans = pl.DataFrame(
+        {
+            "file": [piece.file for piece in pieces],
+            "begin": [piece.first_line for piece in pieces],
+            "end": [piece.first_line + piece.lines for piece in pieces],
+        },
+        schema={"file": pl.UInt32, "begin": pl.UInt32, "end": pl.UInt32},
     )
-    lines = pl.concat(
-        [
-            pl.int_range(p.first_line, p.first_line + n, dtype=pl.UInt32, eager=True)
-            for p, n in zip(pieces, counts, strict=True)
-        ]
-    )
-    return Parsed(typed.with_columns(files.alias(FILE), lines.alias(LINE)), mixed)
+    files = pl.col("file").repeat_by(pl.col("end") - pl.col("begin")).alias(FILE)
+    lines = pl.int_ranges("begin", "end", dtype=pl.UInt32).alias(LINE)
+    return spans.select(files, lines).explode(FILE, LINE).get_columns()
 
 
 def _raw_dtype(column: Column | None) -> Any:
