@@ -175,7 +175,8 @@ def verify(
         if json:
             show.as_json(found)
         else:
-            show.table(bad)
+            if not bad.is_empty():
+                show.table(bad)
             typer.echo(
                 f"{found.height - bad.height:,} files are as the ledger says, {bad.height:,} are not"
             )

@@ -48,11 +48,8 @@ def matrix(
     if json:
         show.as_json(frame)
         return
-    words = pl.col(pl.List(pl.String)).list.join(" ")
     show.table(
         frame.select("market", "data_type", "status", "first_date", "partitions", "intervals")
-        .with_columns(words)
-        .with_columns(pl.col("intervals").replace("", "-"))
     )
 
 

@@ -24,6 +24,8 @@ def table(frame: pl.DataFrame, limit: int | None = None) -> None:
     import polars as pl
 
     shown = frame if limit is None else frame.head(limit)
+    lists = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.List)]
+    shown = shown.with_columns(pl.col(lists).cast(pl.List(pl.String)).list.join(" "))
     # What a pipe reads must not depend on a terminal's width.
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDE
     with pl.Config(
@@ -36,8 +38,10 @@ def table(frame: pl.DataFrame, limit: int | None = None) -> None:
         fmt_str_lengths=_WIDE,
         fmt_table_cell_list_len=-1,
     ):
-        typer.echo(str(shown))
-    if shown.height < frame.height:
+        typer.echo("\n".join(line.rstrip() for line in str(shown).splitlines()))
+    if frame.is_empty():
+        typer.echo(" (nothing)")
+    elif shown.height < frame.height:
         typer.echo(f" … {shown.height:,} of {frame.height:,} rows")
 
 
