@@ -128,6 +128,8 @@ def reason(rule: str, schema: Schema) -> str:
                 "positive": f"one of {names} is not above zero",
                 "not_negative": f"one of {names} is below zero",
                 "ordered": f"breaks {' <= '.join(item.columns)}",
+                "closes_bar": "close_time is not the last instant of the bar",
+                "on_grid": "open_time is no multiple of the interval",
             }
             return words.get(item.test, rule)
     return always.get(rule, rule)
