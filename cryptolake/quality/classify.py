@@ -199,7 +199,8 @@ def _unseen(files: Sequence[Sibling], month: Month) -> str:
     if "quarantined" in states:
         return f"the {states['quarantined'].partition.value} one is in quarantine"
     if "listed" in states:
-        return f"the {states['listed'].partition.value} one is published and not here: lake.heal"
+        how = "lake.heal" if any(file.lacks is not None for file in files) else "lake.pull"
+        return f"the {states['listed'].partition.value} one is published and not here: {how}"
     return "no other is published" if month.listing_seen else "the listing was not asked for others"
 
 
