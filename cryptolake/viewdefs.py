@@ -7,7 +7,7 @@ has files or not, and whatever a stray file adds. Every name, text and path goes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cryptolake.availability import Row, load_matrix
@@ -47,11 +47,16 @@ class View(NamedTuple):
         return f"CREATE OR REPLACE VIEW {target} AS {self.select}"
 
 
+Folder = tuple[str, str, str | None]
+
+
 class Held(NamedTuple):
     """What a lake has, as far as it shapes its views."""
 
-    silver: frozenset[tuple[str, str, str | None]]
+    silver: frozenset[Folder]
     """Market, data type and interval (None where the type has none) of every Silver folder."""
+    bronze: frozenset[Folder]
+    """The same of every Bronze file."""
     extras: Mapping[tuple[str, str], tuple[str, ...]]
     """Columns that some files of a dataset have beyond its schema; they are text."""
     tables: frozenset[str]
@@ -83,9 +88,14 @@ def sql_type(dtype: Any) -> str:
     return next(name for kind, name in names.items() if dtype == kind)
 
 
-def intervals_of(row: Row) -> Sequence[Interval | None]:
-    """Return None for the view of all intervals, then each interval that has a view of its own."""
-    return [None, *row.all_intervals]
+def intervals_of(row: Row, held: Iterable[Folder]) -> Iterator[Interval]:
+    """Yield the intervals of a dataset that are there, each of which has a view of its own."""
+    there = {level for market, data_type, level in held if (market, data_type) == _pair(row)}
+    return (interval for interval in row.all_intervals if interval.value in there)
+
+
+def _pair(row: Row) -> tuple[str, str]:
+    return row.market.value, row.data_type.value
 
 
 def view_name(row: Row, interval: Interval | None) -> str:
@@ -94,8 +104,8 @@ def view_name(row: Row, interval: Interval | None) -> str:
     Examples
     --------
     >>> row = load_matrix().rows[0]
-    >>> view_name(row, None), view_name(row, Interval.H1)
-    ('spot_klines', 'spot_klines_1h')
+    >>> view_name(row, None), view_name(row, row.all_intervals[1])
+    ('spot_klines', 'spot_klines_1m')
     """
     return row.dataset if interval is None else f"{row.dataset}_{interval.value}"
 
@@ -103,10 +113,10 @@ def view_name(row: Row, interval: Interval | None) -> str:
 # ---------------------------------------------------------------------------------------------- bronze
 
 
-def bronze_views() -> Iterator[View]:
+def bronze_views(held: Held) -> Iterator[View]:
     """Yield the views over Bronze: the columns as published, then key, market, symbol and interval."""
     for row in load_matrix().rows:
-        for interval in intervals_of(row):
+        for interval in (None, *intervals_of(row, held.bronze)):
             yield View("bronze", view_name(row, interval), _bronze_select(row, interval))
 
 
@@ -151,14 +161,11 @@ def _bronze_patterns(row: Row, only: Interval | None) -> Iterator[str]:
 
 def silver_views(storage: Storage, held: Held) -> Iterator[View]:
     """Yield the views over Silver: market, symbol, interval, and the typed columns."""
+    datasets = {(market, data_type) for market, data_type, _ in held.silver}
     for row in load_matrix().rows:
-        extras = held.extras.get((row.market.value, row.data_type.value), ())
-        for interval in intervals_of(row):
-            there = any(
-                (market, data_type) == (row.market.value, row.data_type.value)
-                and (interval is None or level == interval.value)
-                for market, data_type, level in held.silver
-            )
+        extras = held.extras.get(_pair(row), ())
+        there = _pair(row) in datasets
+        for interval in (None, *intervals_of(row, held.silver)):
             select = _silver_select(storage, row, interval, extras, there=there)
             yield View("silver", view_name(row, interval), select)
 

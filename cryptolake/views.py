@@ -1,22 +1,25 @@
 """DuckDB over the whole lake: a view for every dataset in ``bronze`` and ``silver``, and the ``meta`` tables.
 
-Views exist whether their dataset has files or not. Bronze is read where it lies, still zipped; Silver
+A dataset's view exists whether it has files or not (``silver.spot_klines``, all intervals); each interval
+that is there has one more (``silver.spot_klines_1m``). Bronze is read where it lies, still zipped; Silver
 and the tables are read as the Parquet files they are, on the disk or in the bucket. Nothing is
 downloaded to read: an S3 lake uses DuckDB's httpfs extension when it is installed, else s3fs.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import polars as pl
 
 from cryptolake.errors import StorageError
+from cryptolake.holdings import with_key_parts
 from cryptolake.meta import TABLES
 from cryptolake.rootfs import RootFileSystem, misleads
 from cryptolake.silverfiles import extra_columns
@@ -24,16 +27,17 @@ from cryptolake.sqltext import literal, quoted
 from cryptolake.storage import S3Storage, Storage
 from cryptolake.viewdefs import (
     SCHEMAS,
+    Folder,
     Held,
+    View,
     bronze_views,
     gold_views,
     meta_views,
     silver_views,
 )
-from cryptolake.zipfs import BronzeFileSystem
+from cryptolake.zipfs import BronzeFileSystem, nothing_listed
 
 if TYPE_CHECKING:
-    import polars as pl
     from fsspec import AbstractFileSystem
 
     from cryptolake.meta import Meta
@@ -74,17 +78,11 @@ def connect(storage: Storage, meta: Meta, *, path: Path | None = None) -> duckdb
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     if isinstance(storage, S3Storage):
         _reach_bucket(connection, storage)
-    files = BronzeFileSystem(storage, meta)
-    _register(connection, files)
+    _register(connection, BronzeFileSystem(storage, meta))
     if misleads(storage):
         _register(connection, RootFileSystem(storage))
     for schema in SCHEMAS:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
-    files.paused = True  # binding a view needs no file: its columns are written out
-    try:
-        _create(connection, (view.create for view in bronze_views()))
-    finally:
-        files.paused = False
     _refresh(connection, storage, meta, known="")
     return connection
 
@@ -101,19 +99,34 @@ def _refresh(
     connection: duckdb.DuckDBPyConnection, storage: Storage, meta: Meta, *, known: str | None
 ) -> None:
     found = look(storage)
-    # Extra columns are known from the build records: read only when there are new ones.
-    records = [entry.path for entry in storage.list("meta/sources")]
-    state = repr((storage.root, [sorted(part, key=str) for part in found], records))
-    if state == known:
+    # What Bronze has, and extra columns, are in the records: read only when there are new ones.
+    records = [
+        entry.path for table in ("files", "sources") for entry in storage.list(f"meta/{table}")
+    ]
+    seen = _digest(storage.root, *found, records)
+    if known and seen in known:
         return
-    held = found._replace(extras=extra_columns(meta)) if records else found
-    views = chain(silver_views(storage, held), meta_views(storage, held), gold_views(storage, held))
-    note = f"COMMENT ON VIEW {quoted('meta')}.{quoted('files')} IS {literal(state)}"
+    held = found._replace(extras=extra_columns(meta), bronze=_bronze(meta)) if records else found
+    made = _digest(storage.root, *held)
+    views = () if known and made in known else _views(storage, held)
+    note = f"COMMENT ON VIEW {quoted('meta')}.{quoted('files')} IS {literal(f'{seen} {made}')}"
     try:
-        _create(connection, chain((view.create for view in views), [note]))
+        _create(connection, [*(view.create for view in views), note])
     except duckdb.Error as error:
         message = f"a file of the lake at {storage.root} cannot be read: {error}"
         raise StorageError(message, root=storage.root) from error
+
+
+def _views(storage: Storage, held: Held) -> Iterator[View]:
+    yield from bronze_views(held)
+    yield from silver_views(storage, held)
+    yield from meta_views(storage, held)
+    yield from gold_views(storage, held)
+
+
+def _digest(*parts: Any) -> str:
+    plain = [sorted(part, key=str) if isinstance(part, frozenset) else part for part in parts]
+    return hashlib.sha256(repr(plain).encode()).hexdigest()
 
 
 def to_polars(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
@@ -127,8 +140,6 @@ def to_polars(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
     >>> to_polars(duckdb.sql("select 1::BIGINT as a, interval '2 hours' as b")).row(0)
     (1, '02:00:00')
     """
-    import polars as pl
-
     cells = [
         f"{quoted(name)}::VARCHAR AS {quoted(name)}" if str(kind) == "INTERVAL" else quoted(name)
         for name, kind in zip(relation.columns, relation.types, strict=True)
@@ -146,14 +157,22 @@ def look(storage: Storage) -> Held:
     }
     tables = set() if storage.is_local else {p.split("/")[1] for p in _folders(storage, "meta", 1)}
     recipes = {path.split("/")[1] for path in _folders(storage, "gold", 1)}
-    return Held(frozenset(silver), {}, frozenset(tables & set(TABLES)), tuple(sorted(recipes)))
+    return Held(
+        frozenset(silver), frozenset(), {}, frozenset(tables & set(TABLES)), tuple(sorted(recipes))
+    )
+
+
+def _bronze(meta: Meta) -> frozenset[Folder]:
+    held = with_key_parts(meta.ledger()).filter(pl.col("interval").is_not_null())
+    return frozenset(held.select("market", "data_type", "interval").unique().iter_rows())
 
 
 def _create(connection: duckdb.DuckDBPyConnection, statements: Iterable[str]) -> None:
     connection.begin()
     try:
-        for statement in statements:
-            connection.execute(statement).fetchall()
+        with nothing_listed():
+            for statement in statements:
+                connection.execute(statement).fetchall()
     except BaseException:
         connection.rollback()
         raise

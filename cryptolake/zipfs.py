@@ -7,7 +7,9 @@ lines are left out, so that files with and without one read alike, by one schema
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import IO, TYPE_CHECKING, Any
 
 from fsspec import AbstractFileSystem
@@ -24,6 +26,19 @@ NOTHING = "data/nothing.zip"
 """A file that is always there and holds no rows: a pattern that matches only this is an empty table."""
 
 _S3_BLOCK = 8 * 2**20
+
+
+_BINDING: ContextVar[bool] = ContextVar("binding", default=False)
+
+
+@contextmanager
+def nothing_listed() -> Iterator[None]:
+    """While a view is made, in this thread: its columns are written out, so no file need be listed."""
+    token = _BINDING.set(True)
+    try:
+        yield
+    finally:
+        _BINDING.reset(token)
 
 
 class BronzeFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships no types
@@ -49,7 +64,6 @@ class BronzeFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
         self._storage = storage
         self._meta = meta
         self._sizes: dict[str, int] = {}
-        self.paused = False
 
     def find(
         self,
@@ -74,7 +88,9 @@ class BronzeFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
     def glob(self, path: str, maxdepth: int | None = None, **kwargs: Any) -> Any:
         """Match keys as fsspec does, and always :data:`NOTHING`, so that no table lacks a file."""
         detail = kwargs.pop("detail", False)
-        found = {} if self.paused else super().glob(path, maxdepth=maxdepth, detail=True, **kwargs)
+        found = (
+            {} if _BINDING.get() else super().glob(path, maxdepth=maxdepth, detail=True, **kwargs)
+        )
         found[NOTHING] = self.info(NOTHING)
         return found if detail else list(found)
 

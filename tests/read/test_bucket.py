@@ -26,7 +26,8 @@ def test_every_zone_is_asked_in_sql(lake):
     con = lake.connect()
     assert sql(con, "SELECT count(*), max(close) FROM bronze.spot_klines") == [(180, 229.0)]
     assert sql(con, "SELECT count(*), max(close) FROM silver.spot_klines") == [(180, 229.0)]
-    assert sql(con, "SELECT count(*) FROM silver.spot_klines_1h") == [(0,)]
+    assert sql(con, "SELECT count(*) FROM silver.spot_klines_1m") == [(180,)]
+    assert sql(con, "SELECT count(*) FROM silver.futures_um_klines") == [(0,)]
     assert sql(con, "SELECT count(*) FROM meta.files") == [(6,)]
     assert sql(con, "SELECT sum(rows_out)::INT FROM meta.sources") == [(180,)]
     assert sql(con, "FROM meta.quarantine") == []

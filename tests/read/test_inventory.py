@@ -60,7 +60,7 @@ def test_each_zone_and_dataset_has_a_row(lake, tmp_path):
             ("gold", "bars", None, [], None, None, 1, None),
         )
     ]
-    assert found["bytes"].min() > 0  # type: ignore[operator]
+    assert found["bytes"].min() > 0
 
 
 @pytest.mark.parametrize("dataset", ROWS)

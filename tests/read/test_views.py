@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import duckdb
 import polars as pl
@@ -12,8 +12,10 @@ import pytest
 
 from cryptolake.availability import load_matrix
 from cryptolake.errors import StorageError
+from cryptolake.keys import ArchiveKey
 from cryptolake.lake import Lake
 from cryptolake.meta import Meta
+from cryptolake.periods import Period
 from cryptolake.schema import schema_of
 from cryptolake.storage import open_storage
 from cryptolake.viewdefs import sql_type
@@ -56,22 +58,43 @@ def empty(tmp_path_factory):
 
 
 @pytest.mark.parametrize("dataset", ROWS)
-def test_an_empty_lake_has_typed_views_of_every_dataset_and_interval(empty, dataset):
+def test_an_empty_lake_has_typed_views_of_every_dataset(empty, dataset):
     row = ROWS[dataset]
     schema = schema_of(row.market, row.data_type)
-    for name in [dataset, *(f"{dataset}_{interval.value}" for interval in row.all_intervals)]:
-        silver = dict(
-            sql(empty, f'SELECT column_name, column_type FROM (DESCRIBE silver."{name}")')
-        )
-        assert list(silver) == ["market", "symbol", "interval", *schema.silver_names]
-        assert silver[schema.time] == "TIMESTAMP WITH TIME ZONE"
-        bronze = dict(
-            sql(empty, f'SELECT column_name, column_type FROM (DESCRIBE bronze."{name}")')
-        )
-        published = {n: sql_type(t) for n, t in schema.published_dtypes().items()}
-        assert bronze.items() >= published.items()
-        assert len(bronze) == len(published) + 4
-        assert sql(empty, f'FROM silver."{name}"') == sql(empty, f'FROM bronze."{name}"') == []
+    silver = dict(sql(empty, f"SELECT column_name, column_type FROM (DESCRIBE silver.{dataset})"))
+    assert list(silver) == ["market", "symbol", "interval", *schema.silver_names]
+    assert silver[schema.time] == "TIMESTAMP WITH TIME ZONE"
+    bronze = dict(sql(empty, f"SELECT column_name, column_type FROM (DESCRIBE bronze.{dataset})"))
+    published = {n: sql_type(t) for n, t in schema.published_dtypes().items()}
+    assert bronze.items() >= published.items()
+    assert len(bronze) == len(published) + 4
+    assert sql(empty, f"FROM silver.{dataset}") == sql(empty, f"FROM bronze.{dataset}") == []
+
+
+@pytest.mark.parametrize("dataset", [name for name, row in ROWS.items() if row.has_interval])
+def test_every_interval_that_is_there_has_a_view_of_its_own(tmp_path, dataset):
+    row = ROWS[dataset]
+    lake = Lake(tmp_path / "lake")
+    begin = date(2024, 1, 1)
+    keys = {
+        interval.value: ArchiveKey(
+            row.market,
+            row.data_type,
+            "BTCUSDT",
+            interval,
+            Period(begin, row.partitions_of(interval)[-1]),
+        ).key
+        for interval in row.all_intervals
+    }
+    assert len(keys) == (16 if row.market == "spot" else 15)
+    put(lake.storage, lake.meta, {key: klines_text(begin, 1) for key in keys.values()})
+    build_all(lake.storage, lake.meta)
+    con = lake.connect()
+    for interval, key in keys.items():
+        assert sql(con, f'SELECT key FROM bronze."{dataset}_{interval}"') == [(key,)]
+        assert sql(con, f'SELECT interval FROM silver."{dataset}_{interval}"') == [(interval,)]
+    (held,) = lake.datasets().filter(zone="silver")["intervals"].to_list()
+    assert held == list(keys)
 
 
 def test_an_empty_lake_has_its_tables(empty):
@@ -95,7 +118,6 @@ def test_bronze_is_read_in_place_as_published(lake):
         con, "SELECT key, market, symbol, interval, ignore FROM bronze.spot_klines_1m LIMIT 1"
     )
     assert row == (klines_key("BTCUSDT", WEEK[0]), "spot", "BTCUSDT", "1m", 0.0)
-    assert sql(con, "SELECT count(*) FROM bronze.spot_klines_1h") == [(0,)]
 
 
 def test_headered_and_headerless_files_read_alike(lake):
@@ -144,7 +166,6 @@ def test_silver_is_typed_and_says_market_symbol_and_interval(lake):
     )
     assert row == ("spot", "ETHUSDT", "1m", datetime(2024, 1, 29, tzinfo=UTC), 200.0)
     assert sql(con, "SELECT count(*) FROM silver.spot_klines_1m") == [(840,)]
-    assert sql(con, "SELECT count(*) FROM silver.spot_klines_1h") == [(0,)]
 
 
 def test_a_question_about_one_symbol_opens_no_other_silver_file(lake):
@@ -195,7 +216,7 @@ def test_a_dataset_that_comes_later_is_seen_by_an_open_connection(tmp_path):
         assert sql(
             con, "SELECT count(*), max(close) FROM silver.spot_klines WHERE symbol = 'BTCUSDT'"
         ) == [(5, 104.0)]
-        assert sql(con, "SELECT count(*) FROM bronze.spot_klines_1m") == [(5,)]
+        assert sql(con, "SELECT count(*) FROM bronze.spot_klines") == [(5,)]
         assert sql(con, "SELECT key FROM meta.files") == [(klines_key("BTCUSDT", WEEK[0]),)]
         refresh(con, lake.storage, lake.meta)
 
