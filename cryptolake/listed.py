@@ -59,7 +59,7 @@ def listed(
     days: Days | None,
     *,
     oldest: datetime,
-    kept: Callable[[Folder], str],
+    place: Callable[[Folder], str],
 ) -> Listed:
     """Return what folders have, by windows asked no earlier than ``oldest`` where that can be.
 
@@ -71,7 +71,7 @@ def listed(
         What to ask about.
     oldest
         The moment (UTC) before which a cached window is too old.
-    kept
+    place
         Where in the lake a folder's windows are cached.
 
     Raises
@@ -85,25 +85,33 @@ def listed(
         schema={column: cache.COLUMNS[column] for column in name},
         orient="row",
     )
-    paths = {number: kept(folder) for number, folder in enumerate(folders)}
-    held = cache.read_folders(listing.storage, paths, wanted)
-    fresh = held.filter("mark", pl.col("at") >= oldest)
+    paths = {number: place(folder) for number, folder in enumerate(folders)}
+    kept = cache.read_folders(listing.storage, paths, wanted)
+    fresh = kept.marks.filter("mark", pl.col("at") >= oldest)
     stale = wanted.join(fresh, on=name, how="anti", maintain_order="left")
     trouble = None
     if stale.height:
         jobs = [(folders[number], number, *window) for number, *window in stale.iter_rows()]
         new, trouble = _renew(listing, jobs, paths)
-        held = pl.concat([held.join(new, on=name, how="anti", maintain_order="left"), new])
-    never = wanted.join(held.filter("mark"), on=name, how="anti").height
+        kept = cache.together([kept.without(new.marks), new])
+    never = wanted.join(kept.marks.filter("mark"), on=name, how="anti").height
     if never:
         why = f"{never} of the {wanted.height} parts of it asked for were never listed"
         raise nothing_kept(trouble, why)
-    return _listed(held, _stems(folders), trouble)
+    asked = kept.marks["at"].min()
+    return Listed(
+        kept.zips.drop("window"),
+        _stems(folders),
+        kept.strange.select("folder", "key"),
+        _folders(kept.marks),
+        asked if isinstance(asked, datetime) else None,
+        trouble,
+    )
 
 
 def _renew(
     listing: Listing, jobs: Sequence[Job], paths: dict[int, str]
-) -> tuple[pl.DataFrame, ListingError | None]:
+) -> tuple[cache.Kept, ListingError | None]:
     """Ask for windows, some at a time, and put what comes into the cache, up to the first trouble."""
 
     def ask(job: Job) -> pl.DataFrame:
@@ -119,7 +127,7 @@ def _renew(
             at=answer.at,
         )
 
-    parts = [cache.light(cache.empty().lazy()).collect()]
+    parts = [cache.split(cache.empty())]
     trouble = None
     for start in range(0, len(jobs), _BATCH):
         answers, trouble = listing.ask_all(ask, jobs[start : start + _BATCH])
@@ -127,10 +135,10 @@ def _renew(
             new = cache.shaped(pl.concat(answers))
             some = {number: paths[number] for number in new["folder"].unique()}
             cache.write_folders(listing.storage, new, some)
-            parts.append(cache.light(new.lazy()).collect())
+            parts.append(cache.split(new))
         if trouble:
             break
-    return pl.concat(parts), trouble
+    return cache.together(parts), trouble
 
 
 def _stems(folders: Sequence[Folder]) -> pl.DataFrame:
@@ -143,26 +151,16 @@ def _stems(folders: Sequence[Folder]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def _listed(rows: pl.DataFrame, stems: pl.DataFrame, trouble: ListingError | None) -> Listed:
-    marks = rows.filter("mark")
-    first = rows.filter((pl.col("window") == "first") & pl.col("day").is_not_null())
-    last = (
-        marks.filter((pl.col("partition") == "daily") & (pl.col("window") != "first"))
-        .sort("window")
-        .group_by("folder")
-        .agg(more_daily=pl.col("more").last())
-    )
-    folders = (
+def _folders(marks: pl.DataFrame) -> pl.DataFrame:
+    """Return what the marks tell of each folder: its first daily file ever, and whether files go on."""
+    first = marks.filter(~pl.col("mark")).select("folder", first_daily="day")
+    years = marks.filter("mark", pl.col("partition") == "daily", pl.col("window") != "first")
+    last = years.sort("window").group_by("folder").agg(more_daily=pl.col("more").last())
+    return (
         marks.select("folder")
         .unique()
-        .join(first.select("folder", first_daily="day"), on="folder", how="left")
+        .join(first, on="folder", how="left")
         .join(last, on="folder", how="left")
         .with_columns(pl.col("more_daily").fill_null(value=False))
         .sort("folder")
     )
-    held = rows.lazy().filter(~pl.col("mark") & (pl.col("window") != "first"))
-    zips = held.filter(pl.col("day").is_not_null()).drop("window", "at", "more", "mark", "key")
-    strange = held.filter(pl.col("day").is_null()).select("folder", "key").collect()
-    at = marks["at"].min()
-    asked = at if isinstance(at, datetime) else None
-    return Listed(zips.collect(), stems, strange, folders, asked, trouble)

@@ -214,7 +214,7 @@ class Listing:
         from cryptolake.listed import listed
 
         return listed(
-            self, folders, days, oldest=self._oldest(refresh, max_age), kept=self._folder_path
+            self, folders, days, oldest=self._oldest(refresh, max_age), place=self._folder_path
         )
 
     # ------------------------------------------------------------------ asking

@@ -66,6 +66,40 @@ class Symbols(NamedTuple):
     at: datetime
 
 
+class Kept(NamedTuple):
+    """Cached rows by what they are: ``marks``, ``zips`` without their keys, and what fits no pattern.
+
+    Keys are most of a listing's bytes, and few are needed: stem and period say the others.
+    """
+
+    marks: pl.DataFrame
+    zips: pl.DataFrame
+    strange: pl.DataFrame
+
+    def without(self, windows: pl.DataFrame) -> Kept:
+        """Return what is not of these windows."""
+        name = [_NAME, *WINDOW]
+        return Kept(*(part.join(windows, on=name, how="anti") for part in self))
+
+
+def split(rows: pl.DataFrame) -> Kept:
+    """Sort cached rows by what they are. A folder's first day counts as a mark: it is no file of its own."""
+    told = pl.col("key").is_null() | (pl.col("window") == "first")
+    fits = pl.col("day").is_not_null()
+    zips = rows.filter(~told & fits).drop("key", "at", "more")
+    strange = rows.filter(~told & ~fits).select(_NAME, *WINDOW, "key")
+    marks = rows.filter(told).select(
+        _NAME, *WINDOW, "at", "more", "day", mark=pl.col("key").is_null()
+    )
+    # A scan of many files comes in as many chunks, which every later step would pay for.
+    return Kept(marks.rechunk(), zips.rechunk(), strange.rechunk())
+
+
+def together(parts: Sequence[Kept]) -> Kept:
+    """Return several parts as one."""
+    return Kept(*(pl.concat(frames) for frames in zip(*parts, strict=True)))
+
+
 def empty() -> pl.DataFrame:
     """Return a frame of cached rows without any."""
     return pl.DataFrame(schema=COLUMNS)
@@ -131,27 +165,25 @@ def shaped(raw: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def read_folders(
-    storage: Storage, paths: dict[int, str], windows: pl.DataFrame | None = None
-) -> pl.DataFrame:
-    """Return the cached rows of folders, given as number and path; of some windows, :func:`light`.
+def read_folders(storage: Storage, paths: dict[int, str], windows: pl.DataFrame) -> Kept:
+    """Return some windows of folders, which are given as number and path, as they are cached.
 
     A file that is absent or cannot be read counts as never listed.
     """
-    present = _present(storage, paths)
-    if not present:
-        return _some(empty().lazy(), windows)
-    places = list(present.items())
-    some = (places[start : start + _TOGETHER] for start in range(0, len(places), _TOGETHER))
-    return pl.concat([_load(storage, dict(group), windows) for group in some]).rechunk()
+    places = list(_present(storage, paths).items())
+    groups = [dict(places[at : at + _TOGETHER]) for at in range(0, len(places), _TOGETHER)]
+    parts = [split(_load(storage, group, windows)) for group in groups]
+    return together([split(empty()), *parts])
 
 
 def write_folders(storage: Storage, new: pl.DataFrame, paths: dict[int, str]) -> None:
     """Put newly listed windows beside the others that each folder's place in the cache holds."""
     name = [_NAME, *WINDOW]
-    held = read_folders(storage, paths).join(new, on=name, how="anti", maintain_order="left")
-    rows = pl.concat([held, new]).partition_by(_NAME, as_dict=True)
-    jobs = [(paths[number], frame.drop(_NAME)) for (number,), frame in rows.items()]
+    present = _present(storage, paths)
+    held = _load(storage, present, None) if present else empty()
+    rows = pl.concat([held.join(new, on=name, how="anti", maintain_order="left"), new])
+    folders = rows.partition_by(_NAME, as_dict=True)
+    jobs = [(paths[number], frame.drop(_NAME)) for (number,), frame in folders.items()]
     _each(storage, jobs, lambda job: _write(storage, *job))
 
 
@@ -185,26 +217,18 @@ def _present(storage: Storage, paths: dict[int, str]) -> dict[int, str]:
     return {number: path for number, path in paths.items() if path in there}
 
 
-def light(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Tell marks apart (``mark``), and leave out the keys that stem and period say as well."""
-    return rows.with_columns(
-        mark=pl.col("key").is_null(), key=pl.when(pl.col("period").is_null()).then("key")
-    )
-
-
 def _load(storage: Storage, paths: dict[int, str], windows: pl.DataFrame | None) -> pl.DataFrame:
+    def some(rows: pl.LazyFrame) -> pl.DataFrame:
+        if windows is not None:
+            rows = rows.join(windows.lazy(), on=[_NAME, *WINDOW], how="semi")
+        return rows.collect()
+
     if storage.is_local:
         try:
-            return _some(_scan(storage, paths), windows)
+            return some(_scan(storage, paths))
         except (pl.exceptions.PolarsError, OSError):  # one of them is damaged: find out which
             pass
-    return _some(_read(storage, paths).lazy(), windows)
-
-
-def _some(rows: pl.LazyFrame, windows: pl.DataFrame | None) -> pl.DataFrame:
-    if windows is not None:
-        rows = light(rows.join(windows.lazy(), on=[_NAME, *WINDOW], how="semi"))
-    return rows.collect()
+    return some(_read(storage, paths).lazy())
 
 
 def _scan(storage: Storage, present: dict[int, str]) -> pl.LazyFrame:
