@@ -96,3 +96,19 @@ def test_a_lake_without_gaps_has_nothing_to_heal(world):
     here = world(**HOURS)
     here.pull(DECEMBER)
     assert mend(here).height == 0
+
+
+def test_a_missing_day_of_trades_comes_from_the_monthly_file(world):
+    here = world(rows=["spot_trades"], symbols=["BTCUSDT"], days=("2024-12-27", "2025-01-02"))
+    here.remove(key_of("2024-12-29", market="spot", data_type="trades"))
+    here.publish()
+    query = cl.query().markets("spot").data_types("trades").symbols("BTCUSDT")
+    # A part of the month is had by its days, and one of them is not published.
+    for day in ("2024-12-28", "2024-12-30"):
+        here.pull(query.between(day))
+    query = query.between("2024-12-28", "2024-12-30")
+    [row] = mend(here, query).rows(named=True)
+    assert (row["bars"], row["filled"], row["outcome"]) == (1, 1, "healed")
+    assert row["fetched"] == [key_of("2024-12", market="spot", data_type="trades")]
+    assert row["evidence"].endswith("filled from the monthly file")
+    assert here.lake.ids(query).height == 0
