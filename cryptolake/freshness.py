@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from cryptolake.listing import Listing
     from cryptolake.meta import Meta
 
-if TYPE_CHECKING:
-    from cryptolake.meta import Meta
-
 NAME = ["market", "data_type", "symbol", "interval"]
 """The columns that name a folder of the archive."""
 
