@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import shutil
 import tempfile
 import time
@@ -11,7 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from cryptolake.errors import CorruptArchive, StorageError
+import polars as pl
+
+from cryptolake.errors import CorruptArchive, CryptolakeError, StorageError
 from cryptolake.storage import raise_storage_error
 
 if TYPE_CHECKING:
@@ -71,6 +75,23 @@ def opened(storage: Storage, source: Source, folder: Path) -> Iterator[IO[bytes]
         raise CorruptArchive(message, key=source.key, reason="absent") from error
     with file:
         yield file
+
+
+@contextmanager
+def disk_errors(storage: Storage, path: str) -> Iterator[None]:
+    """Turn what the system says while a draft is written, also through Polars, into StorageError."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, CryptolakeError):
+            raise
+        raise_storage_error(error, "write", path, storage.root)
+    except pl.exceptions.PolarsError as error:
+        told = re.search(r"os error (\d+)", str(error))
+        if told is None:
+            raise
+        number = int(told[1])
+        raise_storage_error(OSError(number, os.strerror(number)), "write", path, storage.root)
 
 
 def put(storage: Storage, draft: Path, path: str) -> None:

@@ -22,7 +22,7 @@ from cryptolake.errors import CorruptArchive, SchemaMismatch
 from cryptolake.silver.account import Account, Normalized
 from cryptolake.silver.chunks import ahead, pieces
 from cryptolake.silver.derive import silver_shape
-from cryptolake.silver.drafts import opened
+from cryptolake.silver.drafts import disk_errors, opened
 from cryptolake.silver.order import OutOfOrder, Sizes, Spill, in_passing
 from cryptolake.silver.work import Work
 from cryptolake.silver.write import sink
@@ -112,7 +112,8 @@ class Stream:
         self.rows = 0
         refused = {key: str(account.error) for key, account in self.refused.items()} | self.unlike
         lazy = register_io_source(self._source(work, sources, spill=spill), schema=self._dtypes())
-        sink(lazy, draft, self.month, refused)
+        with disk_errors(self.storage, self.month.path):
+            sink(lazy, draft, self.month, refused)
         work.close()
         done = Normalized(
             pl.DataFrame(schema=self._dtypes()),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -200,7 +203,6 @@ def test_a_line_of_ten_megabytes_is_one_reject(tmp_path: Path):
 
 
 def test_drafts_of_a_killed_build_are_swept_a_day_later(tmp_path: Path):
-    import os
 
     storage, _ = stored(tmp_path, {})
     old, new = tmp_path / "meta/drafts/old", tmp_path / "meta/drafts/new"
@@ -209,3 +211,31 @@ def test_drafts_of_a_killed_build_are_swept_a_day_later(tmp_path: Path):
     os.utime(old, (0, 0))
     sweep(storage)
     assert [folder.name for folder in (tmp_path / "meta/drafts").iterdir()] == ["new"]
+
+
+FULL = """
+import resource, signal, sys
+from cryptolake.errors import StorageError
+from cryptolake.holdings import holdings
+from cryptolake.meta import Meta
+from cryptolake.silver.build import build
+from cryptolake.storage import open_storage
+storage = open_storage(sys.argv[1])
+meta = Meta(storage)
+rows = holdings(meta)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    build(storage, meta, rows, progress=False, stream_above=0)
+except StorageError as error:
+    print(error)
+"""
+
+
+def test_a_disk_that_takes_no_more_is_a_storage_error_and_leaves_nothing_behind(tmp_path: Path):
+    storage, _ = stored(tmp_path, {key(): zipped(text(TRADES))})
+    child = [sys.executable, "-c", FULL, str(tmp_path)]
+    told = subprocess.run(child, capture_output=True, text=True, check=True).stdout
+    assert "cannot write 'silver/" in told
+    assert storage.list("silver") == []
+    assert storage.list("meta/drafts") == []
