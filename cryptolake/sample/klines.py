@@ -20,6 +20,9 @@ MICROSECONDS_FROM = microseconds(datetime(2025, 1, 1, tzinfo=UTC))
 TRIMMED_FROM = microseconds(datetime(2022, 8, 11, tzinfo=UTC))
 """When futures trades lost the zeros at the end, and quote quantities their rounding to cents."""
 
+_IGNORED_FROM = microseconds(datetime(2017, 12, 18, 13, tzinfo=UTC))
+"""When the last column of spot klines, which means nothing, became 0."""
+
 KLINES_HEADER = (
     "open_time,open,high,low,close,volume,close_time,quote_volume,count,"
     "taker_buy_volume,taker_buy_quote_volume,ignore"
@@ -84,6 +87,10 @@ def kline_lines(bars: pl.DataFrame, instrument: Instrument) -> pl.DataFrame:
         volumes = [fixed(column(name), lot) for name in ("volume", "taker_volume")]
         quotes = [fixed(column(name), quote) for name in ("quote", "taker_quote")]
     count = column("count").cast(pl.String)
+    last = pl.lit("0")
+    if market is Market.SPOT:
+        early = column("open_time") < _IGNORED_FROM
+        last = pl.when(early).then(padded(column("quote"), quote)).otherwise(last)
     return bars.select(
         _line(
             column("open_time"),
@@ -95,7 +102,7 @@ def kline_lines(bars: pl.DataFrame, instrument: Instrument) -> pl.DataFrame:
             count,
             volumes[1],
             quotes[1],
-            "0",
+            last,
         )
     )
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from cryptolake.sample.noise import below, stream
 from cryptolake.sample.tape import DAY_US, day_number, level_at
-from cryptolake.sample.text import fixed
+from cryptolake.sample.text import fixed, scientific
 from cryptolake.vocabulary import DataType
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ EOH_HEADER = (
 _STRIKES = (-30, -20, -10, -5, 0, 5, 10, 20, 30)
 _UNIT = 10**8
 _STEP = 5 * _UNIT
+_GREEKS = ("delta", "gamma", "vega", "theta")
 _INDEX = pl.col("index")
 
 
@@ -66,10 +67,14 @@ def eoh_lines(instrument: Instrument, days: Days, seed: int) -> pl.DataFrame:
         bid_size=(1 + below(_INDEX, series + 7, 900)) * 10**6,
         ask_size=(1 + below(_INDEX, series + 8, 900)) * 10**6,
         implied=35_000_000 + below(_INDEX, series + 9, 50_000_000),
+        far=below(_INDEX, series + 3, 20) == 1,  # from the money: all but 0
         delta=below(_INDEX, series + 10, _UNIT) * sign,
         gamma=below(_INDEX, series + 11, 20_000),
         vega=below(_INDEX, series + 12, 90 * _UNIT),
         theta=-below(_INDEX, series + 13, 40 * _UNIT),
+    ).with_columns(
+        pl.when("far").then(pl.col(greek) % 150).otherwise(pl.col(greek)).alias(greek)
+        for greek in _GREEKS
     )
     frame = frame.with_columns(
         tick=pl.col("mark") // _STEP * _STEP,
@@ -95,7 +100,7 @@ def eoh_lines(instrument: Instrument, days: Days, seed: int) -> pl.DataFrame:
         pl.when(quoted).then(fixed(column("implied"), 8)).otherwise(pl.lit("-1E-8")),
         fixed(column("mark"), 8),
         fixed(column("implied") + 1_000_000, 8),
-        *(fixed(column(greek), 8) for greek in ("delta", "gamma", "vega", "theta")),
+        *(scientific(column(greek)) for greek in _GREEKS),
         pl.when(quoted).then(_or_zero(column("held"), traded)).otherwise(none),
         pl.when(quoted).then(_or_zero(column("worth"), traded)).otherwise(none),
     ]
@@ -103,7 +108,7 @@ def eoh_lines(instrument: Instrument, days: Days, seed: int) -> pl.DataFrame:
 
 
 def _or_zero(value: pl.Expr, known: pl.Expr) -> pl.Expr:
-    return pl.when(known & (value != 0)).then(fixed(value, 8)).otherwise(pl.lit("0E-8"))
+    return pl.when(known).then(scientific(value)).otherwise(pl.lit("0E-8"))
 
 
 def _contracts(instrument: Instrument, days: Days) -> list[dict[str, object]]:

@@ -39,6 +39,21 @@ def padded(value: pl.Expr, scale: int, decimals: int = 8) -> pl.Expr:
     return fixed(ticks * 10 ** (decimals - scale), decimals)
 
 
+def scientific(value: pl.Expr) -> pl.Expr:
+    """Write an integer of ``1e-8`` as Java does: below a millionth, and zero, with an exponent.
+
+    Examples
+    --------
+    >>> frame = pl.DataFrame({"value": [0, -1, 53, 100]})
+    >>> frame.select(scientific(pl.col("value"))).to_series().to_list()
+    ['0E-8', '-1E-8', '5.3E-7', '0.00000100']
+    """
+    tiny = value.cast(pl.String) + "E-8"
+    small = fixed(value, 1) + "E-7"
+    size = value.abs()
+    return pl.when(size < 10).then(tiny).when(size < 100).then(small).otherwise(fixed(value, 8))
+
+
 def trimmed(value: pl.Expr, scale: int) -> pl.Expr:
     """Write an integer of ``10**-scale`` without zeros at the end, but with one decimal at least.
 
