@@ -12,10 +12,11 @@ import polars as pl
 from cryptolake.availability import Row, load_matrix
 from cryptolake.periods import DayLike, Days, parse_days
 from cryptolake.sample.damage import damage_folder
-from cryptolake.sample.defects import MANIFEST_SCHEMA, Defect, Injector, parse_defects
+from cryptolake.sample.defects import Defect, parse_defects
 from cryptolake.sample.files import MadeFile, make_files
 from cryptolake.sample.folder import ArchiveFolder, published_at
 from cryptolake.sample.halts import choose_halt, note_halts
+from cryptolake.sample.injector import MANIFEST_SCHEMA, Injector
 from cryptolake.sample.instruments import Instrument, instruments_of
 from cryptolake.sample.lines import Maker
 from cryptolake.vocabulary import (

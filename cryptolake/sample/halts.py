@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from cryptolake.periods import Days
 from cryptolake.sample.bars import make_grid, off_grid_end
-from cryptolake.sample.defects import Defect, Harm, Injector, group_of
+from cryptolake.sample.defects import Defect
+from cryptolake.sample.injector import Harm, Injector, group_of
 from cryptolake.sample.instruments import INSTRUMENTS, Instrument, life
 from cryptolake.sample.tape import Halt, microseconds
 from cryptolake.vocabulary import DataType, Interval, Market

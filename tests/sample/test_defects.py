@@ -12,8 +12,8 @@ import pytest
 from cryptolake.errors import InvalidQuery
 from cryptolake.keys import CHECKSUM, parse_key
 from cryptolake.sample import MANIFEST, Defect, generate
-from cryptolake.sample.defects import MANIFEST_SCHEMA, group_of
 from cryptolake.sample.folder import ArchiveFolder
+from cryptolake.sample.injector import MANIFEST_SCHEMA, group_of
 
 ARGUMENTS: dict[str, Any] = {
     "rows": ["spot_klines", "futures_um_klines", "futures_um_metrics", "futures_um_agg_trades"],
