@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from cryptolake.periods import Days
+from cryptolake.errors import InvalidQuery
 from cryptolake.sample.bars import make_grid, off_grid_end
 from cryptolake.sample.defects import Defect
 from cryptolake.sample.injector import Harm, Injector, group_of
@@ -33,7 +34,12 @@ def choose_halt(made: Sequence[tuple[Row, Instrument, Days]], seed: int) -> Halt
     Returns
     -------
     dict
-        One symbol's halt; none where no symbol has klines for a whole day.
+        One symbol's halt.
+
+    Raises
+    ------
+    InvalidQuery
+        No symbol has klines.
     """
     places = []
     for row, instrument, days in made:
@@ -43,7 +49,8 @@ def choose_halt(made: Sequence[tuple[Row, Instrument, Days]], seed: int) -> Halt
         if row.data_type is DataType.KLINES and opens <= day and closes > day + timedelta(days=1):
             places.append((instrument, day))
     if not places:
-        return {}
+        message = "no file here can show exchange_halt: it needs klines of a symbol for a whole day."
+        raise InvalidQuery(message, what="defect", given=Defect.EXCHANGE_HALT.value)
     instrument, day = random.Random(f"{seed}/halt").choice(places)
     halt = Halt(microseconds(day + _BEGIN), microseconds(day + _END))
     return {(instrument.market, instrument.symbol): halt}

@@ -316,5 +316,10 @@ def test_a_defect_that_nothing_here_can_show_is_refused(tmp_path):
         )
 
 
+def test_a_halt_needs_klines(tmp_path):
+    with pytest.raises(InvalidQuery, match="no file here can show exchange_halt"):
+        generate(tmp_path, rows=["spot_trades"], days="2025-01-01", defects=["exchange_halt"])
+
+
 def test_without_defects_there_is_no_manifest(clean):
     assert not (clean.root / MANIFEST).exists()
