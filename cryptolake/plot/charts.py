@@ -65,7 +65,7 @@ class Charts:
         name = _name(series)
         count = f", the first of {number}" if number > 1 else ""
         return Picture(
-            specs.candles(thin, name + count, _range(thin, "open_time")),
+            specs.candles(thin, name + count, _range(rows, "open_time")),
             f"candles of {name}{count}: {thin.height} bars",
         )
 
@@ -102,7 +102,7 @@ class Charts:
             f" and {len(symbols) - len(shown)} more not drawn" if len(symbols) > len(shown) else ""
         )
         heading = f"Funding rate: {', '.join(shown)}{count}"
-        return Picture(specs.funding(thin, heading, _range(thin, "time")), heading)
+        return Picture(specs.funding(thin, heading, _range(rows, "time")), heading)
 
     def depth(self, query: Query, *, steps: int = specs.STEPS // 6) -> Picture:
         """Draw what rests in the book within 1 to 5 percent of the mid price: bids up, asks down.
@@ -132,7 +132,7 @@ class Charts:
         thin = decimate_values(levels, "notional", ["percentage"], steps, time="time")
         count = f", the first of {number}" if number > 1 else ""
         heading = f"Book depth: {_name(series)}{count}"
-        return Picture(specs.depth(thin, heading, _range(thin, "time")), heading)
+        return Picture(specs.depth(thin, heading, _range(rows, "time")), heading)
 
     def coverage(self, query: Query) -> Picture:
         """Draw which months of each symbol Silver holds, as far as the query's days go.
@@ -218,9 +218,13 @@ def _name(series: dict[str, Any]) -> str:
     return f"{series['symbol']} {tail}"
 
 
-def _range(rows: pl.DataFrame, time: str) -> str:
-    times = rows[time].sort().dt.strftime("%Y-%m-%d %H:%M").to_list()
-    return f"{times[0]} to {times[-1]} UTC"
+def _range(rows: pl.LazyFrame, time: str) -> str:
+    """Say from when to when the rows reach, before any were merged."""
+    import polars as pl
+
+    ends = rows.select(first=pl.col(time).min(), last=pl.col(time).max()).collect()
+    first, last = ends.select(pl.all().dt.strftime("%Y-%m-%d %H:%M")).row(0)
+    return f"{first} to {last} UTC"
 
 
 def _nothing(query: Query | None) -> NotPublished:

@@ -72,8 +72,8 @@ class Picture:
         )
         return drawn
 
-    def save(self, path: str | Path) -> Path:
-        """Write the chart to a file, by its ending: ``.svg`` or ``.png``.
+    def save(self, path: str | Path, *, scale: float = 2.0) -> Path:
+        """Write the chart to a file, by its ending: ``.svg`` or ``.png`` (``scale`` as in :meth:`png`).
 
         Raises
         ------
@@ -84,7 +84,7 @@ class Picture:
         if target.suffix == ".svg":
             target.write_text(self.svg.replace("currentColor", "#222222"), encoding="utf-8")
         elif target.suffix == ".png":
-            target.write_bytes(self.png())
+            target.write_bytes(self.png(scale=scale))
         else:
             message = f"{target.name!r}: a picture is saved as .svg or .png"
             raise ValueError(message)

@@ -42,7 +42,7 @@ def test_a_pattern_and_a_rule_can_be_kept_in_place_of_names(page):
     expect(page.get_by_role("button", name="Remove ETH*")).to_be_visible()
     page.get_by_label("Quote asset").select_option("BTC")
     expect(page.locator(".cl-count")).to_contain_text("1,001 of 3,003")
-    page.get_by_role("button", name="Use filters as rule").click()
+    page.get_by_role("button", name="Keep as rule").click()
     expect(page.get_by_role("button", name="Remove the rule")).to_be_visible()
     found = said(page, "print(picker.query.to_json())")
     assert json.loads(found)["symbols"] == ["ETH*"]

@@ -60,6 +60,19 @@ def test_its_repr_does_no_io_and_names_the_query(picker):
     assert not picker.actions._asking.busy
 
 
+def test_it_shows_itself_by_the_standard_widget_mime_type_alone(picker):
+    assert set(picker._repr_mimebundle_()) == {
+        "text/plain",
+        "application/vnd.jupyter.widget-view+json",
+    }
+
+
+def test_no_part_fetches_a_script_from_elsewhere(picker):
+    for part in picker.children:
+        for text in (part._esm, part._css):
+            assert "http" not in str(text).replace("http://www.w3.org/2000/svg", "")
+
+
 def test_what_the_page_says_goes_into_the_query(picker):
     picker._markets.value = ["futures_um"]
     picker._data_types.value = ["klines", "trades"]

@@ -42,7 +42,7 @@ function render({ model, el }) {
   const listedOn = node("input", { type: "date", "aria-label": "Listed on" });
   const exclude = node("input", { type: "text", "aria-label": "Exclude", placeholder: "*UP*, *DOWN*", class: "cl-narrow" });
   const all = node("button", { type: "button", class: "cl-all" });
-  const rule = node("button", { type: "button", class: "cl-rule", title: "Keep the filters as a rule: symbols listed later join" }, "Use filters as rule");
+  const rule = node("button", { type: "button", class: "cl-rule", title: "Keep the filters as a rule: symbols listed later join" }, "Keep as rule");
   const clear = node("button", { type: "button", class: "cl-clear" }, "Clear");
   const list = node("div", { class: "cl-list", role: "listbox", id: `${id}-list`, "aria-label": "Symbols", "aria-multiselectable": "true", tabindex: "-1" });
   const space = node("div");
