@@ -6,8 +6,8 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from cryptolake.periods import Days
 from cryptolake.errors import InvalidQuery
+from cryptolake.periods import Days
 from cryptolake.sample.bars import make_grid, off_grid_end
 from cryptolake.sample.defects import Defect
 from cryptolake.sample.injector import Harm, Injector, group_of
@@ -49,7 +49,9 @@ def choose_halt(made: Sequence[tuple[Row, Instrument, Days]], seed: int) -> Halt
         if row.data_type is DataType.KLINES and opens <= day and closes > day + timedelta(days=1):
             places.append((instrument, day))
     if not places:
-        message = "no file here can show exchange_halt: it needs klines of a symbol for a whole day."
+        message = (
+            "no file here can show exchange_halt: it needs klines of a symbol for a whole day."
+        )
         raise InvalidQuery(message, what="defect", given=Defect.EXCHANGE_HALT.value)
     instrument, day = random.Random(f"{seed}/halt").choice(places)
     halt = Halt(microseconds(day + _BEGIN), microseconds(day + _END))
