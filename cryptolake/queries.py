@@ -276,7 +276,7 @@ def query() -> Query:
     return Query()
 
 
-def _flat(words: Iterable[str | Iterable[str]]) -> Iterator[str]:
+def _flat(words: Iterable[object]) -> Iterator[str]:
     """Take words and lists of words alike; a string is one word, not its letters."""
     for word in words:
         if isinstance(word, str):

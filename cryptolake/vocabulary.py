@@ -200,7 +200,7 @@ def parse_dataset(name: str) -> tuple[Market, DataType]:
 _SYMBOL = re.compile(r"[^\s\x00-\x1f\x7f/\\'\"`;:,<>|&$%#(){}+=~^]{1,64}")
 
 
-def parse_symbol(word: str) -> str:
+def parse_symbol(word: object) -> str:
     """Read a symbol name or a glob (``*``, ``?``, ``[...]``), upper-cased.
 
     A name with white space, a quote, a slash or a shell character cannot be in the archive and is
@@ -216,7 +216,8 @@ def parse_symbol(word: str) -> str:
     >>> parse_symbol("btcusdt"), parse_symbol("ETH*"), parse_symbol("BTCUSD_PERP")
     ('BTCUSDT', 'ETH*', 'BTCUSD_PERP')
     """
-    if not isinstance(word, str) or not _SYMBOL.fullmatch(word) or set(word) <= {"."}:
+    untyped: object = word  # callers without a type checker pass anything
+    if not isinstance(untyped, str) or not _SYMBOL.fullmatch(word) or set(word) <= {"."}:
         message = (
             f"{word!r} cannot be a symbol: letters, digits, '_', '-', '.' and the glob signs "
             "'*', '?', '[...]' are allowed; write it as the archive does, e.g. 'BTCUSDT' or 'ETH*'."
