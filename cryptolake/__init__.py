@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cryptolake.errors import ChecksumMismatch as ChecksumMismatch
     from cryptolake.errors import CorruptArchive as CorruptArchive
     from cryptolake.errors import CryptolakeError as CryptolakeError
+    from cryptolake.errors import IncompleteWarning as IncompleteWarning
     from cryptolake.errors import InvalidQuery as InvalidQuery
     from cryptolake.errors import ListingError as ListingError
     from cryptolake.errors import MissingTool as MissingTool
@@ -47,6 +48,7 @@ _HOMES = {
     "ChecksumMismatch": "errors",
     "CorruptArchive": "errors",
     "CryptolakeError": "errors",
+    "IncompleteWarning": "errors",
     "InvalidQuery": "errors",
     "ListingError": "errors",
     "MissingTool": "errors",

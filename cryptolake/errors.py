@@ -16,7 +16,7 @@
     ├── BuildError (RuntimeError)        Silver months that could not be built
     └── MissingTool (RuntimeError)       s5cmd, or an optional package, is absent or too old
 
-Each message says what was given, what is allowed, and the nearest valid choice; the same facts are
+``IncompleteWarning`` (UserWarning) is the one warning. Each message says what was given, what is allowed, and the nearest valid choice; the same facts are
 keyword attributes of the exception (``error.facts``, also as plain attributes).
 """
 
@@ -109,6 +109,10 @@ class BuildError(CryptolakeError, RuntimeError):
 
 class MissingTool(CryptolakeError, RuntimeError):
     """A program or optional package that is absent or too old; the message says how to get it."""
+
+
+class IncompleteWarning(UserWarning):
+    """A result lacks rows that the archive has, for a reason that the message gives."""
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:

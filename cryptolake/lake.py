@@ -247,12 +247,35 @@ class Lake:
         checksum_policy: ChecksumPolicy = "quarantine",
         options: Any = None,
     ) -> Report:
-        """Plan, transfer and build in one call."""
-        plan = self.plan(query, refresh=refresh)
-        moved = self.transfer(
-            plan, mode=mode, progress=progress, checksum_policy=checksum_policy, options=options
+        """Plan, transfer and build in one call.
+
+        Parameters
+        ----------
+        query
+            What to pull.
+        mode, checksum_policy, options
+            As :meth:`transfer` takes them.
+        progress
+            Show bars where a person is watching, or a callable that is told each step.
+        refresh
+            Ask the archive again even where the cached listing is fresh.
+
+        Returns
+        -------
+        Report
+            Files moved and months built; ``report.ok`` says whether all of it worked.
+        """
+        return self._carry_out(
+            self.plan(query, refresh=refresh),
+            mode=mode,
+            progress=progress,
+            checksum_policy=checksum_policy,
+            options=options,
         )
-        return moved.combine(self.build(query, progress=progress))
+
+    def _carry_out(self, plan: Plan, *, progress: Progress, **how: Any) -> Report:
+        moved = self.transfer(plan, progress=progress, **how)
+        return moved.combine(self.build(plan.query, progress=progress))
 
     # ------------------------------------------------------------------ read
 
@@ -269,11 +292,25 @@ class Lake:
         return silver_frame(query, self.storage, self.meta)
 
     def frame(self, query: Query, *, progress: Progress = True) -> pl.DataFrame:
-        """Pull what is missing, then return the Silver rows of the range."""
+        """Pull what is missing, then return the Silver rows of the range.
+
+        Warns with ``IncompleteWarning`` when files of the range are in quarantine.
+
+        Raises
+        ------
+        NotPublished
+            The archive has no file at all for the query; the message says what comes nearest.
+        TransferError
+            Some files could not be had; ``error.report`` has all of it, and ``lake.silver(query)`` the
+            rows that are here.
+        """
         from cryptolake.holdings import one_data_type
+        from cryptolake.outcome import require_rows
 
         one_data_type(query)
-        self.pull(query, progress=progress)
+        plan = self.plan(query)
+        report = self._carry_out(plan, progress=progress)
+        require_rows(plan, report)
         return self.silver(query).collect()
 
     def connect(self, path: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from datetime import date
@@ -12,6 +13,7 @@ import polars as pl
 import pytest
 
 import cryptolake as cl
+from cryptolake.serve import serve_archive
 
 UTC_US = pl.Datetime("us", "UTC")
 
@@ -236,3 +238,19 @@ def test_importing_is_light() -> None:
     )
     heavy = {"polars", "duckdb", "boto3", "botocore", "s3fs", "ipywidgets", "tqdm", "moto"}
     assert not heavy & set(done.stdout.split())
+
+
+def test_a_frame_never_lacks_rows_in_silence(sample_archive: Path, tmp_path: Path) -> None:
+    part = Path("data/spot/daily/klines/BTCUSDT/1d")
+    shutil.copytree(sample_archive / part, tmp_path / "archive" / part)
+    stale = tmp_path / "archive" / part / "BTCUSDT-1d-2025-01-06.zip.CHECKSUM"
+    stale.write_text(f"{'0' * 64}  {stale.stem}\n")
+    query = cl.query().markets("spot").klines("1d").symbols("BTCUSDT")
+    query = query.between("2025-01-05", "2025-01-06")
+    with serve_archive(tmp_path / "archive") as served:
+        lake = cl.Lake(tmp_path / "lake", source=cl.Archive(endpoint_url=served.endpoint))
+        with pytest.warns(cl.IncompleteWarning, match="1 files of the range are in quarantine"):
+            frame = lake.frame(query, progress=False)
+        assert frame.height == 1
+        assert lake.pull(query, checksum_policy="accept", progress=False).ok
+        assert lake.frame(query, progress=False).height == 2

@@ -90,7 +90,9 @@ def _has_nothing_and_says_so(row: Row, lake: cl.Lake) -> None:
     near = load_matrix().live_row_near(row)
     assert near is not None
     assert any(near.dataset in note or near.market.value in note for note in plan.notes), plan.notes
-    frame = lake.frame(query, progress=False)
+    with pytest.raises(cl.NotPublished, match=near.data_type.value):
+        lake.frame(query, progress=False)
+    frame = lake.silver(query).collect()
     assert frame.height == 0
     assert set(schema_of(row.market, row.data_type).silver_names) <= set(frame.columns)
     assert lake.sql(f"select count(*) from silver.{row.dataset}").fetchall() == [(0,)]
