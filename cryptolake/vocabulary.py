@@ -216,9 +216,7 @@ def parse_symbol(word: object) -> str:
     >>> parse_symbol("btcusdt"), parse_symbol("ETH*"), parse_symbol("BTCUSD_PERP")
     ('BTCUSDT', 'ETH*', 'BTCUSD_PERP')
     """
-    # Callers without a type checker pass anything.
-    is_text = isinstance(word, str)
-    if not is_text or not _SYMBOL.fullmatch(word) or set(word) <= {"."}:
+    if not isinstance(word, str) or not _SYMBOL.fullmatch(word) or set(word) <= {"."}:
         message = (
             f"{word!r} cannot be a symbol: letters, digits, '_', '-', '.' and the glob signs "
             "'*', '?', '[...]' are allowed; write it as the archive does, e.g. 'BTCUSDT' or 'ETH*'."
