@@ -14,7 +14,7 @@ from cryptolake.ziptext import ZipText
 if TYPE_CHECKING:
     from cryptolake.storage import Storage
 
-BATCH = 24 * 2**20
+BATCH = 16 * 2**20
 """Bytes of CSV that are parsed at once: enough files to keep every core busy, few enough to hold."""
 
 
@@ -93,7 +93,9 @@ def _parsed(
             ]
             return pl.concat(parts)
         heights = [frame.height]
-    beside = files.select(pl.all().repeat_by(pl.Series(heights)).explode(empty_as_null=False))
+    # Gathered, not repeated: the rows of a file then share one copy of its key.
+    rows = [pl.repeat(n, height, dtype=pl.UInt32, eager=True) for n, height in enumerate(heights)]
+    beside = files[pl.concat(rows)]
     return pl.concat([frame.select(columns), beside], how="horizontal") if columns else beside
 
 
