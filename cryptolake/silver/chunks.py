@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_HEAD = 64 * 1024
-
 
 def pieces(file: IO[bytes], number: int, work: Work, *, chunk: int) -> Iterator[Piece]:
     """Yield an open zip's rows as pieces of about ``chunk`` bytes that end with a line end.
@@ -40,8 +38,7 @@ def pieces(file: IO[bytes], number: int, work: Work, *, chunk: int) -> Iterator[
                 line, text = layout.first_line, text[layout.skip :]
         if layout is None:
             line = 1
-            lines = text.count(b"\n") + (not text.endswith(b"\n"))
-            work.refuse(number, lines, text[:_HEAD])
+            work.refuse(number, text)
             continue
         if not text:
             continue

@@ -15,7 +15,6 @@ import polars as pl
 
 from cryptolake.silver.account import Finding, Normalized, Text
 from cryptolake.silver.derive import extra_columns, silver_shape
-from cryptolake.silver.lines import split_lines
 from cryptolake.silver.merge import merge
 from cryptolake.silver.parse import FILE, LINE, Piece
 from cryptolake.silver.work import Work
@@ -102,7 +101,7 @@ def _piece(work: Work, texts: Sequence[Text], number: int) -> Piece | None:
     text = texts[number].text
     layout = work.layout(number, text)
     if layout is None:
-        work.refuse(number, sum(1 for line in split_lines(text) if line.strip()), text)
+        work.refuse(number, text)
         return None
     body = text[layout.skip :] if layout.skip else text
     if body and not body.endswith(b"\n"):

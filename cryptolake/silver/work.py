@@ -77,14 +77,15 @@ class Work:
         account.warnings += layout.warnings
         return layout
 
-    def refuse(self, number: int, lines: int, head: bytes) -> None:
-        """Set a whole file aside: its lines count as rejected, under one entry for the file."""
+    def refuse(self, number: int, text: bytes) -> None:
+        """Set a file's text aside: its lines count as rejected, under one entry for the file."""
         account = self.accounts[number]
+        lines = sum(1 for line in split_lines(text) if line.strip())
         first = account.rejects == 0
         account.rows_in += lines
         account.rejects += lines
         if first and lines and self.own[number]:
-            entry = Reject(number, 0, "schema_mismatch", str(account.error), clip(head))
+            entry = Reject(number, 0, "schema_mismatch", str(account.error), clip(text))
             self.rejects.append(entry)
 
     def rows(self, pieces: Sequence[Piece]) -> pl.DataFrame:
