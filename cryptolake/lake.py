@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cryptolake.archive import Archive
-from cryptolake.errors import InvalidQuery
+from cryptolake.care import Care
 from cryptolake.storage import Storage, open_storage
 
 if TYPE_CHECKING:
@@ -30,14 +30,13 @@ if TYPE_CHECKING:
     from cryptolake.plot import Charts
     from cryptolake.queries import Query
     from cryptolake.report import Report
-    from cryptolake.update import Update
     from cryptolake.watching import Progress
 
 Mode = Literal["auto", "download", "direct", "relay", "traditional"]
 ChecksumPolicy = Literal["quarantine", "accept", "raise"]
 
 
-class Lake:
+class Lake(Care):
     """A lake of archive files (Bronze), typed Parquet (Silver) and derived sets (Gold).
 
     Parameters
@@ -341,123 +340,6 @@ class Lake:
 
         self._told = datasets(self.storage, self.meta)
         return self._told
-
-    # ------------------------------------------------------------------ keep whole and fresh
-
-    def status(self) -> pl.DataFrame:
-        """Return per dataset what is here, how new it is, and what was set aside. Asks only the lake."""
-        from cryptolake.status import status
-
-        return status(self.meta)
-
-    def freshness(self, *, refresh: bool = False) -> pl.DataFrame:
-        """Return, per dataset held, how many days the archive and the lake are behind. Asks the archive.
-
-        Raises
-        ------
-        ListingError
-            The archive does not answer and no cached listing can stand in.
-        """
-        from cryptolake.freshness import freshness
-
-        return freshness(self.meta, self.listing, refresh=refresh)
-
-    def update(self, query: Query | None = None, *, progress: Progress = True) -> Update:
-        """Bring what the lake holds to the newest published day; done twice, the second does nothing.
-
-        Parameters
-        ----------
-        query
-            Only what it means of the lake; everything when left out.
-        progress
-            Show a bar where a person is watching, or a callable that is told each step.
-
-        Raises
-        ------
-        ListingError
-            The archive does not answer.
-        """
-        from cryptolake.update import update
-
-        return update(
-            self.storage,
-            self.meta,
-            self.listing,
-            transfer=lambda plan: self.transfer(plan, progress=progress),
-            build=lambda rows: self._build(rows, progress=progress),
-            query=query,
-        )
-
-    def verify(
-        self, query: Query | None = None, *, against: str | None = None, repair: bool = False
-    ) -> pl.DataFrame:
-        """Hash Bronze again and compare with the ledger; or rebuild klines from another dataset.
-
-        Parameters
-        ----------
-        query
-            What to look at; the whole of Bronze when left out.
-        against
-            ``"trades"``, ``"aggTrades"`` or ``"klines"`` (finer ones): rebuild the query's klines from
-            that and return the bars that differ, with both values.
-        repair
-            Take damaged files out of Bronze, so that the next pull fetches them again.
-
-        Raises
-        ------
-        InvalidQuery
-            ``against`` needs a query of klines.
-        """
-        if against is None:
-            from cryptolake.audit import audit
-
-            return audit(self.storage, self.meta, query, repair=repair)
-        if query is None:
-            message = f"verify(against={against!r}) rebuilds klines: say which, verify(query, against={against!r})."
-            raise InvalidQuery(message, what="query")
-        from cryptolake.quality.crosscheck import crosscheck
-
-        return crosscheck(query, self.storage, self.meta, against=against)
-
-    def quality(self, query: Query, *, refresh: bool = False) -> pl.DataFrame:
-        """Return one row per symbol-month: rows, expected, gaps, duplicates, rejects, coverage."""
-        from cryptolake.quality.report import quality
-
-        return quality(query, self.storage, self.meta, self.listing, refresh=refresh)
-
-    def gaps(self, query: Query, *, refresh: bool = False) -> pl.DataFrame:
-        """Return one row per gap of a query's klines, with its cause and the evidence for it."""
-        from cryptolake.quality.report import gaps
-
-        return gaps(query, self.storage, self.meta, self.listing, refresh=refresh)
-
-    def ids(self, query: Query) -> pl.DataFrame:
-        """Check trade and aggregate ids, inside and across files; return each hole and each repeat."""
-        from cryptolake.quality.ids import ids
-
-        return ids(query, self.storage, self.meta)
-
-    def heal(
-        self, query: Query, *, progress: Progress = True, refresh: bool = False
-    ) -> pl.DataFrame:
-        """Fill a query's gaps from the sibling files that have the rows; return what each gap came to."""
-        from cryptolake.quality.heal import heal
-
-        return heal(
-            query,
-            self.storage,
-            self.meta,
-            self.listing,
-            transfer=lambda plan: self.transfer(plan, progress=progress),
-            build=lambda rows: self._build(rows, progress=progress),
-            refresh=refresh,
-        )
-
-    def fill(self, query: Query, *, against: str) -> pl.DataFrame:
-        """Make missing klines from trades or finer klines, on request only; kept in Gold, marked."""
-        from cryptolake.quality.fill import fill
-
-        return fill(query, self.storage, self.meta, against=against)
 
     # ------------------------------------------------------------------ look
 

@@ -1,0 +1,162 @@
+"""Keeping a lake whole and fresh: the part of the Lake that judges and mends what is already there."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from cryptolake.errors import InvalidQuery
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from cryptolake.listing import Listing
+    from cryptolake.meta import Meta
+    from cryptolake.plan import Plan
+    from cryptolake.queries import Query
+    from cryptolake.report import Report
+    from cryptolake.storage import Storage
+    from cryptolake.update import Update
+    from cryptolake.watching import Progress
+
+
+class Care(ABC):
+    """Status, freshness, update, verification, quality and healing of a lake.
+
+    :class:`cryptolake.lake.Lake` is the one that users hold; these methods are split off for reading.
+    """
+
+    storage: Storage
+
+    @property
+    @abstractmethod
+    def meta(self) -> Meta:
+        """The lake's own tables."""
+
+    @property
+    @abstractmethod
+    def listing(self) -> Listing:
+        """What the archive's S3 listing says exists."""
+
+    @abstractmethod
+    def transfer(self, plan: Plan, *, progress: Progress = True) -> Report:
+        """Move a plan's files into Bronze."""
+
+    @abstractmethod
+    def _build(self, rows: pl.DataFrame, *, progress: Progress, force: bool = False) -> Report:
+        """Build the Silver months that Bronze files lie in."""
+
+    def status(self) -> pl.DataFrame:
+        """Return per dataset what is here, how new it is, and what was set aside. Asks only the lake."""
+        from cryptolake.status import status
+
+        return status(self.meta)
+
+    def freshness(self, *, refresh: bool = False) -> pl.DataFrame:
+        """Return, per dataset held, how many days the archive and the lake are behind. Asks the archive.
+
+        Raises
+        ------
+        ListingError
+            The archive does not answer and no cached listing can stand in.
+        """
+        from cryptolake.freshness import freshness
+
+        return freshness(self.meta, self.listing, refresh=refresh)
+
+    def update(self, query: Query | None = None, *, progress: Progress = True) -> Update:
+        """Bring what the lake holds to the newest published day; done twice, the second does nothing.
+
+        Parameters
+        ----------
+        query
+            Only what it means of the lake; everything when left out.
+        progress
+            Show a bar where a person is watching, or a callable that is told each step.
+
+        Raises
+        ------
+        ListingError
+            The archive does not answer.
+        """
+        from cryptolake.update import update
+
+        return update(
+            self.storage,
+            self.meta,
+            self.listing,
+            transfer=lambda plan: self.transfer(plan, progress=progress),
+            build=lambda rows: self._build(rows, progress=progress),
+            query=query,
+        )
+
+    def verify(
+        self, query: Query | None = None, *, against: str | None = None, repair: bool = False
+    ) -> pl.DataFrame:
+        """Hash Bronze again and compare with the ledger; or rebuild klines from another dataset.
+
+        Parameters
+        ----------
+        query
+            What to look at; the whole of Bronze when left out.
+        against
+            ``"trades"``, ``"aggTrades"`` or ``"klines"`` (finer ones): rebuild the query's klines from
+            that and return the bars that differ, with both values.
+        repair
+            Take damaged files out of Bronze, so that the next pull fetches them again.
+
+        Raises
+        ------
+        InvalidQuery
+            ``against`` needs a query of klines.
+        """
+        if against is None:
+            from cryptolake.audit import audit
+
+            return audit(self.storage, self.meta, query, repair=repair)
+        if query is None:
+            message = f"verify(against={against!r}) rebuilds klines: say which, verify(query, against={against!r})."
+            raise InvalidQuery(message, what="query")
+        from cryptolake.quality.crosscheck import crosscheck
+
+        return crosscheck(query, self.storage, self.meta, against=against)
+
+    def quality(self, query: Query, *, refresh: bool = False) -> pl.DataFrame:
+        """Return one row per symbol-month: rows, expected, gaps, duplicates, rejects, coverage."""
+        from cryptolake.quality.report import quality
+
+        return quality(query, self.storage, self.meta, self.listing, refresh=refresh)
+
+    def gaps(self, query: Query, *, refresh: bool = False) -> pl.DataFrame:
+        """Return one row per gap of a query's klines, with its cause and the evidence for it."""
+        from cryptolake.quality.report import gaps
+
+        return gaps(query, self.storage, self.meta, self.listing, refresh=refresh)
+
+    def ids(self, query: Query) -> pl.DataFrame:
+        """Check trade and aggregate ids, inside and across files; return each hole and each repeat."""
+        from cryptolake.quality.ids import ids
+
+        return ids(query, self.storage, self.meta)
+
+    def heal(
+        self, query: Query, *, progress: Progress = True, refresh: bool = False
+    ) -> pl.DataFrame:
+        """Fill a query's gaps from the sibling files that have the rows; return what each gap came to."""
+        from cryptolake.quality.heal import heal
+
+        return heal(
+            query,
+            self.storage,
+            self.meta,
+            self.listing,
+            transfer=lambda plan: self.transfer(plan, progress=progress),
+            build=lambda rows: self._build(rows, progress=progress),
+            refresh=refresh,
+        )
+
+    def fill(self, query: Query, *, against: str) -> pl.DataFrame:
+        """Make missing klines from trades or finer klines, on request only; kept in Gold, marked."""
+        from cryptolake.quality.fill import fill
+
+        return fill(query, self.storage, self.meta, against=against)
