@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -144,8 +145,12 @@ def to_polars(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
         f"{quoted(name)}::VARCHAR AS {quoted(name)}" if str(kind) == "INTERVAL" else quoted(name)
         for name, kind in zip(relation.columns, relation.types, strict=True)
     ]
-    plain = all(str(kind) != "INTERVAL" for kind in relation.types)
-    return pl.DataFrame(relation if plain else relation.project(", ".join(cells)))
+    if any(str(kind) == "INTERVAL" for kind in relation.types):
+        relation = relation.project(", ".join(cells))
+    # Only the stream is handed over: Polars' look at the relation itself leaves references behind, of
+    # which DuckDB complains on standard error when the process ends.
+    stream = [relation.__arrow_c_stream__()]
+    return pl.DataFrame(SimpleNamespace(__arrow_c_stream__=stream.pop))
 
 
 def look(storage: Storage) -> Held:

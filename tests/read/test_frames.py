@@ -10,6 +10,7 @@ import pytest
 import cryptolake as cl
 from cryptolake import bronzerows
 from cryptolake.errors import CorruptArchive, InvalidQuery, StorageError
+from cryptolake.views import to_polars
 from tests.read.lakes import (
     build_all,
     days,
@@ -145,7 +146,7 @@ class TestBronze:
         rows = lake.sql(
             "from bronze.spot_klines_1m where symbol in ('BTCUSDT', 'ETHUSDT') order by key, open_time"
         )
-        assert pl.DataFrame(rows).equals(frame)
+        assert to_polars(rows).equals(frame)
 
     def test_a_filter_on_the_key_opens_no_other_file(self, lake):
         lake.storage.write(f"bronze/{klines_key('BTCUSDT', WEEK[0])}", b"no zip at all")

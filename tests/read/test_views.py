@@ -340,6 +340,10 @@ def test_nothing_is_downloaded_at_query_time(empty):
 
 
 def test_a_process_that_asked_in_sql_ends_quietly(lake):
-    code = f"import cryptolake as cl\nprint(cl.Lake({lake.root!r}).sql('from bronze.spot_klines').limit(1).fetchall())"
+    code = (
+        "import cryptolake as cl\nfrom cryptolake.views import to_polars\n"
+        f"relation = cl.Lake({lake.root!r}).sql('from bronze.spot_klines limit 1')\n"
+        "print(relation.fetchall(), to_polars(relation))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == ""
