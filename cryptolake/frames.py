@@ -9,7 +9,6 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from cryptolake.availability import load_matrix
-from cryptolake.bronzerows import rows_of
 from cryptolake.holdings import holdings, one_data_type
 from cryptolake.schema import schema_of
 from cryptolake.silverfiles import SilverFile, extra_columns, silver_of
@@ -157,6 +156,8 @@ def _source(
         n_rows: int | None,
         batch_size: int | None,  # noqa: ARG001  # pieces are cut by bytes, as they are inflated
     ) -> Iterator[pl.DataFrame]:
+        from cryptolake.bronzerows import rows_of  # brings fsspec, which Silver does without
+
         wanted = list(schema) if with_columns is None else with_columns
         needed = set(wanted) | (set() if predicate is None else set(predicate.meta.root_names()))
         chosen = files

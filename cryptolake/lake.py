@@ -273,6 +273,9 @@ class Lake(Care):
         )
 
     def _carry_out(self, plan: Plan, *, progress: Progress, **how: Any) -> Report:
+        from cryptolake.ahead import load_ahead
+
+        load_ahead("cryptolake.silver.build", "cryptolake.frames")
         moved = self.transfer(plan, progress=progress, **how)
         return moved.combine(self.build(plan.query, progress=progress))
 
