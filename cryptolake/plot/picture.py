@@ -110,8 +110,10 @@ class Picture:
         from cryptolake.render.html import text
 
         label = text(self.note)
-        fitted = self.svg.replace("<svg ", '<svg style="max-width:100%;height:auto" ', 1)
-        return f'<div role="img" aria-label="{label}">{fitted}</div>'
+        # it shrinks with the page as far as its letters can be read, then scrolls
+        style = "max-width:100%;min-width:36em;height:auto"
+        fitted = self.svg.replace("<svg ", f'<svg style="{style}" ', 1)
+        return f'<div role="img" aria-label="{label}" style="overflow-x:auto">{fitted}</div>'
 
     def __repr__(self) -> str:
         return f"<Picture: {self.note}>"
@@ -142,7 +144,7 @@ def _config(ink: str) -> dict[str, Any]:
     }
     title = {"color": ink, "subtitleColor": ink, "anchor": "start", "fontSize": 13}
     return {
-        "background": None,
+        "background": "transparent",
         "font": "sans-serif",
         "view": {"stroke": None},
         "axis": axis,

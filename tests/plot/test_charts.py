@@ -1,0 +1,104 @@
+"""The lake's charts, drawn from what was pulled of the sample archive."""
+
+from __future__ import annotations
+
+import pytest
+
+import cryptolake as cl
+from cryptolake.errors import InvalidQuery, MissingTool, NotPublished
+from cryptolake.plot.picture import LARGEST_SVG
+
+UM = cl.query().markets("futures_um").symbols("BTCUSDT").between("2024-12-31", "2025-01-02")
+BARS = cl.query().markets("spot").klines("1h").symbols("BTCUSDT", "ETHUSDT").between("2025-01")
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory, archive) -> cl.Lake:
+    """A lake with bars of two symbols, funding rates, book depth and an index."""
+    made = cl.Lake(tmp_path_factory.mktemp("lake"), source=archive)
+    for query in (
+        BARS,
+        UM.data_types("fundingRate").between("2024-12", "2025-01"),
+        UM.data_types("bookDepth"),
+        UM.data_types("markPriceKlines").intervals("1h"),
+    ):
+        assert made.pull(query, progress=False).ok
+    return made
+
+
+def test_candles_are_of_the_first_series_and_say_so(lake):
+    picture = lake.plot.candles(BARS)
+    assert "BTCUSDT 1h spot, the first of 2" in picture.note
+    assert "2025-01-01 00:00 to 2025-01-31 23:00 UTC" in picture.svg
+
+
+def test_candles_are_merged_to_what_was_asked(lake):
+    bars = lake.plot.candles(BARS, bars=100).spec["data"]["values"]
+    silver = lake.silver(BARS.symbols("BTCUSDT")).collect()
+    assert len(bars) == 100
+    assert max(bar["high"] for bar in bars) == pytest.approx(silver["high"].max(), rel=1e-5)
+    assert min(bar["low"] for bar in bars) == pytest.approx(silver["low"].min(), rel=1e-5)
+    assert sum(bar["volume"] for bar in bars) == pytest.approx(silver["volume"].sum(), rel=1e-4)
+
+
+def test_an_index_has_candles_without_volume(lake):
+    picture = lake.plot.candles(UM.data_types("markPriceKlines").intervals("1h"))
+    assert "volume" not in picture.svg
+    assert len(picture.spec["vconcat"]) == 1
+
+
+def test_funding_is_drawn_in_percent(lake):
+    query = UM.data_types("fundingRate").between("2024-12", "2025-01")
+    drawn = lake.plot.funding(query).spec["data"]["values"]
+    rates = lake.silver(query).collect()["funding_rate"]
+    assert len(drawn) == rates.len()
+    assert drawn[0]["mean"] == pytest.approx(rates[0] * 100, rel=1e-5)
+
+
+def test_depth_shows_bids_above_and_asks_below(lake):
+    drawn = lake.plot.depth(UM.data_types("bookDepth")).spec["data"]["values"]
+    assert {row["percentage"] < 0 for row in drawn if row["value"] > 0} == {True}
+    assert {row["percentage"] > 0 for row in drawn if row["value"] < 0} == {True}
+
+
+def test_coverage_has_a_strip_for_each_symbol(lake):
+    strips = lake.plot.coverage(BARS).spec["data"]["values"]
+    assert {(strip["symbol"], strip["shade"]) for strip in strips} == {
+        ("BTCUSDT", "whole"),
+        ("ETHUSDT", "whole"),
+    }
+
+
+def test_every_chart_stays_within_the_stated_size(lake):
+    for picture in (
+        lake.plot.candles(BARS),
+        lake.plot.funding(UM.data_types("fundingRate").between("2024-12", "2025-01")),
+        lake.plot.depth(UM.data_types("bookDepth")),
+        lake.plot.coverage(BARS),
+    ):
+        assert len(picture.svg.encode()) < LARGEST_SVG
+        assert picture.png().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("chart", ["candles", "funding", "depth"])
+def test_a_chart_of_the_wrong_type_is_refused_in_words(lake, chart):
+    query = UM.data_types("metrics")
+    with pytest.raises(InvalidQuery, match="drawn from one of"):
+        getattr(lake.plot, chart)(query)
+
+
+def test_a_chart_of_nothing_says_how_to_get_something(lake):
+    with pytest.raises(NotPublished, match="no Silver rows"):
+        lake.plot.candles(BARS.between("2019-01"))
+
+
+def test_a_picture_goes_on_as_an_altair_chart(lake):
+    pytest.importorskip("altair")
+    chart = lake.plot.candles(BARS, bars=10).altair()
+    assert len(chart.to_dict()["vconcat"]) == 2
+
+
+def test_without_the_drawing_library_the_error_says_what_to_install(lake, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "vl_convert", None)
+    with pytest.raises(MissingTool, match=r"pip install 'cryptolake\[notebook\]'"):
+        _ = lake.plot.candles(BARS).svg
