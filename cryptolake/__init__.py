@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cryptolake.errors import StorageError as StorageError
     from cryptolake.errors import TransferError as TransferError
     from cryptolake.lake import Lake as Lake
-    from cryptolake.plan import Plan as Plan
+    from cryptolake.planning.plan import Plan as Plan
     from cryptolake.queries import Query as Query
     from cryptolake.queries import query as query
     from cryptolake.report import Report as Report
@@ -38,7 +38,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Archive": "archive",
     "Lake": "lake",
-    "Plan": "plan",
+    "Plan": "planning.plan",
     "Query": "queries",
     "Report": "report",
     "query": "queries",

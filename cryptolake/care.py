@@ -10,9 +10,9 @@ from cryptolake.errors import InvalidQuery
 if TYPE_CHECKING:
     import polars as pl
 
-    from cryptolake.listing import Listing
+    from cryptolake.listings.listing import Listing
     from cryptolake.meta import Meta
-    from cryptolake.plan import Plan
+    from cryptolake.planning.plan import Plan
     from cryptolake.queries import Query
     from cryptolake.report import Report
     from cryptolake.storage import Storage

@@ -9,13 +9,13 @@ import polars as pl
 
 from cryptolake.availability import load_matrix
 from cryptolake.holdings import holdings, with_key_parts
-from cryptolake.listing import Folder
+from cryptolake.listings.listing import Folder
 from cryptolake.periods import Days
 from cryptolake.vocabulary import DataType, Interval, Market
 
 if TYPE_CHECKING:
-    from cryptolake.listed import Listed
-    from cryptolake.listing import Listing
+    from cryptolake.listings.listed import Listed
+    from cryptolake.listings.listing import Listing
     from cryptolake.meta import Meta
 
 NAME = ["market", "data_type", "symbol", "interval"]

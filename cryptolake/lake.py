@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     import polars as pl
 
     from cryptolake.describe import Description
-    from cryptolake.listing import Listing
+    from cryptolake.listings.listing import Listing
     from cryptolake.meta import Meta
     from cryptolake.periods import DayLike
-    from cryptolake.plan import Plan
+    from cryptolake.planning.plan import Plan
     from cryptolake.plot import Charts
     from cryptolake.queries import Query
     from cryptolake.report import Report
@@ -83,7 +83,7 @@ class Lake(Care):
     @cached_property
     def listing(self) -> Listing:
         """What the archive's S3 listing says exists, cached in the lake."""
-        from cryptolake.listing import Listing
+        from cryptolake.listings.listing import Listing
 
         return Listing(self.source, self.storage)
 
@@ -114,7 +114,7 @@ class Lake(Care):
         """
         query.check()
         self.listing.ask_ahead(query.selection, refresh=refresh)
-        from cryptolake.planning import make_plan  # after the questions: it loads Polars
+        from cryptolake.planning.make import make_plan  # after the questions: it loads Polars
 
         return make_plan(
             query,
@@ -164,7 +164,7 @@ class Lake(Care):
         ListingError
             The archive does not answer and no cached listing can stand in.
         """
-        from cryptolake.symbol_table import symbol_table
+        from cryptolake.listings.symbols import symbol_table
 
         return symbol_table(
             self.listing,
@@ -325,7 +325,7 @@ class Lake(Care):
         """Ask in SQL: ``lake.sql("from silver.spot_klines where symbol = 'BTCUSDT'")``.
 
         The views are those of :meth:`connect`, as the lake stands at the call. Times are UTC. A relation
-        becomes a Polars frame by ``pl.DataFrame(relation)``, without pyarrow.
+        becomes a Polars frame by ``cryptolake.views.to_polars(relation)``, without pyarrow.
         """
         from cryptolake.views import refresh
 

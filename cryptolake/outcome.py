@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cryptolake.errors import IncompleteWarning, NotPublished, TransferError
 
 if TYPE_CHECKING:
-    from cryptolake.plan import Plan
+    from cryptolake.planning.plan import Plan
     from cryptolake.report import Report
 
 

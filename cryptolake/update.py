@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from cryptolake.cover import FOLDER, cover
 from cryptolake.freshness import NAME, OBJECT, held_folders, listed_files
 from cryptolake.holdings import holdings
 from cryptolake.periods import Days
+from cryptolake.planning.cover import FOLDER, cover
 from cryptolake.quality.fetching import plan_of
 from cryptolake.quality.report import gaps
 from cryptolake.queries import Query
@@ -26,10 +26,10 @@ from cryptolake.vocabulary import Partition
 
 if TYPE_CHECKING:
     from cryptolake.archive import Archive
-    from cryptolake.listed import Listed
-    from cryptolake.listing import Folder, Listing
+    from cryptolake.listings.listed import Listed
+    from cryptolake.listings.listing import Folder, Listing
     from cryptolake.meta import Meta
-    from cryptolake.plan import Plan
+    from cryptolake.planning.plan import Plan
     from cryptolake.report import Report
     from cryptolake.storage import Storage
 

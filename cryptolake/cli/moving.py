@@ -13,7 +13,7 @@ from cryptolake.cli.words import Json, shared
 
 if TYPE_CHECKING:
     from cryptolake.lake import Lake
-    from cryptolake.plan import Plan
+    from cryptolake.planning.plan import Plan
     from cryptolake.queries import Query
     from cryptolake.report import Report
 
@@ -98,7 +98,7 @@ def pull(
 
     Plans, transfers into Bronze with every file verified, and builds the Silver months.
     """
-    from cryptolake.plan import Plan
+    from cryptolake.planning.plan import Plan
 
     made = lake.plan(query, refresh=refresh) if saved is None else Plan.load(saved)
     moved = lake.transfer(

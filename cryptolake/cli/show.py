@@ -14,7 +14,7 @@ import typer
 if TYPE_CHECKING:
     import polars as pl
 
-    from cryptolake.plan import Plan
+    from cryptolake.planning.plan import Plan
 
 _WIDE = 10_000
 

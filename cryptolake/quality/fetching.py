@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cryptolake.plan import FILES, MISSING, Plan
+from cryptolake.planning.plan import FILES, MISSING, Plan
+from cryptolake.planning.standing import status_of
 from cryptolake.queries import Query
-from cryptolake.standing import status_of
 
 if TYPE_CHECKING:
     from cryptolake.archive import Archive

@@ -23,9 +23,9 @@ from cryptolake.silver.months import silver_path
 from cryptolake.vocabulary import DataType, Interval, Market, dataset_name
 
 if TYPE_CHECKING:
-    from cryptolake.listing import Listing
+    from cryptolake.listings.listing import Listing
     from cryptolake.meta import Meta
-    from cryptolake.plan import Plan
+    from cryptolake.planning.plan import Plan
     from cryptolake.queries import Query
     from cryptolake.report import Report
     from cryptolake.storage import Storage

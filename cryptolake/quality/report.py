@@ -12,7 +12,7 @@ from cryptolake.quality.judge import Judgement, judge
 from cryptolake.quality.survey import Survey, SymbolMonth, survey
 
 if TYPE_CHECKING:
-    from cryptolake.listing import Listing
+    from cryptolake.listings.listing import Listing
     from cryptolake.meta import Meta
     from cryptolake.queries import Query
     from cryptolake.storage import Storage

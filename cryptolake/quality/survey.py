@@ -12,16 +12,16 @@ import polars as pl
 
 from cryptolake.errors import ListingError
 from cryptolake.holdings import means, with_key_parts
-from cryptolake.listing import Folder as ListedFolder
+from cryptolake.listings.listing import Folder as ListedFolder
 from cryptolake.periods import Days, Period
+from cryptolake.planning.sizes import suspect_sizes
 from cryptolake.silver.months import silver_path
 from cryptolake.silver.records import current
-from cryptolake.sizes import suspect_sizes
 from cryptolake.vocabulary import Partition
 
 if TYPE_CHECKING:
     from cryptolake.availability import Row
-    from cryptolake.listing import Listing
+    from cryptolake.listings.listing import Listing
     from cryptolake.meta import Meta
     from cryptolake.queries import Query
     from cryptolake.selection import Selection

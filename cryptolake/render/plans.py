@@ -10,7 +10,7 @@ from cryptolake.render.html import drawing, facts, never_raises, number, size, t
 if TYPE_CHECKING:
     import polars as pl
 
-    from cryptolake.plan import Plan
+    from cryptolake.planning.plan import Plan
 
 MOST_GROUPS = 30
 """Rows shown of each table; the rest is counted, so that a repr stays small."""

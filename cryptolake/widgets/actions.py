@@ -14,7 +14,7 @@ from cryptolake.widgets.jobs import Worker
 from cryptolake.widgets.session import MOST_FOLDERS, Session, folders, words_of
 
 if TYPE_CHECKING:
-    from cryptolake.plan import Plan
+    from cryptolake.planning.plan import Plan
     from cryptolake.queries import Query
     from cryptolake.report import Report
     from cryptolake.watching import Step, Watch
@@ -120,9 +120,7 @@ class Actions:
 
         def failed(error: Exception) -> None:
             self._followed.pop("symbols", None)
-            self._symbols.note = (
-                "the symbols could not be listed; names can still be typed as patterns"
-            )
+            self._symbols.note = "the symbols could not be listed; names can still be typed"
             self._symbols.rows, self._symbols.busy = [], ""
             self._say_error(error)
 

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from cryptolake.availability import load_matrix
-from cryptolake.errors import CryptolakeError
+from cryptolake.errors import CryptolakeError, MissingTool
 from cryptolake.periods import Period
 from cryptolake.vocabulary import Partition
 
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from cryptolake.lake import Lake
-    from cryptolake.plan import Plan
-    from cryptolake.plot import Picture
+    from cryptolake.planning.plan import Plan
     from cryptolake.queries import Query
     from cryptolake.report import Report
     from cryptolake.watching import Watch
@@ -49,7 +48,7 @@ class Preview:
     head: pl.DataFrame
     rows: int
     held: Coverage
-    picture: Picture | None
+    picture: str
     note: str = ""
 
 
@@ -120,16 +119,21 @@ class Session:
         head = rows.head(6).collect()
         count, held = _held(rows)
         kind = one.selection.data_types[0].value
-        picture = self._picture(one, kind) if count else None
+        picture = ""
+        if count:
+            try:
+                picture = self._picture(one, kind)
+            except MissingTool as error:  # the rows are worth showing without a chart
+                note = "; ".join(part for part in (note, str(error)) if part)
         return Preview(one, head, count, held, picture, note)
 
-    def _picture(self, query: Query, kind: str) -> Picture | None:
+    def _picture(self, query: Query, kind: str) -> str:
         plot = self.lake.plot
         if kind in BARS:
-            return plot.candles(query)
+            return plot.candles(query)._repr_html_()
         if kind == "fundingRate":
-            return plot.funding(query)
-        return plot.depth(query) if kind == "bookDepth" else None
+            return plot.funding(query)._repr_html_()
+        return plot.depth(query)._repr_html_() if kind == "bookDepth" else ""
 
 
 def folders(query: Query, known: Iterable[str]) -> int:

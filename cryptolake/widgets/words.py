@@ -10,7 +10,7 @@ from cryptolake.render.html import number, plural, seconds, size, table, text, w
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cryptolake.plan import Plan
+    from cryptolake.planning.plan import Plan
     from cryptolake.watching import Step
     from cryptolake.widgets.session import Preview
 
@@ -80,12 +80,11 @@ def preview_html(preview: Preview) -> str:
     rows = [[_cell(value) for value in row] for row in head.select(shown).rows()]
     numeric = [name for name in shown if head.schema[name].is_numeric()]
     note = f" {text(preview.note)}." if preview.note else ""
-    picture = preview.picture._repr_html_() if preview.picture else ""
     held = coverage_html(preview.held, title="Held in Silver") if preview.held else ""
     of = words(preview.held, most=4)
     return (
         f"<p><b>{text(plural(preview.rows, 'row'))}</b> of {text(of)}.{note} The first:</p>"
-        f'<div class="cryptolake">{table(shown, rows, numbers=numeric)}</div>{picture}{held}'
+        f'<div class="cryptolake">{table(shown, rows, numbers=numeric)}</div>{preview.picture}{held}'
     )
 
 

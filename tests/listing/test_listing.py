@@ -11,7 +11,7 @@ import pytest
 
 import cryptolake as cl
 from cryptolake.availability import Row, load_matrix
-from cryptolake.listing import Folder, Listing
+from cryptolake.listings.listing import Folder, Listing
 from cryptolake.periods import parse_days
 from cryptolake.vocabulary import DataType, Interval, Market, Partition
 from tests.plan.source import FUNDING, METRICS, SPOT, Source

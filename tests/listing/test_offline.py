@@ -13,7 +13,7 @@ import pytest
 
 import cryptolake as cl
 from cryptolake.availability import load_matrix
-from cryptolake.listing import Listing
+from cryptolake.listings.listing import Listing
 from cryptolake.periods import parse_days
 from cryptolake.storage import open_storage
 from cryptolake.vocabulary import DataType, Interval, Market, Partition

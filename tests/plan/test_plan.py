@@ -11,7 +11,7 @@ import pytest
 
 import cryptolake as cl
 from cryptolake.keys import CHECKSUM
-from cryptolake.plan import FILES, MISSING, age_of
+from cryptolake.planning.plan import FILES, MISSING, age_of
 from tests.plan.source import FUNDING, METRICS, SPOT, Source
 
 

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from cryptolake.meta import Meta
-from cryptolake.standing import status_of
+from cryptolake.planning.standing import status_of
 from cryptolake.storage import open_storage
 
 

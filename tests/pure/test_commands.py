@@ -10,8 +10,8 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryptolake.commands import lines, request_count, selectors
 from cryptolake.periods import Days, parse_days
+from cryptolake.planning.commands import lines, request_count, selectors
 
 BUCKET = "data.binance.vision"
 DAILY = "data/spot/daily/klines/BTCUSDT/1m/BTCUSDT-1m-"

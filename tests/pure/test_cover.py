@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cryptolake.cover import FOLDER, REASONS, Cover, cover
 from cryptolake.periods import Days, Period, parse_days
+from cryptolake.planning.cover import FOLDER, REASONS, Cover, cover
 
 FIRST = date(2023, 11, 20)
 SPAN = 130  # days: parts of two months around three whole ones

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from cryptolake.estimates import rows_expected
+from cryptolake.planning.estimates import rows_expected
 
 
 def planned(data_type: str, interval: str | None, partition: str, period: str) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -166,6 +167,19 @@ def test_pull_stores_and_the_preview_shows_rows_chart_and_months(picker, lake):
     assert "<b>744 rows</b>" in picker._said.html
     assert "<svg" in picker._said.html
     assert "Held in Silver" in picker._said.html
+
+
+def test_without_the_drawing_library_the_preview_shows_rows_and_says_what_to_install(
+    picker, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    picker.query = JANUARY
+    picker.press("Pull")
+    picker.actions.idle(120)
+    picker.press("Preview")
+    assert picker.actions.idle(60)
+    assert "<b>744 rows</b>" in picker._said.html
+    assert "pip install" in picker._said.html
 
 
 def test_after_a_pull_the_line_estimates_by_the_lakes_own_pace(picker):

@@ -218,6 +218,10 @@ function render({ model, el }) {
         search.value = "";
         find();
       } else if (shown.length) toggle(rows[shown[active]][0]);
+      else if (!rows.length && text) {
+        toggle(text); // nothing is listed: the name is taken as it is
+        search.value = "";
+      }
     } else if (event.key === "Escape" && search.value) {
       event.preventDefault();
       event.stopPropagation();

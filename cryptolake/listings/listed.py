@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from cryptolake import listing_cache as cache
-from cryptolake.listing import Folder, nothing_kept
+from cryptolake.listings import cache
+from cryptolake.listings.listing import Folder, nothing_kept
 from cryptolake.vocabulary import Partition
 
 if TYPE_CHECKING:
     from cryptolake.errors import ListingError
-    from cryptolake.listing import Listing
+    from cryptolake.listings.listing import Listing
     from cryptolake.periods import Days
 
 _BATCH = 512

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cryptolake.commands import selectors
-from cryptolake.cover import FOLDER, cover
 from cryptolake.periods import Days
-from cryptolake.plan import FILES, MISSING, TO_MOVE, Plan, age_of
-from cryptolake.sizes import suspect_sizes
-from cryptolake.standing import status_of
-from cryptolake.targets import find_targets
+from cryptolake.planning.commands import selectors
+from cryptolake.planning.cover import FOLDER, cover
+from cryptolake.planning.plan import FILES, MISSING, TO_MOVE, Plan, age_of
+from cryptolake.planning.sizes import suspect_sizes
+from cryptolake.planning.standing import status_of
+from cryptolake.planning.targets import find_targets
 from cryptolake.vocabulary import Partition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cryptolake.archive import Archive
-    from cryptolake.listed import Listed
-    from cryptolake.listing import Folder, Listing
+    from cryptolake.listings.listed import Listed
+    from cryptolake.listings.listing import Folder, Listing
     from cryptolake.meta import Meta
     from cryptolake.queries import Query
     from cryptolake.storage import Storage

@@ -9,16 +9,16 @@ import polars as pl
 
 from cryptolake.availability import load_matrix
 from cryptolake.errors import ListingError, NoSuchSymbol, nearest
-from cryptolake.listing import folders_of
-from cryptolake.spans import listed_on
+from cryptolake.listings.listing import folders_of
+from cryptolake.listings.spans import listed_on
 from cryptolake.symbols import in_universe, is_glob, matching
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from cryptolake.availability import Row
-    from cryptolake.listed import Listed
-    from cryptolake.listing import Folder, Listing
+    from cryptolake.listings.listed import Listed
+    from cryptolake.listings.listing import Folder, Listing
     from cryptolake.selection import Selection
 
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cryptolake.listing import Folder
+from cryptolake.listings.listing import Folder
 from cryptolake.periods import Days, Period
 from cryptolake.vocabulary import Interval, Partition
 
 if TYPE_CHECKING:
     from cryptolake.availability import Row
-    from cryptolake.listing import Listing
+    from cryptolake.listings.listing import Listing
 
 SPANS = {"symbol": pl.String, "first": pl.Date, "last": pl.Date}
 """The first and the last UTC day that a symbol has files of; by the month where only months are there."""

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from cryptolake.availability import load_matrix
+from cryptolake.listings.spans import spans as spans_of
 from cryptolake.periods import DayLike, parse_days
 from cryptolake.queries import Query
-from cryptolake.spans import spans as spans_of
 from cryptolake.symbols import in_universe, split_symbol
 from cryptolake.vocabulary import parse_data_type, parse_market
 
 if TYPE_CHECKING:
-    from cryptolake.listing import Listing
+    from cryptolake.listings.listing import Listing
 
 COLUMNS: dict[str, Any] = {
     "symbol": pl.String,

@@ -12,7 +12,7 @@ import polars as pl
 from cryptolake.archive import Archive
 from cryptolake.errors import CryptolakeError, PlanError, StorageError
 from cryptolake.keys import parse_key
-from cryptolake.plan import FILES, MISSING, TIME, Plan
+from cryptolake.planning.plan import FILES, MISSING, TIME, Plan
 from cryptolake.queries import Query
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import polars as pl
 from cryptolake.keys import CHECKSUM
 
 if TYPE_CHECKING:
-    from cryptolake.s3pages import Object
+    from cryptolake.listings.pages import Object
     from cryptolake.storage import Storage
 
 T = TypeVar("T")

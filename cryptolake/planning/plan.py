@@ -1,7 +1,7 @@
 """The Plan: the receipt before paying. The exact files, bytes and s5cmd commands that a query needs.
 
 A value: it holds what was found when it was made, does no I/O by itself, and can be saved, read by a
-person, and loaded elsewhere. :func:`cryptolake.planning.make_plan` makes it.
+person, and loaded elsewhere. :func:`cryptolake.planning.make.make_plan` makes it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from cryptolake import commands
+from cryptolake.planning import commands
 
 if TYPE_CHECKING:
     import os
@@ -54,7 +54,7 @@ MISSING: dict[str, Any] = {
     "period": pl.String,
     "reason": pl.String,
 }
-"""The columns of ``plan.missing_periods``; the reasons are those of :data:`cryptolake.cover.REASONS`."""
+"""The columns of ``plan.missing_periods``; the reasons are those of :data:`cryptolake.planning.cover.REASONS`."""
 
 TO_MOVE = ("new", "updated")
 """The statuses of files that a transfer moves. The others are ``cached`` (here and recorded),
@@ -124,7 +124,7 @@ class Plan:
     @property
     def rows_expected(self) -> int | None:
         """Rows of all planned kline files when no bar is absent; None where a file is of another kind."""
-        from cryptolake.estimates import rows_expected
+        from cryptolake.planning.estimates import rows_expected
 
         return rows_expected(self.files)
 
@@ -166,7 +166,7 @@ class Plan:
         StorageError
             The file cannot be written.
         """
-        from cryptolake.plan_file import save
+        from cryptolake.planning.file import save
 
         save(self, path)
 
@@ -179,14 +179,14 @@ class Plan:
         PlanError
             The file is absent, or holds no plan that this version reads.
         """
-        from cryptolake.plan_file import load
+        from cryptolake.planning.file import load
 
         return load(path)
 
     # ------------------------------------------------------------------ show
 
     def __repr__(self) -> str:
-        from cryptolake.plan_text import plan_text
+        from cryptolake.planning.text import plan_text
 
         return plan_text(self)
 

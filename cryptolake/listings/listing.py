@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from cryptolake.errors import ListingError
 from cryptolake.keys import is_plain, parse_key, prefix_of
-from cryptolake.s3pages import Object, Pages
+from cryptolake.listings.pages import Object, Pages
 from cryptolake.symbols import is_glob
 from cryptolake.vocabulary import Partition
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from cryptolake.archive import Archive
     from cryptolake.availability import Row
-    from cryptolake.listed import Listed
+    from cryptolake.listings.listed import Listed
     from cryptolake.periods import Days
     from cryptolake.selection import Selection
     from cryptolake.storage import Storage
@@ -153,7 +153,7 @@ class Listing:
         ListingError
             The archive does not answer, and no cached listing can stand in.
         """
-        from cryptolake import listing_cache as cache
+        from cryptolake.listings import cache
 
         kept = {
             (row.dataset, partition): cache.read_symbols(
@@ -211,7 +211,7 @@ class Listing:
         ListingError
             The archive does not answer, and no cached listing can stand in.
         """
-        from cryptolake.listed import listed
+        from cryptolake.listings.listed import listed
 
         return listed(
             self, folders, days, oldest=self._oldest(refresh, max_age), place=self._folder_path

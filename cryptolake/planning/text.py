@@ -9,7 +9,7 @@ import polars as pl
 from cryptolake.vocabulary import dataset_name
 
 if TYPE_CHECKING:
-    from cryptolake.plan import Plan
+    from cryptolake.planning.plan import Plan
 
 _HEAD = ("dataset", "interval", "symbols", "files", "cached", "new", "updated", "other", "missing")
 _MOST_ROWS = 20
@@ -32,7 +32,7 @@ def size_text(size: float) -> str:
 
 def plan_text(plan: Plan) -> str:
     """Draw a plan in plain text."""
-    from cryptolake.plan import age_of
+    from cryptolake.planning.plan import age_of
 
     try:
         rows = _rows(plan)
