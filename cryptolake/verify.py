@@ -113,8 +113,13 @@ def check_zip_file(file: IO[bytes], name: str) -> str:
 class Evidence(Protocol):
     """What is known of bytes that arrived, wherever they are."""
 
-    size: int
-    sha256: str
+    @property
+    def size(self) -> int:
+        """How many bytes there are."""
+
+    @property
+    def sha256(self) -> str:
+        """Their sha256."""
 
     def md5(self) -> str:
         """Return the md5, which may take reading them once more."""

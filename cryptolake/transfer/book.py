@@ -146,6 +146,17 @@ class Book:
         job.error = error
         self._settle(job, "failed", mode, None)
 
+    def waiting(self, rows: Iterable[int]) -> list[int]:
+        """Return the plan rows whose fate is open."""
+        return [row for row in rows if not self._status[row]]
+
+    def fell_back(self, mode: str, reasons: Counter[str], waiting: int) -> None:
+        """Count why files are left to the next mode; files that were not tried share the first reason."""
+        untried = waiting - reasons.total()
+        for reason, count in reasons.most_common():
+            self.fallbacks[f"{mode}: {reason}"] += count + max(0, untried)
+            untried = 0
+
     def abandon(self, rows: Iterable[int], error: str) -> None:
         """Mark plan rows that were not tried, because the run ended before."""
         for row in rows:

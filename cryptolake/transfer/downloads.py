@@ -6,7 +6,7 @@ For a lake on a disk (mode ``download``), and, with a vault that uploads, for a 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from cryptolake.keys import CHECKSUM
 from cryptolake.transfer.pipeline import Checked, Pipeline, triage
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cryptolake.transfer.jobs import Job
+    from cryptolake.transfer.pipeline import Mode
 
 
 class Downloads(Pipeline):
     """Fetches to a disk, verifies there, stores."""
 
-    mode = "download"
+    mode: ClassVar[Mode] = "download"
 
     # ------------------------------------------------------------------ what is in the lake already
 

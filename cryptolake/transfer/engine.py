@@ -10,28 +10,22 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import polars as pl
 
-from cryptolake.errors import ChecksumMismatch, InvalidQuery, TransferError, unknown_word
+from cryptolake.errors import ChecksumMismatch, TransferError, unknown_word
 from cryptolake.s5cmd import find_s5cmd
-from cryptolake.storage import Storage, raise_storage_error
 from cryptolake.transfer.book import Book
-from cryptolake.transfer.downloads import Downloads
-from cryptolake.transfer.jobs import batches
+from cryptolake.transfer.modes import run_route
 from cryptolake.transfer.options import TransferOptions
-from cryptolake.transfer.orders import Orders, download_flags
-from cryptolake.transfer.pipeline import Policy, Work
-from cryptolake.transfer.progress import Bar
-from cryptolake.transfer.staging import Staging
-from cryptolake.transfer.vaults import DiskVault
+from cryptolake.transfer.pipeline import Policy
+from cryptolake.transfer.routes import route
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from cryptolake.meta import Meta
-    from cryptolake.plan import Plan
+    from cryptolake.planning.plan import Plan
     from cryptolake.report import Report, State
+    from cryptolake.storage import Storage
     from cryptolake.watching import Progress
-
-MODES = ("auto", "download", "direct", "relay", "traditional")
 
 TO_MOVE = ("new", "updated", "unrecorded")
 """Statuses of plan rows that a transfer takes up. ``unrecorded`` ones are only verified."""
@@ -60,7 +54,9 @@ def transfer(
     storage, meta
         The lake's files and tables.
     mode
-        ``auto``, or ``download`` for a lake on a disk.
+        ``download`` for a lake on a disk. For one in a bucket: ``direct`` (S3 copies by itself), ``relay``
+        (streamed through memory) or ``traditional`` (downloaded, then uploaded). ``auto`` takes the first
+        of them that can work, and the next for files that it could not move.
     progress
         Show a bar where a person is watching (a terminal, a notebook); or a callable that is told each
         step (:mod:`cryptolake.watching`).
@@ -86,25 +82,25 @@ def transfer(
     """
     if checksum_policy not in get_args(Policy):
         raise unknown_word("checksum policy", str(checksum_policy), get_args(Policy))
-    chosen = _choose(mode, storage)
+    chosen = route(mode, plan.archive, storage)
     settings = TransferOptions.of(options)
     rows = plan.files.with_row_index("row")
     here = _recorded(rows, meta, storage)
     wanted = TO_MOVE if checksum_policy == "quarantine" else (*TO_MOVE, "quarantined")
     to_move = rows.filter(pl.col("status").is_in(wanted) & ~pl.col("row").is_in(here))
-    book = Book(meta, plan.files, chosen)
+    book = Book(meta, plan.files, chosen.modes[0], str(chosen))
     book.cached([*rows.filter(pl.col("status") == "cached")["row"], *here])
-    book.set_aside(rows.filter(pl.col("status") == "quarantined")["row"].to_list())
+    if checksum_policy == "quarantine":
+        book.set_aside(rows.filter(pl.col("status") == "quarantined")["row"])
     if to_move.is_empty():
         return book.report("done")
     find_s5cmd()
     state: State = "stopped"
     with _sigterm_raises():
-        _make_root(storage)
         book.open()
         try:
-            answered = _download(
-                plan, to_move, storage, book, settings, checksum_policy, progress=progress
+            answered = run_route(
+                chosen, plan, to_move, storage, book, settings, checksum_policy, progress=progress
             )
             book.abandon(to_move["row"].to_list(), NOT_TRIED)
             state = "failed" if book.failed else "done"
@@ -121,38 +117,6 @@ def transfer(
 NOT_TRIED = "not tried: the endpoint had stopped answering"
 
 
-def _download(
-    plan: Plan,
-    rows: pl.DataFrame,
-    storage: Storage,
-    book: Book,
-    options: TransferOptions,
-    policy: Policy,
-    *,
-    progress: Progress,
-) -> bool:
-    bar = Bar(total_bytes=int(rows["size"].sum()), total_files=rows.height, shown=progress)
-    orders = Orders(plan.files, plan.archive.bucket, flags=download_flags(options))
-    try:
-        with Staging(storage.local("meta/incoming"), book.run_id) as staging:
-            staging.adopt(lambda keys: set(rows["key"].filter(rows["key"].is_in(keys))))
-            work = Work(plan.archive, staging, DiskVault(storage), book, bar, options, policy)
-            return Downloads(work, batches(rows, options.batch_size), orders).run()
-    finally:
-        bar.close()
-
-
-def _choose(mode: str, storage: Storage) -> str:
-    if mode not in MODES:
-        raise unknown_word("transfer mode", mode, MODES)
-    if mode in {"auto", "download"} and storage.is_local:
-        return "download"
-    kind = "on a disk" if storage.is_local else "in a bucket"
-    allowed = "auto or download" if storage.is_local else "auto, direct, relay or traditional"
-    message = f"mode {mode!r} does not fit a lake {kind} ({storage.root}); use {allowed}."
-    raise InvalidQuery(message, what="mode", given=mode, root=storage.root)
-
-
 def _recorded(rows: pl.DataFrame, meta: Meta, storage: Storage) -> list[int]:
     """Return the rows that the lake got after the plan was made: recorded, with the planned ETag."""
     candidates = rows.filter(pl.col("status").is_in(["new", "updated", "quarantined"]))
@@ -167,14 +131,6 @@ def _recorded(rows: pl.DataFrame, meta: Meta, storage: Storage) -> list[int]:
     return [
         row for row, key in same.select("row", "key").iter_rows() if storage.exists(f"bronze/{key}")
     ]
-
-
-def _make_root(storage: Storage) -> None:
-    folder = storage.local("meta/incoming")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise_storage_error(error, "write", "meta/incoming", storage.root)
 
 
 def _raise_if_nothing_worked(report: Report, plan: Plan) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cryptolake import commands
-from cryptolake.plan import TO_MOVE
+from cryptolake.planning import commands
+from cryptolake.planning.plan import TO_MOVE
 from cryptolake.s5cmd import copy_line
 
 if TYPE_CHECKING:
@@ -32,17 +32,25 @@ class Orders:
         What destinations begin with: nothing, or ``"s3://bucket/prefix/"``.
     flags
         What each ``cp`` gets besides source and target.
+    wildcards
+        Whether one line may fetch many files.
     """
 
     def __init__(
-        self, files: pl.DataFrame, bucket: str, *, into: str = "", flags: Sequence[str] = ()
+        self,
+        files: pl.DataFrame,
+        bucket: str,
+        *,
+        into: str = "",
+        flags: Sequence[str] = (),
+        wildcards: bool = True,
     ) -> None:
         moves = pl.col("status").is_in(TO_MOVE)
         self._files = files.select(
             *("key", "partition", "period", "checksum_size", "selector"),
             selected=moves.sum().over("selector").cast(pl.UInt32),
         )
-        self._bucket, self._into = bucket, into
+        self._bucket, self._into, self._wildcards = bucket, into, wildcards
         self._flags = " ".join(["cp", *flags]) + " "
 
     def of(self, jobs: Sequence[Job]) -> tuple[list[str], int]:
@@ -51,7 +59,8 @@ class Orders:
         Wildcards fetch what needs both zip and sidecar for the first time. Anything else is named: what
         failed before should not fail again because of a listing, and half a file is not matched by one.
         """
-        whole = [job for job in jobs if job.attempts <= 1 and job.need_zip and not job.found]
+        fresh = [job for job in jobs if job.attempts <= 1 and job.need_zip and not job.found]
+        whole = fresh if self._wildcards else []
         lines: list[str] = []
         requests = 0
         if whole:
@@ -64,7 +73,8 @@ class Orders:
                 continue
             parts = [job.key] * job.need_zip + [job.sidecar_key] * job.need_sidecar
             lines += [copy_line(self._bucket, part, f"{self._into}{part}") for part in parts]
-            requests += 2 * len(parts)
+            # Inside S3 a copy is one request; a fetch asks for the size first.
+            requests += len(parts) * (1 if self._into else 2)
         return [self._flags + line.removeprefix("cp ") for line in lines], requests
 
 
@@ -76,3 +86,8 @@ def download_flags(options: TransferOptions) -> list[str]:
     if options.concurrency != S5CMD_CONCURRENCY:
         flags += ["--concurrency", str(options.concurrency)]
     return flags
+
+
+def copy_flags(options: TransferOptions) -> list[str]:
+    """Return the flags of a ``cp`` inside S3."""
+    return ["--storage-class", options.storage_class] if options.storage_class else []

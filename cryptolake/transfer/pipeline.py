@@ -187,6 +187,7 @@ class Pipeline(ABC):
             lines, requests = self._orders.of(wanted)
             self._book.requests += requests
             self._fetch(lines, retry=any(job.attempts > 1 for job in wanted))
+        self._batch_done()
         while self._checking > self._options.batch_size or (self._checking and not self._good):
             self._take()
         self._down = not self._good and bool(self._faults) and set(self._faults) <= NOBODY_HOME
@@ -208,7 +209,6 @@ class Pipeline(ABC):
         for job in self._active.values():
             self._undone(job, job.error or self._ended_badly(self._ended))
         self._active.clear()
-        self._batch_done()
 
     # ------------------------------------------------------------------ checks, in threads
 

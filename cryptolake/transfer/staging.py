@@ -12,12 +12,15 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from cryptolake.keys import CHECKSUM
 from cryptolake.storage import raise_storage_error
+
+if TYPE_CHECKING:
+    import polars as pl
 
 if os.name == "posix":
     import fcntl
@@ -94,13 +97,13 @@ class Staging:
                     total += path.stat().st_blocks * 512
         return total
 
-    def adopt(self, wanted: Callable[[list[str]], set[str]]) -> int:
+    def adopt(self, wanted: pl.Series) -> int:
         """Take the complete files that dead runs left, where this run wants them; return how many.
 
         Parameters
         ----------
         wanted
-            Given keys (of zips), returns those that this run would fetch.
+            Keys of the zips that this run would fetch.
         """
         taken = 0
         # Files right under meta/incoming come from a person who ran the plan's commands by hand.
@@ -110,11 +113,12 @@ class Staging:
                     taken += self._take(folder, wanted)
         return taken
 
-    def _take(self, folder: Path, wanted: Callable[[list[str]], set[str]]) -> int:
+    def _take(self, folder: Path, wanted: pl.Series) -> int:
         inner = folder / "data" if folder == self.base else folder
         found = [path.relative_to(folder).as_posix() for path in _files(inner)]
         ready = [key for key in found if _complete(key)]
-        keys = wanted(sorted({key.removesuffix(CHECKSUM) for key in ready}))
+        zips = list({key.removesuffix(CHECKSUM) for key in ready})
+        keys = set(wanted.filter(wanted.is_in(zips))) if zips else set()
         taken = 0
         for key in ready:
             target = self.path(key)

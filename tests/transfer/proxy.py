@@ -70,6 +70,11 @@ def proxied(upstream: str) -> Iterator[Proxy]:
             with suppress(OSError):
                 super().finish()
 
+        def handle_expect_100(self) -> bool:
+            super().handle_expect_100()
+            self.wfile.flush()  # the client waits for it before it sends the body
+            return True
+
         def handle_request_of_any_kind(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = self.rfile.read(length) if length else None
@@ -137,7 +142,7 @@ def proxied(upstream: str) -> Iterator[Proxy]:
         def ask(self, body: bytes | None) -> tuple[int, dict[str, str], bytes]:
             if self.behind is None:
                 self.behind = http.client.HTTPConnection(address.hostname or "", address.port)
-            skipped = {"connection", "host", "accept-encoding", "transfer-encoding"}
+            skipped = {"connection", "host", "accept-encoding", "transfer-encoding", "expect"}
             given = {k: v for k, v in self.headers.items() if k.lower() not in skipped}
             # Signatures cover the Host that the client saw.
             given["Host"] = self.headers["Host"]

