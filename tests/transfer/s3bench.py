@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 
 from cryptolake.archive import Archive
 from cryptolake.meta import Meta
-from cryptolake.report import Report
 from cryptolake.serve import serve_archive
 from cryptolake.storage import open_storage
 from cryptolake.transfer.engine import transfer
 from tests.transfer.archives import FolderPlan, plan_of
 from tests.transfer.proxy import Proxy, proxied
+
+if TYPE_CHECKING:
+    from cryptolake.report import Report
 
 LAKE = "lakes"
 KEYS = {"key": "AKIDTEST", "secret": "sesame-open-wide"}

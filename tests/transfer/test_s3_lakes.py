@@ -104,12 +104,15 @@ def test_direct_between_two_endpoints_is_refused_in_words(far: S3Bench):
 
 
 def test_auto_finds_out_with_one_file_that_copies_are_forbidden_and_relays(near: S3Bench):
-    near.source.faults = lambda method, key, nth: (
-        Fault("status", 403)
-        if method == "PUT" and "/bronze/" in key and copies.append(key) is None and len(copies) <= 2
-        else None
-    )
     copies: list[str] = []
+
+    def choose(method: str, key: str, nth: int) -> Fault | None:
+        if method != "PUT" or "/bronze/" not in key or len(copies) == 2:
+            return None
+        copies.append(key)
+        return Fault("status", 403)
+
+    near.source.faults = choose
     report = near.transfer()
     assert report.modes == {"relay": 12}
     assert near.whole(keys_of(near))

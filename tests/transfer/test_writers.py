@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import polars as pl
 
 from tests.transfer.archives import write_archive
-from tests.transfer.conftest import Bench
 from tests.transfer.faults.test_ends import nothing_bad_is_visible, pulling
+
+if TYPE_CHECKING:
+    from tests.transfer.conftest import Bench
 
 
 def test_two_processes_that_pull_the_same_files_both_end_well(bench: Bench):

@@ -31,7 +31,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_is_a_storage_error_and_nothing_done_is_lost(bench: Bench, small_disk: Path):
     keys = write_archive(bench.folder, 60, rows=1440)
     full = Bench(bench.folder, bench.proxy, small_disk / "lake")
-    with pytest.raises(cl.StorageError, match="disk of the lake is full|the disk is full"):
+    with pytest.raises(cl.StorageError, match=r"disk of the lake is full|the disk is full"):
         full.transfer(options={"batch_size": 10})
     done = [
         p.relative_to(full.root / "bronze").as_posix()

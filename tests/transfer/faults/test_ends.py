@@ -13,12 +13,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.transfer.archives import write_archive
-from tests.transfer.conftest import Bench
 from tests.transfer.proxy import Fault
+
+if TYPE_CHECKING:
+    from tests.transfer.conftest import Bench
 
 ROOT = Path(__file__).parents[3]
 
@@ -48,7 +51,7 @@ def s5cmds_in(lake: Path) -> list[int]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if os.readlink(process / "cwd").startswith(str(lake)):
+            if str((process / "cwd").readlink()).startswith(str(lake)):
                 found.append(int(process.name))
         except OSError:
             continue
