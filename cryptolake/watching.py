@@ -7,6 +7,7 @@ to stop the work in order, as Ctrl-C does.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -34,3 +35,18 @@ class Step(NamedTuple):
 
 Watch = Callable[[Step], None]
 Progress = bool | Watch
+
+
+def watched() -> bool:
+    """Say whether a person may be looking: standard error is a terminal, or a notebook's kernel runs.
+
+    Examples
+    --------
+    >>> isinstance(watched(), bool)
+    True
+    """
+    if sys.stderr is not None and sys.stderr.isatty():
+        return True
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and hasattr(shell, "kernel")

@@ -22,7 +22,7 @@ from cryptolake.silver.make import STREAM_ABOVE, Made
 from cryptolake.silver.months import months_to_build
 from cryptolake.silver.run import Run
 from cryptolake.unzip import DEFAULT_LIMITS, Limits
-from cryptolake.watching import Step
+from cryptolake.watching import Step, watched
 
 if TYPE_CHECKING:
     from cryptolake.meta import Meta
@@ -102,11 +102,9 @@ def build(
 
 def _bar(months: Iterable[Made], total: int, *, shown: Progress) -> Iterable[Made]:
     """Wrap months in a tqdm bar, when there are some to wait for and a person watches."""
-    import sys
-
     if callable(shown):
         return _told(months, total, shown)
-    if not shown or total < 2 or not (sys.stderr is not None and sys.stderr.isatty()):
+    if not shown or total < 2 or not watched():
         return months
     from tqdm.auto import tqdm
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any
 
-from cryptolake.watching import Progress, Step, Watch
+from cryptolake.watching import Progress, Step, Watch, watched
 
 _PAUSE = 0.05
 """Seconds between two steps told, at least: a widget must not slow the transfer down."""
@@ -26,7 +25,7 @@ class Bar:
         self._told = 0.0
         self._files, self._total_files = 0, total_files
         self._done = 0
-        if shown is True and total_files and _watched():
+        if shown is True and total_files and watched():
             from tqdm.auto import tqdm
 
             self._bar = tqdm(
@@ -69,11 +68,3 @@ class Bar:
         self.show()
         if self._bar is not None:
             self._bar.close()
-
-
-def _watched() -> bool:
-    if sys.stderr is not None and sys.stderr.isatty():
-        return True
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return shell is not None and hasattr(shell, "kernel")
