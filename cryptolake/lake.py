@@ -287,16 +287,39 @@ class Lake(Care):
 
         return bronze_frame(query, self.storage, self.meta)
 
-    def silver(self, query: Query) -> pl.LazyFrame:
-        """Scan the typed rows of a query's days: one data type, with market, symbol and interval."""
+    def silver(self, query: Query, *, exact: bool = False) -> pl.LazyFrame:
+        """Scan the typed rows of a query's days: one data type, with market, symbol and interval.
+
+        Parameters
+        ----------
+        query
+            Markets, one data type, intervals, symbols and days.
+        exact
+            Prices and quantities as ``Decimal`` with the published scale instead of ``Float64``; such
+            rows are made from Bronze at the call, whole months in memory.
+
+        Raises
+        ------
+        InvalidQuery
+            The query names no data type, or several.
+        CorruptArchive
+            With ``exact``: a file of the range cannot be used.
+        """
+        if exact:
+            from cryptolake.silver.exact import exact_rows
+
+            return exact_rows(query, self.storage, self.meta).lazy()
         from cryptolake.frames import silver_frame
 
         return silver_frame(query, self.storage, self.meta)
 
-    def frame(self, query: Query, *, progress: Progress = True) -> pl.DataFrame:
+    def frame(
+        self, query: Query, *, progress: Progress = True, exact: bool = False
+    ) -> pl.DataFrame:
         """Pull what is missing, then return the Silver rows of the range.
 
-        Warns with ``IncompleteWarning`` when files of the range are in quarantine.
+        Takes ``exact`` as :meth:`silver` does. Warns with ``IncompleteWarning`` when files of the range
+        are in quarantine.
 
         Raises
         ------
@@ -313,7 +336,7 @@ class Lake(Care):
         plan = self.plan(query)
         report = self._carry_out(plan, progress=progress)
         require_rows(plan, report)
-        return self.silver(query).collect()
+        return self.silver(query, exact=exact).collect()
 
     def connect(self, path: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnection:
         """Return a DuckDB connection with every view; with a path the views stay in that file."""

@@ -15,8 +15,8 @@ import polars as pl
 
 from cryptolake.detect import detect
 from cryptolake.errors import CorruptArchive
-from cryptolake.holdings import holdings
-from cryptolake.schema import FLOATS, Schema
+from cryptolake.holdings import holdings, one_data_type
+from cryptolake.schema import FLOATS, Schema, schema_of
 from cryptolake.silver.account import Text
 from cryptolake.silver.lines import split_lines
 from cryptolake.silver.make import read_source
@@ -27,6 +27,7 @@ from cryptolake.unzip import DEFAULT_LIMITS, Limits, inflate
 
 if TYPE_CHECKING:
     from cryptolake.meta import Meta
+    from cryptolake.queries import Query
     from cryptolake.storage import Storage
 
 _PRECISION = 38
@@ -64,6 +65,31 @@ def exact_frame(
     schema = months[0].series.schema
     names = [column.name for column in schema.columns if column.kind in FLOATS]
     return pl.concat([decimals(part, names, parts) for part in parts], how="diagonal_relaxed")
+
+
+def exact_rows(query: Query, storage: Storage, meta: Meta) -> pl.DataFrame:
+    """Return the exact rows of a query's days, both ends in, in the order of Silver.
+
+    Raises
+    ------
+    InvalidQuery
+        The query names no data type, or several.
+    CorruptArchive
+        A file cannot be used.
+    """
+    data_type = one_data_type(query)
+    found = []
+    for market, files in holdings(meta, query).group_by(["market"], maintain_order=True):
+        days, time = query.selection.days, pl.col(schema_of(str(market[0]), data_type).time)
+        rows = exact_frame(storage, meta, files)
+        if days is not None:
+            rows = rows.filter(time.is_between(pl.lit(days.begin), pl.lit(days.end), closed="left"))
+        found.append(rows)
+    if found:
+        return pl.concat(found, how="diagonal_relaxed")
+    types = schema_of(query.selection.rows()[0].market, data_type).silver_dtypes()
+    own = dict.fromkeys(("market", "symbol", "interval"), pl.String())
+    return pl.DataFrame(schema={**own, **types})
 
 
 def exact_texts(frame: pl.DataFrame, texts: Sequence[Text], schema: Schema) -> pl.DataFrame:

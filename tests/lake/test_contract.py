@@ -254,3 +254,20 @@ def test_a_frame_never_lacks_rows_in_silence(sample_archive: Path, tmp_path: Pat
         assert frame.height == 1
         assert lake.pull(query, checksum_policy="accept", progress=False).ok
         assert lake.frame(query, progress=False).height == 2
+
+
+def test_exact_rows_are_the_published_decimals(lake: cl.Lake, pulled: cl.Report) -> None:
+    query = (
+        cl.query()
+        .markets("spot")
+        .klines("1h")
+        .symbols("BTCUSDT")
+        .between("2024-12-31", "2025-01-02")
+    )
+    exact = lake.silver(query, exact=True).collect()
+    plain = lake.silver(query).collect()
+    assert exact.columns == plain.columns
+    assert isinstance(exact.schema["close"], pl.Decimal)
+    assert exact["open_time"].equals(plain["open_time"])
+    assert exact["close"].cast(pl.Float64).equals(plain["close"])
+    assert lake.silver(query.symbols("ETHBTC"), exact=True).collect().height == 0

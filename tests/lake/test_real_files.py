@@ -96,7 +96,11 @@ def test_klines_equal_an_independent_parse(lake: cl.Lake, real_folder: Path) -> 
     for key in keys_of(real_folder):
         parsed = parse_key(key)
         assert parsed is not None
-        if parsed.interval is None or parsed.data_type.value != "klines" or parsed.market.value == "futures_cm":
+        if (
+            parsed.interval is None
+            or parsed.data_type.value != "klines"
+            or parsed.market.value == "futures_cm"
+        ):
             continue
         rows = sorted(independent(real_folder / key), key=lambda row: int(row[0]))
         days = parsed.period.days
