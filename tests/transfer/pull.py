@@ -1,6 +1,6 @@
 """A process of its own that transfers a folder's files, for tests that kill it.
 
-``python -m tests.transfer.pull FOLDER ENDPOINT LAKE [OPTION=VALUE …]``
+``python -m tests.transfer.pull FOLDER ENDPOINT LAKE [OPTIONS [BUCKET [MODE]]]``
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from cryptolake.transfer.engine import transfer
 from tests.transfer.archives import plan_of
 
 
-def main(folder: str, endpoint: str, lake: str, options: str = "{}") -> None:
-    archive = cl.Archive(bucket=Path(folder).name, endpoint_url=endpoint)
+def main(
+    folder: str, endpoint: str, lake: str, options: str = "{}", bucket: str = "", mode: str = "auto"
+) -> None:
+    archive = cl.Archive(bucket=bucket or Path(folder).name, endpoint_url=endpoint)
     storage = open_storage(lake)
     plan = plan_of(Path(folder), archive)
     print("ready", flush=True)
@@ -25,6 +27,7 @@ def main(folder: str, endpoint: str, lake: str, options: str = "{}") -> None:
         plan,  # type: ignore[arg-type]
         storage,
         Meta(storage),
+        mode=mode,
         progress=False,
         options={"workers": 16, **json.loads(options)},
     )
