@@ -7,7 +7,7 @@ has files or not, and whatever a stray file adds. Every name, text and path goes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cryptolake.availability import Row, load_matrix
@@ -55,8 +55,6 @@ class Held(NamedTuple):
 
     silver: frozenset[Folder]
     """Market, data type and interval (None where the type has none) of every Silver folder."""
-    bronze: frozenset[Folder]
-    """The same of every Bronze file."""
     extras: Mapping[tuple[str, str], tuple[str, ...]]
     """Columns that some files of a dataset have beyond its schema; they are text."""
     tables: frozenset[str]
@@ -88,10 +86,9 @@ def sql_type(dtype: Any) -> str:
     return next(name for kind, name in names.items() if dtype == kind)
 
 
-def intervals_of(row: Row, held: Iterable[Folder]) -> Iterator[Interval]:
-    """Yield the intervals of a dataset that are there, each of which has a view of its own."""
-    there = {level for market, data_type, level in held if (market, data_type) == _pair(row)}
-    return (interval for interval in row.all_intervals if interval.value in there)
+def intervals_of(row: Row) -> Sequence[Interval | None]:
+    """Return None, for the view of all intervals, then each interval, which has a view of its own."""
+    return [None, *row.all_intervals]
 
 
 def _pair(row: Row) -> tuple[str, str]:
@@ -113,10 +110,10 @@ def view_name(row: Row, interval: Interval | None) -> str:
 # ---------------------------------------------------------------------------------------------- bronze
 
 
-def bronze_views(held: Held) -> Iterator[View]:
+def bronze_views() -> Iterator[View]:
     """Yield the views over Bronze: the columns as published, then key, market, symbol and interval."""
     for row in load_matrix().rows:
-        for interval in (None, *intervals_of(row, held.bronze)):
+        for interval in intervals_of(row):
             yield View("bronze", view_name(row, interval), _bronze_select(row, interval))
 
 
@@ -161,11 +158,11 @@ def _bronze_patterns(row: Row, only: Interval | None) -> Iterator[str]:
 
 def silver_views(storage: Storage, held: Held) -> Iterator[View]:
     """Yield the views over Silver: market, symbol, interval, and the typed columns."""
-    datasets = {(market, data_type) for market, data_type, _ in held.silver}
     for row in load_matrix().rows:
         extras = held.extras.get(_pair(row), ())
-        there = _pair(row) in datasets
-        for interval in (None, *intervals_of(row, held.silver)):
+        levels = {level for *pair, level in held.silver if tuple(pair) == _pair(row)}
+        for interval in intervals_of(row):
+            there = bool(levels) if interval is None else interval.value in levels
             select = _silver_select(storage, row, interval, extras, there=there)
             yield View("silver", view_name(row, interval), select)
 

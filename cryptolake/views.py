@@ -1,14 +1,15 @@
 """DuckDB over the whole lake: a view for every dataset in ``bronze`` and ``silver``, and the ``meta`` tables.
 
-A dataset's view exists whether it has files or not (``silver.spot_klines``, all intervals); each interval
-that is there has one more (``silver.spot_klines_1m``). Bronze is read where it lies, still zipped; Silver
-and the tables are read as the Parquet files they are, on the disk or in the bucket. Nothing is
-downloaded to read: an S3 lake uses DuckDB's httpfs extension when it is installed, else s3fs.
+Views exist whether there are files or not: one for a dataset with all its intervals
+(``silver.spot_klines``), and one for each interval (``silver.spot_klines_1m``). Bronze is read where it
+lies, still zipped; Silver and the tables are read as the Parquet files they are, on the disk or in the
+bucket. No extension is downloaded to read: an S3 lake uses httpfs where it is installed, else s3fs.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -19,16 +20,13 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import polars as pl
 
+from cryptolake.duckfiles import reach
 from cryptolake.errors import StorageError
-from cryptolake.holdings import with_key_parts
 from cryptolake.meta import TABLES
-from cryptolake.rootfs import RootFileSystem, misleads
 from cryptolake.silverfiles import extra_columns
 from cryptolake.sqltext import literal, quoted
-from cryptolake.storage import S3Storage, Storage
 from cryptolake.viewdefs import (
     SCHEMAS,
-    Folder,
     Held,
     View,
     bronze_views,
@@ -36,12 +34,11 @@ from cryptolake.viewdefs import (
     meta_views,
     silver_views,
 )
-from cryptolake.zipfs import BronzeFileSystem, nothing_listed
+from cryptolake.zipfs import nothing_listed
 
 if TYPE_CHECKING:
-    from fsspec import AbstractFileSystem
-
     from cryptolake.meta import Meta
+    from cryptolake.storage import Storage
 
 _STATE = "SELECT comment FROM duckdb_views() WHERE schema_name = 'meta' AND view_name = 'files'"
 """What the views were made for, kept as the comment of one of them."""
@@ -77,19 +74,20 @@ def connect(storage: Storage, meta: Meta, *, path: Path | None = None) -> duckdb
     # No download at query time without leave; INSTALL httpfs by hand is that leave.
     connection.execute("SET GLOBAL autoinstall_known_extensions = false")
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
-    if isinstance(storage, S3Storage):
-        _reach_bucket(connection, storage)
-    _register(connection, BronzeFileSystem(storage, meta))
-    if misleads(storage):
-        _register(connection, RootFileSystem(storage))
+    reach(connection, storage, meta)
     for schema in SCHEMAS:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
-    _refresh(connection, storage, meta, known="")
+    _create(connection, (view.create for view in bronze_views()))
+    _refresh(connection, storage, meta, known=None)
     return connection
 
 
 def refresh(connection: duckdb.DuckDBPyConnection, storage: Storage, meta: Meta) -> None:
-    """Bring a connection's views up to what the lake has now; quick when nothing new has come."""
+    """Bring a connection's views up to what the lake has now; quick when nothing new has come.
+
+    On a disk the views see new files by themselves; this makes those of a dataset that was empty as fast as
+    the others, and shows columns beyond the schema. In a bucket it also makes the first files seen.
+    """
     # A cursor of its own: the caller may be in the middle of reading a result.
     with _ONE, connection.cursor() as cursor:
         ((known,),) = cursor.execute(_STATE).fetchall() or ((None,),)
@@ -100,17 +98,17 @@ def _refresh(
     connection: duckdb.DuckDBPyConnection, storage: Storage, meta: Meta, *, known: str | None
 ) -> None:
     found = look(storage)
-    # What Bronze has, and extra columns, are in the records: read only when there are new ones.
-    records = [
-        entry.path for table in ("files", "sources") for entry in storage.list(f"meta/{table}")
-    ]
-    seen = _digest(storage.root, *found, records)
-    if known and seen in known:
+    # Extra columns are known from the build records: read only when there are new ones.
+    records = [entry.path for entry in storage.list("meta/sources")]
+    seen = hashlib.sha256(repr((_plain(found), records)).encode()).hexdigest()
+    before = json.loads(known) if known else None
+    if before is not None and before["seen"] == seen:
         return
-    held = found._replace(extras=extra_columns(meta), bronze=_bronze(meta)) if records else found
-    made = _digest(storage.root, *held)
-    views = () if known and made in known else _views(storage, held)
-    note = f"COMMENT ON VIEW {quoted('meta')}.{quoted('files')} IS {literal(f'{seen} {made}')}"
+    held = found._replace(extras=extra_columns(meta)) if records else found
+    made = set() if before is None else set(_views(storage, _held(before["held"])))
+    views = [view for view in _views(storage, held) if view not in made]
+    state = json.dumps({"seen": seen, "held": _plain(held)})
+    note = f"COMMENT ON VIEW {quoted('meta')}.{quoted('files')} IS {literal(state)}"
     try:
         _create(connection, [*(view.create for view in views), note])
     except duckdb.Error as error:
@@ -119,15 +117,24 @@ def _refresh(
 
 
 def _views(storage: Storage, held: Held) -> Iterator[View]:
-    yield from bronze_views(held)
     yield from silver_views(storage, held)
     yield from meta_views(storage, held)
     yield from gold_views(storage, held)
 
 
-def _digest(*parts: Any) -> str:
-    plain = [sorted(part, key=str) if isinstance(part, frozenset) else part for part in parts]
-    return hashlib.sha256(repr(plain).encode()).hexdigest()
+def _plain(held: Held) -> list[Any]:
+    extras = [[*dataset, list(names)] for dataset, names in sorted(held.extras.items())]
+    return [sorted(held.silver, key=str), extras, sorted(held.tables), list(held.recipes)]
+
+
+def _held(plain: list[Any]) -> Held:
+    silver, extras, tables, recipes = plain
+    return Held(
+        frozenset((market, data_type, interval) for market, data_type, interval in silver),
+        {(market, data_type): tuple(names) for market, data_type, names in extras},
+        frozenset(tables),
+        tuple(recipes),
+    )
 
 
 def to_polars(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
@@ -162,14 +169,7 @@ def look(storage: Storage) -> Held:
     }
     tables = set() if storage.is_local else {p.split("/")[1] for p in _folders(storage, "meta", 1)}
     recipes = {path.split("/")[1] for path in _folders(storage, "gold", 1)}
-    return Held(
-        frozenset(silver), frozenset(), {}, frozenset(tables & set(TABLES)), tuple(sorted(recipes))
-    )
-
-
-def _bronze(meta: Meta) -> frozenset[Folder]:
-    held = with_key_parts(meta.ledger()).filter(pl.col("interval").is_not_null())
-    return frozenset(held.select("market", "data_type", "interval").unique().iter_rows())
+    return Held(frozenset(silver), {}, frozenset(tables & set(TABLES)), tuple(sorted(recipes)))
 
 
 def _create(connection: duckdb.DuckDBPyConnection, statements: Iterable[str]) -> None:
@@ -210,47 +210,3 @@ def _local_folders(folder: Path, name: str, depth: int) -> Iterator[str]:
         return
     for item in found:
         yield from _local_folders(Path(item.path), f"{name}/{item.name}", depth - 1)
-
-
-def _reach_bucket(connection: duckdb.DuckDBPyConnection, storage: S3Storage) -> None:
-    """Let DuckDB read the lake's bucket: by httpfs where it is installed, else by s3fs."""
-    if storage.options.get("key") and _loads(connection, "httpfs"):
-        connection.execute(_secret(storage))
-    else:
-        _register(connection, storage.filesystem)
-
-
-def _register(connection: duckdb.DuckDBPyConnection, files: AbstractFileSystem) -> None:
-    """Register a filesystem, in the place of one that an earlier connection to the same file left."""
-    protocols = [files.protocol] if isinstance(files.protocol, str) else files.protocol
-    for protocol in protocols:
-        if connection.filesystem_is_registered(protocol):
-            connection.unregister_filesystem(protocol)
-    connection.register_filesystem(files)
-
-
-def _loads(connection: duckdb.DuckDBPyConnection, extension: str) -> bool:
-    try:
-        connection.load_extension(extension)
-    except duckdb.Error:
-        return False
-    return True
-
-
-def _secret(storage: S3Storage) -> str:
-    """Return the statement that gives this connection, and no file, the lake's credentials."""
-    options = storage.options
-    said: dict[str, Any] = {
-        "KEY_ID": options["key"],
-        "SECRET": options.get("secret", ""),
-        "SESSION_TOKEN": options.get("token"),
-        "REGION": storage.region,
-        "SCOPE": storage.url(),
-    }
-    endpoint = storage.endpoint_url
-    if endpoint:
-        scheme, _, host = endpoint.partition("://")
-        said |= {"ENDPOINT": host.rstrip("/"), "URL_STYLE": "path"}
-        said["USE_SSL"] = "true" if scheme == "https" else "false"
-    cells = ", ".join(f"{name} {literal(str(value))}" for name, value in said.items() if value)
-    return f"CREATE OR REPLACE TEMPORARY SECRET cryptolake (TYPE s3, {cells})"

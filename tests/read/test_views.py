@@ -72,7 +72,7 @@ def test_an_empty_lake_has_typed_views_of_every_dataset(empty, dataset):
 
 
 @pytest.mark.parametrize("dataset", [name for name, row in ROWS.items() if row.has_interval])
-def test_every_interval_that_is_there_has_a_view_of_its_own(tmp_path, dataset):
+def test_every_interval_has_a_view_of_its_own(tmp_path, dataset):
     row = ROWS[dataset]
     lake = Lake(tmp_path / "lake")
     begin = date(2024, 1, 1)
@@ -95,6 +95,16 @@ def test_every_interval_that_is_there_has_a_view_of_its_own(tmp_path, dataset):
         assert sql(con, f'SELECT interval FROM silver."{dataset}_{interval}"') == [(interval,)]
     (held,) = lake.datasets().filter(zone="silver")["intervals"].to_list()
     assert held == list(keys)
+
+
+def test_an_empty_lake_has_a_view_of_every_interval(empty):
+    names = {
+        f"{row.dataset}_{interval.value}" for row in ROWS.values() for interval in row.all_intervals
+    }
+    assert len(names) == 16 + 8 * 15
+    for schema in ("bronze", "silver"):
+        assert views_of(empty, schema) == names | set(ROWS)
+        assert sql(empty, f"FROM {schema}.futures_cm_mark_price_klines_1mo") == []
 
 
 def test_an_empty_lake_has_its_tables(empty):
@@ -216,7 +226,8 @@ def test_a_dataset_that_comes_later_is_seen_by_an_open_connection(tmp_path):
         assert sql(
             con, "SELECT count(*), max(close) FROM silver.spot_klines WHERE symbol = 'BTCUSDT'"
         ) == [(5, 104.0)]
-        assert sql(con, "SELECT count(*) FROM bronze.spot_klines") == [(5,)]
+        assert sql(con, "SELECT count(*) FROM silver.spot_klines_1m") == [(5,)]
+        assert sql(con, "SELECT count(*) FROM bronze.spot_klines_1m") == [(5,)]
         assert sql(con, "SELECT key FROM meta.files") == [(klines_key("BTCUSDT", WEEK[0]),)]
         refresh(con, lake.storage, lake.meta)
 
