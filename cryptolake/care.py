@@ -10,13 +10,13 @@ from cryptolake.errors import InvalidQuery
 if TYPE_CHECKING:
     import polars as pl
 
+    from cryptolake.keeping.update import Update
     from cryptolake.listings.listing import Listing
     from cryptolake.meta import Meta
     from cryptolake.planning.plan import Plan
     from cryptolake.queries import Query
     from cryptolake.report import Report
     from cryptolake.storage import Storage
-    from cryptolake.update import Update
     from cryptolake.watching import Progress
 
 
@@ -48,7 +48,7 @@ class Care(ABC):
 
     def status(self) -> pl.DataFrame:
         """Return per dataset what is here, how new it is, and what was set aside. Asks only the lake."""
-        from cryptolake.status import status
+        from cryptolake.keeping.status import status
 
         return status(self.meta)
 
@@ -60,7 +60,7 @@ class Care(ABC):
         ListingError
             The archive does not answer and no cached listing can stand in.
         """
-        from cryptolake.freshness import freshness
+        from cryptolake.keeping.freshness import freshness
 
         return freshness(self.meta, self.listing, refresh=refresh)
 
@@ -79,7 +79,7 @@ class Care(ABC):
         ListingError
             The archive does not answer.
         """
-        from cryptolake.update import update
+        from cryptolake.keeping.update import update
 
         return update(
             self.storage,
@@ -111,7 +111,7 @@ class Care(ABC):
             ``against`` needs a query of klines.
         """
         if against is None:
-            from cryptolake.audit import audit
+            from cryptolake.keeping.audit import audit
 
             return audit(self.storage, self.meta, query, repair=repair)
         if query is None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptolake.availability import Row, load_matrix
-from cryptolake.describe import Description, describe
+from cryptolake.reading.describe import Description, describe
 
 INTRODUCTION = """\
 # Datasets

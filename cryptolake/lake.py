@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     import duckdb
     import polars as pl
 
-    from cryptolake.describe import Description
     from cryptolake.listings.listing import Listing
     from cryptolake.meta import Meta
     from cryptolake.periods import DayLike
     from cryptolake.planning.plan import Plan
     from cryptolake.plot import Charts
     from cryptolake.queries import Query
+    from cryptolake.reading.describe import Description
     from cryptolake.report import Report
     from cryptolake.watching import Progress
 
@@ -185,7 +185,7 @@ class Lake(Care):
         InvalidQuery
             The market has no such data type.
         """
-        from cryptolake.describe import describe
+        from cryptolake.reading.describe import describe
 
         return describe(market, data_type)
 
@@ -275,7 +275,7 @@ class Lake(Care):
     def _carry_out(self, plan: Plan, *, progress: Progress, **how: Any) -> Report:
         from cryptolake.ahead import load_ahead
 
-        load_ahead("cryptolake.silver.build", "cryptolake.frames")
+        load_ahead("cryptolake.silver.build", "cryptolake.reading.frames")
         moved = self.transfer(plan, progress=progress, **how)
         return moved.combine(self.build(plan.query, progress=progress))
 
@@ -283,7 +283,7 @@ class Lake(Care):
 
     def bronze(self, query: Query) -> pl.LazyFrame:
         """Scan Bronze in place, still zipped: the columns as published, plus ``key``."""
-        from cryptolake.frames import bronze_frame
+        from cryptolake.reading.frames import bronze_frame
 
         return bronze_frame(query, self.storage, self.meta)
 
@@ -309,7 +309,7 @@ class Lake(Care):
             from cryptolake.silver.exact import exact_rows
 
             return exact_rows(query, self.storage, self.meta).lazy()
-        from cryptolake.frames import silver_frame
+        from cryptolake.reading.frames import silver_frame
 
         return silver_frame(query, self.storage, self.meta)
 
@@ -340,7 +340,7 @@ class Lake(Care):
 
     def connect(self, path: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnection:
         """Return a DuckDB connection with every view; with a path the views stay in that file."""
-        from cryptolake.views import connect
+        from cryptolake.reading.views import connect
 
         return connect(self.storage, self.meta, path=None if path is None else Path(path))
 
@@ -348,9 +348,9 @@ class Lake(Care):
         """Ask in SQL: ``lake.sql("from silver.spot_klines where symbol = 'BTCUSDT'")``.
 
         The views are those of :meth:`connect`, as the lake stands at the call. Times are UTC. A relation
-        becomes a Polars frame by ``cryptolake.views.to_polars(relation)``, without pyarrow.
+        becomes a Polars frame by ``cryptolake.reading.views.to_polars(relation)``, without pyarrow.
         """
-        from cryptolake.views import refresh
+        from cryptolake.reading.views import refresh
 
         refresh(self._connection, self.storage, self.meta)
         # A cursor of its own for each question: relations are lazy, and may be read in any order.
@@ -362,7 +362,7 @@ class Lake(Care):
 
     def datasets(self) -> pl.DataFrame:
         """Return what the lake holds: zone, dataset, symbols, intervals, first, last, files, bytes, rows."""
-        from cryptolake.inventory import datasets
+        from cryptolake.reading.inventory import datasets
 
         self._told = datasets(self.storage, self.meta)
         return self._told

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 import cryptolake as cl
-from cryptolake.freshness import freshness
+from cryptolake.keeping.freshness import freshness
+from cryptolake.keeping.update import Update, update
 from cryptolake.sample import generate
-from cryptolake.update import Update, update
 from tests.quality.world import key_of
 
 HOURS: dict[str, Any] = {"rows": ["futures_um_klines"], "symbols": ["BTCUSDT"], "intervals": ["1h"]}

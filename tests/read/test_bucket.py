@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import cryptolake as cl
-from cryptolake.views import to_polars
-from cryptolake.ziptext import AT_ONCE
+from cryptolake.reading.views import to_polars
+from cryptolake.reading.ziptext import AT_ONCE
 from tests.read.lakes import build_all, days, klines_key, klines_text, plan_of, put, put_days, sql
 
 WEEK = days("2024-01-30", 3)

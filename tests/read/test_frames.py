@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 import cryptolake as cl
-from cryptolake import bronzerows
 from cryptolake.errors import CorruptArchive, InvalidQuery, StorageError
-from cryptolake.views import to_polars
+from cryptolake.reading import bronzerows
+from cryptolake.reading.views import to_polars
 from tests.read.lakes import (
     build_all,
     days,

@@ -9,10 +9,10 @@ import pytest
 
 import cryptolake as cl
 from cryptolake.availability import load_matrix
-from cryptolake.describe import describe
 from cryptolake.errors import InvalidQuery
-from cryptolake.inventory import COLUMNS
 from cryptolake.keys import parse_key
+from cryptolake.reading.describe import describe
+from cryptolake.reading.inventory import COLUMNS
 from cryptolake.schema import schema_of
 from tests.read.lakes import build_all, days, header, klines_key, klines_text, put, put_days
 

@@ -16,10 +16,10 @@ from cryptolake.keys import ArchiveKey
 from cryptolake.lake import Lake
 from cryptolake.meta import Meta
 from cryptolake.periods import Period
+from cryptolake.reading.viewdefs import sql_type
+from cryptolake.reading.views import connect, refresh, to_polars
 from cryptolake.schema import schema_of
 from cryptolake.storage import open_storage
-from cryptolake.viewdefs import sql_type
-from cryptolake.views import connect, refresh, to_polars
 from tests.read.lakes import (
     build_all,
     days,
@@ -352,7 +352,7 @@ def test_nothing_is_downloaded_at_query_time(empty):
 
 def test_a_process_that_asked_in_sql_ends_quietly(lake):
     code = (
-        "import cryptolake as cl\nfrom cryptolake.views import to_polars\n"
+        "import cryptolake as cl\nfrom cryptolake.reading.views import to_polars\n"
         f"relation = cl.Lake({lake.root!r}).sql('from bronze.spot_klines limit 1')\n"
         "print(relation.fetchall(), to_polars(relation))"
     )

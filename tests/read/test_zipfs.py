@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryptolake import ziptext
 from cryptolake.errors import CorruptArchive
-from cryptolake.zipfs import NOTHING, BronzeFileSystem
-from cryptolake.ziptext import ZipText
+from cryptolake.reading import ziptext
+from cryptolake.reading.zipfs import NOTHING, BronzeFileSystem
+from cryptolake.reading.ziptext import ZipText
 from tests.read.lakes import days, header, klines_key, klines_text, packed, put
 
 DAY = days("2024-01-01", 1)[0]

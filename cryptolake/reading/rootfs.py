@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fsspec import AbstractFileSystem
 
-from cryptolake.sqltext import unglobbed
+from cryptolake.reading.sqltext import unglobbed
 
 if TYPE_CHECKING:
     from cryptolake.storage import Storage

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from cryptolake.rootfs import RootFileSystem, misleads
-from cryptolake.sqltext import literal
+from cryptolake.reading.rootfs import RootFileSystem, misleads
+from cryptolake.reading.sqltext import literal
+from cryptolake.reading.zipfs import BronzeFileSystem
 from cryptolake.storage import S3Storage, Storage
-from cryptolake.zipfs import BronzeFileSystem
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import polars as pl
 
-from cryptolake.duckfiles import reach
 from cryptolake.errors import StorageError
 from cryptolake.meta import TABLES
-from cryptolake.silverfiles import extra_columns
-from cryptolake.sqltext import literal, quoted
-from cryptolake.viewdefs import (
+from cryptolake.reading.duckfiles import reach
+from cryptolake.reading.silverfiles import extra_columns
+from cryptolake.reading.sqltext import literal, quoted
+from cryptolake.reading.viewdefs import (
     SCHEMAS,
     Held,
     View,
@@ -34,7 +34,7 @@ from cryptolake.viewdefs import (
     meta_views,
     silver_views,
 )
-from cryptolake.zipfs import nothing_listed
+from cryptolake.reading.zipfs import nothing_listed
 
 if TYPE_CHECKING:
     from cryptolake.meta import Meta

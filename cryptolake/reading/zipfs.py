@@ -14,8 +14,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from fsspec import AbstractFileSystem
 
+from cryptolake.reading.ziptext import ZipText
 from cryptolake.storage import LocalStorage, S3Storage, Storage
-from cryptolake.ziptext import ZipText
 
 if TYPE_CHECKING:
     from cryptolake.meta import Meta

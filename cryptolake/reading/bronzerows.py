@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from cryptolake.errors import StorageError
-from cryptolake.zipfs import open_zip
-from cryptolake.ziptext import ZipText
+from cryptolake.reading.zipfs import open_zip
+from cryptolake.reading.ziptext import ZipText
 
 if TYPE_CHECKING:
     from cryptolake.storage import Storage

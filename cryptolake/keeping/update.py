@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from cryptolake.freshness import NAME, OBJECT, held_folders, listed_files
 from cryptolake.holdings import holdings
+from cryptolake.keeping.freshness import NAME, OBJECT, held_folders, listed_files
 from cryptolake.periods import Days
 from cryptolake.planning.cover import FOLDER, cover
 from cryptolake.quality.fetching import plan_of

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cryptolake.availability import Row, load_matrix
 from cryptolake.keys import prefix_of
 from cryptolake.meta import TABLES
-from cryptolake.rootfs import pattern_of
+from cryptolake.reading.rootfs import pattern_of
+from cryptolake.reading.sqltext import listed, literal, quoted, struct
 from cryptolake.schema import schema_of
-from cryptolake.sqltext import listed, literal, quoted, struct
 
 if TYPE_CHECKING:
     from cryptolake.storage import Storage

@@ -10,8 +10,8 @@ from polars.io.plugins import register_io_source
 
 from cryptolake.availability import load_matrix
 from cryptolake.holdings import holdings, one_data_type
+from cryptolake.reading.silverfiles import SilverFile, extra_columns, silver_of
 from cryptolake.schema import schema_of
-from cryptolake.silverfiles import SilverFile, extra_columns, silver_of
 
 if TYPE_CHECKING:
     from cryptolake.meta import Meta
@@ -156,7 +156,9 @@ def _source(
         n_rows: int | None,
         batch_size: int | None,  # noqa: ARG001  # pieces are cut by bytes, as they are inflated
     ) -> Iterator[pl.DataFrame]:
-        from cryptolake.bronzerows import rows_of  # brings fsspec, which Silver does without
+        from cryptolake.reading.bronzerows import (
+            rows_of,  # brings fsspec, which Silver does without
+        )
 
         wanted = list(schema) if with_columns is None else with_columns
         needed = set(wanted) | (set() if predicate is None else set(predicate.meta.root_names()))

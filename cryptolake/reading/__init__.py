@@ -1,0 +1,5 @@
+"""The read side: DuckDB ``views`` and Polars ``frames`` over Bronze, still zipped, and Silver.
+
+``zipfs`` shows DuckDB each zip as its CSV, ``viewdefs`` writes the views, ``duckfiles`` and ``rootfs``
+let DuckDB reach any root; ``inventory`` tells what is held, ``describe`` what a dataset's columns mean.
+"""
