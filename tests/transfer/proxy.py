@@ -39,6 +39,8 @@ class Proxy:
     sent: Counter[str] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
     down: bool = False
+    carried: int = 0
+    """Bytes of bodies, both ways."""
 
     def gets(self, key: str) -> int:
         """How often an object was asked for."""
@@ -47,6 +49,7 @@ class Proxy:
     def forget(self) -> None:
         self.asked.clear()
         self.sent.clear()
+        self.carried = 0
 
 
 @contextmanager
@@ -109,6 +112,8 @@ def proxied(upstream: str) -> Iterator[Proxy]:
                 self.close_connection = True
             else:
                 status, headers, data = self.ask(body)
+                with proxy.lock:
+                    proxy.carried += len(body or b"") + len(data)
                 if kind and self.command == "GET":
                     assert fault is not None
                     self.spoil(fault, status, headers, data)
