@@ -174,7 +174,8 @@ class Book:
         # Segments should not become many in a long run: the pauses grow with its length.
         shortest = _BUSY_PAUSE if busy else _FIRST_PAUSE
         pause = min(_LONGEST_PAUSE, max(shortest, (now - self._began) / 20))
-        due = self._waiting_rows >= _MOST_ROWS or now - self._flushed >= pause
+        many = self._waiting_rows >= (_MOST_ROWS * 5 if busy else _MOST_ROWS)
+        due = many or now - self._flushed >= pause
         if not self._waiting_rows or not (force or due):
             return
         pending, self._pending, self._waiting_rows = self._pending, {}, 0

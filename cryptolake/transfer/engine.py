@@ -13,6 +13,7 @@ import polars as pl
 from cryptolake.errors import ChecksumMismatch, TransferError, unknown_word
 from cryptolake.s5cmd import find_s5cmd
 from cryptolake.transfer.book import Book
+from cryptolake.transfer.jobs import COLUMNS, LINES
 from cryptolake.transfer.modes import run_route
 from cryptolake.transfer.options import TransferOptions
 from cryptolake.transfer.pipeline import Policy
@@ -84,7 +85,7 @@ def transfer(
         raise unknown_word("checksum policy", str(checksum_policy), get_args(Policy))
     chosen = route(mode, plan.archive, storage)
     settings = TransferOptions.of(options)
-    rows = plan.files.with_row_index("row")
+    rows = plan.files.with_row_index("row").select("row", *COLUMNS, *LINES)
     here = _recorded(rows, meta, storage)
     wanted = TO_MOVE if checksum_policy == "quarantine" else (*TO_MOVE, "quarantined")
     to_move = rows.filter(pl.col("status").is_in(wanted) & ~pl.col("row").is_in(here))

@@ -18,6 +18,10 @@ MOST = 500
 """Files in a batch, at most."""
 
 COLUMNS = ("key", "size", "etag", "last_modified", "checksum_size", "checksum_etag", "status")
+"""What a job is made of."""
+
+LINES = ("partition", "period", "selector")
+"""What decides which batch it is in."""
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ def give_back_code() -> None:
     """Let the kernel take back freed memory, and the pages of Polars' machine code.
 
     The library is 170 MB, and planning touches some 30 MB of it that a transfer, which may run for hours,
-    never needs. Code is never written to, so dropping its pages loses nothing. Only on Linux.
+    never needs. Code and constants are never written to, so dropping their pages loses nothing. Only on Linux.
     """
     if sys.platform != "linux":
         return
@@ -29,6 +29,8 @@ def give_back_code() -> None:
     except (OSError, AttributeError):
         return
     for fields in lines:
-        if fields[1] == "r-xp":
+        # The code, and the constants that the file begins with; what lies behind the code is relocated
+        # when it is loaded, and would be lost.
+        if fields[1] == "r-xp" or (fields[1] == "r--p" and int(fields[2], 16) == 0):
             start, end = (int(part, 16) for part in fields[0].split("-"))
             advise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _DONT_NEED)

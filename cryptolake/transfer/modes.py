@@ -54,7 +54,8 @@ def run_route(
             waiting = book.waiting(rows["row"])
             if not waiting:
                 break
-            left = rows.filter(rows["row"].is_in(waiting))
+            # Not copied where nothing is done yet: a large plan's rows are what memory goes to.
+            left = rows if len(waiting) == rows.height else rows.filter(rows["row"].is_in(waiting))
             last = number == len(route.modes) - 1
             with ExitStack() as stack:
                 staging = stack.enter_context(_staging(storage, book.run_id, stack))
