@@ -1,2 +1,1 @@
-"""Keeping a lake: ``status`` (what is here), ``freshness`` (how far behind), ``update`` (catch up),
-``audit`` (hash Bronze again)."""
+"""Keeping a lake: ``status`` (here), ``freshness`` (behind), ``update`` (catch up), ``audit`` (hash)."""
