@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -71,12 +72,19 @@ def _texts(storage: Storage, key: str) -> Iterator[bytes]:
         while piece := file.read(BATCH):
             end = piece.rfind(b"\n") + 1
             if end:
-                yield rest + piece[:end]
+                yield _dense(rest + piece[:end])
                 rest = piece[end:]
             else:
                 rest += piece
         if rest:
-            yield rest + b"\n"
+            yield _dense(rest + b"\n")
+
+
+def _dense(text: bytes) -> bytes:
+    """Leave out empty lines, which are no rows."""
+    if b"\n\n" not in text and not text.startswith(b"\n"):
+        return text
+    return re.sub(rb"\n+", b"\n", text).removeprefix(b"\n")
 
 
 def _parsed(
@@ -108,7 +116,8 @@ def _read(text: bytes, published: Mapping[str, Any], columns: list[str]) -> pl.D
         has_header=False,
         schema=dict(published),
         columns=[names.index(name) for name in read],
-        null_values=[""],
+        quote_char=None,  # nothing is quoted in the archive; an empty cell is sometimes two quotes
+        null_values=["", '""'],
         ignore_errors=True,
         truncate_ragged_lines=True,
         missing_columns="insert",

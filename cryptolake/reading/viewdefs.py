@@ -27,10 +27,11 @@ PROTOCOL = "bronze://"
 _IDENTITY = ("market", "symbol", "interval")
 _FILE = "cryptolake_file"
 _READ_CSV = (
-    "header = false, auto_detect = false, delim = ',', quote = '\"', escape = '\"', nullstr = '', "
+    "header = false, auto_detect = false, delim = ',', quote = '', escape = '', nullstr = '', "
     "null_padding = true, strict_mode = false"
 )
-"""Short lines are filled with nulls, cells past the last column are left out."""
+"""Short lines are filled with nulls, cells past the last column are left out. Nothing is quoted in the
+archive; an empty cell is sometimes written as two quotes."""
 
 
 class View(NamedTuple):
@@ -133,7 +134,7 @@ def _bronze_select(row: Row, only: Interval | None) -> str:
     # A cell that is not of its column's type is null, not the end of the query: Bronze is shown as it is.
     # (A bare TRY_CAST would be handed down to the CSV reader, which takes it for a CAST and fails.)
     cells = [
-        f"TRY_CAST(NULLIF({quoted(name)}, '') AS {sql_type(dtype)}) AS {quoted(name)}"
+        f"TRY_CAST(NULLIF({quoted(name)}, '\"\"') AS {sql_type(dtype)}) AS {quoted(name)}"
         for name, dtype in published.items()
     ]
     cells += [

@@ -113,11 +113,13 @@ class BronzeFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
         key = str(self._strip_protocol(path)).strip("/")
         if key == NOTHING:
             return {"name": key, "size": 0, "type": "file"}
-        if key not in self._sizes:
+        size = self._sizes.pop(key, None)
+        if size is None:
             if not self._storage.exists(BRONZE + key):
                 return {"name": key, "size": 0, "type": self._folder_type(key)}
-            self._open(key).close()
-        return {"name": key, "size": self._sizes[key], "type": "file"}
+            with self._opened(key) as text:
+                size = text.size
+        return {"name": key, "size": size, "type": "file"}
 
     def exists(self, path: str, **_: Any) -> bool:
         """Say whether there is such a zip."""
@@ -139,10 +141,13 @@ class BronzeFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
         key = str(self._strip_protocol(path)).strip("/")
         if key == NOTHING:
             return _Nothing()
-        text = ZipText(lambda: open_zip(self._storage, key), key)
-        # DuckDB asks for the size by path right after it opens a file: no second look is needed.
+        text = self._opened(key)
+        # DuckDB asks for the size by path right after it opens a file: answered without a second look.
         self._sizes[key] = text.size
         return text
+
+    def _opened(self, key: str) -> ZipText:
+        return ZipText(lambda: open_zip(self._storage, key), key)
 
     def _folder_type(self, folder: str) -> str:
         if folder and not self._storage.list(BRONZE + folder):

@@ -181,6 +181,28 @@ class TestBronze:
         assert odd["high"].to_list() == [None, 101.0, 101.0, 101.0]
         assert odd["ignore"].to_list() == [0.0, 0.0, None, 0.0]
 
+    @pytest.mark.parametrize(
+        "spoil",
+        [
+            lambda text: text.replace("\n", "\r\n"),
+            lambda text: "\n" + text.replace("\n", "\n\n"),
+            lambda text: text.rstrip("\n"),
+            lambda text: text.replace(",1.5,", ',"",').replace(",2.5,", ',"2.5,'),
+        ],
+        ids=["carriage returns", "empty lines", "no last line end", "lone quotes"],
+    )
+    def test_odd_texts_lose_no_row_in_frames_nor_in_sql(self, tmp_path, spoil):
+        lake = cl.Lake(tmp_path)
+        put(
+            lake.storage,
+            lake.meta,
+            {klines_key("BTCUSDT", WEEK[0]): spoil(klines_text(WEEK[0], 9))},
+        )
+        frame = lake.bronze(ALL).collect()
+        assert frame["close"].to_list() == [100.0 + n for n in range(9)]
+        assert frame["ignore"].to_list() == [0.0] * 9
+        assert to_polars(lake.sql("from bronze.spot_klines order by open_time")).equals(frame)
+
     def test_a_name_that_the_archive_uses_itself_is_kept_for_it(self, lake):
         key = "data/futures/um/daily/metrics/BTCUSDT/BTCUSDT-metrics-2024-01-01.zip"
         line = "2024-01-01 00:00:00,BTCUSDT,1.0,2.0,3.0,4.0,5.0,6.0\n"
