@@ -339,7 +339,11 @@ class Lake(Care):
         return self.silver(query, exact=exact).collect()
 
     def connect(self, path: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnection:
-        """Return a DuckDB connection with every view; with a path the views stay in that file."""
+        """Return a DuckDB connection with every view; with a path the views stay in that file.
+
+        Plain DuckDB can open such a file and ask ``silver``, ``gold`` and ``meta`` of a lake on a disk;
+        ``bronze`` needs a connection made here, which knows how to look into zips.
+        """
         from cryptolake.reading.views import connect
 
         return connect(self.storage, self.meta, path=None if path is None else Path(path))
