@@ -116,7 +116,7 @@ class Lake(Care):
         self.listing.ask_ahead(query.selection, refresh=refresh)
         from cryptolake.planning.make import make_plan  # after the questions: it loads Polars
 
-        return make_plan(
+        plan = make_plan(
             query,
             self.source,
             self.listing,
@@ -125,6 +125,14 @@ class Lake(Care):
             refresh=refresh,
             max_age=max_age,
         )
+        if self.storage.is_local:
+            return plan
+        from dataclasses import replace
+
+        from cryptolake.transfer.routes import route
+
+        way = f"files move by {route('auto', self.source, self.storage)}"
+        return replace(plan, notes=(*plan.notes, way))
 
     def symbols(
         self,

@@ -256,3 +256,20 @@ def test_acceleration_outside_aws_is_refused_by_name(near: S3Bench):
 def test_auto_compares_the_endpoints(archive: str | None, lake: str | None, first: str):
     storage = open_storage("s3://b/p", {"endpoint_url": lake} if lake else {})
     assert route("auto", Archive(endpoint_url=archive), storage).modes[0] == first
+
+
+def test_the_plan_says_which_mode_and_why_and_is_empty_after_the_transfer(near: S3Bench):
+    options = {
+        **KEYS,
+        "endpoint_url": near.target.url,
+        "client_kwargs": {"region_name": "us-east-1"},
+    }
+    lake = cl.Lake(f"s3://{LAKE}/real", source=near.archive, storage_options=options)
+    query = cl.query().markets("spot").klines("1m").symbols("BTCUSDT")
+    plan = lake.plan(query.between("2020-01-01", "2020-01-12"))
+    assert plan.to_transfer == 12
+    assert "files move by mode direct, else relay, else traditional: lake and archive" in repr(plan)
+    report = lake.transfer(plan, progress=False)
+    assert report.modes == {"direct": 12}
+    again = lake.plan(plan.query)
+    assert (again.to_transfer, again.cached) == (0, 12)
