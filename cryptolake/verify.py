@@ -9,6 +9,7 @@ publishes and still is not one CSV in a sound zip is **corrupt**.
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import zipfile
 from pathlib import Path
@@ -31,6 +32,8 @@ MOST_RATIO = 1100
 """How many times its size a member may inflate to: deflate itself cannot do better than 1032."""
 
 _CHUNK = 2**20
+
+_SMALL = 4 * 2**20
 
 
 class Expected(NamedTuple):
@@ -132,27 +135,41 @@ class Evidence(Protocol):
 
 
 class FileEvidence:
-    """A file on this disk."""
+    """A file on this disk. A small one is read once and looked at in memory."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._data: bytes | None = None
         self._md5: str | None = None
-        self.sha256, self.size = _digest(path, "sha256")
+        self.size = path.stat().st_size
+        if self.size <= _SMALL:
+            self._data = path.read_bytes()
+            self.size = len(self._data)
+            self.sha256 = hashlib.sha256(self._data).hexdigest()
+        else:
+            self.sha256, self.size = _digest(path, "sha256")
 
     def md5(self) -> str:
-        """Return the md5: the file is read again, once."""
+        """Return the md5: a large file is read again, once."""
+        if self._data is not None:
+            return hashlib.md5(self._data, usedforsecurity=False).hexdigest()
         if self._md5 is None:
             self._md5 = _digest(self._path, "md5")[0]
         return self._md5
 
     def head(self) -> bytes:
         """Return the first bytes."""
+        if self._data is not None:
+            return self._data[:512]
         with self._path.open("rb") as file:
             return file.read(512)
 
-    def structure(self, name: str) -> None:  # noqa: ARG002 - the file has its name
+    def structure(self, name: str) -> None:
         """Raise CorruptArchive when it is no sound zip of one CSV."""
-        check_zip(self._path)
+        if self._data is not None:
+            check_zip_file(io.BytesIO(self._data), name)
+        else:
+            check_zip(self._path)
 
 
 def check_file(

@@ -6,6 +6,7 @@ For a lake on a disk (mode ``download``), and, with a vault that uploads, for a 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from cryptolake.keys import CHECKSUM
@@ -13,8 +14,6 @@ from cryptolake.transfer.pipeline import Checked, Pipeline, triage
 from cryptolake.verify import check_file
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cryptolake.transfer.jobs import Job
     from cryptolake.transfer.pipeline import Mode
 
@@ -73,7 +72,7 @@ class Downloads(Pipeline):
 
     def _judge(self, job: Job) -> Checked:
         path = job.path or self._staging.path(job.key)
-        beside = path.with_name(path.name + CHECKSUM)
+        beside = Path(f"{path}{CHECKSUM}")
         sidecar = _head(beside) if job.has_sidecar else None
         verdict = check_file(path, sidecar, job.expected, job.name, found=job.found)
         proof, hold = triage(job, verdict, self._work.policy)

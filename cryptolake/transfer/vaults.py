@@ -64,7 +64,7 @@ class DiskVault:
         return QUARANTINE + key
 
     def _place(self, target: Path, zip_path: Path, sidecar: Path | None) -> None:
-        beside = target.with_name(target.name + CHECKSUM)
+        beside = Path(f"{target}{CHECKSUM}")
         if sidecar is not None:
             _move(sidecar, beside)
         else:
