@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -95,3 +95,30 @@ def real_archive() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real archive files at {folder}; set CRYPTOLAKE_REAL_ARCHIVE")
     return folder
+
+
+@pytest.fixture(scope="session")
+def bucket_options() -> Iterator[dict[str, Any]]:
+    """What opens a lake below ``s3://lakes``: an S3 server on loopback that can be written."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    client = boto3.client(
+        "s3",
+        endpoint_url=url,
+        aws_access_key_id="k",
+        aws_secret_access_key="s",
+        region_name="us-east-1",
+    )
+    client.create_bucket(Bucket="lakes")
+    yield {
+        "key": "k",
+        "secret": "s",
+        "endpoint_url": url,
+        "client_kwargs": {"region_name": "us-east-1"},
+    }
+    server.stop()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Any
 
-import boto3
 import polars as pl
 import pytest
-from moto.server import ThreadedMotoServer
 
 from cryptolake.holdings import holdings
 from cryptolake.meta import Meta
@@ -16,31 +14,7 @@ from cryptolake.storage import Storage, open_storage
 from tests.silver.texts import day_text, key, ledger_row, zipped
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    client = boto3.client(
-        "s3",
-        endpoint_url=url,
-        aws_access_key_id="k",
-        aws_secret_access_key="s",
-        region_name="us-east-1",
-    )
-    client.create_bucket(Bucket="lakes")
-    yield url
-    server.stop()
-
-
-def lake(endpoint: str, name: str) -> tuple[Storage, Meta]:
-    options = {
-        "key": "k",
-        "secret": "s",
-        "endpoint_url": endpoint,
-        "client_kwargs": {"region_name": "us-east-1"},
-    }
+def lake(options: dict[str, Any], name: str) -> tuple[Storage, Meta]:
     storage = open_storage(f"s3://lakes/{name}", options)
     meta = Meta(storage)
     zips = {key(day): zipped(day_text(day)) for day in ("2024-01-01", "2024-01-02")}
@@ -51,8 +25,8 @@ def lake(endpoint: str, name: str) -> tuple[Storage, Meta]:
 
 
 @pytest.mark.parametrize("stream_above", [10**9, 0], ids=["whole", "in pieces"])
-def test_a_month_is_built_in_a_bucket_once(endpoint: str, stream_above: int):
-    storage, meta = lake(endpoint, f"lake-{stream_above}")
+def test_a_month_is_built_in_a_bucket_once(bucket_options: dict[str, Any], stream_above: int):
+    storage, meta = lake(bucket_options, f"lake-{stream_above}")
     report = build(storage, meta, holdings(meta), progress=False, stream_above=stream_above)
     assert report.ok
     assert report.months["status"].to_list() == ["built"]

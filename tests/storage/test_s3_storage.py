@@ -2,48 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Any
 
-import boto3
 import polars as pl
 import pytest
-from moto.server import ThreadedMotoServer
 
 from cryptolake.errors import StorageError
 from cryptolake.meta import Meta
 from cryptolake.storage import S3Storage, open_storage
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    client = boto3.client(
-        "s3",
-        endpoint_url=url,
-        aws_access_key_id="k",
-        aws_secret_access_key="s",
-        region_name="us-east-1",
-    )
-    client.create_bucket(Bucket="lakes")
-    yield url
-    server.stop()
-
-
-@pytest.fixture
-def options(endpoint: str) -> dict[str, object]:
-    return {
-        "key": "k",
-        "secret": "s",
-        "endpoint_url": endpoint,
-        "client_kwargs": {"region_name": "us-east-1"},
-    }
-
-
-def test_files_round_trip_below_the_prefix(options: dict[str, object]) -> None:
-    storage = open_storage("s3://lakes/one", options)
+def test_files_round_trip_below_the_prefix(bucket_options: dict[str, Any]) -> None:
+    storage = open_storage("s3://lakes/one", bucket_options)
     assert storage.list("meta") == []
     storage.write("meta/a/b", b"12")
     (entry,) = storage.list("meta")
@@ -57,9 +27,9 @@ def test_files_round_trip_below_the_prefix(options: dict[str, object]) -> None:
         storage.read("meta/a/b")
 
 
-def test_a_missing_bucket_is_said_in_words(options: dict[str, object]) -> None:
+def test_a_missing_bucket_is_said_in_words(bucket_options: dict[str, Any]) -> None:
     with pytest.raises(StorageError, match="there is no bucket 'absent'"):
-        open_storage("s3://absent/x", options).write("meta/x", b"")
+        open_storage("s3://absent/x", bucket_options).write("meta/x", b"")
 
 
 def test_an_endpoint_that_refuses_is_said_in_words() -> None:
@@ -71,13 +41,13 @@ def test_an_endpoint_that_refuses_is_said_in_words() -> None:
         storage.write("meta/x", b"")
 
 
-def test_credentials_are_in_no_text(options: dict[str, object]) -> None:
-    storage = open_storage("s3://lakes/x", {**options, "secret": "hunter2"})
+def test_credentials_are_in_no_text(bucket_options: dict[str, Any]) -> None:
+    storage = open_storage("s3://lakes/x", {**bucket_options, "secret": "hunter2"})
     assert "hunter2" not in f"{storage.root} {storage.url('a')} {storage!r}"
 
 
-def test_polars_reads_where_the_storage_wrote(options: dict[str, object]) -> None:
-    storage = open_storage("s3://lakes/two", options)
+def test_polars_reads_where_the_storage_wrote(bucket_options: dict[str, Any]) -> None:
+    storage = open_storage("s3://lakes/two", bucket_options)
     Meta(storage).append("runs", [{"run_id": "r", "files": 3}])
     scan = pl.scan_parquet(
         storage.url("meta/runs/*.parquet"), storage_options=storage.polars_options
