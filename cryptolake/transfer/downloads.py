@@ -22,6 +22,7 @@ class Downloads(Pipeline):
     """Fetches to a disk, verifies there, stores."""
 
     mode: ClassVar[Mode] = "download"
+    group: ClassVar[int] = 16
 
     # ------------------------------------------------------------------ what is in the lake already
 

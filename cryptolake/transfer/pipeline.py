@@ -11,8 +11,8 @@ import errno
 import queue
 import time
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
@@ -40,6 +40,12 @@ Mode = Literal["download", "direct", "relay", "traditional"]
 
 SMALL = 500
 """Files up to which a run is too short for its memory to matter."""
+
+LARGE = 4 * 2**20
+"""Bytes above which a file is checked at once and by itself."""
+
+GATHERING = 0.01
+"""Seconds for which small files are gathered before a thread is woken to check them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,7 @@ class Pipeline(ABC):
     mode: ClassVar[Mode]
     troubles: ClassVar[tuple[type[Exception], ...]] = (OSError,)
     threads: ClassVar[int | None] = None
+    group: ClassVar[int] = 1
 
     def __init__(
         self, work: Work, batches: Iterator[list[Job]], orders: Orders, *, last: bool = True
@@ -94,7 +101,11 @@ class Pipeline(ABC):
         self._book, self._bar, self._options = work.book, work.bar, work.options
         self._staging = work.staging
         self.reasons: Counter[str] = Counter()
-        self._events: queue.SimpleQueue[Event | Retry | Ended | Checked] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Sequence[Event | Retry | Ended | Checked]] = (
+            queue.SimpleQueue()
+        )
+        self._heard: deque[Event | Retry | Ended | Checked] = deque()
+        self._due: list[Job] = []
         threads = self.threads or work.options.verify_threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="verify")
         self._active: dict[str, Job] = {}
@@ -195,7 +206,8 @@ class Pipeline(ABC):
     def _fetch(self, lines: list[str], *, retry: bool) -> None:
         workers = self._options.workers // 4 if retry else self._options.workers
         flags = self._flags(max(1, workers))
-        give_back_code()
+        if flags.thrifty:
+            give_back_code()
         self._moved_at = time.monotonic()
         self._run = Run(
             lines, self._staging.folder, flags, self._events.put, self._staging.keep_open
@@ -214,24 +226,47 @@ class Pipeline(ABC):
 
     def _check(self, job: Job) -> None:
         self._checking += 1
-        self._pool.submit(self._checked, job)
+        self._due.append(job)
+        if len(self._due) >= self.group or job.expected.size > LARGE:
+            self._submit()
 
-    def _checked(self, job: Job) -> None:
+    def _submit(self) -> None:
+        due, self._due = self._due, []
+        if due:
+            self._pool.submit(self._checked, due)
+
+    def _checked(self, jobs: list[Job]) -> None:
+        self._events.put([self._looked_at(job) for job in jobs])
+
+    def _looked_at(self, job: Job) -> Checked:
         try:
-            self._events.put(self._judge(job))
+            return self._judge(job)
         except self.troubles as error:
             said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            self._events.put(Checked(job, None, error=f"{said} ({job.name})"))
+            return Checked(job, None, error=f"{said} ({job.name})")
 
     # ------------------------------------------------------------------ events, in the calling thread
 
     def _take(self) -> None:
+        patience = GATHERING if self._due else 0.25 if self._bar.shown else 1.0
         try:
-            said = self._events.get(timeout=0.25 if self._bar.shown else 1.0)
+            news = self._events.get(timeout=patience)
         except queue.Empty:
-            self._idle()
+            if self._due:
+                self._submit()
+            else:
+                self._idle()
             return
         self._moved_at = time.monotonic()
+        self._heard.extend(news)
+        while self._heard:
+            # Taken off only when it is dealt with: a Ctrl-C in between must lose no record.
+            self._hear(self._heard[0])
+            self._heard.popleft()
+        self._book.flush(busy=self._run is not None)
+        self._bar.show()
+
+    def _hear(self, said: Event | Retry | Ended | Checked) -> None:
         if isinstance(said, Event):
             self._arrived(said)
         elif isinstance(said, Checked):
@@ -242,8 +277,7 @@ class Pipeline(ABC):
             self._book.retry(readable(said.reason))
         else:
             self._ended = said
-        self._book.flush(busy=self._run is not None)
-        self._bar.show()
+            self._submit()
 
     def _arrived(self, event: Event) -> None:
         job = self._active.get(event.key.removesuffix(CHECKSUM))
@@ -335,11 +369,9 @@ class Pipeline(ABC):
         if self._run is not None:
             self._run.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
-        while True:
-            try:
-                said = self._events.get_nowait()
-            except queue.Empty:
-                return
+        while not self._events.empty():
+            self._heard.extend(self._events.get_nowait())
+        for said in self._heard:
             if isinstance(said, Checked) and (said.proof or said.held):
                 self._settled(said)
 
