@@ -70,7 +70,7 @@ class TransferOptions(BaseModel):
     concurrency: int = Field(5, ge=1, le=64)
     """Parts of one object in flight at once."""
 
-    verify_threads: int = Field(2, ge=1, le=32)
+    verify_threads: int = Field(1, ge=1, le=32)
     """Threads that hash and check files while others still arrive."""
 
     verify: Literal["fast", "full"] = "fast"
