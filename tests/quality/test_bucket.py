@@ -32,9 +32,9 @@ def test_a_lake_in_a_bucket_says_the_same(world):
         aws_secret_access_key="s",
         region_name="us-east-1",
     )
-    client.create_bucket(Bucket="lakes")
+    client.create_bucket(Bucket="lakes-of-quality")
     there = cl.Lake(
-        "s3://lakes/one",
+        "s3://lakes-of-quality/one",
         source=here.lake.source,
         storage_options={**KEYS, "endpoint_url": here.served.endpoint},
     )

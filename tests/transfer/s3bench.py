@@ -20,7 +20,7 @@ from tests.transfer.proxy import Proxy, proxied
 if TYPE_CHECKING:
     from cryptolake.report import Report
 
-LAKE = "lakes"
+LAKE = "lakes-of-transfers"
 KEYS = {"key": "AKIDTEST", "secret": "sesame-open-wide"}
 
 
