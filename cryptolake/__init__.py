@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cryptolake.queries import Query as Query
     from cryptolake.queries import query as query
     from cryptolake.report import Report as Report
+    from cryptolake.transfer.options import TransferOptions as TransferOptions
     from cryptolake.widgets import picker as picker
 
 __version__ = "0.1.0"
@@ -41,6 +42,7 @@ _HOMES = {
     "Plan": "planning.plan",
     "Query": "queries",
     "Report": "report",
+    "TransferOptions": "transfer.options",
     "query": "queries",
     "matrix": "availability",
     "picker": "widgets",

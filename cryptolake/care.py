@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 from cryptolake.errors import InvalidQuery
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     import polars as pl
 
     from cryptolake.keeping.update import Update
@@ -17,7 +20,13 @@ if TYPE_CHECKING:
     from cryptolake.queries import Query
     from cryptolake.report import Report
     from cryptolake.storage import Storage
+    from cryptolake.transfer.options import TransferOptions
     from cryptolake.watching import Progress
+
+    Options: TypeAlias = TransferOptions | Mapping[str, Any] | str | None
+
+Mode = Literal["auto", "download", "direct", "relay", "traditional"]
+ChecksumPolicy = Literal["quarantine", "accept", "raise"]
 
 
 class Care(ABC):
@@ -27,6 +36,7 @@ class Care(ABC):
     """
 
     storage: Storage
+    _fresh: pl.DataFrame | None
 
     @property
     @abstractmethod
@@ -39,7 +49,15 @@ class Care(ABC):
         """What the archive's S3 listing says exists."""
 
     @abstractmethod
-    def transfer(self, plan: Plan, *, progress: Progress = True) -> Report:
+    def transfer(
+        self,
+        plan: Plan,
+        *,
+        mode: Mode = "auto",
+        progress: Progress = True,
+        checksum_policy: ChecksumPolicy = "quarantine",
+        options: Options = None,
+    ) -> Report:
         """Move a plan's files into Bronze."""
 
     @abstractmethod
@@ -62,15 +80,26 @@ class Care(ABC):
         """
         from cryptolake.keeping.freshness import freshness
 
-        return freshness(self.meta, self.listing, refresh=refresh)
+        self._fresh = freshness(self.meta, self.listing, refresh=refresh)
+        return self._fresh
 
-    def update(self, query: Query | None = None, *, progress: Progress = True) -> Update:
+    def update(
+        self,
+        query: Query | None = None,
+        *,
+        mode: Mode = "auto",
+        progress: Progress = True,
+        checksum_policy: ChecksumPolicy = "quarantine",
+        options: Options = None,
+    ) -> Update:
         """Bring what the lake holds to the newest published day; done twice, the second does nothing.
 
         Parameters
         ----------
         query
             Only what it means of the lake; everything when left out.
+        mode, checksum_policy, options
+            As :meth:`transfer` takes them.
         progress
             Show a bar where a person is watching, or a callable that is told each step.
 
@@ -85,7 +114,9 @@ class Care(ABC):
             self.storage,
             self.meta,
             self.listing,
-            transfer=lambda plan: self.transfer(plan, progress=progress),
+            transfer=lambda plan: self.transfer(
+                plan, mode=mode, progress=progress, checksum_policy=checksum_policy, options=options
+            ),
             build=lambda rows: self._build(rows, progress=progress),
             query=query,
         )
@@ -140,9 +171,28 @@ class Care(ABC):
         return ids(query, self.storage, self.meta)
 
     def heal(
-        self, query: Query, *, progress: Progress = True, refresh: bool = False
+        self,
+        query: Query,
+        *,
+        mode: Mode = "auto",
+        progress: Progress = True,
+        refresh: bool = False,
+        checksum_policy: ChecksumPolicy = "quarantine",
+        options: Options = None,
     ) -> pl.DataFrame:
-        """Fill a query's gaps from the sibling files that have the rows; return what each gap came to."""
+        """Fill a query's gaps from the sibling files that have the rows; return what each gap came to.
+
+        Parameters
+        ----------
+        query
+            Which klines.
+        mode, checksum_policy, options
+            As :meth:`transfer` takes them.
+        progress
+            Show a bar where a person is watching, or a callable that is told each step.
+        refresh
+            Ask the archive again even where the cached listing is fresh.
+        """
         from cryptolake.quality.heal import heal
 
         return heal(
@@ -150,7 +200,9 @@ class Care(ABC):
             self.storage,
             self.meta,
             self.listing,
-            transfer=lambda plan: self.transfer(plan, progress=progress),
+            transfer=lambda plan: self.transfer(
+                plan, mode=mode, progress=progress, checksum_policy=checksum_policy, options=options
+            ),
             build=lambda rows: self._build(rows, progress=progress),
             refresh=refresh,
         )

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from cryptolake.archive import Archive
 from cryptolake.care import Care
+from cryptolake.reads import Reads
 from cryptolake.storage import Storage, open_storage
 
 if TYPE_CHECKING:
     import os
     from datetime import timedelta
 
-    import duckdb
     import polars as pl
 
+    from cryptolake.care import ChecksumPolicy, Mode, Options
     from cryptolake.listings.listing import Listing
     from cryptolake.meta import Meta
     from cryptolake.periods import DayLike
@@ -32,11 +32,8 @@ if TYPE_CHECKING:
     from cryptolake.report import Report
     from cryptolake.watching import Progress
 
-Mode = Literal["auto", "download", "direct", "relay", "traditional"]
-ChecksumPolicy = Literal["quarantine", "accept", "raise"]
 
-
-class Lake(Care):
+class Lake(Care, Reads):
     """A lake of archive files (Bronze), typed Parquet (Silver) and derived sets (Gold).
 
     Parameters
@@ -67,6 +64,7 @@ class Lake(Care):
         self.storage: Storage = open_storage(root, storage_options)
         self.source: Archive = source or Archive()
         self._told: pl.DataFrame | None = None
+        self._fresh: pl.DataFrame | None = None
 
     @property
     def root(self) -> str:
@@ -90,7 +88,12 @@ class Lake(Care):
     # ------------------------------------------------------------------ ask
 
     def plan(
-        self, query: Query, *, refresh: bool = False, max_age: timedelta | None = None
+        self,
+        query: Query,
+        *,
+        refresh: bool = False,
+        max_age: timedelta | None = None,
+        progress: Progress = True,
     ) -> Plan:
         """Work out the exact files a query needs. Asks the archive's listing; transfers nothing.
 
@@ -102,6 +105,9 @@ class Lake(Care):
             Ask the archive again even where the cached listing is fresh.
         max_age
             How old a cached listing may be before the archive is asked again.
+        progress
+            Show a bar where a person is watching and there is much to list, or a callable that is told
+            each step.
 
         Raises
         ------
@@ -114,18 +120,20 @@ class Lake(Care):
         """
         query.check()
         self.listing.ask_ahead(query.selection, refresh=refresh)
+        from cryptolake.listings.progress import shown
         from cryptolake.planning.make import make_plan  # after the questions: it loads Polars
 
-        plan = make_plan(
-            query,
-            self.source,
-            self.listing,
-            self.storage,
-            self.meta,
-            refresh=refresh,
-            max_age=max_age,
-        )
-        if self.storage.is_local:
+        with shown(progress):
+            plan = make_plan(
+                query,
+                self.source,
+                self.listing,
+                self.storage,
+                self.meta,
+                refresh=refresh,
+                max_age=max_age,
+            )
+        if not plan.to_transfer:
             return plan
         from dataclasses import replace
 
@@ -144,6 +152,7 @@ class Lake(Care):
         listed_on: DayLike | None = None,
         spans: bool = False,
         refresh: bool = False,
+        progress: Progress = True,
     ) -> pl.DataFrame:
         """Return the symbols that the archive lists for a market and data type, delisted ones too.
 
@@ -159,6 +168,8 @@ class Lake(Care):
             Also find each symbol's first and last period; asks the archive a little for each symbol.
         refresh
             Ask the archive again even where the cached listing is fresh.
+        progress
+            As :meth:`plan` takes it.
 
         Returns
         -------
@@ -172,18 +183,20 @@ class Lake(Care):
         ListingError
             The archive does not answer and no cached listing can stand in.
         """
+        from cryptolake.listings.progress import shown
         from cryptolake.listings.symbols import symbol_table
 
-        return symbol_table(
-            self.listing,
-            market,
-            data_type,
-            quote=quote,
-            contract=contract,
-            listed_on=listed_on,
-            spans=spans,
-            refresh=refresh,
-        )
+        with shown(progress):
+            return symbol_table(
+                self.listing,
+                market,
+                data_type,
+                quote=quote,
+                contract=contract,
+                listed_on=listed_on,
+                spans=spans,
+                refresh=refresh,
+            )
 
     def describe(self, market: str, data_type: str) -> Description:
         """Describe a dataset: columns, types, units, meaning, key pattern, known quirks. No I/O.
@@ -206,9 +219,33 @@ class Lake(Care):
         mode: Mode = "auto",
         progress: Progress = True,
         checksum_policy: ChecksumPolicy = "quarantine",
-        options: Any = None,
+        options: Options = None,
     ) -> Report:
-        """Move a plan's files into Bronze, each verified before it is seen."""
+        """Move a plan's files into Bronze, each verified before it is seen.
+
+        Parameters
+        ----------
+        plan
+            What to move; files that came since it was made are not fetched again.
+        mode
+            ``download`` for a lake on a disk; ``direct``, ``relay`` or ``traditional`` for one in a
+            bucket; ``auto`` takes the first that can work, and the next for files it could not move.
+        progress
+            Show a bar where a person is watching, or a callable that is told each step.
+        checksum_policy
+            What to do with a file whose CHECKSUM is stale: ``quarantine`` it, ``accept`` it with a mark,
+            or ``raise`` when everything else is done.
+        options
+            :class:`cryptolake.TransferOptions`, the name of a preset (``"cost_optimized"``; with changes
+            ``cl.TransferOptions.preset("cost_optimized", workers=8)``), or a mapping of option names.
+
+        Raises
+        ------
+        InvalidQuery
+            A mode, policy or option that does not exist, or a mode that does not fit the lake.
+        TransferError
+            Nothing could be moved. Where only some files failed, the report says which.
+        """
         from cryptolake.transfer.engine import transfer
 
         return transfer(
@@ -252,7 +289,7 @@ class Lake(Care):
         progress: Progress = True,
         refresh: bool = False,
         checksum_policy: ChecksumPolicy = "quarantine",
-        options: Any = None,
+        options: Options = None,
     ) -> Report:
         """Plan, transfer and build in one call.
 
@@ -272,12 +309,15 @@ class Lake(Care):
         Report
             Files moved and months built; ``report.ok`` says whether all of it worked.
         """
+        from cryptolake.transfer.options import TransferOptions
+
+        chosen = TransferOptions.of(options)  # a wrong one is said before anything is asked
         return self._carry_out(
-            self.plan(query, refresh=refresh),
+            self.plan(query, refresh=refresh, progress=progress),
             mode=mode,
             progress=progress,
             checksum_policy=checksum_policy,
-            options=options,
+            options=chosen,
         )
 
     def _carry_out(self, plan: Plan, *, progress: Progress, **how: Any) -> Report:
@@ -287,47 +327,29 @@ class Lake(Care):
         moved = self.transfer(plan, progress=progress, **how)
         return moved.combine(self.build(plan.query, progress=progress))
 
-    # ------------------------------------------------------------------ read
+    def frame(
+        self,
+        query: Query,
+        *,
+        mode: Mode = "auto",
+        progress: Progress = True,
+        refresh: bool = False,
+        checksum_policy: ChecksumPolicy = "quarantine",
+        options: Options = None,
+        exact: bool = False,
+    ) -> pl.DataFrame:
+        """Pull what is missing, then return the Silver rows of the range.
 
-    def bronze(self, query: Query) -> pl.LazyFrame:
-        """Scan Bronze in place, still zipped: the columns as published, plus ``key``."""
-        from cryptolake.reading.frames import bronze_frame
-
-        return bronze_frame(query, self.storage, self.meta)
-
-    def silver(self, query: Query, *, exact: bool = False) -> pl.LazyFrame:
-        """Scan the typed rows of a query's days: one data type, with market, symbol and interval.
+        Warns with ``IncompleteWarning`` when files of the range are in quarantine.
 
         Parameters
         ----------
         query
-            Markets, one data type, intervals, symbols and days.
+            What to return: one data type.
+        mode, progress, refresh, checksum_policy, options
+            As :meth:`pull` takes them.
         exact
-            Prices and quantities as ``Decimal`` with the published scale instead of ``Float64``; such
-            rows are made from Bronze at the call, whole months in memory.
-
-        Raises
-        ------
-        InvalidQuery
-            The query names no data type, or several.
-        CorruptArchive
-            With ``exact``: a file of the range cannot be used.
-        """
-        if exact:
-            from cryptolake.silver.exact import exact_rows
-
-            return exact_rows(query, self.storage, self.meta).lazy()
-        from cryptolake.reading.frames import silver_frame
-
-        return silver_frame(query, self.storage, self.meta)
-
-    def frame(
-        self, query: Query, *, progress: Progress = True, exact: bool = False
-    ) -> pl.DataFrame:
-        """Pull what is missing, then return the Silver rows of the range.
-
-        Takes ``exact`` as :meth:`silver` does. Warns with ``IncompleteWarning`` when files of the range
-        are in quarantine.
+            As :meth:`silver` takes it.
 
         Raises
         ------
@@ -339,45 +361,16 @@ class Lake(Care):
         """
         from cryptolake.holdings import one_data_type
         from cryptolake.outcome import require_rows
+        from cryptolake.transfer.options import TransferOptions
 
         one_data_type(query)
-        plan = self.plan(query)
-        report = self._carry_out(plan, progress=progress)
+        chosen = TransferOptions.of(options)
+        plan = self.plan(query, refresh=refresh, progress=progress)
+        report = self._carry_out(
+            plan, mode=mode, progress=progress, checksum_policy=checksum_policy, options=chosen
+        )
         require_rows(plan, report)
         return self.silver(query, exact=exact).collect()
-
-    def connect(self, path: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnection:
-        """Return a DuckDB connection with every view; with a path the views stay in that file.
-
-        Plain DuckDB can open such a file and ask ``silver``, ``gold`` and ``meta`` of a lake on a disk;
-        ``bronze`` needs a connection made here, which knows how to look into zips.
-        """
-        from cryptolake.reading.views import connect
-
-        return connect(self.storage, self.meta, path=None if path is None else Path(path))
-
-    def sql(self, text: str) -> duckdb.DuckDBPyRelation:
-        """Ask in SQL: ``lake.sql("from silver.spot_klines where symbol = 'BTCUSDT'")``.
-
-        The views are those of :meth:`connect`, as the lake stands at the call. Times are UTC. A relation
-        becomes a Polars frame by ``cryptolake.reading.views.to_polars(relation)``, without pyarrow.
-        """
-        from cryptolake.reading.views import refresh
-
-        refresh(self._connection, self.storage, self.meta)
-        # A cursor of its own for each question: relations are lazy, and may be read in any order.
-        return self._connection.cursor().sql(text)
-
-    @cached_property
-    def _connection(self) -> duckdb.DuckDBPyConnection:
-        return self.connect()
-
-    def datasets(self) -> pl.DataFrame:
-        """Return what the lake holds: zone, dataset, symbols, intervals, first, last, files, bytes, rows."""
-        from cryptolake.reading.inventory import datasets
-
-        self._told = datasets(self.storage, self.meta)
-        return self._told
 
     # ------------------------------------------------------------------ look
 
@@ -392,7 +385,7 @@ class Lake(Care):
         return f"Lake({self.root!r})"
 
     def _repr_html_(self) -> str:
-        """Show the lake as it was last told by :meth:`datasets`; looking asks nothing."""
+        """Show the lake as :meth:`datasets` and :meth:`freshness` last told of it; looking asks nothing."""
         from cryptolake.render import lake_html
 
-        return lake_html(self, self._told)
+        return lake_html(self, self._told, self._fresh)

@@ -3,12 +3,17 @@
 Where a method takes ``progress``, True shows a bar where a person is watching, False shows nothing, and a
 callable is told each :class:`Step` on the thread that does the work. It may raise ``KeyboardInterrupt``
 to stop the work in order, as Ctrl-C does.
+
+Where the long part is far below the method that was called, it tells its steps by :func:`tell`, and the
+method says by :func:`telling` whom: so what lies between need not hand a callable down.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple
 
 
@@ -35,6 +40,36 @@ class Step(NamedTuple):
 
 Watch = Callable[[Step], None]
 Progress = bool | Watch
+
+_WATCH: ContextVar[Watch | None] = ContextVar("cryptolake_watch", default=None)
+"""Who is told, of the thread (or task) that asks: two that plan at once do not hear of each other."""
+
+
+@contextmanager
+def telling(watch: Watch | None) -> Iterator[None]:
+    """Let :func:`tell` reach a callable from inside the block, on this thread; nobody when None.
+
+    Examples
+    --------
+    >>> heard = []
+    >>> with telling(heard.append):
+    ...     tell(Step(1, 2, 1, 2, "listings"))
+    >>> tell(Step(2, 2, 2, 2, "listings"))
+    >>> [step.share for step in heard]
+    [0.5]
+    """
+    before = _WATCH.set(watch)
+    try:
+        yield
+    finally:
+        _WATCH.reset(before)
+
+
+def tell(step: Step) -> None:
+    """Tell a step to whom :func:`telling` named, who may raise to stop the work."""
+    watch = _WATCH.get()
+    if watch is not None:
+        watch(step)
 
 
 def watched() -> bool:

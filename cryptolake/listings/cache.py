@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import polars as pl
 
 from cryptolake.keys import CHECKSUM
+from cryptolake.watching import Step, tell
 
 if TYPE_CHECKING:
     from cryptolake.listings.pages import Object
@@ -172,8 +173,12 @@ def read_folders(storage: Storage, paths: dict[int, str], windows: pl.DataFrame)
     """
     places = list(_present(storage, paths).items())
     groups = [dict(places[at : at + _TOGETHER]) for at in range(0, len(places), _TOGETHER)]
-    parts = [split(_load(storage, group, windows)) for group in groups]
-    return together([split(empty()), *parts])
+    parts = [split(empty())]
+    for group in groups:
+        done = len(parts) - 1
+        tell(Step(done, len(groups), done * _TOGETHER, len(places), "cached listings"))
+        parts.append(split(_load(storage, group, windows)))
+    return together(parts)
 
 
 def write_folders(storage: Storage, new: pl.DataFrame, paths: dict[int, str]) -> None:

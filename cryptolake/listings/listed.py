@@ -130,7 +130,8 @@ def _renew(
     parts = [cache.split(cache.empty())]
     trouble = None
     for start in range(0, len(jobs), _BATCH):
-        answers, trouble = listing.ask_all(ask, jobs[start : start + _BATCH])
+        some_jobs = jobs[start : start + _BATCH]
+        answers, trouble = listing.ask_all(ask, some_jobs, before=start, total=len(jobs))
         if answers:
             new = cache.shaped(pl.concat(answers))
             some = {number: paths[number] for number in new["folder"].unique()}

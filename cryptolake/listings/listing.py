@@ -23,6 +23,7 @@ from cryptolake.keys import is_plain, parse_key, prefix_of
 from cryptolake.listings.pages import Object, Pages
 from cryptolake.symbols import is_glob
 from cryptolake.vocabulary import Partition
+from cryptolake.watching import Step, tell
 
 if TYPE_CHECKING:
     import polars as pl
@@ -42,6 +43,9 @@ MAX_AGE = timedelta(hours=1)
 
 WORKERS = 32
 """How many questions are asked at the same time."""
+
+_TICK = 0.1
+"""Seconds between two looks at who may want it to stop, at most."""
 
 _FIRST_YEAR = 2017
 
@@ -296,17 +300,29 @@ class Listing:
         pool.shutdown(wait=False)
 
     def ask_all(
-        self, ask: Callable[[Any], T], jobs: Sequence[Any]
+        self, ask: Callable[[Any], T], jobs: Sequence[Any], *, before: int = 0, total: int = 0
     ) -> tuple[list[T], ListingError | None]:
-        """Ask side by side, in order; at the first trouble stop, and keep what was answered."""
+        """Ask side by side, in order; at the first trouble stop, and keep what was answered.
+
+        Whoever watches is told how far it is: these jobs come after ``before`` others of ``total``. When
+        he stops it, answers that are under way are not waited for.
+        """
         if not jobs:
             return [], None
-        with ThreadPoolExecutor(min(WORKERS, len(jobs)), "cryptolake-listing") as pool:
+        pool = ThreadPoolExecutor(min(WORKERS, len(jobs)), "cryptolake-listing")
+        try:
             asked = [pool.submit(ask, job) for job in jobs]
-            try:
-                wait(asked, return_when=FIRST_EXCEPTION)
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+            waiting = set(asked)
+            while waiting:
+                done = before + len(jobs) - len(waiting)
+                every = max(total, before + len(jobs))
+                tell(Step(done, every, done, every, "listings"))
+                ended, waiting = wait(waiting, timeout=_TICK, return_when=FIRST_EXCEPTION)
+                if any(future.exception() for future in ended):
+                    break
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+        wait([future for future in asked if not future.cancelled()])  # those that were under way
         answers: list[T] = []
         trouble: ListingError | None = None
         for future in asked:

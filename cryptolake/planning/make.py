@@ -16,6 +16,7 @@ from cryptolake.planning.sizes import suspect_sizes
 from cryptolake.planning.standing import status_of
 from cryptolake.planning.targets import find_targets
 from cryptolake.vocabulary import Partition
+from cryptolake.watching import Step, tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,19 +67,23 @@ def make_plan(
     days = said.days or Days(date.min, date.min)  # a checked query has said its days
     targets = find_targets(said, listing, refresh=refresh, max_age=max_age)
     listed = listing.listed(targets.folders, days, refresh=refresh, max_age=max_age)
+    _tell(1)
     targets = targets.checked(said, listed, listing)
     folders = _folders(targets.folders, listed)
     asof = (listed.at or datetime.now(UTC)).date()
     # Rows go by their number until the files are chosen: a listing is many times a plan.
     slim = listed.zips.select("folder", "partition", "day").with_row_index("row")
     chosen, missing = cover(folders, slim, days, asof)
+    _tell(2)
     names = _names(targets.folders)
     suspects = suspect_sizes(listed.zips, by=["folder"])
     files = chosen.select("row").with_columns(
         *listed.keyed(listed.zips[chosen["row"]]), suspects[chosen["row"]]
     )
     files = _named(files, names)
+    _tell(3)
     files = files.with_columns(status_of(files, storage, meta))
+    _tell(4)
     files = _with_selectors(files, listed)
     now = datetime.now(UTC)
     return Plan(
@@ -93,6 +98,11 @@ def make_plan(
         ),
         notes=(*targets.notes, *_notes(listed, now)),
     )
+
+
+def _tell(step: int) -> None:
+    """Tell whoever watches how far the plan is, now that everything is listed; he may stop it."""
+    tell(Step(step, 5, step, 5, "steps"))
 
 
 def _folders(folders: Sequence[Folder], listed: Listed) -> pl.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -36,11 +36,16 @@ class TransferOptions(BaseModel):
 
     Sizes are MiB, times are seconds. ``TransferOptions.preset("network_resilient")`` gives a named set.
 
+    Raises
+    ------
+    InvalidQuery
+        An option that does not exist or a value out of its range; the message names each.
+
     Examples
     --------
     >>> TransferOptions(workers=8).batch_size
     100
-    >>> TransferOptions.preset("high_performance").batch_size
+    >>> TransferOptions.preset("high_performance", workers=8).batch_size
     500
     """
 
@@ -104,18 +109,39 @@ class TransferOptions(BaseModel):
                 raise ValueError(message)
         return given
 
+    if not TYPE_CHECKING:  # who checks types goes by the fields
+
+        def __init__(self, **given: Any) -> None:
+            try:
+                super().__init__(**given)
+            except ValidationError as error:
+                raise InvalidQuery(_in_words(error), given=given) from None
+
     @classmethod
-    def preset(cls, name: str) -> Self:
-        """Return a named set of options.
+    def preset(cls, name: str, **changes: Any) -> Self:
+        """Return a named set of options, with some of them said otherwise.
+
+        Parameters
+        ----------
+        name
+            ``default``, ``high_performance``, ``cost_optimized``, ``memory_optimized`` or
+            ``network_resilient``.
+        **changes
+            Options that count instead of the set's.
 
         Raises
         ------
         InvalidQuery
-            There is no preset of that name; the message lists them.
+            There is no preset or option of that name, or a value is out of its range.
+
+        Examples
+        --------
+        >>> TransferOptions.preset("cost_optimized", storage_class=None).part_size
+        512
         """
         if name not in PRESETS:
             raise unknown_word("transfer preset", name, PRESETS)
-        return cls(**PRESETS[name])
+        return cls(**PRESETS[name] | changes)
 
     @classmethod
     def of(cls, given: TransferOptions | Mapping[str, Any] | str | None) -> TransferOptions:
@@ -132,10 +158,7 @@ class TransferOptions(BaseModel):
             return given
         if isinstance(given, str):
             return cls.preset(given)
-        try:
-            return cls(**given)
-        except ValidationError as error:
-            raise InvalidQuery(_in_words(error), given=dict(given)) from None
+        return cls(**given)
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -179,8 +202,12 @@ def _in_words(error: ValidationError) -> str:
         name = ".".join(str(part) for part in problem["loc"]) or "options"
         if problem["type"] == "extra_forbidden":
             near = nearest(name, TransferOptions.model_fields)
-            hint = f"; did you mean {near!r}?" if near else ""
-            said.append(f"there is no transfer option {name!r}{hint}")
-        else:
+            known = f"choose from {', '.join(TransferOptions.model_fields)}"
+            hint = f"did you mean {near!r}?" if near else known
+            said.append(f"there is no transfer option {name!r}; {hint}")
+        elif problem["type"] == "value_error":  # one of this module's own: it names what was given
             said.append(f"{name}: {problem['msg'].removeprefix('Value error, ')}")
-    return "; ".join(said) + "."
+        else:
+            said.append(f"{name}: {problem['msg']}, not {problem['input']!r}")
+    words = "; ".join(said)
+    return words if words.endswith("?") else f"{words}."

@@ -46,3 +46,33 @@ def test_flags_that_s5cmd_has_are_passed_on():
         {"s5cmd_args": ["--request-payer", "requester", "--no-verify-ssl"]}
     )
     assert options.s5cmd_args == ("--request-payer", "requester", "--no-verify-ssl")
+
+
+def test_a_preset_takes_changes():
+    changed = TransferOptions.preset("cost_optimized", workers=8, storage_class=None)
+    assert (changed.workers, changed.storage_class, changed.part_size) == (8, None, 512)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [TransferOptions, lambda **given: TransferOptions.preset("default", **given)],
+    ids=["made", "preset"],
+)
+def test_options_are_checked_alike_however_they_are_said(make):
+    with pytest.raises(cl.InvalidQuery, match=r"did you mean 'workers'\?$"):
+        make(worker=3)
+    with pytest.raises(cl.InvalidQuery, match=r"workers: .* equal to 1, not 0\.$"):
+        make(workers=0)
+
+
+def test_an_option_like_none_lists_those_that_there_are():
+    with pytest.raises(cl.InvalidQuery, match="choose from batch_size, workers"):
+        TransferOptions(zzz=1)
+
+
+def test_a_wrong_option_is_said_before_the_archive_is_asked(tmp_path):
+    lake = cl.Lake(tmp_path, source=cl.Archive(endpoint_url="http://127.0.0.1:9"))
+    query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
+    for ask in (lake.pull, lake.frame):
+        with pytest.raises(cl.InvalidQuery, match="workers"):
+            ask(query, options={"workers": 0})
