@@ -17,15 +17,18 @@ FILES: dict[str, Any] = {
     "status": pl.String,
     "bytes": pl.Int64,
     "seconds": pl.Float64,
+    "ended_at": pl.Datetime("us", "UTC"),
     "attempts": pl.Int64,
+    "retries": pl.Int64,
     "mode": pl.String,
     "verified": pl.String,
     "error": pl.String,
 }
 """Columns of ``Report.files``. ``status``: ``transferred``, ``adopted`` (it was in the lake already,
 unrecorded, and was verified without a fetch), ``cached``, ``quarantined`` or ``failed``. ``bytes`` counts
-what moved of the zip; ``seconds`` run from the file's batch being handed out to its being stored;
-``verified``: ``sha256``, ``etag``, ``none_published`` or ``stale_accepted``."""
+what moved of the zip; ``seconds`` run from the file's batch being handed out to its being stored, which was
+``ended_at`` (null for files that needed nothing); ``attempts`` are the engine's, ``retries`` the requests for
+the file that were made again within them; ``verified``: ``sha256``, ``etag``, ``none_published`` or ``stale_accepted``."""
 
 MONTHS: dict[str, Any] = {
     "path": pl.String,
@@ -56,11 +59,12 @@ class Report:
     state
         How the run ended.
     requests
-        Requests to the archive, as far as they are known.
+        Requests that the transfer made to S3.
     fallbacks
         Why files were moved in another mode than the first choice: reason to number of files.
     retries
-        Requests that s5cmd repeated by itself: reason to number of requests.
+        Why requests were repeated within an attempt: reason to number of requests. ``files`` has their
+        number for each file.
 
     Examples
     --------
@@ -112,8 +116,8 @@ class Report:
 
     @property
     def retried(self) -> int:
-        """Files that took more than one attempt of the engine; ``retries`` counts s5cmd's own."""
-        return self.files.filter(pl.col("attempts") > 1).height
+        """Files for which something had to be done again: a request, or a whole attempt."""
+        return self.files.filter((pl.col("attempts") > 1) | (pl.col("retries") > 0)).height
 
     @property
     def modes(self) -> dict[str, int]:
@@ -186,7 +190,8 @@ class Report:
             lines.append("  modes: " + ", ".join(f"{n:,} {mode}" for mode, n in self.modes.items()))
         lines += [f"  fell back for {n:,}: {why}" for why, n in self.fallbacks.items()]
         if self.retried:
-            lines.append(f"  {self.retried:,} needed more than one attempt")
+            again = int(self.files["retries"].sum())
+            lines.append(f"  {self.retried:,} files came at a second try ({again:,} requests made again)")
         lines += [f"  {n:,} requests repeated: {why}" for why, n in self.retries.items()]
         for frame, name in ((self.files, "key"), (self.months, "path")):
             bad = frame.filter(pl.col("status").is_in(["failed", "quarantined"]))

@@ -1,14 +1,13 @@
-"""The real s5cmd: finding its binary, writing its command lines, running it, reading what it says.
+"""The real s5cmd: finding its binary, writing its command lines, running it.
 
-s5cmd runs with ``--json``, so every finished object is one JSON line and so is every failed one. A run is
-a child process of its own session: Ctrl-C in a terminal reaches Python only, which then ends the child.
+A run is a child process of its own session: Ctrl-C in a terminal reaches Python only, which then ends the
+child. What it says is read by :mod:`cryptolake.s5log`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
-import json
 import os
 import re
 import shutil
@@ -17,13 +16,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from cryptolake.errors import MissingTool
+from cryptolake.s5log import Ended, Log, Said
 
 MINIMUM = (2, 2)
 """The oldest s5cmd whose JSON lines and flags are the ones read and used here."""
@@ -40,30 +39,6 @@ _SECRETS = (
     "AWS_PROFILE",
     "AWS_DEFAULT_PROFILE",
 )
-
-
-class Event(NamedTuple):
-    """One line of s5cmd's log: an object done, or (with ``error``) an object or a command failed.
-
-    ``key`` is the object's key in the source bucket, empty where s5cmd does not name one object.
-    """
-
-    key: str
-    size: int
-    error: str | None
-
-
-class Retry(NamedTuple):
-    """s5cmd repeats a request by itself, for this reason. It does not say which object's."""
-
-    reason: str
-
-
-class Ended(NamedTuple):
-    """The last thing a run says: its exit code and the lines that were no JSON (a usage error, a panic)."""
-
-    code: int
-    said: str
 
 
 class Flags(NamedTuple):
@@ -89,7 +64,7 @@ class Flags(NamedTuple):
     def arguments(self) -> list[str]:
         """Return the flags as s5cmd takes them. No credential is among them."""
         flags = ["--json", "--numworkers", str(self.workers), "--retry-count", str(self.retries)]
-        flags += ["--log", "debug"]  # the level at which s5cmd tells of its own retries
+        flags += ["--log", "trace"]  # the level at which s5cmd tells of each request
         if self.anonymous:
             flags.append("--no-sign-request")
         if self.endpoint:
@@ -191,7 +166,7 @@ class Run:
     flags
         Endpoint, signing and parallelism.
     say
-        Called with each few :class:`Event` and :class:`Retry`, and at the end with one :class:`Ended`.
+        Called with each few things that s5cmd says, and at the end with one :class:`~cryptolake.s5log.Ended`.
     keep_open
         File descriptors that the child inherits.
 
@@ -206,7 +181,7 @@ class Run:
         commands: Sequence[str],
         folder: Path,
         flags: Flags,
-        say: Callable[[Sequence[Event | Retry | Ended]], None],
+        say: Callable[[Sequence[Said]], None],
         keep_open: Sequence[int] = (),
     ) -> None:
         binary = find_s5cmd()
@@ -245,73 +220,20 @@ class Run:
         self._reader.join(patience)
 
     def _read(self) -> None:
-        other: deque[str] = deque(maxlen=20)
+        log = Log()
         stream = self._child.stdout
         assert stream is not None  # noqa: S101 - Popen was given a pipe
         rest = b""
         with stream:
             while data := os.read(stream.fileno(), 2**16):
                 *lines, rest = (rest + data).split(b"\n")
-                self._tell(lines, other)
+                if said := log.read(lines):
+                    self._say(said)
                 # A pause lets more lines gather: waking up for each would cost more than reading it.
                 time.sleep(_GATHERING)
-        self._tell([rest], other)
-        self._say([Ended(self._child.wait(), "\n".join(other))])
-
-    def _tell(self, lines: Iterable[bytes], other: deque[str]) -> None:
-        events = []
-        for line in lines:
-            event = parse_line(line)
-            if event is not None:
-                events.append(event)
-            elif line.strip():
-                other.append(line.decode("utf-8", "replace").strip())
-        if events:
-            self._say(events)
-
-
-def parse_line(line: bytes) -> Event | Retry | None:
-    """Read one JSON line of s5cmd's log; None when it is something else.
-
-    Examples
-    --------
-    >>> parse_line(b'{"operation":"cp","command":"cp s3://b/k.zip k.zip","error":"no"}')
-    Event(key='k.zip', size=0, error='no')
-    >>> parse_line(b"panic: runtime error") is None
-    True
-    """
-    if not line.startswith(b"{"):
-        return None
-    try:
-        said = json.loads(line)
-    except ValueError:
-        return None
-    if "error" in said:
-        reason = str(said["error"])
-        if reason.startswith("retryable error: "):
-            return Retry(reason.removeprefix("retryable error: "))
-        if "job" in said:  # a remark, of a failure that is told of elsewhere
-            return None
-        return Event(_key_of_command(said.get("command", "")), 0, reason)
-    if not said.get("success"):
-        return None
-    size = (said.get("object") or {}).get("size") or 0
-    return Event(_key_of_url(said.get("source", "")), int(size), None)
-
-
-def _key_of_url(url: str) -> str:
-    return url.removeprefix("s3://").partition("/")[2]
-
-
-def _key_of_command(command: str) -> str:
-    """Return the key a failed ``cp`` line was for: the log writes it unquoted, names may hold blanks."""
-    rest = command.partition("s3://")[2].partition("/")[2]
-    # Our targets end with the key: "<key> <folder or URL/><key>".
-    for match in re.finditer(" ", rest):
-        key = rest[: match.start()]
-        if rest.endswith(key) and len(rest) > 2 * len(key):
-            return key
-    return rest.rpartition(" ")[0]
+        said = log.read([rest])
+        code = self._child.wait()
+        self._say([*said, Ended(code, "\n".join(log.other), log.requests)])
 
 
 def _places() -> Iterable[Path]:

@@ -7,6 +7,7 @@ the files at their final names and verifies them again without fetching.
 
 from __future__ import annotations
 
+import math
 import time
 from array import array
 from collections import Counter
@@ -29,6 +30,7 @@ MODES = ("", "download", "direct", "relay", "traditional")
 PROOFS = ("", "sha256", "none_published", "etag", "stale_accepted")
 
 _MOST_ROWS = 2000
+_MOST_REASONS = 20
 _FIRST_PAUSE, _BUSY_PAUSE, _LONGEST_PAUSE = 1.0, 30.0, 30.0
 """Seconds between two writes: at first between batches, at first within one, and at most."""
 
@@ -42,6 +44,7 @@ class Book:
         self.requests = 0
         self.fallbacks: Counter[str] = Counter()
         self.retries: Counter[str] = Counter()
+        self._repeated = 0
         self._meta = meta
         self._keys = files["key"]
         count = files.height
@@ -49,8 +52,10 @@ class Book:
         self._modes = bytearray(count)
         self._proofs = bytearray(count)
         self._attempts = bytearray(count)
+        self._repeats = bytearray(count)
         self._bytes = array("q", bytes(8 * count))
         self._seconds = array("f", bytes(4 * count))
+        self._ended = array("f", [math.nan]) * count
         self._errors: dict[int, str] = {}
         self._pending: dict[str, list[dict[str, Any]]] = {}
         self._waiting_rows = 0
@@ -138,8 +143,13 @@ class Book:
             self._errors[row] = "in quarantine since an earlier run; policy 'accept' would store it"
 
     def retry(self, reason: str) -> None:
-        """Count a request that s5cmd repeated by itself."""
-        self.retries[reason if len(self.retries) < 20 else "other reasons"] += 1
+        """Count why a request will be repeated."""
+        known = reason in self.retries or len(self.retries) < _MOST_REASONS
+        self.retries[reason if known else "other reasons"] += 1
+
+    def repeated(self) -> None:
+        """Count a request that was made again."""
+        self._repeated += 1
 
     def fail(self, job: Job, error: str, mode: str) -> None:
         """Record a file that could not be had."""
@@ -198,7 +208,9 @@ class Book:
                 "status": _words(STATUSES, self._status),
                 "bytes": pl.Series(self._bytes, dtype=pl.Int64),
                 "seconds": pl.Series(self._seconds, dtype=pl.Float32).cast(pl.Float64),
+                "ended_at": self._ended_at(),
                 "attempts": pl.Series(self._attempts, dtype=pl.UInt8).cast(pl.Int64),
+                "retries": pl.Series(self._repeats, dtype=pl.UInt8).cast(pl.Int64),
                 "mode": _words(MODES, self._modes),
                 "verified": _words(PROOFS, self._proofs),
             }
@@ -222,11 +234,14 @@ class Book:
         )
 
     def _settle(self, job: Job, status: str, mode: str, proof: Proof | None) -> None:
-        row, seconds = job.row, time.monotonic() - job.since
+        now = time.monotonic()
+        row, seconds = job.row, now - job.since
         self._status[row] = STATUSES.index(status)
         self._modes[row] = MODES.index(mode)
         self._proofs[row] = PROOFS.index(proof or "")
         self._attempts[row] = min(job.attempts, 255)
+        self._repeats[row] = min(job.repeats, 255)
+        self._ended[row] = now - self._began
         self._bytes[row] = job.moved
         self._seconds[row] = seconds
         # A file that came at the second attempt keeps what went wrong at the first.
@@ -241,6 +256,7 @@ class Book:
             bytes=job.moved,
             seconds=seconds,
             attempts=job.attempts,
+            retries=job.repeats,
             mode=mode,
             verified=proof,
             error=job.error,
@@ -263,9 +279,17 @@ class Book:
             "failed": self.failed,
             "quarantined": self._count("quarantined"),
             "requests": self.requests or None,
+            "retries": self._repeated,
+            "seconds": time.monotonic() - self._began,
             "mode": self.mode,
             "note": self._note or None,
         }
+
+    def _ended_at(self) -> pl.Series:
+        """Return when each file's fate was settled; null where this run did not settle it."""
+        after = pl.Series(self._ended, dtype=pl.Float32).fill_nan(None).cast(pl.Float64) * 1e6
+        began = pl.lit(self._started_at, pl.Datetime("us", "UTC"))
+        return pl.select(began + after.cast(pl.Int64).cast(pl.Duration("us"))).to_series()
 
     def _count(self, status: str) -> int:
         return self._status.count(STATUSES.index(status))

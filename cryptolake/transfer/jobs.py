@@ -34,6 +34,7 @@ class Job:
     last_modified: datetime | None
     status: str
     attempts: int = 0
+    repeats: int = 0
     since: float = field(default_factory=time.monotonic)
     moved: int = 0
     need_zip: bool = True

@@ -1,4 +1,4 @@
-"""Orders: the s5cmd lines of a batch, as the plan shows them, and how many requests they make."""
+"""Orders: the s5cmd lines of a batch, as the plan shows them."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class Orders:
         self._bucket, self._into, self._wildcards = bucket, into, wildcards
         self._flags = " ".join(["cp", *flags]) + " "
 
-    def of(self, jobs: Sequence[Job]) -> tuple[list[str], int]:
-        """Return the lines that fetch what the jobs need, and the number of requests they make.
+    def of(self, jobs: Sequence[Job]) -> list[str]:
+        """Return the lines that fetch what the jobs need.
 
         Wildcards fetch what needs both zip and sidecar for the first time. Anything else is named: what
         failed before should not fail again because of a listing, and half a file is not matched by one.
@@ -62,20 +62,16 @@ class Orders:
         fresh = [job for job in jobs if job.attempts <= 1 and job.need_zip and not job.found]
         whole = fresh if self._wildcards else []
         lines: list[str] = []
-        requests = 0
         if whole:
             rows = self._files[[job.row for job in whole]]
             lines += commands.lines(rows, self._bucket, into=self._into)
-            requests += commands.request_count(rows)
         done = {job.row for job in whole}
         for job in jobs:
             if job.row in done:
                 continue
             parts = [job.key] * job.need_zip + [job.sidecar_key] * job.need_sidecar
             lines += [copy_line(self._bucket, part, f"{self._into}{part}") for part in parts]
-            # Inside S3 a copy is one request; a fetch asks for the size first.
-            requests += len(parts) * (1 if self._into else 2)
-        return [self._flags + line.removeprefix("cp ") for line in lines], requests
+        return [self._flags + line.removeprefix("cp ") for line in lines]
 
 
 def download_flags(options: TransferOptions) -> list[str]:

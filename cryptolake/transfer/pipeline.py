@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from cryptolake.errors import StorageError
 from cryptolake.keys import CHECKSUM
-from cryptolake.s5cmd import Ended, Event, Flags, Retry, Run
+from cryptolake.s5cmd import Flags, Run
+from cryptolake.s5log import Ended, Event, Repeat, Retry, Said
 from cryptolake.transfer.faults import HOPELESS, NOBODY_HOME, Fault, fault_of, readable, shortened
 from cryptolake.transfer.memory import give_back_code
 from cryptolake.verify import Proof, Verdict, agrees
@@ -101,10 +102,10 @@ class Pipeline(ABC):
         self._book, self._bar, self._options = work.book, work.bar, work.options
         self._staging = work.staging
         self.reasons: Counter[str] = Counter()
-        self._events: queue.SimpleQueue[Sequence[Event | Retry | Ended | Checked]] = (
+        self._events: queue.SimpleQueue[Sequence[Said | Checked]] = (
             queue.SimpleQueue()
         )
-        self._heard: deque[Event | Retry | Ended | Checked] = deque()
+        self._heard: deque[Said | Checked] = deque()
         self._due: list[Job] = []
         threads = self.threads or work.options.verify_threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="verify")
@@ -195,8 +196,7 @@ class Pipeline(ABC):
             job.error = None
             wanted.append(job)
         if wanted:
-            lines, requests = self._orders.of(wanted)
-            self._book.requests += requests
+            lines = self._orders.of(wanted)
             self._fetch(lines, retry=any(job.attempts > 1 for job in wanted))
         self._batch_done()
         while self._checking > self._options.batch_size or (self._checking and not self._good):
@@ -266,18 +266,36 @@ class Pipeline(ABC):
         self._book.flush(busy=self._run is not None)
         self._bar.show()
 
-    def _hear(self, said: Event | Retry | Ended | Checked) -> None:
+    def _hear(self, said: Said | Checked) -> None:
         if isinstance(said, Event):
             self._arrived(said)
         elif isinstance(said, Checked):
             self._checking -= 1
             self._settled(said)
         elif isinstance(said, Retry):
-            self._book.requests += 1
-            self._book.retry(readable(said.reason))
+            self._book.retry(shortened(readable(said.reason)))
+        elif isinstance(said, Repeat):
+            self._repeated(said)
         else:
             self._ended = said
+            self._book.requests += said.requests
             self._submit()
+
+    def _repeated(self, said: Repeat) -> None:
+        job = self._job_of(said.path)
+        if job is not None:
+            job.repeats += 1
+        self._book.repeated()
+
+    def _job_of(self, path: str) -> Job | None:
+        """Return the file under way that a URL's path is for: the archive's key, or the lake's."""
+        path = path.removesuffix(CHECKSUM)
+        _, _, below = path[1:].partition("/")  # endpoints of their own have the bucket in the path
+        copied = path.rpartition("/bronze/")[2]
+        for key in (below, path[1:], copied):
+            if key in self._active:
+                return self._active[key]
+        return None
 
     def _arrived(self, event: Event) -> None:
         job = self._active.get(event.key.removesuffix(CHECKSUM))

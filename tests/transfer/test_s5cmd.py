@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import cryptolake as cl
-from cryptolake.s5cmd import Event, Flags, Retry, copy_line, find_s5cmd, parse_line, quoted
+from cryptolake.s5cmd import Flags, copy_line, find_s5cmd, quoted
+from cryptolake.s5log import Event, Log, Repeat, Retry, parse_line
 
 
 def program(path: Path, said: str) -> Path:
@@ -68,6 +71,42 @@ def test_lines_of_the_log_are_read():
     ) == Event("data/a.zip", 0, "no")
     assert parse_line(b'{"error":"retryable error: SlowDown"}') == Retry("SlowDown")
     assert parse_line(b"") is parse_line(b"{broken") is None
+
+
+def asked(request: str, *headers: str) -> bytes:
+    """Return a line as s5cmd 2.3 tells of a request."""
+    head = "\r\n".join([f"{request} HTTP/1.1", "Host: h", *headers, "", ""])
+    rule = "---[ REQUEST POST-SIGN ]-----------------------------"
+    said = f"DEBUG: Request s3/GetObject Details:\n{rule}\n{head}\n---"
+    return json.dumps({"message": said}, separators=(",", ":")).encode()
+
+
+def test_requests_are_counted_and_one_made_again_is_told_with_its_path():
+    log = Log()
+    first, second = "Range: bytes=0-9", "Range: bytes=10-19"
+    assert log.read([asked("HEAD /b/k.zip"), asked("GET /b/k.zip", first)]) == []
+    assert log.read([asked("GET /b/k.zip", second), asked("GET /b?list-type=2")]) == []
+    signed = ("Authorization: AWS4 other", second)
+    assert log.read([asked("GET /b/k.zip", *signed)]) == [Repeat("/b/k.zip")]
+    assert log.requests == 5
+
+
+def test_an_answer_is_no_request():
+    log = Log()
+    assert log.read([b'{"message":"DEBUG: Response s3/GetObject Details:\\n HTTP/1.1 200 OK"}']) == []
+    assert log.requests == 0
+
+
+@given(names)
+def test_a_repeated_requests_path_is_read_back_whatever_the_name(name: str):
+    line = asked(f"GET /b/{quote(name)}")
+    assert Log().read([line, line]) == [Repeat(f"/b/{name}")]
+
+
+def test_what_is_no_json_is_kept_for_the_error_message():
+    log = Log()
+    assert log.read([b"panic: out of luck", b""]) == []
+    assert log.other == ["panic: out of luck"]
 
 
 def test_credentials_are_in_no_argument_and_an_unsigned_run_gets_none(

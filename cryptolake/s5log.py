@@ -1,0 +1,149 @@
+"""What s5cmd's log says: objects done, objects failed, and each request, so that none is repeated in silence.
+
+s5cmd runs with ``--json --log trace``: every finished object is one JSON line, every failed one too, and
+every request to S3 is told with its path. s5cmd says why it repeats a request and not for which object; a
+request that is told twice within a run says that.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+from urllib.parse import unquote
+
+
+class Event(NamedTuple):
+    """An object is done, or (with ``error``) an object or a command failed.
+
+    ``key`` is the object's key in the source bucket, empty where s5cmd does not name one object.
+    """
+
+    key: str
+    size: int
+    error: str | None
+
+
+class Retry(NamedTuple):
+    """S5cmd will repeat a request, for this reason. It does not say which object's."""
+
+    reason: str
+
+
+class Repeat(NamedTuple):
+    """A request was made again: ``path`` is what it asked for, as in the URL without its query."""
+
+    path: str
+
+
+class Ended(NamedTuple):
+    """The last thing a run says.
+
+    ``code`` is its exit code, ``said`` the lines that were no JSON (a usage error, a panic), ``requests``
+    how many requests it made.
+    """
+
+    code: int
+    said: str
+    requests: int = 0
+
+
+Said = Event | Retry | Repeat | Ended
+"""Anything that a run says."""
+
+_REMARK = b'{"message":"DEBUG: Re'
+_REQUEST = b'{"message":"DEBUG: Request '
+_BEGINS = rb"-\n"  # in JSON a line break is written as backslash and n
+_RANGE = rb"\r\nRange: "
+
+
+class Log:
+    r"""Reads the log of one run, line by line, and counts its requests.
+
+    Examples
+    --------
+    >>> log = Log()
+    >>> line = rb'{"message":"DEBUG: Request s3/GetObject Details:\n---\nGET /b/k.zip HTTP/1.1\r\n"}'
+    >>> log.read([line, line]), log.requests
+    ([Repeat(path='/b/k.zip')], 2)
+    """
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self._asked: set[bytes] = set()
+        self.other: list[str] = []
+
+    def read(self, lines: Iterable[bytes]) -> list[Said]:
+        """Return what the lines say. Lines that are no JSON are kept in ``other``, the last twenty."""
+        said: list[Said] = []
+        for line in lines:
+            if line.startswith(_REMARK):
+                path = self._repeated(line)
+                if path is not None:
+                    said.append(Repeat(path))
+                continue
+            found = parse_line(line)
+            if found is not None:
+                said.append(found)
+            elif not line.startswith(b"{") and line.strip():
+                self.other = [*self.other[-19:], line.decode("utf-8", "replace").strip()]
+        return said
+
+    def _repeated(self, line: bytes) -> str | None:
+        """Count a request; return its path when it was made before."""
+        if not line.startswith(_REQUEST):
+            return None
+        self.requests += 1
+        request, _, headers = line.partition(_BEGINS)[2].partition(b" HTTP/1.1")
+        if _RANGE in headers:  # the parts of one object are requests of their own
+            request += b"\0" + headers.partition(_RANGE)[2].partition(b"\\")[0]
+        if request not in self._asked:
+            self._asked.add(request)
+            return None
+        path = request.partition(b"\0")[0].partition(b" ")[2].partition(b"?")[0]
+        return unquote(json.loads(b'"' + path + b'"'))
+
+
+def parse_line(line: bytes) -> Event | Retry | None:
+    """Read one JSON line about objects; None when it is something else.
+
+    Examples
+    --------
+    >>> parse_line(b'{"operation":"cp","command":"cp s3://b/k.zip k.zip","error":"no"}')
+    Event(key='k.zip', size=0, error='no')
+    >>> parse_line(b"panic: runtime error") is None
+    True
+    """
+    if not line.startswith(b"{"):
+        return None
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return None
+    if "error" in said:
+        reason = str(said["error"])
+        if reason.startswith("retryable error: "):
+            return Retry(reason.removeprefix("retryable error: "))
+        if "job" in said:  # a remark, of a failure that is told of elsewhere
+            return None
+        return Event(_key_of_command(said.get("command", "")), 0, reason)
+    if not said.get("success"):
+        return None
+    size = (said.get("object") or {}).get("size") or 0
+    return Event(_key_of_url(said.get("source", "")), int(size), None)
+
+
+def _key_of_url(url: str) -> str:
+    return url.removeprefix("s3://").partition("/")[2]
+
+
+def _key_of_command(command: str) -> str:
+    """Return the key a failed ``cp`` line was for: the log writes it unquoted, names may hold blanks."""
+    rest = command.partition("s3://")[2].partition("/")[2]
+    # Our targets end with the key: "<key> <folder or URL/><key>".
+    for match in re.finditer(" ", rest):
+        key = rest[: match.start()]
+        if rest.endswith(key) and len(rest) > 2 * len(key):
+            return key
+    return rest.rpartition(" ")[0]
