@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
+
+if TYPE_CHECKING:
+    from cryptolake.render.picture import Picture
 
 Kind = Literal["transfer", "build", "pull"]
 
@@ -40,6 +44,17 @@ MONTHS: dict[str, Any] = {
     "error": pl.String,
 }
 """Columns of ``Report.months``. ``status``: ``built``, ``unchanged`` or ``failed``."""
+
+THROUGHPUT: dict[str, Any] = {
+    "time": pl.Datetime("us", "UTC"),
+    "files": pl.Int64,
+    "bytes": pl.Int64,
+    "bytes_per_second": pl.Float64,
+}
+"""Columns of ``Report.throughput()``: when a step begins, and what was stored within it."""
+
+_STEPS = (1, 2, 5, 10, 30, 60, 300, 900, 3600)
+_MOST_STEPS = 60
 
 
 @dataclass(frozen=True, repr=False)
@@ -125,6 +140,69 @@ class Report:
         moved = self.files.filter(pl.col("status") == "transferred").group_by("mode").len("files")
         return dict(sorted(moved.iter_rows()))
 
+    def throughput(self, every: timedelta | None = None) -> pl.DataFrame:
+        """Return files and bytes by when they were stored; steps without any are in it, as zeros.
+
+        Parameters
+        ----------
+        every
+            The length of a step; without it one that makes at most sixty.
+
+        Returns
+        -------
+        polars.DataFrame
+            Columns as in :data:`THROUGHPUT`: UTC, bytes, bytes per second. In SQL, by minute and also
+            while a run goes on: ``from meta.throughput``.
+
+        Examples
+        --------
+        >>> Report("transfer", "20240101T000000-00000000", 1.5).throughput().columns
+        ['time', 'files', 'bytes', 'bytes_per_second']
+        """
+        moved = self.files.filter((pl.col("bytes") > 0) & pl.col("ended_at").is_not_null())
+        if moved.is_empty():
+            return pl.DataFrame(schema=THROUGHPUT)
+        every = every or self._step(moved["ended_at"])
+        began = moved["ended_at"].min()
+        step = pl.lit(every).dt.total_microseconds()
+        after = (pl.col("ended_at") - began).dt.total_microseconds() // step
+        counted = moved.group_by(slot=after).agg(pl.len().alias("files"), pl.col("bytes").sum())
+        slots = pl.DataFrame({"slot": range(int(counted["slot"].max()) + 1)})  # type: ignore[arg-type]
+        return (
+            slots.join(counted, on="slot", how="left", maintain_order="left")
+            .with_columns(
+                pl.col("files", "bytes").fill_null(0).cast(pl.Int64),
+                time=pl.lit(began) + pl.col("slot") * pl.lit(every),
+            )
+            .with_columns(bytes_per_second=pl.col("bytes") / every.total_seconds())
+            .select(list(THROUGHPUT))
+        )
+
+    def chart(self) -> Picture:
+        """Return a small chart of the throughput over the run's time.
+
+        Raises
+        ------
+        MissingTool
+            vl-convert, which draws it, is not installed (when it is drawn).
+        InvalidQuery
+            The run moved nothing, so there is no throughput.
+        """
+        from cryptolake.errors import InvalidQuery
+        from cryptolake.render.throughput import throughput_picture
+
+        slots = self.throughput()
+        if slots.is_empty():
+            message = "this run moved no file, so it has no throughput to draw."
+            raise InvalidQuery(message, run_id=self.run_id)
+        return throughput_picture(slots, self._step(self.files["ended_at"].drop_nulls()))
+
+    @staticmethod
+    def _step(ended: pl.Series) -> timedelta:
+        lasted = (ended.max() - ended.min()).total_seconds()  # type: ignore[operator,union-attr]
+        fit = (step for step in _STEPS if lasted / step < _MOST_STEPS)
+        return timedelta(seconds=next(fit, _STEPS[-1]))
+
     @property
     def built(self) -> int:
         """Silver months built by this run."""
@@ -191,7 +269,9 @@ class Report:
         lines += [f"  fell back for {n:,}: {why}" for why, n in self.fallbacks.items()]
         if self.retried:
             again = int(self.files["retries"].sum())
-            lines.append(f"  {self.retried:,} files came at a second try ({again:,} requests made again)")
+            lines.append(
+                f"  {self.retried:,} files came at a second try ({again:,} requests made again)"
+            )
         lines += [f"  {n:,} requests repeated: {why}" for why, n in self.retries.items()]
         for frame, name in ((self.files, "key"), (self.months, "path")):
             bad = frame.filter(pl.col("status").is_in(["failed", "quarantined"]))

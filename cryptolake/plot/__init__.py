@@ -5,6 +5,6 @@ drawn to SVG and PNG by vl-convert inside the process: no script, browser or net
 """
 
 from cryptolake.plot.charts import Charts
-from cryptolake.plot.picture import Picture
+from cryptolake.render.picture import Picture
 
 __all__ = ["Charts", "Picture"]

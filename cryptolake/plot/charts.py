@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from cryptolake.errors import InvalidQuery, NotPublished
 from cryptolake.plot import specs
 from cryptolake.plot.decimate import decimate_bars, decimate_values
-from cryptolake.plot.picture import Picture
+from cryptolake.render.picture import Picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

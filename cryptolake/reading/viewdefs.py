@@ -26,6 +26,11 @@ PROTOCOL = "bronze://"
 
 _IDENTITY = ("market", "symbol", "interval")
 _FILE = "cryptolake_file"
+_THROUGHPUT = """SELECT run_id, date_trunc('minute', "at") AS minute, mode, count(*) AS files,
+sum(bytes)::BIGINT AS bytes, sum(bytes) / 60 AS bytes_per_second, sum(retries)::BIGINT AS retries
+FROM meta.transfers WHERE bytes > 0 GROUP BY ALL"""
+"""What each run moved, by the minute it was stored in. Rows are written while a run goes on."""
+
 _READ_CSV = (
     "header = false, auto_detect = false, delim = ',', quote = '', escape = '', nullstr = '', "
     "null_padding = true, strict_mode = false"
@@ -218,6 +223,7 @@ def meta_views(storage: Storage, held: Held) -> Iterator[View]:
             names = ", ".join(quoted(name) for name in types)
             rows = f"SELECT {names} FROM ({rows}) WHERE event = 'stored'"
         yield View("meta", table, rows)
+    yield View("meta", "throughput", _THROUGHPUT)
 
 
 def gold_views(storage: Storage, held: Held) -> Iterator[View]:

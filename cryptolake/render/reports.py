@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import TYPE_CHECKING
 
-from cryptolake.render.html import drawing, facts, never_raises, number, seconds, size, table, text
+from cryptolake.render.html import (
+    drawing,
+    facts,
+    never_raises,
+    number,
+    plural,
+    seconds,
+    size,
+    table,
+    text,
+)
+from cryptolake.render.throughput import FEW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,6 +44,8 @@ def report_html(report: Report) -> str:
         _faults(report.months, "path", "Silver months"),
         facts(_counts(report)),
         _fallbacks(report.fallbacks),
+        _retries(report),
+        _pace(report),
     )
 
 
@@ -57,6 +71,22 @@ def _counts(report: Report) -> Iterator[tuple[str, str]]:
 def _fallbacks(fallbacks: Mapping[str, int]) -> str:
     items = "".join(f"<li>{number(n)}: {text(why)}</li>" for why, n in fallbacks.items())
     return f"<h5>Moved another way than asked</h5><ul>{items}</ul>" if items else ""
+
+
+def _retries(report: Report) -> str:
+    if not report.retried:
+        return ""
+    again = int(report.files["retries"].sum())
+    items = "".join(f"<li>{number(n)}: {text(why)}</li>" for why, n in report.retries.items())
+    told = f"{number(again)} requests made again for {plural(report.retried, 'file')}"
+    return f"<h5>{told}</h5><ul>{items}</ul>"
+
+
+def _pace(report: Report) -> str:
+    """Draw the throughput where there is some to see, and something to draw it with."""
+    if importlib.util.find_spec("vl_convert") is None or report.throughput().height < FEW:
+        return ""
+    return report.chart()._repr_html_()
 
 
 def _faults(frame: pl.DataFrame, name: str, title: str) -> str:

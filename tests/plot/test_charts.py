@@ -6,7 +6,7 @@ import pytest
 
 import cryptolake as cl
 from cryptolake.errors import InvalidQuery, MissingTool, NotPublished
-from cryptolake.plot.picture import LARGEST_SVG
+from cryptolake.render.picture import LARGEST_SVG
 
 UM = cl.query().markets("futures_um").symbols("BTCUSDT").between("2024-12-31", "2025-01-02")
 BARS = cl.query().markets("spot").klines("1h").symbols("BTCUSDT", "ETHUSDT").between("2025-01")

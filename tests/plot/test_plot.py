@@ -13,7 +13,7 @@ from cryptolake.errors import InvalidQuery
 from cryptolake.plot import Picture, specs
 from cryptolake.plot.charts import coverage_picture
 from cryptolake.plot.decimate import decimate_bars, decimate_values
-from cryptolake.plot.picture import LARGEST_SVG
+from cryptolake.render.picture import LARGEST_SVG
 
 BEGIN = datetime(2020, 1, 1, tzinfo=UTC)
 

@@ -109,7 +109,16 @@ def test_an_empty_lake_has_a_view_of_every_interval(empty):
 
 def test_an_empty_lake_has_its_tables(empty):
     assert views_of(empty, "meta") == {
-        *("files", "quarantine", "runs", "transfers", "sources", "rejects", "findings")
+        *(
+            "files",
+            "quarantine",
+            "runs",
+            "transfers",
+            "throughput",
+            "sources",
+            "rejects",
+            "findings",
+        )
     }
     for table in views_of(empty, "meta"):
         assert sql(empty, f"FROM meta.{table}") == []

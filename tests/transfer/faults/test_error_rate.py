@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
-import cryptolake as cl
 from tests.transfer.archives import write_archive
 
 if TYPE_CHECKING:
+    import cryptolake as cl
     from tests.transfer.conftest import Bench
 
 
