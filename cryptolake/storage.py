@@ -6,18 +6,32 @@ parts; none of them can leave it. A file at its path is whole: writes are atomic
 
 from __future__ import annotations
 
-import errno
 import os
+import re
 import secrets
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from cryptolake.errors import StorageError
+from cryptolake.mishaps import SKEWED as SKEWED
+from cryptolake.mishaps import clock_off as clock_off
+from cryptolake.mishaps import clock_said as clock_said
+from cryptolake.mishaps import in_words
+from cryptolake.mishaps import raise_storage_error as raise_storage_error
+
+ZONES = ("bronze", "silver", "gold", "meta")
+"""The folders that a lake is made of."""
+
+OLD = 3600
+"""Seconds after which a draft is nobody's: what is written there takes moments."""
+
+_DRAFT = re.compile(r"\..+\.[0-9a-f]{12}")
 
 
 class Entry(NamedTuple):
@@ -44,6 +58,16 @@ class Storage(ABC):
     @abstractmethod
     def list(self, prefix: str) -> Files:
         """Return every file below a folder, recursively and sorted; empty when there is none."""
+
+    @abstractmethod
+    def begun(self) -> bool:
+        """Say whether there is a lake at the root yet.
+
+        Raises
+        ------
+        StorageError
+            There can be none: the root is a file, or in a bucket that does not exist.
+        """
 
     @abstractmethod
     def exists(self, path: str) -> bool:
@@ -85,6 +109,7 @@ class LocalStorage(Storage):
         # abspath, not resolve(): a lake behind a symbolic link keeps the name its owner gave it.
         self._root = Path(os.path.abspath(Path(root).expanduser()))  # noqa: PTH100
         self.root = str(self._root)
+        self._swept: set[Path] = set()
 
     def local(self, path: str = "") -> Path:
         """Return the path on disk."""
@@ -98,34 +123,47 @@ class LocalStorage(Storage):
         """Return every file below a folder, recursively and sorted; empty when there is none."""
         folder = self.local(prefix.rstrip("/"))
         start = len(self.root.rstrip("/")) + 1
-        with self._errors("list", prefix):
+        with in_words("list", prefix, self.root):
             return sorted(
                 Entry(
                     item.path[start:].replace(os.sep, "/"),
-                    stat.st_size,
+                    found.st_size,
                     None,
-                    datetime.fromtimestamp(stat.st_mtime, UTC),
+                    datetime.fromtimestamp(found.st_mtime, UTC),
                 )
-                for item, stat in _walk(str(folder))
+                for item, found in _walk(str(folder))
             )
+
+    def begun(self) -> bool:
+        """Say whether there is a lake at the root yet."""
+        with in_words("list", "", self.root):
+            try:
+                return not set(ZONES).isdisjoint(item.name for item in self._root.iterdir())
+            except FileNotFoundError:
+                return False
 
     def exists(self, path: str) -> bool:
         """Say whether there is a file at the path."""
-        return self.local(path).is_file()
+        with in_words("look at", path, self.root):
+            try:
+                return stat.S_ISREG(self.local(path).stat().st_mode)
+            except (FileNotFoundError, NotADirectoryError):
+                return False
 
     def read(self, path: str) -> bytes:
         """Return a file's bytes; FileNotFoundError when there is none."""
-        with self._errors("read", path):
+        with in_words("read", path, self.root):
             return self.local(path).read_bytes()
 
     def write(self, path: str, data: bytes) -> None:
-        """Write beside the target, then rename over it."""
+        """Write beside the target, then rename over it. Old drafts of killed writers are taken away."""
         target = self.local(path)
         draft = target.with_name(f".{target.name[:120]}.{secrets.token_hex(6)}")
-        with self._errors("write", path):
+        with in_words("write", path, self.root):
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 draft.write_bytes(data)
+                self._sweep(draft)
                 draft.replace(target)
             except BaseException:
                 draft.unlink(missing_ok=True)
@@ -133,17 +171,24 @@ class LocalStorage(Storage):
 
     def delete(self, path: str) -> None:
         """Remove a file; no error when there is none."""
-        with self._errors("delete", path):
+        with in_words("delete", path, self.root):
             self.local(path).unlink(missing_ok=True)
 
-    @contextmanager
-    def _errors(self, verb: str, path: str) -> Iterator[None]:
-        try:
-            yield
-        except (FileNotFoundError, StorageError):
-            raise
-        except OSError as error:
-            raise_storage_error(error, verb, path, self.root)
+    def _sweep(self, fresh: Path) -> None:
+        """Remove old drafts beside a fresh one, whose time is by the same clock; once for each folder.
+
+        A killed writer's work is done again at the same place, so its draft is found there.
+        """
+        if fresh.parent in self._swept:
+            return
+        self._swept.add(fresh.parent)
+        with suppress(OSError):  # nobody waits for it, and another may do the same
+            now = fresh.stat().st_mtime
+            for item in os.scandir(fresh.parent):
+                if not _DRAFT.fullmatch(item.name) or not item.is_file(follow_symlinks=False):
+                    continue
+                if now - item.stat(follow_symlinks=False).st_mtime > OLD:
+                    Path(item.path).unlink(missing_ok=True)
 
 
 class S3Storage(Storage):
@@ -218,11 +263,11 @@ class S3Storage(Storage):
 
     def list(self, prefix: str) -> Files:
         """Return every object below a folder, sorted; empty when there is none."""
-        with self._errors("list", prefix):
+        with in_words("list", prefix, self.root):
             try:
                 found = self.filesystem.find(self._path(prefix.rstrip("/")), detail=True)
-            except FileNotFoundError:
-                return []
+            except FileNotFoundError as error:  # what an absent folder is not: it is empty
+                raise self._no_bucket() from error
         start = len("/".join(part for part in (self.bucket, self.prefix) if part)) + 1
         return sorted(
             Entry(
@@ -234,55 +279,48 @@ class S3Storage(Storage):
             for name, info in found.items()
         )
 
+    def begun(self) -> bool:
+        """Say whether there is a lake at the root yet."""
+        with in_words("list", "", self.root):
+            try:
+                found = self.filesystem.ls(self._path(""), detail=False)
+            except FileNotFoundError:
+                return bool(self.list(""))  # which knows an absent folder from an absent bucket
+        return not set(ZONES).isdisjoint(name.rstrip("/").rsplit("/", 1)[-1] for name in found)
+
     def exists(self, path: str) -> bool:
         """Say whether there is an object at the path."""
-        with self._errors("look at", path):
+        with in_words("look at", path, self.root):
             return bool(self.filesystem.isfile(self._path(path)))
 
     def read(self, path: str) -> bytes:
         """Return an object's bytes; FileNotFoundError when there is none."""
-        with self._errors("read", path):
+        with in_words("read", path, self.root):
             data: bytes = self.filesystem.cat_file(self._path(path))
             return data
 
     def write(self, path: str, data: bytes) -> None:
         """Put the object: S3 shows it whole or not at all."""
-        with self._errors("write", path):
+        with in_words("write", path, self.root):
             try:
                 self.filesystem.pipe_file(self._path(path), data)
             except FileNotFoundError as error:
-                message = (
-                    f"there is no bucket {self.bucket!r}: make it first, or choose another root."
-                )
-                raise StorageError(message, root=self.root, path=path) from error
+                raise self._no_bucket() from error
 
     def delete(self, path: str) -> None:
         """Remove the object; no error when there is none."""
-        with self._errors("delete", path):
+        with in_words("delete", path, self.root):
             try:
                 self.filesystem.rm_file(self._path(path))
             except FileNotFoundError:
                 return
 
+    def _no_bucket(self) -> StorageError:
+        message = f"there is no bucket {self.bucket!r}: make it first, or choose another root."
+        return StorageError(message, root=self.root)
+
     def _path(self, path: str) -> str:
         return "/".join(part for part in (self.bucket, self.key(path)) if part)
-
-    @contextmanager
-    def _errors(self, verb: str, path: str) -> Iterator[None]:
-        try:
-            yield
-        except (FileNotFoundError, StorageError):
-            raise
-        except OSError as error:
-            raise_storage_error(error, verb, path, self.root)
-        except Exception as error:
-            if type(error).__module__.partition(".")[0] not in {"botocore", "aiobotocore"}:
-                raise
-            message = (
-                f"cannot {verb} {path!r} in {self.root}: {error}. Check the bucket's name, the "
-                "endpoint and the credentials (storage_options, or the AWS environment)."
-            )
-            raise StorageError(message, root=self.root, path=path) from error
 
 
 def open_storage(
@@ -325,25 +363,10 @@ def checked(path: str) -> str:
     return path
 
 
-def raise_storage_error(error: OSError, verb: str, path: str, root: str) -> NoReturn:
-    """Raise the StorageError that tells a person what the system call's error means."""
-    hints = {
-        errno.ENOSPC: "the disk is full: free some room and run it again, nothing done is lost",
-        errno.EDQUOT: "the quota is used up: free some room and run it again, nothing done is lost",
-        errno.EACCES: "permission denied: choose a root that you may write, or mend its permissions",
-        errno.EPERM: "permission denied: choose a root that you may write, or mend its permissions",
-        errno.EROFS: "the file system is read-only: choose another root",
-        errno.ENOTDIR: "a part of the path is a file, not a folder: choose another root",
-    }
-    why = hints.get(error.errno or 0, error.strerror or str(error))
-    message = f"cannot {verb} {path!r} in the lake at {root}: {why}."
-    raise StorageError(message, root=root, path=path, errno=error.errno) from error
-
-
 def _walk(folder: str) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
     try:
         items = list(os.scandir(folder))
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return
     for item in items:
         if item.is_dir(follow_symlinks=False):

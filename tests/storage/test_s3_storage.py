@@ -28,8 +28,20 @@ def test_files_round_trip_below_the_prefix(bucket_options: dict[str, Any]) -> No
 
 
 def test_a_missing_bucket_is_said_in_words(bucket_options: dict[str, Any]) -> None:
-    with pytest.raises(StorageError, match="there is no bucket 'absent'"):
-        open_storage("s3://absent/x", bucket_options).write("meta/x", b"")
+    storage = open_storage("s3://absent/x", bucket_options)
+    asks = [lambda: storage.write("meta/x", b""), lambda: storage.list("meta"), storage.begun]
+    for ask in asks:
+        with pytest.raises(StorageError, match="there is no bucket 'absent'"):
+            ask()
+
+
+def test_a_lake_has_begun_when_something_of_it_is_there(bucket_options: dict[str, Any]) -> None:
+    storage = open_storage("s3://lakes/begun", bucket_options)
+    assert not storage.begun()
+    storage.write("holiday.jpg", b"")
+    assert not storage.begun()
+    storage.write("meta/x", b"")
+    assert storage.begun()
 
 
 def test_an_endpoint_that_refuses_is_said_in_words() -> None:

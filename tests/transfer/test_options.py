@@ -67,7 +67,7 @@ def test_options_are_checked_alike_however_they_are_said(make):
 
 def test_an_option_like_none_lists_those_that_there_are():
     with pytest.raises(cl.InvalidQuery, match="choose from batch_size, workers"):
-        TransferOptions(zzz=1)
+        TransferOptions.of({"zzz": 1})
 
 
 def test_a_wrong_option_is_said_before_the_archive_is_asked(tmp_path):

@@ -1,0 +1,90 @@
+"""What went wrong with a disk or a bucket, in words: every such error becomes a StorageError. Pure."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import NoReturn
+
+from cryptolake.errors import StorageError
+
+
+@contextmanager
+def in_words(verb: str, path: str, root: str) -> Iterator[None]:
+    """Turn what the system or S3 says inside the block into StorageError; an absent file stays one.
+
+    Parameters
+    ----------
+    verb, path
+        What is done to which file, for the message.
+    root
+        The lake's root as given.
+    """
+    try:
+        yield
+    except (FileNotFoundError, StorageError):
+        raise
+    except OSError as error:
+        answer = error.__cause__ or error  # s3fs hides what S3 said behind a system error
+        if SKEWED in str(answer):
+            message = f"cannot {verb} {path!r} in {root}: {clock_said(clock_off(answer))}."
+            raise StorageError(message, root=root, path=path) from error
+        raise_storage_error(error, verb, path, root)
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in {"botocore", "aiobotocore"}:
+            raise
+        message = (
+            f"cannot {verb} {path!r} in {root}: {error}. Check the bucket's name, the "
+            "endpoint and the credentials (storage_options, or the AWS environment)."
+        )
+        raise StorageError(message, root=root, path=path) from error
+
+
+SKEWED = "RequestTimeTooSkewed"
+"""S3's word for a request that was signed at a time too far (15 minutes) from its own."""
+
+
+def clock_off(answer: BaseException | None) -> float | None:
+    """Return by how many seconds this clock is ahead of S3's, going by an answer; None where it is silent."""
+    response = getattr(answer, "response", None) or {}
+    told = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    try:
+        then = parsedate_to_datetime(told)
+    except (TypeError, ValueError):
+        return None
+    if then.tzinfo is None:  # "-0000": no zone was said, and HTTP knows but one
+        then = then.replace(tzinfo=UTC)
+    return (datetime.now(UTC) - then).total_seconds()
+
+
+def clock_said(ahead: float | None) -> str:
+    """Say in words that S3 refuses what is signed here, for the clock is wrong.
+
+    Examples
+    --------
+    >>> clock_said(-1260)
+    "this machine's clock is 21 minutes behind S3's, which refuses what it signs (RequestTimeTooSkewed): set it"
+    """
+    minutes = round(abs(ahead or 0) / 60)
+    if not minutes:  # it was set right meanwhile, or S3 does not tell its own time
+        return f"S3 finds this machine's clock wrong and refuses what it signs ({SKEWED}): set it"
+    off = f"{minutes:,} minute{'s' * (minutes > 1)} {'ahead of' if (ahead or 0) > 0 else 'behind'}"
+    return f"this machine's clock is {off} S3's, which refuses what it signs ({SKEWED}): set it"
+
+
+def raise_storage_error(error: OSError, verb: str, path: str, root: str) -> NoReturn:
+    """Raise the StorageError that tells a person what the system call's error means."""
+    hints = {
+        errno.ENOSPC: "the disk is full: free some room and run it again, nothing done is lost",
+        errno.EDQUOT: "the quota is used up: free some room and run it again, nothing done is lost",
+        errno.EACCES: "permission denied: choose a root that you may write, or mend its permissions",
+        errno.EPERM: "permission denied: choose a root that you may write, or mend its permissions",
+        errno.EROFS: "the file system is read-only: choose another root",
+        errno.ENOTDIR: "a part of the path is a file, not a folder: choose another root",
+    }
+    why = hints.get(error.errno or 0, error.strerror or str(error))
+    message = f"cannot {verb} {path!r} in the lake at {root}: {why}."
+    raise StorageError(message, root=root, path=path, errno=error.errno) from error
