@@ -19,7 +19,7 @@ def in_words(verb: str, path: str, root: str) -> Iterator[None]:
     Parameters
     ----------
     verb, path
-        What is done to which file, for the message.
+        What is done to which file, for the message; no path for the lake itself.
     root
         The lake's root as given.
     """
@@ -29,15 +29,15 @@ def in_words(verb: str, path: str, root: str) -> Iterator[None]:
         raise
     except OSError as error:
         answer = error.__cause__ or error  # s3fs hides what S3 said behind a system error
-        if SKEWED in str(answer):
-            message = f"cannot {verb} {path!r} in {root}: {clock_said(clock_off(answer))}."
+        if _is_skewed(answer):
+            message = f"cannot {verb} {_place(path, root)}: {clock_said(clock_off(answer))}."
             raise StorageError(message, root=root, path=path) from error
         raise_storage_error(error, verb, path, root)
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in {"botocore", "aiobotocore"}:
             raise
         message = (
-            f"cannot {verb} {path!r} in {root}: {error}. Check the bucket's name, the "
+            f"cannot {verb} {_place(path, root)}: {error}. Check the bucket's name, the "
             "endpoint and the credentials (storage_options, or the AWS environment)."
         )
         raise StorageError(message, root=root, path=path) from error
@@ -45,6 +45,9 @@ def in_words(verb: str, path: str, root: str) -> Iterator[None]:
 
 SKEWED = "RequestTimeTooSkewed"
 """S3's word for a request that was signed at a time too far (15 minutes) from its own."""
+
+ALLOWED = 900
+"""Seconds that a clock may be off for S3 to take what it signs."""
 
 
 def clock_off(answer: BaseException | None) -> float | None:
@@ -58,6 +61,12 @@ def clock_off(answer: BaseException | None) -> float | None:
     if then.tzinfo is None:  # "-0000": no zone was said, and HTTP knows but one
         then = then.replace(tzinfo=UTC)
     return (datetime.now(UTC) - then).total_seconds()
+
+
+def _is_skewed(answer: BaseException) -> bool:
+    """Say whether S3 refused a request for its time. To HEAD it answers 403 and no word, but its time."""
+    off = clock_off(answer) if "(403)" in str(answer) else None
+    return SKEWED in str(answer) or abs(off or 0) > ALLOWED
 
 
 def clock_said(ahead: float | None) -> str:
@@ -86,5 +95,9 @@ def raise_storage_error(error: OSError, verb: str, path: str, root: str) -> NoRe
         errno.ENOTDIR: "a part of the path is a file, not a folder: choose another root",
     }
     why = hints.get(error.errno or 0, error.strerror or str(error))
-    message = f"cannot {verb} {path!r} in the lake at {root}: {why}."
+    message = f"cannot {verb} {_place(path, root)}: {why}."
     raise StorageError(message, root=root, path=path, errno=error.errno) from error
+
+
+def _place(path: str, root: str) -> str:
+    return f"{path!r} in the lake at {root}" if path else f"the lake at {root}"

@@ -174,7 +174,18 @@ def parse_days(first: DayLike, last: DayLike | None = None) -> Days:
     """
     begin = _parse_day(first)
     end = begin if last is None else _parse_day(last)
+    if last is not None and begin.first > end.last:
+        message = (
+            f"the range {first} to {last} ends before it begins; "
+            f"swap the ends: between({_typed(last)}, {_typed(first)})."
+        )
+        raise InvalidQuery(message, what="dates", given=(first, last))
     return Days(begin.first, end.last)
+
+
+def _typed(day: DayLike) -> str:
+    """Return what makes the same end, as it was typed: a month stays a month, a date a date."""
+    return repr(day).replace("datetime.", "")
 
 
 def _parse_day(day: DayLike) -> Days:

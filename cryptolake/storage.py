@@ -136,7 +136,7 @@ class LocalStorage(Storage):
 
     def begun(self) -> bool:
         """Say whether there is a lake at the root yet."""
-        with in_words("list", "", self.root):
+        with in_words("read", "", self.root):
             try:
                 return not set(ZONES).isdisjoint(item.name for item in self._root.iterdir())
             except FileNotFoundError:
@@ -184,7 +184,7 @@ class LocalStorage(Storage):
         self._swept.add(fresh.parent)
         with suppress(OSError):  # nobody waits for it, and another may do the same
             now = fresh.stat().st_mtime
-            for item in os.scandir(fresh.parent):
+            for item in list(os.scandir(fresh.parent)):
                 if not _DRAFT.fullmatch(item.name) or not item.is_file(follow_symlinks=False):
                     continue
                 if now - item.stat(follow_symlinks=False).st_mtime > OLD:
@@ -281,7 +281,7 @@ class S3Storage(Storage):
 
     def begun(self) -> bool:
         """Say whether there is a lake at the root yet."""
-        with in_words("list", "", self.root):
+        with in_words("read", "", self.root):
             try:
                 found = self.filesystem.ls(self._path(""), detail=False)
             except FileNotFoundError:

@@ -1,15 +1,16 @@
-"""Commands that fetch, build and check: plan, pull, build, update, verify, heal."""
+"""Commands that fetch, build and mend: plan, transfer, pull, frame, build, update, heal, fill."""
 
 from __future__ import annotations
 
-from enum import StrEnum
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cryptolake.cli import show
-from cryptolake.cli.words import Json, shared
+from cryptolake.cli.words import Json, Limit, Output, Refresh, shared
+from cryptolake.errors import IncompleteWarning
 
 if TYPE_CHECKING:
     from cryptolake.lake import Lake
@@ -18,33 +19,18 @@ if TYPE_CHECKING:
     from cryptolake.report import Report
 
 
-class Mode(StrEnum):
-    """How files come: ``auto`` chooses."""
-
-    AUTO = "auto"
-    DOWNLOAD = "download"
-    DIRECT = "direct"
-    RELAY = "relay"
-    TRADITIONAL = "traditional"
-
-
-class Checksums(StrEnum):
-    """What becomes of a file whose bytes are right by the listing and wrong by their CHECKSUM."""
-
-    QUARANTINE = "quarantine"
-    ACCEPT = "accept"
-    RAISE = "raise"
-
-
-Refresh = Annotated[
-    bool, typer.Option("--refresh", help="Ask the archive even where a listing is cached.")
-]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
+Saved = Annotated[
+    Path | None,
+    typer.Option("--plan", metavar="FILE", help="Carry out a saved plan instead of a query."),
+]
+Way = dict[str, Any]
+"""Mode, policy and options, as every method that transfers takes them."""
 
 
 def add_to(app: typer.Typer) -> None:
     """Register this module's commands."""
-    for command in (plan, pull, build, update, verify, heal):
+    for command in (plan, transfer, pull, frame, build, update, heal, fill):
         app.command()(shared(command))
 
 
@@ -78,18 +64,30 @@ def plan(
         show.plan(found)
 
 
+def transfer(
+    query: Query,
+    lake: Lake,
+    way: Way,
+    *,
+    saved: Saved = None,
+    refresh: Refresh = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Fetch what a query needs into Bronze, verified.
+
+    What pull does, without building Silver.
+    """
+    made = _planned(query, lake, saved, refresh=refresh, quiet=quiet)
+    finish(lake.transfer(made, progress=not quiet, **way), json=json)
+
+
 def pull(
     query: Query,
     lake: Lake,
+    way: Way,
     *,
-    saved: Annotated[
-        Path | None,
-        typer.Option("--plan", metavar="FILE", help="Carry out a saved plan instead of a query."),
-    ] = None,
-    mode: Annotated[Mode, typer.Option(help="How files come.")] = Mode.AUTO,
-    checksums: Annotated[
-        Checksums, typer.Option(help="What to do with a file whose CHECKSUM is stale.")
-    ] = Checksums.QUARANTINE,
+    saved: Saved = None,
     refresh: Refresh = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -98,29 +96,76 @@ def pull(
 
     Plans, transfers into Bronze with every file verified, and builds the Silver months.
     """
-    from cryptolake.planning.plan import Plan
-
-    made = lake.plan(query, refresh=refresh) if saved is None else Plan.load(saved)
-    moved = lake.transfer(
-        made, mode=mode.value, checksum_policy=checksums.value, progress=not quiet
-    )
+    made = _planned(query, lake, saved, refresh=refresh, quiet=quiet)
+    moved = lake.transfer(made, progress=not quiet, **way)
     finish(moved.combine(lake.build(made.query, progress=not quiet)), json=json)
 
 
-def build(query: Query, lake: Lake, *, quiet: Quiet = False, json: Json = False) -> None:
+def frame(
+    query: Query,
+    lake: Lake,
+    way: Way,
+    *,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Prices and quantities as exact decimals.")
+    ] = False,
+    output: Output = None,
+    limit: Limit = 40,
+    refresh: Refresh = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Pull what is missing, then show or keep the rows.
+
+    The Silver rows of one data type and the days asked for. Exit code 1 when files of the range are in
+    quarantine, so that rows are missing.
+    """
+    if output is not None:
+        show.kind_of(output)  # before anything is fetched
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", IncompleteWarning)
+        rows = lake.frame(query, exact=exact, refresh=refresh, progress=not quiet, **way)
+    if output is not None:
+        show.keep(rows, output)
+    elif json:
+        show.rows_as_json(rows.iter_rows(named=True))
+    else:
+        show.table(rows, limit)
+    missing = [one for one in told if issubclass(one.category, IncompleteWarning)]
+    for one in missing:
+        typer.echo(f"cryptolake: {one.message}", err=True)
+    if missing:
+        raise typer.Exit(1)
+
+
+def build(
+    scope: Query | None,
+    lake: Lake,
+    *,
+    force: Annotated[
+        bool, typer.Option("--force", help="Build months anew although nothing changed.")
+    ] = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
     """Build Silver from Bronze, what has changed.
 
-    The symbol-months of a query whose source files changed are built; the others stay.
+    The symbol-months whose source files changed are built, of the whole lake when no word is said; the
+    others stay.
     """
-    finish(lake.build(query, progress=not quiet), json=json)
+    show.absence(lake, json=json)
+    finish(lake.build(scope, force=force, progress=not quiet), json=json)
 
 
-def update(scope: Query | None, lake: Lake, *, quiet: Quiet = False, json: Json = False) -> None:
+def update(
+    scope: Query | None, lake: Lake, way: Way, *, quiet: Quiet = False, json: Json = False
+) -> None:
     """Bring what is here to the newest published day.
 
     The whole lake when no word is said. Run twice, the second run does nothing.
     """
-    found = lake.update(scope, progress=not quiet)
+    show.absence(lake, json=json)
+    found = lake.update(scope, progress=not quiet, **way)
     if json:
         show.as_json(
             {
@@ -139,52 +184,45 @@ def update(scope: Query | None, lake: Lake, *, quiet: Quiet = False, json: Json 
 
 
 def heal(
-    query: Query, lake: Lake, *, refresh: Refresh = False, quiet: Quiet = False, json: Json = False
+    query: Query,
+    lake: Lake,
+    way: Way,
+    *,
+    refresh: Refresh = False,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
     """Fill gaps from the sibling files that have the rows.
 
     Says for each gap what it came to; none is filled with rows that the archive does not have.
     """
-    show.either(lake.heal(query.check(), refresh=refresh, progress=not quiet), json=json)
+    show.absence(lake, json=json)
+    show.either(lake.heal(query.check(), refresh=refresh, progress=not quiet, **way), json=json)
 
 
-def verify(
-    scope: Query | None,
+def fill(
+    query: Query,
     lake: Lake,
     *,
     against: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DATA_TYPE",
-            help="Rebuild the query's klines from trades, aggTrades or finer klines; show differences.",
-        ),
-    ] = None,
-    repair: Annotated[
-        bool,
-        typer.Option("--repair", help="Take damaged files out, so that the next pull gets them."),
-    ] = False,
+        str, typer.Option(metavar="DATA_TYPE", help="trades, aggTrades, or klines (finer ones).")
+    ],
     json: Json = False,
 ) -> None:
-    """Hash Bronze again and compare with the ledger.
+    """Make missing klines from trades or finer klines.
 
-    The whole lake when no word is said; exit code 1 when a file differs or is gone.
+    Of what the lake has; kept in Gold, marked, and never mixed with what the archive published.
     """
-    found = lake.verify(scope, against=against, repair=repair)
-    if against is None:
-        bad = found.filter(found["status"] != "ok")
-        if json:
-            show.as_json(found)
-        else:
-            if not bad.is_empty():
-                show.table(bad)
-            typer.echo(
-                f"{found.height - bad.height:,} files are as the ledger says, {bad.height:,} are not"
-            )
-    else:
-        bad = found
-        show.either(found, json=json)
-    if not bad.is_empty():
-        raise typer.Exit(1)
+    show.absence(lake, json=json)
+    show.either(lake.fill(query.check(), against=against), json=json)
+
+
+def _planned(query: Query, lake: Lake, saved: Path | None, *, refresh: bool, quiet: bool) -> Plan:
+    if saved is None:
+        return lake.plan(query, refresh=refresh, progress=not quiet)
+    from cryptolake.planning.plan import Plan
+
+    return Plan.load(saved)
 
 
 def plan_facts(made: Plan) -> dict[str, Any]:
@@ -197,6 +235,7 @@ def plan_facts(made: Plan) -> dict[str, Any]:
         "to_transfer": made.to_transfer,
         "cached": made.cached,
         "missing": made.missing,
+        "notes": made.notes,
         "files": made.files,
         "missing_periods": made.missing_periods,
     }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cryptolake.cli import show
-from cryptolake.cli.words import Json, shared, split
+from cryptolake.cli.words import Json, Limit, Output, Refresh, shared, split
 from cryptolake.errors import InvalidQuery, StorageError
 from cryptolake.vocabulary import parse_data_type, parse_market
 
@@ -20,12 +20,11 @@ if TYPE_CHECKING:
     from cryptolake.lake import Lake
     from cryptolake.queries import Query
 
-Limit = Annotated[int, typer.Option("--limit", min=1, help="Rows to print; JSON is always whole.")]
-
 
 def add_to(app: typer.Typer) -> None:
     """Register this module's commands."""
-    for command in (matrix, symbols, datasets, status, quality, gaps, describe, sql):
+    looking = (matrix, symbols, datasets, status, freshness, quality, gaps, ids)
+    for command in (*looking, verify, describe, sql):
         app.command()(shared(command))
 
 
@@ -72,9 +71,11 @@ def symbols(
     listed_on: Annotated[
         str | None, typer.Option(metavar="DAY", help="Only those listed on this UTC day.")
     ] = None,
-    refresh: Annotated[
-        bool, typer.Option("--refresh", help="Ask the archive even where a listing is cached.")
+    spans: Annotated[
+        bool,
+        typer.Option("--spans", help="Each symbol's first and last day; asks about every one."),
     ] = False,
+    refresh: Refresh = False,
     json: Json = False,
 ) -> None:
     """Show the symbols that the archive lists."""
@@ -85,6 +86,7 @@ def symbols(
             quote=quote,
             contract=contract,
             listed_on=listed_on,
+            spans=spans,
             refresh=refresh,
         ),
         json=json,
@@ -93,22 +95,81 @@ def symbols(
 
 def datasets(lake: Lake, *, json: Json = False) -> None:
     """Show the datasets that the lake holds."""
+    show.absence(lake, json=json)
     show.either(lake.datasets(), json=json)
 
 
 def status(lake: Lake, *, json: Json = False) -> None:
     """Show how fresh and how whole the lake is."""
+    show.absence(lake, json=json)
     show.either(lake.status(), json=json)
 
 
-def quality(query: Query, lake: Lake, *, json: Json = False) -> None:
+def freshness(lake: Lake, *, refresh: Refresh = False, json: Json = False) -> None:
+    """Show how far the archive and the lake are behind.
+
+    By market and data type held, in days; asks the archive's listing.
+    """
+    show.absence(lake, json=json)
+    show.either(lake.freshness(refresh=refresh), json=json)
+
+
+def quality(query: Query, lake: Lake, *, refresh: Refresh = False, json: Json = False) -> None:
     """Show gaps, duplicates and rejects by month."""
-    show.either(lake.quality(query.check()), json=json)
+    show.absence(lake, json=json)
+    show.either(lake.quality(query.check(), refresh=refresh), json=json)
 
 
-def gaps(query: Query, lake: Lake, *, json: Json = False) -> None:
+def gaps(query: Query, lake: Lake, *, refresh: Refresh = False, json: Json = False) -> None:
     """Show each gap of a query's klines, with its cause."""
-    show.either(lake.gaps(query.check()), json=json)
+    show.absence(lake, json=json)
+    show.either(lake.gaps(query.check(), refresh=refresh), json=json)
+
+
+def ids(query: Query, lake: Lake, *, json: Json = False) -> None:
+    """Show holes and repeats in trade and aggregate ids."""
+    show.absence(lake, json=json)
+    show.either(lake.ids(query.check()), json=json)
+
+
+def verify(
+    scope: Query | None,
+    lake: Lake,
+    *,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA_TYPE",
+            help="Rebuild the query's klines from trades, aggTrades or finer klines; show differences.",
+        ),
+    ] = None,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Take damaged files out, so that the next pull gets them."),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Hash Bronze again and compare with the ledger.
+
+    The whole lake when no word is said; exit code 1 when a file differs or is gone.
+    """
+    show.absence(lake, json=json)
+    found = lake.verify(scope, against=against, repair=repair)
+    if against is None:
+        bad = found.filter(found["status"] != "ok")
+        if json:
+            show.as_json(found)
+        else:
+            if not bad.is_empty():
+                show.table(bad)
+            typer.echo(
+                f"{found.height - bad.height:,} files are as the ledger says, {bad.height:,} are not"
+            )
+    else:
+        bad = found
+        show.either(found, json=json)
+    if not bad.is_empty():
+        raise typer.Exit(1)
 
 
 def describe(
@@ -131,12 +192,7 @@ def sql(
     text: Annotated[str, typer.Argument(help="The statement; '-' reads it from standard input.")],
     *,
     json: Json = False,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Write the result to a .parquet or .csv file."
-        ),
-    ] = None,
+    output: Output = None,
     limit: Limit = 40,
 ) -> None:
     """Ask the lake in SQL.
@@ -148,6 +204,7 @@ def sql(
     import duckdb
 
     statement = sys.stdin.read() if text == "-" else text
+    show.absence(lake, json=True)  # beside the result, which may be for another program
     try:
         if output is not None:
             _write(lake.sql(statement), output)
@@ -166,13 +223,10 @@ def sql(
 
 
 def _write(relation: duckdb.DuckDBPyRelation, output: Path) -> None:
-    if output.suffix == ".parquet":
-        relation.write_parquet(str(output), compression="zstd")
-    elif output.suffix == ".csv":
+    if show.kind_of(output) == ".csv":
         relation.write_csv(str(output))
     else:
-        message = f"cannot write {output.name!r}: give a name that ends in .parquet or .csv"
-        raise typer.BadParameter(message)
+        relation.write_parquet(str(output), compression="zstd")
     typer.echo(f"wrote {output}", err=True)
 
 

@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from cryptolake.errors import StorageError
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import polars as pl
 
+    from cryptolake.lake import Lake
     from cryptolake.planning.plan import Plan
 
 _WIDE = 10_000
@@ -51,6 +56,18 @@ def either(frame: pl.DataFrame, *, json: bool) -> None:
         as_json(frame)
     else:
         table(frame)
+
+
+def absence(lake: Lake, *, json: bool) -> None:
+    """Say that there is no lake at the root yet, where that is so; beside JSON, not in it.
+
+    Raises
+    ------
+    StorageError
+        There can be none.
+    """
+    if not lake.storage.begun():
+        typer.echo(f"no lake at {lake.root} yet: cryptolake pull makes one", err=json)
 
 
 def as_json(value: Any) -> None:
@@ -112,3 +129,30 @@ def plan(made: Plan) -> None:
     if not made.missing_periods.is_empty():
         typer.echo("\nnot published:")
         table(made.missing_periods, limit=20)
+
+
+def kind_of(output: Path) -> str:
+    """Return what kind of file a name asks for: ``.parquet`` or ``.csv``; others are refused."""
+    if output.suffix not in {".parquet", ".csv"}:
+        message = f"cannot write {output.name!r}: give a name that ends in .parquet or .csv"
+        raise typer.BadParameter(message)
+    return output.suffix
+
+
+def keep(frame: pl.DataFrame, output: Path) -> None:
+    """Write a frame to a file.
+
+    Raises
+    ------
+    StorageError
+        It cannot be written there.
+    """
+    try:
+        if kind_of(output) == ".csv":
+            frame.write_csv(output)
+        else:
+            frame.write_parquet(output, compression="zstd")
+    except OSError as error:
+        message = f"cannot write {str(output)!r}: {error.strerror or error}"
+        raise StorageError(message, path=output) from None
+    typer.echo(f"wrote {output}", err=True)

@@ -1,7 +1,7 @@
 """The options that commands share: a query's words, and the lake they are asked of.
 
-A command that has a parameter ``query``, ``scope`` or ``lake`` gets, in its place, the options that make
-one (:func:`shared`), so that each word is spelled and explained once.
+A command that has a parameter ``query``, ``scope``, ``lake`` or ``way`` gets, in its place, the options
+that make one (:func:`shared`), so that each word is spelled and explained once.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from cryptolake.cli.ways import way
 from cryptolake.queries import Query
 from cryptolake.queries import query as empty_query
 
@@ -27,6 +28,19 @@ Words = list[str] | None
 """An option that may be repeated, and may hold several words with commas between them."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a script.")]
+
+Limit = Annotated[int, typer.Option("--limit", min=1, help="Rows to print; JSON is always whole.")]
+
+Refresh = Annotated[
+    bool, typer.Option("--refresh", help="Ask the archive even where a listing is cached.")
+]
+
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Write the result to a .parquet or .csv file."
+    ),
+]
 
 
 def sentence(
@@ -148,11 +162,16 @@ def open_lake(
     return Lake(root, source=Archive(endpoint_url=endpoint_url))
 
 
-_MAKERS: dict[str, Callable[..., Any]] = {"query": sentence, "scope": scope, "lake": open_lake}
+_MAKERS: dict[str, Callable[..., Any]] = {
+    "query": sentence,
+    "scope": scope,
+    "lake": open_lake,
+    "way": way,
+}
 
 
 def shared(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command, in place of its ``query``, ``scope`` and ``lake``, the options that make them."""
+    """Give a command, in place of its ``query``, ``lake`` and the like, the options that make them."""
     own = inspect.signature(command).parameters
     makers = {name: _MAKERS[name] for name in own if name in _MAKERS}
     options = {name: inspect.signature(make).parameters for name, make in makers.items()}

@@ -6,8 +6,10 @@ import cryptolake
 from cryptolake.cli.app import EXIT_CODES
 from cryptolake.errors import CryptolakeError
 
-COMMANDS = "demo sample serve-archive matrix symbols datasets status quality gaps describe sql"
-COMMANDS += " plan pull build update verify heal"
+COMMANDS = (
+    "demo sample serve-archive matrix symbols datasets status freshness quality gaps ids verify"
+)
+COMMANDS += " describe sql plan transfer pull frame build update heal fill"
 
 
 def test_the_help_lists_the_commands_and_the_exit_codes(run):

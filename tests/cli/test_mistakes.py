@@ -24,7 +24,7 @@ def said(**changes):
         (said(**{"-s": "ZZZ*"}), "ZZZ*"),
         (said(**{"-s": "BTC;rm -rf"}), "cannot be a symbol"),
         (said(**{"--from": "2024-13"}), "cannot read '2024-13' as a day"),
-        (said(**{"--from": "2025-02-01", "--to": "2025-01-01"}), "2025-02-01"),
+        (said(**{"--from": "2025-02", "--to": "2025-01"}), "between('2025-01', '2025-02')"),
         (said(**{"--from": "2999-01-01", "--to": None}), "2999"),
         (
             said(**{"--from": "2009-01-01", "--to": "2009-01-02"}),
@@ -41,6 +41,73 @@ def test_a_mistake_in_the_words_is_exit_2_and_says_what_is_allowed(run, words, m
     assert (done.code, done.out) == (2, "")
     assert message in done.err
     assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--profile", "cheap"], "unknown transfer preset 'cheap'"),
+        (["--profile", "cost_optimised"], "did you mean 'cost_optimized'?"),
+        (["--option", "worker=8"], "no transfer option 'worker'; did you mean 'workers'?"),
+        (["--option", "workers=0"], "workers: Input should be greater than or equal to 1, not '0'"),
+        (["--option", "workers=many"], "workers: Input should be a valid integer"),
+        (["--option", "workers"], "NAME=VALUE"),
+        (["--option", "s5cmd_args=--dry-run"], "s5cmd has no flag '--dry-run'"),
+        (["--mode", "direct"], "does not fit a lake on a disk"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+@pytest.mark.parametrize("command", ["pull", "transfer", "frame"])
+def test_a_mistake_in_how_to_transfer_is_exit_2(run, command, words, message):
+    done = run(command, *WORDS, *words, "--quiet")
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err
+    assert "Traceback" not in done.err
+
+
+LOOKING = {
+    "status": [],
+    "datasets": [],
+    "freshness": [],
+    "verify": [],
+    "build": ["--quiet"],
+    "update": ["--quiet"],
+    "sql": ["from silver.spot_klines"],
+    "gaps": WORDS,
+    "quality": WORDS,
+}
+
+
+@pytest.mark.parametrize("command", LOOKING)
+def test_looking_where_no_lake_is_names_the_root(run, tmp_path, command):
+    done = run(command, *LOOKING[command], "--root", tmp_path / "typo")
+    assert done.code == 0, done.err
+    assert f"no lake at {tmp_path / 'typo'} yet" in done.out + done.err
+    assert not (tmp_path / "typo" / "bronze").exists()
+
+
+def test_json_stays_json_where_no_lake_is(run, tmp_path):
+    done = run("status", "--json", "--root", tmp_path / "typo")
+    assert done.out == "[]\n"
+    assert "no lake at" in done.err
+
+
+@pytest.mark.parametrize("command", [*LOOKING, "plan"])
+def test_looking_where_no_lake_can_be_is_exit_4(run, tmp_path, command):
+    (tmp_path / "file").write_text("not a folder")
+    done = run(command, *(LOOKING | {"plan": WORDS})[command], "--root", tmp_path / "file")
+    assert (done.code, done.out) == (4, "")
+    assert f"the lake at {tmp_path / 'file'}: a part of the path is a file" in done.err
+
+
+def test_looking_into_a_bucket_that_does_not_exist_is_exit_4(run, bucket_options, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket_options["endpoint_url"])
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", bucket_options["key"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", bucket_options["secret"])
+    for command in ("status", "datasets"):
+        done = run(command, "--root", "s3://absent-bucket/lake")
+        assert (done.code, done.out) == (4, "")
+        assert "there is no bucket 'absent-bucket'" in done.err
 
 
 def test_an_unknown_command_or_option_is_exit_2(run):

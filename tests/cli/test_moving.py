@@ -6,6 +6,8 @@ import signal
 import subprocess
 import time
 
+import boto3
+import polars as pl
 import pytest
 
 import cryptolake as cl
@@ -29,6 +31,78 @@ def test_a_plans_commands_are_lines_for_s5cmd(run):
     lines = run("plan", *WORDS, "--commands").out.splitlines()
     assert lines
     assert {line.partition(" ")[0] for line in lines} == {"cp"}
+
+
+def test_a_plan_says_by_which_mode_its_files_move_and_why(run):
+    assert "mode download: the lake is on a disk" in run("plan", *WORDS).out
+    notes = json.loads(run("plan", *WORDS, "--json").out)["notes"]
+    assert notes == ["files move by mode download: the lake is on a disk"]
+
+
+def test_transfer_fetches_and_builds_nothing(run, tmp_path):
+    done = run("transfer", *WORDS, "--quiet", "--json")
+    assert (done.code, json.loads(done.out)["built"]) == (0, 0)
+    assert not (tmp_path / "lake" / "silver").exists()
+    assert json.loads(run("build", "--quiet", "--json").out)["built"] == 2
+    assert json.loads(run("build", "--quiet", "--json", "--force").out)["built"] == 2
+
+
+def test_a_profile_and_options_reach_the_transfer(run, bucket_options, monkeypatch):
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=bucket_options["endpoint_url"],
+        aws_access_key_id=bucket_options["key"],
+        aws_secret_access_key=bucket_options["secret"],
+        region_name="us-east-1",
+    )
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket_options["endpoint_url"])
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", bucket_options["key"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", bucket_options["secret"])
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    classes = {}
+    for name, more in {"profile": [], "option": ["--option", "storage_class=ONEZONE_IA"]}.items():
+        words = ["--root", f"s3://lakes/cli-{name}", "--profile", "cost_optimized", *more]
+        done = run("transfer", *WORDS, "--quiet", *words)
+        assert done.code == 0, done.err
+        listed = s3.list_objects_v2(Bucket="lakes", Prefix=f"cli-{name}/bronze/")["Contents"]
+        classes[name] = {item["StorageClass"] for item in listed if item["Key"].endswith(".zip")}
+    s3.close()
+    assert classes == {"profile": {"INTELLIGENT_TIERING"}, "option": {"ONEZONE_IA"}}
+
+
+def test_a_frame_is_shown_or_kept(run, tmp_path):
+    rows = json.loads(run("frame", *WORDS, "--quiet", "--json").out)
+    assert len(rows) == 120
+    assert "120 rows" in run("frame", *WORDS, "--quiet", "--limit", 3).out
+    for name in ("rows.parquet", "rows.csv"):
+        assert run("frame", *WORDS, "--quiet", "--exact", "-o", tmp_path / name).code == 0
+    kept = pl.read_parquet(tmp_path / "rows.parquet")
+    assert kept.height == pl.read_csv(tmp_path / "rows.csv").height == 120
+    assert isinstance(kept.schema["open"], pl.Decimal)
+
+
+def test_a_frame_that_lacks_rows_is_exit_1_and_says_why(run, broken_archive, monkeypatch):
+    monkeypatch.setenv("CRYPTOLAKE_ENDPOINT_URL", broken_archive)
+    done = run("frame", *WORDS, "--quiet", "--json")
+    assert (done.code, len(json.loads(done.out))) == (1, 96)
+    assert "1 files of the range are in quarantine" in done.err
+
+
+def test_a_frame_that_could_not_be_kept_is_said_before_anything_is_fetched(run, tmp_path):
+    done = run("frame", *WORDS, "--quiet", "-o", tmp_path / "rows.xlsx")
+    assert done.code == 2
+    assert not (tmp_path / "lake").exists()
+    assert run("frame", *WORDS, "--quiet", "-o", tmp_path / "absent" / "rows.csv").code == 4
+
+
+def test_missing_klines_are_filled_from_trades_on_request(run):
+    day = ["-m", "spot", "-s", "BTCUSDT", "--from", "2025-01-01"]
+    assert run("pull", *day, "-i", "1m", "-t", "klines", "--quiet").code == 0
+    assert run("pull", *day, "-t", "trades", "--quiet").code == 0
+    done = run("fill", *day, "-i", "1m", "--against", "trades", "--json")
+    assert done.code == 0, done.err
+    assert isinstance(json.loads(done.out), list)
+    assert json.loads(run("ids", *day, "-t", "trades", "--json").out) == []
 
 
 def test_a_saved_plan_is_pulled_as_it_was_saved(run, tmp_path):

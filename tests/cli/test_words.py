@@ -3,6 +3,7 @@
 import pytest
 
 import cryptolake as cl
+from cryptolake.cli.ways import way
 from cryptolake.cli.words import scope, sentence
 from cryptolake.errors import InvalidQuery
 
@@ -45,3 +46,15 @@ def test_a_scope_without_words_is_everything():
 def test_a_bad_word_fails_at_once_and_names_the_nearest():
     with pytest.raises(InvalidQuery, match="did you mean 'spot'"):
         sentence(market=["spott"])
+
+
+def test_options_count_instead_of_the_profiles():
+    made = way(profile="cost_optimized", option=["workers=8", "storage_class=", "backoff=0.5"])
+    assert made["options"] == cl.TransferOptions.preset(
+        "cost_optimized", workers=8, storage_class=None, backoff=0.5
+    )
+
+
+def test_flags_for_s5cmd_add_up():
+    made = way(option=["s5cmd_args=--log debug", "s5cmd_args=--no-verify-ssl"])
+    assert made["options"].s5cmd_args == ("--log", "debug", "--no-verify-ssl")

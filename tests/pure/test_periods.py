@@ -66,6 +66,28 @@ def test_what_is_no_day_is_refused_with_the_forms_that_are(text: str):
         parse_days(text)
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "said"),
+    [
+        ("2024-03", "2024-01", "range 2024-03 to 2024-01 .* between('2024-01', '2024-03')"),
+        ("2025", "2024-06", "range 2025 to 2024-06 .* between('2024-06', '2025')"),
+        (date(2024, 3, 1), "2024-01", "between('2024-01', date(2024, 3, 1))"),
+        (
+            datetime(2024, 3, 1, tzinfo=UTC),
+            datetime(2024, 1, 1, 6),  # noqa: DTZ001
+            "between(datetime(2024, 1, 1, 6, 0), datetime(2024, 3, 1, 0, 0, tzinfo=timezone.utc))",
+        ),
+    ],
+)
+def test_a_reversed_range_is_swapped_in_the_words_that_were_given(first, last, said):
+    with pytest.raises(InvalidQuery) as caught:
+        parse_days(first, last)
+    for part in said.split(" .* "):
+        assert part in str(caught.value)
+    swapped = str(caught.value).partition("between")[2].rstrip(".")
+    assert eval(f"parse_days{swapped}") == parse_days(last, first)
+
+
 def test_a_range_that_ends_before_it_begins_says_how_to_swap_it():
     with pytest.raises(InvalidQuery, match=r"between\('2024-01-01', '2024-02-01'\)"):
         parse_days("2024-02-01", "2024-01-01")
