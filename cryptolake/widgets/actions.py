@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 PAUSE = 0.25
 """Seconds without a change before the plan line is worked out again."""
 
-State = Literal["running", "idle"]
+Run = Literal["plan", "move"]
+"""What runs long enough to be stopped: a plan, and what moves or builds files."""
+
+STOPPED_PLANNING = "<p>Stopped. What was listed is kept; Plan goes on from there.</p>"
 
 TICK = 0.1
 """Seconds between two drawings of progress: more would only fill the notebook's channel."""
@@ -53,7 +56,8 @@ class Actions:
         self._asking = Worker("cryptolake-picker-asks")
         self._moving = Worker("cryptolake-picker-moves")
         self._stop = threading.Event()
-        self._running: Callable[[State], None] = lambda _: None
+        self._on_running: Callable[[frozenset[Run]], None] = lambda _: None
+        self._runs: set[Run] = set()
         self._rate: float | None = None
         self._rate_known = False
         self._followed: dict[str, Any] = {}
@@ -84,14 +88,31 @@ class Actions:
         if self._complain(query):
             return
         self.tell(words.working("Planning"))
-        self._asking.submit(
-            "plan", lambda: self._session.plan(query), self._show_plan, self._say_error
-        )
+        self._running("plan")
+
+        def work() -> Plan:
+            try:
+                return self._session.plan(query, self._asked_for("Planning"))
+            except KeyboardInterrupt:
+                if "plan" not in self._runs:  # else it is another that is waited for
+                    self.tell(STOPPED_PLANNING)
+                raise
+
+        def done(plan: Plan) -> None:
+            self._ended("plan")
+            self._show_plan(plan)
+
+        def failed(error: Exception) -> None:
+            self._ended("plan")
+            self._say_error(error)
+
+        self._asking.submit("plan", work, done, failed)
 
     def preview(self, query: Query) -> None:
         """Show what the lake holds of the query."""
         if self._complain(query):
             return
+        self._ended("plan")  # the answer below comes in its place
         self.tell(words.working("Reading"))
         self._asking.submit(
             "plan",
@@ -124,7 +145,8 @@ class Actions:
             self._symbols.rows, self._symbols.busy = [], ""
             self._say_error(error)
 
-        self._asking.submit("symbols", lambda: self._session.symbols(query), done, failed)
+        watch = self._asked_for()
+        self._asking.submit("symbols", lambda: self._session.symbols(query, watch), done, failed)
 
     def listed_on(self, query: Query, day: str) -> None:
         """Find which of the listed symbols had files on a UTC day."""
@@ -137,7 +159,10 @@ class Actions:
             self._symbols.busy = ""
             self._say_error(error)
 
-        self._asking.submit("listed", lambda: self._session.listed_on(query, day), done, failed)
+        watch = self._asked_for()
+        self._asking.submit(
+            "listed", lambda: self._session.listed_on(query, day, watch), done, failed
+        )
 
     def _cover(self, query: Query) -> None:
         def work() -> Any:
@@ -146,7 +171,7 @@ class Actions:
             if many > MOST_FOLDERS:
                 return many
             self._days.note = "Listing what the archive has of these symbols …"
-            return self._session.coverage(query)
+            return self._session.coverage(query, self._asked_for())
 
         def done(answer: Any) -> None:
             if isinstance(answer, int):
@@ -171,7 +196,7 @@ class Actions:
             if folders(query, known) > MOST_FOLDERS:
                 return None
             self._line.html = words.working("Planning")
-            plan = self._session.plan(query)
+            plan = self._session.plan(query, self._asked_for())
             return plan, self._past_rate()
 
         def done(answer: tuple[Plan, float | None] | None) -> None:
@@ -197,9 +222,18 @@ class Actions:
 
     # ---------------------------------------------------------------- the long side
 
-    def on_running(self, call: Callable[[State], None]) -> None:
-        """Call back with ``running`` when something begins to run, with ``idle`` when it has ended."""
-        self._running = call
+    def on_running(self, call: Callable[[frozenset[Run]], None]) -> None:
+        """Call back with what runs, whenever something begins or has ended."""
+        self._on_running = call
+
+    def _running(self, what: Run) -> None:
+        self._runs.add(what)
+        self._on_running(frozenset(self._runs))
+
+    def _ended(self, what: Run) -> None:
+        if what in self._runs:
+            self._runs.discard(what)
+            self._on_running(frozenset(self._runs))
 
     def pull(self, query: Query) -> None:
         """Plan, transfer and build beside the kernel."""
@@ -211,6 +245,10 @@ class Actions:
 
     def cancel(self) -> None:
         """Stop what runs as Ctrl-C would: what arrived stays, the rest is for the next time."""
+        if "plan" in self._runs:
+            self._asking.forget("plan")
+            self._ended("plan")
+            self.tell(STOPPED_PLANNING)
         if self._moving.busy:
             self._stop.set()
             self.tell(words.working("Stopping"))
@@ -219,12 +257,12 @@ class Actions:
         if self._complain(query) or self._moving.busy:
             return
         self._stop.clear()
-        self._running("running")
+        self._running("move")
         self.tell(words.working(what))
 
         def ended(html: str, *, alert: bool = False) -> None:
             self._rate_known = False
-            self._running("idle")
+            self._ended("move")
             self.tell(html, alert=alert)
             self._followed.pop("line", None)
             self.follow(query)
@@ -244,20 +282,32 @@ class Actions:
 
         self._moving.submit("move", run, done, failed)
 
-    def _watcher(self, what: str) -> Watch:
-        """Return what the lake tells its progress to; it stops the work by Ctrl-C's own error."""
+    def _watcher(self, what: str, stopped: Callable[[], bool] | None = None) -> Watch:
+        """Return what the lake tells its progress to; it stops the work by Ctrl-C's own error.
+
+        Parameters
+        ----------
+        what
+            What is done, to be shown with how far it is; nothing is shown when empty.
+        stopped
+            Whether to stop; Cancel for what moves when left out.
+        """
         last = 0.0
 
         def watch(step: Step) -> None:
             nonlocal last
-            if self._stop.is_set():
+            if (stopped or self._stop.is_set)():
                 raise KeyboardInterrupt
             now = time.monotonic()
-            if now - last >= TICK:
+            if what and now - last >= TICK:
                 last = now
                 self._said.html = words.progress(what, step)
 
         return watch
+
+    def _asked_for(self, what: str = "") -> Watch:
+        """Return what stops a question that nobody waits for any more: a newer one came, or Cancel."""
+        return self._watcher(what, lambda: self._asking.stale)
 
     # ---------------------------------------------------------------- saying
 

@@ -1,7 +1,8 @@
 """Work beside the kernel: a worker thread, newest request first to count, errors handed back.
 
 A request names its slot; a newer one in the same slot replaces an older one that has not begun, and the
-older one's answer is dropped when it has. So typing and clicking never pile up work.
+older one's answer is dropped when it has. So typing and clicking never pile up work. Work that asks
+:attr:`Worker.stale` on its way can stop as soon as nobody waits for it, by raising ``KeyboardInterrupt``.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Worker:
         self._name = name
         self._waiting: dict[str, _Job] = {}
         self._turns: dict[str, int] = {}
-        self._running: str | None = None
+        self._running: tuple[str, int] | None = None
         self._closed = False
         self._thread: threading.Thread | None = None
         self._change = threading.Condition()
@@ -92,6 +93,12 @@ class Worker:
         with self._change:
             return self._running is not None or bool(self._waiting)
 
+    @property
+    def stale(self) -> bool:
+        """Whether nobody waits any more for what is being worked on; for the work itself to ask."""
+        with self._change:
+            return self._running is not None and not self._counts(*self._running)
+
     def idle(self, timeout: float) -> bool:
         """Wait until nothing is left to do; False when that takes longer than ``timeout`` seconds."""
         with self._change:
@@ -123,8 +130,9 @@ class Worker:
                     slot = min(self._waiting, key=lambda name: self._waiting[name].due)
                     wait = self._waiting[slot].due - time.monotonic()
                     if wait <= 0:
-                        self._running = slot
-                        return slot, self._waiting.pop(slot)
+                        job = self._waiting.pop(slot)
+                        self._running = slot, job.turn
+                        return slot, job
                     self._change.wait(wait)
                 else:
                     self._change.wait()
@@ -133,6 +141,8 @@ class Worker:
     def _do(self, slot: str, job: _Job) -> None:
         try:
             answer = job.work()
+        except KeyboardInterrupt:  # it saw that it was stale
+            return
         except Exception as error:  # noqa: BLE001 (whatever it is, the widget says it in words)
             if self._is_newest(slot, job):
                 job.failed(error)
@@ -142,4 +152,7 @@ class Worker:
 
     def _is_newest(self, slot: str, job: _Job) -> bool:
         with self._change:
-            return self._turns[slot] == job.turn and not self._closed
+            return self._counts(slot, job.turn)
+
+    def _counts(self, slot: str, turn: int) -> bool:
+        return self._turns[slot] == turn and not self._closed

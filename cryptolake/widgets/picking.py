@@ -182,8 +182,9 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
             disabled=["Cancel"],
         )
 
-        def on_running(state: str) -> None:
-            made.disabled = ["Pull", "Build"] if state == "running" else ["Cancel"]
+        def on_running(what: frozenset[str]) -> None:
+            held = ["Pull", "Build"] if "move" in what else []
+            made.disabled = held if what else ["Cancel"]
 
         act.on_running(on_running)
         return made

@@ -1,6 +1,7 @@
 """What the picker asks of a lake, as plain answers: no widget here, and nothing past the public API.
 
-Every method does I/O and is called on a worker's thread. None is called by the constructor.
+Every method does I/O and is called on a worker's thread. None is called by the constructor. Where one
+takes ``watch``, that is told how far it is and may stop it (:mod:`cryptolake.watching`).
 """
 
 from __future__ import annotations
@@ -65,34 +66,36 @@ class Session:
     lake: Lake
     _listed: dict[tuple[str, str], pl.DataFrame] = field(default_factory=dict)
 
-    def symbols(self, query: Query) -> list[SymbolRow]:
+    def symbols(self, query: Query, watch: Watch | None = None) -> list[SymbolRow]:
         """Return the symbols that the archive lists for the query's markets and data types."""
         rows: dict[str, SymbolRow] = {}
         for row in query.selection.rows():
             pair = row.market.value, row.data_type.value
             if pair not in self._listed:
-                self._listed[pair] = self.lake.symbols(*pair)
+                self._listed[pair] = self.lake.symbols(*pair, progress=watch or False)
             for name, quote, contract in self._listed[pair].select(*COLUMNS).iter_rows():
                 rows.setdefault(name, (name, quote or "", contract or ""))
         return sorted(rows.values())
 
-    def listed_on(self, query: Query, day: str) -> list[str]:
+    def listed_on(self, query: Query, day: str, watch: Watch | None = None) -> list[str]:
         """Return the symbols that had files on a UTC day; asks the archive about every one."""
         names: set[str] = set()
         for row in query.selection.rows():
-            found = self.lake.symbols(row.market.value, row.data_type.value, listed_on=day)
+            found = self.lake.symbols(
+                row.market.value, row.data_type.value, listed_on=day, progress=watch or False
+            )
             names.update(found["symbol"])
         return sorted(names)
 
-    def coverage(self, query: Query) -> Coverage:
+    def coverage(self, query: Query, watch: Watch | None = None) -> Coverage:
         """Return which months the archive has of the chosen symbols, over all its time."""
         yesterday = datetime.now(UTC).date() - timedelta(days=1)
         whole = query.between(load_matrix().first_date, yesterday)
-        return coverage_of(self.lake.plan(whole).files)
+        return coverage_of(self.lake.plan(whole, progress=watch or False).files)
 
-    def plan(self, query: Query, *, refresh: bool = False) -> Plan:
+    def plan(self, query: Query, watch: Watch | None = None, *, refresh: bool = False) -> Plan:
         """Return the query's plan."""
-        return self.lake.plan(query, refresh=refresh)
+        return self.lake.plan(query, refresh=refresh, progress=watch or False)
 
     def bytes_per_second(self) -> float | None:
         """Return the lake's own past throughput; None before its first transfer."""
@@ -106,11 +109,11 @@ class Session:
 
     def pull(self, query: Query, watch: Watch) -> Report:
         """Plan, transfer and build; ``watch`` is told how far it is, and may stop it."""
-        return self.lake.pull(query, progress=watch)
+        return self.lake.pull(query, progress=watch or False)
 
     def build(self, query: Query, watch: Watch) -> Report:
         """Build Silver from what Bronze has; ``watch`` is told how far it is, and may stop it."""
-        return self.lake.build(query, progress=watch)
+        return self.lake.build(query, progress=watch or False)
 
     def preview(self, query: Query) -> Preview:
         """Return the first rows, a chart where the type has one, and which months are held."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -95,3 +96,25 @@ def test_a_closed_worker_takes_nothing_on(worker):
     worker.submit("a", lambda: 1, done.append, lambda _: None)
     assert worker.idle(1)
     assert done == []
+
+
+def test_work_that_nobody_waits_for_any_more_can_stop_itself(worker):
+    said, begun = [], threading.Event()
+
+    def until_stale():
+        begun.set()
+        while not worker.stale:
+            time.sleep(0.001)
+        raise KeyboardInterrupt
+
+    for end in (
+        lambda: worker.submit("a", lambda: "newer", said.append, said.append),
+        lambda: worker.forget("a"),
+    ):
+        begun.clear()
+        worker.submit("a", until_stale, said.append, said.append)
+        assert begun.wait(5)
+        end()
+        assert worker.idle(5)
+    assert said == ["newer"]
+    assert not worker.stale

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -208,6 +210,64 @@ def test_cancel_stops_as_ctrl_c_does_and_the_next_pull_completes(picker, lake):
     assert picker.actions.idle(120)
     assert "Report: pull" in picker._said.html
     assert lake.plan(picker.query).to_transfer == 0
+
+
+def test_cancel_stops_a_plan_over_thousands_of_symbols(picker, lake):
+    many = [f"S{number}USDT" for number in range(3000)]
+    picker.query = JANUARY.symbols(*many)
+    seen = []
+    picker._does.observe(lambda change: seen.append(change["new"]), "disabled")
+
+    def at_the_first_step(change):
+        if "<progress" in change["new"]:
+            assert "of 9,000 listings" in change["new"]
+            picker.press("Cancel")
+
+    picker._said.observe(at_the_first_step, "html")
+    picker.press("Plan")
+    assert picker.actions.idle(60)
+    assert "Stopped" in picker._said.html
+    assert seen == [[], ["Cancel"]]
+    assert len(lake.storage.list("meta/listings")) < len(many)
+
+
+@pytest.fixture
+def silent():
+    """The endpoint of a server that takes every connection and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = []
+
+        def take():
+            with contextlib.suppress(OSError):
+                while True:
+                    taken.append(server.accept()[0])
+
+        thread = threading.Thread(target=take)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    for connection in taken:
+        connection.close()
+
+
+@pytest.mark.parametrize("button", ["Plan", "Pull"])
+def test_cancel_does_not_wait_for_an_archive_that_does_not_answer(tmp_path, silent, button):
+    query = JANUARY.symbols(*(f"S{number}USDT" for number in range(100)))
+    picker = cl.picker(cl.Lake(tmp_path, source=cl.Archive(endpoint_url=silent)))
+    picker._data_types.value = []  # so that nothing else asks
+    picker.actions._followed["line"] = picker.actions._followed["coverage"] = None
+    told = threading.Event()
+    picker._said.observe(lambda change: "<progress" in change["new"] and told.set(), "html")
+    act = picker.actions
+    begin, worker = {"Plan": (act.plan, act._asking), "Pull": (act.pull, act._moving)}[button]
+    begin(query)
+    assert told.wait(30)
+    picker.press("Cancel")
+    assert worker.idle(10)
+    assert "Stopped" in picker._said.html
+    picker.close()
+    assert act.idle(10)
 
 
 def test_while_it_pulls_cancel_can_be_pressed_and_pull_cannot(picker):
