@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from cryptolake.errors import InvalidQuery
@@ -36,7 +37,7 @@ class Care(ABC):
     """
 
     storage: Storage
-    _fresh: pl.DataFrame | None
+    _fresh: tuple[pl.DataFrame, datetime] | None
 
     @property
     @abstractmethod
@@ -80,8 +81,9 @@ class Care(ABC):
         """
         from cryptolake.keeping.freshness import freshness
 
-        self._fresh = freshness(self.meta, self.listing, refresh=refresh)
-        return self._fresh
+        found = freshness(self.meta, self.listing, refresh=refresh)
+        self._fresh = found, datetime.now(UTC)
+        return found
 
     def update(
         self,

@@ -17,7 +17,7 @@ from cryptolake.storage import Storage, open_storage
 
 if TYPE_CHECKING:
     import os
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     import polars as pl
 
@@ -64,7 +64,7 @@ class Lake(Care, Reads):
         self.storage: Storage = open_storage(root, storage_options)
         self.source: Archive = source or Archive()
         self._told: pl.DataFrame | None = None
-        self._fresh: pl.DataFrame | None = None
+        self._fresh: tuple[pl.DataFrame, datetime] | None = None
 
     @property
     def root(self) -> str:

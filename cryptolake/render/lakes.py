@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from cryptolake.render.html import drawing, never_raises, number, size, table, text
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import polars as pl
 
 MOST_DATASETS = 40
@@ -16,9 +18,9 @@ MOST_DATASETS = 40
 def lake_html(
     lake: Any,
     datasets: pl.DataFrame | None = None,
-    freshness: pl.DataFrame | None = None,
+    freshness: tuple[pl.DataFrame, datetime] | None = None,
 ) -> str:
-    """Draw a lake: its root and source, and the last answers of ``datasets()`` and ``status()``.
+    """Draw a lake: its root and source, and the last answers of ``datasets()`` and ``freshness()``.
 
     Parameters
     ----------
@@ -27,14 +29,17 @@ def lake_html(
     datasets
         What ``lake.datasets()`` last returned; None when it was not asked yet.
     freshness
-        Any frame to show below it, as it is (days behind, per market and type).
+        What ``lake.freshness()`` last returned and when (UTC), since days behind are soon out of date;
+        None when it was not asked yet.
     """
     head = f"<h4>Lake <code>{text(lake.root)}</code></h4>{_source(getattr(lake, 'source', None))}"
     if datasets is None:
-        return drawing(head, '<p class="dim">lake.datasets() says what it holds</p>')
-    if datasets.is_empty():
-        return drawing(head, '<p class="dim">empty: lake.pull(query) fills it</p>')
-    return drawing(head, _datasets(datasets), _plainly(freshness))
+        held = '<p class="dim">lake.datasets() says what it holds</p>'
+    elif datasets.is_empty():
+        held = '<p class="dim">empty: lake.pull(query) fills it</p>'
+    else:
+        held = _datasets(datasets)
+    return drawing(head, held, "" if freshness is None else _freshness(*freshness))
 
 
 def _source(source: Any) -> str:
@@ -66,10 +71,14 @@ def _datasets(datasets: pl.DataFrame) -> str:
     return table(head, rows, numbers=["symbols", "files", "bytes", "rows"]) + rest
 
 
-def _plainly(frame: pl.DataFrame | None) -> str:
-    if frame is None or frame.is_empty():
+def _freshness(found: pl.DataFrame, at: datetime) -> str:
+    if found.is_empty():
         return ""
-    return table(frame.columns, frame.head(MOST_DATASETS).rows())
+    head = ["market", "data_type", "archive_newest", "lake_newest", "lake_behind", "status"]
+    rows = found.select(head).head(MOST_DATASETS).rows()
+    return f"<h5>Freshness, as of {text(f'{at:%Y-%m-%d %H:%M}')} UTC</h5>" + table(
+        [name.replace("_", " ") for name in head], rows, numbers=["lake behind"]
+    )
 
 
 def _count(value: Any) -> str:

@@ -109,11 +109,11 @@ class Session:
 
     def pull(self, query: Query, watch: Watch) -> Report:
         """Plan, transfer and build; ``watch`` is told how far it is, and may stop it."""
-        return self.lake.pull(query, progress=watch or False)
+        return self.lake.pull(query, progress=watch)
 
     def build(self, query: Query, watch: Watch) -> Report:
         """Build Silver from what Bronze has; ``watch`` is told how far it is, and may stop it."""
-        return self.lake.build(query, progress=watch or False)
+        return self.lake.build(query, progress=watch)
 
     def preview(self, query: Query) -> Preview:
         """Return the first rows, a chart where the type has one, and which months are held."""

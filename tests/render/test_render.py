@@ -152,6 +152,20 @@ def test_the_lake_shows_the_datasets_it_was_last_told_of(tmp_path):
     assert "2,232" in drawn
 
 
+def test_a_lake_shows_the_freshness_it_was_last_told_of_and_when(tmp_path, archive, monkeypatch):
+    lake = cl.Lake(tmp_path, source=archive)
+    lake.pull(cl.query().markets("spot").klines("1d").symbols("BTCUSDT").between("2025-01"))
+    assert "Freshness" not in lake._repr_html_()
+    (row,) = lake.freshness().iter_rows(named=True)
+    asked = len(list(tmp_path.rglob("*")))
+    monkeypatch.setattr("socket.socket.connect", pytest.fail)
+    drawn = lake._repr_html_()
+    assert f"Freshness, as of {datetime.now(UTC):%Y-%m-%d}" in drawn
+    assert row["status"] in drawn
+    assert str(row["archive_newest"]) in drawn
+    assert len(list(tmp_path.rglob("*"))) == asked
+
+
 def test_the_matrix_is_a_grid_of_every_row():
     drawn = load_matrix()._repr_html_()
     assert drawn.count("<td title=") == len(load_matrix().rows)

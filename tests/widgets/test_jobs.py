@@ -99,7 +99,8 @@ def test_a_closed_worker_takes_nothing_on(worker):
 
 
 def test_work_that_nobody_waits_for_any_more_can_stop_itself(worker):
-    said, begun = [], threading.Event()
+    said: list[object] = []
+    begun = threading.Event()
 
     def until_stale():
         begun.set()

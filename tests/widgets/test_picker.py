@@ -256,9 +256,13 @@ def test_cancel_does_not_wait_for_an_archive_that_does_not_answer(tmp_path, sile
     query = JANUARY.symbols(*(f"S{number}USDT" for number in range(100)))
     picker = cl.picker(cl.Lake(tmp_path, source=cl.Archive(endpoint_url=silent)))
     picker._data_types.value = []  # so that nothing else asks
-    picker.actions._followed["line"] = picker.actions._followed["coverage"] = None
     told = threading.Event()
-    picker._said.observe(lambda change: "<progress" in change["new"] and told.set(), "html")
+
+    def hear(change):
+        if "<progress" in change["new"]:
+            told.set()
+
+    picker._said.observe(hear, "html")
     act = picker.actions
     begin, worker = {"Plan": (act.plan, act._asking), "Pull": (act.pull, act._moving)}[button]
     begin(query)
