@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 settings.register_profile("cryptolake", deadline=None)
 settings.load_profile("cryptolake")
 
-_REAL = Path(__file__).parents[2] / "shared" / "archive"
+REAL_ARCHIVE = Path(
+    os.environ.get("CRYPTOLAKE_REAL_ARCHIVE") or Path(__file__).parents[2] / "shared" / "archive"
+)
+"""Where real archive files lie, if they do; for tests that are made from their names."""
+
 _UNSET = ("CRYPTOLAKE_", "AWS_", "S3_ENDPOINT", "UPDATE_")
 
 
@@ -91,10 +95,9 @@ def archive(endpoint: str) -> Archive:
 @pytest.fixture(scope="session")
 def real_archive() -> Path:
     """The folder of real archive files; the test is skipped where there is none."""
-    folder = Path(os.environ.get("CRYPTOLAKE_REAL_ARCHIVE") or _REAL)
-    if not folder.is_dir():
-        pytest.skip(f"no real archive files at {folder}; set CRYPTOLAKE_REAL_ARCHIVE")
-    return folder
+    if not REAL_ARCHIVE.is_dir():
+        pytest.skip(f"no real archive files at {REAL_ARCHIVE}; set CRYPTOLAKE_REAL_ARCHIVE")
+    return REAL_ARCHIVE
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from cryptolake.detect import detect
 from cryptolake.errors import CorruptArchive, SchemaMismatch
 from cryptolake.keys import parse_key
 from cryptolake.schema import Schema, schema_of
+from cryptolake.seeking import sought
 from cryptolake.unzip import Limits, find_member, inflate, inflate_chunks
 
 if TYPE_CHECKING:
@@ -100,8 +101,7 @@ class ZipText(io.BufferedIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Go to a place; in a large file this inflates everything before it."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size}[whence]
-        place = min(max(base + offset, 0), self.size)
+        place = min(sought(offset, whence, at=self._at, size=self.size), self.size)
         if self._text is None and place != self._at:
             if place < self._at:
                 self._restart()

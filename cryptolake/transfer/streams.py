@@ -6,6 +6,7 @@ import hashlib
 import io
 from typing import TYPE_CHECKING
 
+from cryptolake.seeking import sought
 from cryptolake.verify import check_zip_file
 
 if TYPE_CHECKING:
@@ -82,11 +83,7 @@ class _Ends(io.RawIOBase):
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        if base + offset < 0:
-            message = "a seek to before the beginning"
-            raise OSError(message)
-        self._at = base + offset
+        self._at = sought(offset, whence, at=self._at, size=self._size)
         return self._at
 
     def readinto(self, buffer: Buffer, /) -> int:

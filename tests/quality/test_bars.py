@@ -1,8 +1,6 @@
 """Bars made anew, and held against published ones."""
 
-import os
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from zipfile import ZipFile
 
 import polars as pl
@@ -21,9 +19,6 @@ from cryptolake.quality.gaps import number_of
 from cryptolake.schema import schema_of
 from cryptolake.vocabulary import Interval
 
-REAL = Path(
-    os.environ.get("CRYPTOLAKE_REAL_ARCHIVE", Path(__file__).parents[3] / "shared" / "archive")
-)
 KLINES = "klines/BTCUSDT"
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
 TRADE = st.tuples(
@@ -155,8 +150,7 @@ def test_a_bar_that_one_side_lacks_is_a_difference_unless_nothing_was_traded():
 
 
 @pytest.mark.real
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real archive files are not here")
-def test_three_real_days_of_minutes_make_the_real_hours():
+def test_three_real_days_of_minutes_make_the_real_hours(real_archive):
     names = schema_of("spot", "klines").silver_names
 
     def read(text: bytes) -> pl.DataFrame:
@@ -166,10 +160,11 @@ def test_three_real_days_of_minutes_make_the_real_hours():
     minutes = []
     for day in (1, 2, 3):
         with ZipFile(
-            REAL / f"zips/data/spot/daily/{KLINES}/1m/BTCUSDT-1m-2020-01-0{day}.zip"
+            real_archive / f"zips/data/spot/daily/{KLINES}/1m/BTCUSDT-1m-2020-01-0{day}.zip"
         ) as archive:
             minutes.append(read(archive.read(archive.namelist()[0])))
-    hours = read((REAL / f"csv/data/spot/monthly/{KLINES}/1h/BTCUSDT-1h-2020-01.csv").read_bytes())
+    month = real_archive / f"csv/data/spot/monthly/{KLINES}/1h/BTCUSDT-1h-2020-01.csv"
+    hours = read(month.read_bytes())
     published = hours.with_columns((pl.col("open_time").dt.epoch("s") // 3600).alias("bar")).head(
         72
     )

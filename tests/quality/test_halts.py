@@ -1,10 +1,8 @@
 """The table of known halts."""
 
 import csv
-import os
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -14,10 +12,7 @@ from cryptolake.quality.gaps import missing_bars
 from cryptolake.quality.halts import load_halts
 from cryptolake.vocabulary import Interval, Market
 
-REAL = Path(
-    os.environ.get("CRYPTOLAKE_REAL_ARCHIVE", Path(__file__).parents[3] / "shared" / "archive")
-)
-HOURS = REAL / "csv/data/spot/monthly/klines/BTCUSDT/1h"
+HOURS = "csv/data/spot/monthly/klines/BTCUSDT/1h"
 LISTED = datetime(2017, 8, 17, 4, tzinfo=UTC)
 
 
@@ -48,10 +43,9 @@ def test_a_halt_of_spot_is_none_of_futures():
 
 
 @pytest.mark.real
-@pytest.mark.skipif(not HOURS.is_dir(), reason="the real archive files are not here")
-def test_every_hour_absent_from_the_real_monthly_files_lies_in_a_known_halt():
+def test_every_hour_absent_from_the_real_monthly_files_lies_in_a_known_halt(real_archive):
     table, absent = load_halts(), 0
-    for path in sorted(HOURS.glob("*.csv")):
+    for path in sorted((real_archive / HOURS).glob("*.csv")):
         month = Period.parse(path.stem[-7:]).days
         with path.open() as lines:
             opens = [int(row[0]) * 1000 for row in csv.reader(lines)]

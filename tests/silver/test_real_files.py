@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -12,24 +11,21 @@ from cryptolake.schema import schema_of
 from cryptolake.silver.account import Text
 from cryptolake.silver.normalize import normalize
 from cryptolake.unzip import inflate
+from tests.conftest import REAL_ARCHIVE
 from tests.silver.independent import read_rows
 
 pytestmark = pytest.mark.real
 
-_ROOT = Path(
-    os.environ.get("CRYPTOLAKE_REAL_ARCHIVE") or Path(__file__).parents[3] / "shared" / "archive"
-)
-
 
 def _files() -> list[Path]:
-    folders = [_ROOT / name for name in ("zips", "csv", "excerpts")]
+    folders = [REAL_ARCHIVE / name for name in ("zips", "csv", "excerpts")]
     files = [path for folder in folders for path in sorted(folder.rglob("*"))]
     return [path for path in files if path.suffix in {".zip", ".csv"}]
 
 
 def _key(path: Path) -> str:
     """The archive key of a file kept as a zip, a CSV, or some first rows of one."""
-    inside = path.relative_to(_ROOT).as_posix().split("/", 1)[1]
+    inside = path.relative_to(REAL_ARCHIVE).as_posix().split("/", 1)[1]
     for end in (".head.csv", ".excerpt.csv", ".csv"):
         inside = inside.removesuffix(end)
     return inside.removesuffix(".zip") + ".zip"
@@ -62,9 +58,8 @@ def test_a_real_file_becomes_silver_that_equals_a_second_reading(path: Path):
         assert got == row
 
 
+@pytest.mark.usefixtures("real_archive")
 def test_there_are_real_files_of_most_datasets():
-    if not _ROOT.is_dir():
-        pytest.skip(f"no real archive files at {_ROOT}")
     datasets = {
         (parts.market, parts.data_type) for path in _files() if (parts := parse_key(_key(path)))
     }
