@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cryptolake.keys import CHECKSUM
 from cryptolake.s5cmd import Flags
+from cryptolake.transfer import buckets
 from cryptolake.transfer.buckets import MIB, TROUBLES, BucketVault, lake_secrets
-from cryptolake.transfer.pipeline import SMALL, Checked, Pipeline, triage
+from cryptolake.transfer.inbuckets import InBucket
+from cryptolake.transfer.pipeline import SMALL, Checked
 from cryptolake.transfer.streams import StreamEvidence
+from cryptolake.transfer.triage import triage
+from cryptolake.transfer.vaults import QUARANTINE
 from cryptolake.verify import Verdict, agrees, check
 
 if TYPE_CHECKING:
@@ -26,15 +29,11 @@ if TYPE_CHECKING:
     from cryptolake.transfer.orders import Orders
     from cryptolake.transfer.pipeline import Work
 
-LARGEST_COPY = 5 * 1024 * MIB
-"""Bytes that one CopyObject can copy; larger objects go by multipart copy."""
 
-
-class Copies(Pipeline):
+class Copies(InBucket):
     """Has S3 copy the files, then compares the two listings."""
 
     mode = "direct"
-    troubles = TROUBLES
 
     def __init__(
         self,
@@ -46,15 +45,16 @@ class Copies(Pipeline):
         vault: BucketVault,
         last: bool,
     ) -> None:
-        super().__init__(work, batches, orders, last=last)
-        self._storage, self._bucket_vault = storage, vault
+        super().__init__(work, batches, orders, vault=vault, last=last)
+        self._storage = storage
         self._copied: list[Job] = []
 
     def _flags(self, workers: int) -> Flags:
         archive, options = self._work.archive, self._options
-        accelerate = "https://s3-accelerate.amazonaws.com" if options.acceleration else None
         return Flags(
-            endpoint=accelerate or archive.endpoint,
+            # Never the accelerated endpoint: it refuses copies from another region, and inside one there
+            # is nothing to speed up.
+            endpoint=archive.endpoint,
             region=self._storage.region or archive.region,
             # One run of s5cmd signs everything or nothing: to write, it has to sign.
             anonymous=bool(self._storage.options.get("anon")),
@@ -66,6 +66,8 @@ class Copies(Pipeline):
         )
 
     def _at_hand(self, job: Job) -> bool:
+        if self._lies_aside(job):
+            return True
         if job.status == "unrecorded" and not job.looked:
             # It stands there without a record: the listing alone decides.
             job.looked = job.found = True
@@ -73,7 +75,7 @@ class Copies(Pipeline):
             return True
         job.found = False
         job.need_zip, job.need_sidecar = True, job.has_sidecar
-        if job.expected.size > LARGEST_COPY:
+        if job.expected.size > buckets.LARGEST_COPY:
             job.attempts += 1
             self._check(job)
             return True
@@ -113,7 +115,7 @@ class Copies(Pipeline):
         elif job.has_sidecar and beside[0] != wanted.checksum_size:
             wrong = f"the copy of the CHECKSUM has {beside[0]} bytes, not {wanted.checksum_size}"
         if wrong is not None and size >= 0:
-            self._bucket_vault.remove(job.key)  # nothing unverified stays at a final name
+            self._vault.remove(job.key)  # nothing unverified stays at a final name
         verdict = Verdict(
             "good" if wrong is None else "transport", size, "", None, None, wrong or ""
         )
@@ -121,7 +123,7 @@ class Copies(Pipeline):
 
     def _listed(self, jobs: list[Job]) -> dict[str, tuple[int, str]]:
         """List what the copies made: per folder, from the longest beginning that their names share."""
-        vault = self._bucket_vault
+        vault = self._vault
         folders: dict[str, list[str]] = defaultdict(list)
         for job in jobs:
             folders[job.key.rsplit("/", 1)[0]].append(job.key)
@@ -139,50 +141,61 @@ class Copies(Pipeline):
     # ------------------------------------------------------------------ in threads
 
     def _judge(self, job: Job) -> Checked:
-        requests = 0
-        if job.expected.size > LARGEST_COPY and not job.fetched:
-            requests += self._copy_in_parts(job)
-            if self._options.verify != "full":
-                verdict = Verdict("good", job.expected.size, "", None, None, "")
-                return Checked(job, verdict, "etag", requests=requests)
-        return self._read(job, requests)
+        if aside := self._out_of_quarantine(job):
+            return aside
+        if job.expected.size <= buckets.LARGEST_COPY or job.fetched:
+            return self._read(job, 0)
+        copied = self._copied_in_parts(job)
+        if copied.proof is None or self._options.verify != "full":
+            return copied
+        return self._read(job, copied.requests)
 
-    def _copy_in_parts(self, job: Job) -> int:
-        from boto3.s3.transfer import TransferConfig
+    def _copied_in_parts(self, job: Job) -> Checked:
+        """Copy an object that is too large for one request.
 
-        vault = self._bucket_vault
-        part = 256 * MIB
-        config = TransferConfig(multipart_threshold=part, multipart_chunksize=part)
-        names = [job.key, job.sidecar_key] if job.has_sidecar else [job.key]
-        for name in names:
-            source = {"Bucket": self._work.archive.bucket, "Key": name}
-            target = vault.key(f"bronze/{name}")
-            vault.client.copy(
-                source, vault.bucket, target, dict(vault.extra) or None, Config=config
-            )
-        job.fetched, job.moved = True, job.expected.size
-        return 4 + job.expected.size // part
+        The ETag of what comes of it says nothing of the bytes, so S3 is told to copy only from the listed
+        version, and the sizes are compared.
+        """
+        vault, wanted = self._vault, job.expected
+        requests = 5 + -(-wanted.size // buckets.COPY_PART)
+        found = wanted.checksum_size
+        if job.has_sidecar:
+            requests += 3
+            beside = f"bronze/{job.sidecar_key}"
+            vault.copy(self._work.archive.bucket, job.sidecar_key, beside, wanted.checksum_etag)
+            found = vault.length(beside)
+        vault.copy(self._work.archive.bucket, job.key, f"bronze/{job.key}", wanted.etag)
+        size = vault.length(f"bronze/{job.key}")
+        wrong = ""
+        if size != wanted.size:
+            wrong = f"the copy has {size} bytes, the archive's listing says {wanted.size}"
+        elif found != wanted.checksum_size:
+            wrong = f"the copy of the CHECKSUM has {found} bytes, the listing says {wanted.checksum_size}"
+        if wrong:
+            vault.remove(job.key)  # nothing unverified stays at a final name
+            verdict = Verdict("transport", size, "", None, None, wrong)
+            return Checked(job, verdict, error=wrong, requests=requests + 2)
+        job.fetched, job.moved = True, size
+        verdict = Verdict("good", size, "", None, None, "")
+        return Checked(job, verdict, "etag", requests=requests)
 
     def _read(self, job: Job, requests: int) -> Checked:
-        vault, sidecar = self._bucket_vault, None
+        vault, sidecar = self._vault, None
         if job.has_sidecar:
             requests += 1
-            sidecar = self._get(job.key + CHECKSUM)["Body"].read(4096)
+            sidecar = vault.get(f"bronze/{job.sidecar_key}")["Body"].read(4096)
         evidence = StreamEvidence()
-        for chunk in self._get(job.key)["Body"].iter_chunks(MIB):
+        for chunk in vault.get(f"bronze/{job.key}")["Body"].iter_chunks(MIB):
             evidence.take(chunk)
         verdict = check(evidence, sidecar, job.expected, job.name, found=job.found)
         proof, hold = triage(job, verdict, self._work.policy)
         if proof is not None:
             return Checked(job, verdict, proof, requests=requests + 1)
         if hold:
-            return Checked(job, verdict, held=vault.set_aside(job.key), requests=requests + 5)
+            requests += vault.set_aside(job.key, sidecar=job.has_sidecar)
+            return Checked(job, verdict, held=QUARANTINE + job.key, requests=requests + 1)
         vault.remove(job.key)
         return Checked(job, verdict, error=verdict.detail, requests=requests + 3)
-
-    def _get(self, key: str) -> Any:
-        vault = self._bucket_vault
-        return vault.client.get_object(Bucket=vault.bucket, Key=vault.key(f"bronze/{key}"))
 
 
 def _differ(etag: str, wanted: str | None) -> bool:

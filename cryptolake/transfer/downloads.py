@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from cryptolake.keys import CHECKSUM
-from cryptolake.transfer.pipeline import Checked, Pipeline, triage
+from cryptolake.transfer.pipeline import Checked, Pipeline
+from cryptolake.transfer.triage import triage
 from cryptolake.verify import check_file
 
 if TYPE_CHECKING:

@@ -13,11 +13,12 @@ import polars as pl
 from cryptolake.errors import ChecksumMismatch, TransferError, unknown_word
 from cryptolake.s5cmd import find_s5cmd
 from cryptolake.transfer.book import Book
+from cryptolake.transfer.faults import fault_of
 from cryptolake.transfer.jobs import COLUMNS, LINES
 from cryptolake.transfer.modes import run_route
 from cryptolake.transfer.options import TransferOptions
 from cryptolake.transfer.pipeline import Policy
-from cryptolake.transfer.routes import route
+from cryptolake.transfer.routes import check_acceleration, route
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -71,7 +72,7 @@ def transfer(
     Raises
     ------
     InvalidQuery
-        A mode, policy or option that does not exist, or a mode that does not fit the lake.
+        A mode, policy or option that does not exist, or a mode or acceleration that does not fit the lake.
     MissingTool
         s5cmd is absent or too old.
     TransferError
@@ -85,6 +86,8 @@ def transfer(
         raise unknown_word("checksum policy", str(checksum_policy), get_args(Policy))
     chosen = route(mode, plan.archive, storage)
     settings = TransferOptions.of(options)
+    if settings.acceleration:
+        check_acceleration(storage)
     rows = plan.files.with_row_index("row").select("row", *COLUMNS, *LINES)
     here = _recorded(rows, meta, storage)
     wanted = TO_MOVE if checksum_policy == "quarantine" else (*TO_MOVE, "quarantined")
@@ -141,10 +144,9 @@ def _raise_if_nothing_worked(report: Report, plan: Plan) -> None:
         return
     where = plan.archive.endpoint or "the archive"
     reason = failed["error"].drop_nulls().filter(failed["error"] != NOT_TRIED)
-    message = (
-        f"nothing could be fetched from {where}: {reason[0]}. Check the endpoint and the network; "
-        "the same call completes the work."
-    )
+    skewed = fault_of(reason[0]) == "skewed"  # that says by itself what to do
+    first = "Then" if skewed else "Check the endpoint and the network;"
+    message = f"nothing could be fetched from {where}: {reason[0]}. {first} the same call completes the work."
     raise TransferError(message, endpoint=where, failed=failed.height, report=report)
 
 

@@ -6,20 +6,31 @@ import re
 from typing import Literal
 
 Fault = Literal[
-    "full", "denied", "absent", "unreachable", "page", "busy", "bytes", "stalled", "broken", "other"
+    "full",
+    "skewed",
+    "denied",
+    "absent",
+    "unreachable",
+    "page",
+    "busy",
+    "bytes",
+    "stalled",
+    "broken",
+    "other",
 ]
-"""``full``: the disk; ``denied``: 403; ``absent``: 404; ``unreachable``: refused, unknown host, timed out;
-``page``: HTML instead of S3; ``busy``: 503; ``bytes``: other bytes than listed; ``stalled``: no progress; ``broken``: s5cmd
-itself ended early."""
+"""``full``: the disk; ``skewed``: this machine's clock is off, so S3 takes no signature; ``denied``: 403;
+``absent``: 404; ``unreachable``: refused, unknown host, timed out; ``page``: HTML instead of S3; ``busy``:
+503; ``bytes``: other bytes than listed; ``stalled``: no progress; ``broken``: s5cmd itself ended early."""
 
-HOPELESS: frozenset[Fault] = frozenset({"full", "denied", "absent"})
+HOPELESS: frozenset[Fault] = frozenset({"full", "skewed", "denied", "absent"})
 """Faults that another attempt does not mend."""
 
-NOBODY_HOME: frozenset[Fault] = frozenset({"unreachable", "page", "denied", "broken"})
+NOBODY_HOME: frozenset[Fault] = frozenset({"unreachable", "page", "denied", "skewed", "broken"})
 """Faults of the endpoint, not of one file: when every file has one, nothing can work."""
 
 _SIGNS: tuple[tuple[Fault, str], ...] = (
     ("full", r"no space left on device|disk quota exceeded"),
+    ("skewed", r"RequestTimeTooSkewed"),
     ("stalled", r"no byte arrived"),
     ("broken", r"s5cmd ended with code"),
     ("busy", r"status code: (429|5\d\d)|SlowDown|ServiceUnavailable|InternalError|Throttl"),

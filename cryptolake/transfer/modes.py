@@ -105,7 +105,7 @@ class _Parts:
         if mode == "relay":
             return Relays(work, jobs, orders, vault=vault, last=last)
         if mode == "traditional":
-            return Traditional(work, jobs, orders, last=last)
+            return Traditional(work, jobs, orders, vault=vault, last=last)
         into = storage.url("bronze") + "/"
         # Inside S3 a named copy is one request; a wildcard would add a LIST.
         direct = Orders(plan.files, bucket, into=into, flags=copy_flags(options), wildcards=False)

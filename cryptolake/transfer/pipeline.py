@@ -23,7 +23,6 @@ from cryptolake.s5cmd import Flags, Run
 from cryptolake.s5log import Ended, Event, Repeat, Retry, Said
 from cryptolake.transfer.faults import HOPELESS, NOBODY_HOME, Fault, fault_of, readable, shortened
 from cryptolake.transfer.memory import give_back_code
-from cryptolake.verify import Proof, Verdict, agrees
 
 if TYPE_CHECKING:
     from cryptolake.archive import Archive
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from cryptolake.transfer.progress import Bar
     from cryptolake.transfer.staging import Staging
     from cryptolake.transfer.vaults import Vault
+    from cryptolake.verify import Proof, Verdict
 
 Policy = Literal["quarantine", "accept", "raise"]
 
@@ -73,6 +73,9 @@ class Checked(NamedTuple):
     requests: int = 0
 
 
+Heard = Said | Checked | BaseException  # the last: what a check did not expect
+
+
 class Pipeline(ABC):
     """One mode at work on a run's files.
 
@@ -102,10 +105,8 @@ class Pipeline(ABC):
         self._book, self._bar, self._options = work.book, work.bar, work.options
         self._staging = work.staging
         self.reasons: Counter[str] = Counter()
-        self._events: queue.SimpleQueue[Sequence[Said | Checked]] = (
-            queue.SimpleQueue()
-        )
-        self._heard: deque[Said | Checked] = deque()
+        self._events: queue.SimpleQueue[Sequence[Heard]] = queue.SimpleQueue()
+        self._heard: deque[Heard] = deque()
         self._due: list[Job] = []
         threads = self.threads or work.options.verify_threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="verify")
@@ -236,7 +237,10 @@ class Pipeline(ABC):
             self._pool.submit(self._checked, due)
 
     def _checked(self, jobs: list[Job]) -> None:
-        self._events.put([self._looked_at(job) for job in jobs])
+        try:
+            self._events.put([self._looked_at(job) for job in jobs])
+        except BaseException as error:  # noqa: BLE001 - none of the troubles: raised to who waits for it
+            self._events.put([error])
 
     def _looked_at(self, job: Job) -> Checked:
         try:
@@ -266,7 +270,9 @@ class Pipeline(ABC):
         self._book.flush(busy=self._run is not None)
         self._bar.show()
 
-    def _hear(self, said: Said | Checked) -> None:
+    def _hear(self, said: Heard) -> None:
+        if isinstance(said, BaseException):
+            raise said
         if isinstance(said, Event):
             self._arrived(said)
         elif isinstance(said, Checked):
@@ -392,19 +398,3 @@ class Pipeline(ABC):
         for said in self._heard:
             if isinstance(said, Checked) and (said.proof or said.held):
                 self._settled(said)
-
-
-def triage(job: Job, verdict: Verdict, policy: Policy) -> tuple[Proof | None, bool]:
-    """Decide on checked bytes: what proves them good, or else whether they go to quarantine."""
-    if verdict.proof is not None:
-        return verdict.proof, False
-    if verdict.finding not in {"stale", "bad_sidecar", "corrupt"}:
-        return None, False
-    # Without an ETag that can be compared, bytes count as the archive's when they came twice.
-    undecided = verdict.md5 is not None and agrees(verdict.md5, job.expected.etag) is None
-    if undecided and job.last_sha256 != verdict.sha256:
-        job.last_sha256 = verdict.sha256
-        return None, False
-    if verdict.finding != "corrupt" and policy == "accept":
-        return "stale_accepted", False
-    return None, True

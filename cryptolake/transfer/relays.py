@@ -10,10 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cryptolake.keys import CHECKSUM
-from cryptolake.transfer.buckets import MIB, TROUBLES, BucketVault, archive_client
+from cryptolake.transfer.buckets import MIB, BucketVault, archive_client
 from cryptolake.transfer.downloads import Downloads
-from cryptolake.transfer.pipeline import Checked, Pipeline, triage
+from cryptolake.transfer.inbuckets import InBucket
+from cryptolake.transfer.pipeline import Checked
 from cryptolake.transfer.streams import StreamEvidence
+from cryptolake.transfer.triage import triage
 from cryptolake.transfer.vaults import QUARANTINE
 from cryptolake.verify import check
 
@@ -31,18 +33,23 @@ PART = 8 * MIB
 THREADS = 8
 
 
-class Traditional(Downloads):
+class Traditional(InBucket, Downloads):
     """Downloads with s5cmd to a temporary folder, verifies there, uploads: the last resort."""
 
     mode = "traditional"
-    troubles = TROUBLES
+
+    def _from_quarantine(self, job: Job) -> bool:
+        job.looked = False
+        return self._lies_aside(job)
+
+    def _judge(self, job: Job) -> Checked:
+        return self._out_of_quarantine(job) or super()._judge(job)
 
 
-class Relays(Pipeline):
+class Relays(InBucket):
     """Streams files from the archive into the lake's bucket, several at once."""
 
     mode = "relay"
-    troubles = TROUBLES
     threads: ClassVar[int | None] = THREADS
 
     def __init__(
@@ -54,11 +61,12 @@ class Relays(Pipeline):
         vault: BucketVault,
         last: bool,
     ) -> None:
-        super().__init__(work, batches, orders, last=last)
-        self._vault = vault
+        super().__init__(work, batches, orders, vault=vault, last=last)
         self._source = archive_client(work.archive, work.options)
 
     def _at_hand(self, job: Job) -> bool:
+        if self._lies_aside(job):
+            return True
         job.attempts += 1
         job.found = False
         self._check(job)
@@ -70,6 +78,8 @@ class Relays(Pipeline):
     # ------------------------------------------------------------------ in threads
 
     def _judge(self, job: Job) -> Checked:
+        if aside := self._out_of_quarantine(job):
+            return aside
         sidecar = None
         requests = 2
         if job.has_sidecar:
@@ -154,7 +164,7 @@ class _Upload:
     """A multipart upload: parts, then complete; aborted unless completed."""
 
     def __init__(self, vault: BucketVault, path: str) -> None:
-        self._client = vault.client
+        self._client = vault.carrier
         self._where = {"Bucket": vault.bucket, "Key": vault.key(path)}
         self._id = self._client.create_multipart_upload(**self._where, **vault.extra)["UploadId"]
         self.parts: list[dict[str, Any]] = []

@@ -65,6 +65,33 @@ def route(mode: str, archive: Archive, storage: Storage) -> Route:
     return Route((_mode(mode),), "as asked")
 
 
+def check_acceleration(storage: Storage) -> None:
+    """Refuse S3's Transfer Acceleration where it cannot be: it is a service of AWS, for plain bucket names.
+
+    Raises
+    ------
+    InvalidQuery
+        The lake is on a disk, at an endpoint of its own, or in a bucket whose name has dots.
+
+    Examples
+    --------
+    >>> from cryptolake.storage import open_storage
+    >>> check_acceleration(open_storage("s3://my.lake"))
+    Traceback (most recent call last):
+    cryptolake.errors.InvalidQuery: acceleration needs a bucket whose name has no dots, and the lake is in 'my.lake'; leave it out.
+    """
+    if not isinstance(storage, S3Storage):
+        why = f"is for lakes in a bucket, and this one is on a disk ({storage.root})"
+    elif storage.endpoint_url:
+        why = f"is a service of AWS, with an endpoint of its own, and the lake is at {storage.endpoint_url}"
+    elif "." in storage.bucket:
+        why = f"needs a bucket whose name has no dots, and the lake is in {storage.bucket!r}"
+    else:
+        return
+    message = f"acceleration {why}; leave it out."
+    raise InvalidQuery(message, what="acceleration", given=True, root=storage.root)
+
+
 def _mode(word: str) -> Mode:
     modes: tuple[Mode, ...] = get_args(Mode)
     return next(mode for mode in modes if mode == word)

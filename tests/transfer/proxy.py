@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -39,6 +40,8 @@ class Proxy:
     sent: Counter[str] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
     down: bool = False
+    dates: list[str] = field(default_factory=list)
+    """When each request that was refused for its time says that it was signed."""
     carried: int = 0
     """Bytes of bodies, both ways."""
 
@@ -105,6 +108,10 @@ def proxied(upstream: str) -> Iterator[Proxy]:
             kind = fault.kind if fault else ""
             if kind == "status":
                 self.refuse(int(fault.amount if fault else 0))
+            elif kind == "skew":
+                with proxy.lock:
+                    proxy.dates.append(self.headers["x-amz-date"])
+                self.refuse(403, "RequestTimeTooSkewed", fault.amount if fault else 0)
             elif kind == "page":
                 self.reply(200, {"Content-Type": "text/html", "ETag": '"0"'}, PAGE)
             elif kind == "hang":
@@ -157,15 +164,18 @@ def proxied(upstream: str) -> Iterator[Proxy]:
             headers = {k: v for k, v in answer.getheaders() if k.lower() not in hop}
             return answer.status, headers, answer.read()
 
-        def refuse(self, status: int) -> None:
+        def refuse(self, status: int, code: str = "", off: float | None = None) -> None:
             codes = {
                 301: "PermanentRedirect",
                 403: "AccessDenied",
                 404: "NoSuchKey",
                 503: "SlowDown",
             }
-            body = S3_ERROR.format(code=codes.get(status, "InternalError")).encode()
+            said = code or codes.get(status, "InternalError")
+            body = S3_ERROR.format(code=said).encode()
             extra = {"x-amz-bucket-region": "mars-north-1"} if status == 301 else {}
+            if off is not None:
+                extra["Date"] = formatdate(time.time() + off, usegmt=True)
             self.reply(status, {"Content-Type": "application/xml", **extra}, body)
 
         def reply(

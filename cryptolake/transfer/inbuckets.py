@@ -1,0 +1,110 @@
+"""What the modes of a lake in a bucket share: the way back from quarantine, and a clock that is off."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from cryptolake.mishaps import clock_said
+from cryptolake.transfer.buckets import MIB, TROUBLES, BucketVault
+from cryptolake.transfer.faults import fault_of
+from cryptolake.transfer.pipeline import Checked, Pipeline
+from cryptolake.transfer.streams import StreamEvidence
+from cryptolake.transfer.triage import triage
+from cryptolake.transfer.vaults import QUARANTINE
+from cryptolake.verify import Verdict, check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cryptolake.transfer.faults import Fault
+    from cryptolake.transfer.jobs import Job
+    from cryptolake.transfer.orders import Orders
+    from cryptolake.transfer.pipeline import Work
+
+
+class InBucket(Pipeline):
+    """A mode whose target is a bucket.
+
+    Parameters
+    ----------
+    work, batches, orders, last
+        As :class:`Pipeline` takes them.
+    vault
+        The lake's bucket.
+    """
+
+    troubles = TROUBLES
+
+    def __init__(
+        self,
+        work: Work,
+        batches: Iterator[list[Job]],
+        orders: Orders,
+        *,
+        vault: BucketVault,
+        last: bool,
+    ) -> None:
+        super().__init__(work, batches, orders, last=last)
+        self._vault = vault
+        self._aside: set[int] = set()
+        self._clock: str | None = None
+
+    def _lies_aside(self, job: Job) -> bool:
+        """Take up a file that an earlier run put into quarantine, and say whether it is one."""
+        if job.status != "quarantined" or job.looked:
+            return False
+        job.looked = True
+        if self._work.policy != "accept":
+            self._book.set_aside([job.row])
+            self._bar.settled()
+            return True
+        job.found = True
+        self._aside.add(job.row)
+        self._check(job)
+        return True
+
+    def _undone(self, job: Job, error: str, fault: Fault | None = None) -> None:
+        if fault_of(error) == "skewed":
+            error = self._clock_said()
+        super()._undone(job, error, fault)
+
+    def _clock_said(self) -> str:
+        """Say by how much this clock is off: S3's own time is in each of its answers. Asked once."""
+        if self._clock is None:
+            self._clock = clock_said(self._vault.clock_off())
+            self._book.requests += 1
+        return self._clock
+
+    # ------------------------------------------------------------------ in threads
+
+    def _out_of_quarantine(self, job: Job) -> Checked | None:
+        """Check a file where it lies aside, and move it to its final name; None when it is not such a one.
+
+        One that is gone from there, or is not the listed one, is told of as a fault of the wire: it will
+        be fetched.
+        """
+        if job.row not in self._aside:
+            return None
+        self._aside.discard(job.row)
+        sidecar, requests = None, 1
+        evidence = StreamEvidence()
+        try:
+            if job.has_sidecar:
+                requests += 1
+                sidecar = self._vault.get(QUARANTINE + job.sidecar_key)["Body"].read(4096)
+            for chunk in self._vault.get(QUARANTINE + job.key)["Body"].iter_chunks(MIB):
+                evidence.take(chunk)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in {"NoSuchKey", "404"}:
+                raise
+            gone = Verdict("transport", 0, "", None, None, "it is not in quarantine any more")
+            return Checked(job, gone, error=gone.detail, requests=requests)
+        verdict = check(evidence, sidecar, job.expected, job.name, found=True)
+        proof, hold = triage(job, verdict, self._work.policy)
+        if proof is not None:
+            requests += self._vault.take_back(job.key, sidecar=job.has_sidecar)
+            return Checked(job, verdict, proof, requests=requests)
+        held = QUARANTINE + job.key if hold else None
+        return Checked(job, verdict, held=held, error=verdict.detail, requests=requests)
