@@ -32,7 +32,7 @@ _UNSET = ("CRYPTOLAKE_", "AWS_", "S3_ENDPOINT", "UPDATE_")
 def plain_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """No variable or AWS profile of the machine reaches a test."""
+    """No variable, AWS profile or cache of the machine reaches a test."""
     for name in list(os.environ):
         if name.startswith(_UNSET) and name != "CRYPTOLAKE_REAL_ARCHIVE":
             monkeypatch.delenv(name)
@@ -40,6 +40,7 @@ def plain_environment(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(nowhere / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(nowhere / "credentials"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ import polars as pl
 
 from cryptolake.errors import StorageError
 from cryptolake.meta import TABLES
+from cryptolake.reading import template
 from cryptolake.reading.duckfiles import reach
 from cryptolake.reading.silverfiles import extra_columns
 from cryptolake.reading.sqltext import literal, quoted
@@ -75,11 +76,21 @@ def connect(storage: Storage, meta: Meta, *, path: Path | None = None) -> duckdb
     connection.execute("SET GLOBAL autoinstall_known_extensions = false")
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     reach(connection, storage, meta)
-    for schema in SCHEMAS:
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
-    _create(connection, (view.create for view in bronze_views()))
+    _create_bronze(connection, in_memory=path is None)
     _refresh(connection, storage, meta, known=None)
     return connection
+
+
+def _create_bronze(connection: duckdb.DuckDBPyConnection, *, in_memory: bool) -> None:
+    statements = [view.create for view in bronze_views()]
+    ready = template.place(statements) if in_memory else None
+    if ready is not None and template.take(connection, ready):
+        return
+    for schema in SCHEMAS:
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
+    _create(connection, statements)
+    if ready is not None:
+        template.keep(connection, ready)
 
 
 def refresh(connection: duckdb.DuckDBPyConnection, storage: Storage, meta: Meta) -> None:
