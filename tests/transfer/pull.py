@@ -1,6 +1,6 @@
 """A process of its own that transfers a folder's files, for tests that kill it.
 
-``python -m tests.transfer.pull FOLDER ENDPOINT LAKE [OPTIONS [BUCKET [MODE]]]``
+``python -m tests.transfer.pull FOLDER ENDPOINT LAKE [OPTIONS [BUCKET [MODE [FIRST COUNT]]]]``
 """
 
 from __future__ import annotations
@@ -17,11 +17,19 @@ from tests.transfer.archives import plan_of
 
 
 def main(
-    folder: str, endpoint: str, lake: str, options: str = "{}", bucket: str = "", mode: str = "auto"
+    folder: str,
+    endpoint: str,
+    lake: str,
+    options: str = "{}",
+    bucket: str = "",
+    mode: str = "auto",
+    first: str = "0",
+    count: str = "",
 ) -> None:
     archive = cl.Archive(bucket=bucket or Path(folder).name, endpoint_url=endpoint)
     storage = open_storage(lake)
     plan = plan_of(Path(folder), archive)
+    plan.files = plan.files.slice(int(first), int(count) if count else None)
     print("ready", flush=True)
     report = transfer(
         plan,  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import cryptolake as cl
+from cryptolake.transfer.engine import transfer
 from tests.transfer.archives import write_archive
 from tests.transfer.proxy import Chooser, Fault
 
@@ -154,6 +155,26 @@ def test_an_endpoint_that_comes_back_is_waited_for(bench: Bench):
     report = bench.transfer(options={"retries": 0, "engine_retries": 6, "backoff": 0.5})
     assert report.transferred == 5
     assert bench.whole(keys)
+
+
+@pytest.mark.slow
+def test_an_endpoint_that_comes_back_after_a_minute_is_waited_for(bench: Bench):
+    keys = write_archive(bench.folder, FILES)
+    bench.proxy.down = True
+    back = threading.Timer(60.0, lambda: setattr(bench.proxy, "down", False))
+    back.start()
+    plan = bench.plan()
+    report = transfer(
+        plan,  # type: ignore[arg-type]
+        bench.storage,
+        bench.meta,
+        progress=False,
+        options="network_resilient",
+    )
+    assert not back.is_alive()
+    assert (report.transferred, report.failed) == (FILES, 0)
+    assert bench.whole(keys)
+    assert bench.stray() == []
 
 
 def test_an_endpoint_that_goes_away_in_the_middle_leaves_what_was_done(bench: Bench):
