@@ -62,7 +62,7 @@ class Care(ABC):
         """Move a plan's files into Bronze."""
 
     @abstractmethod
-    def _build(self, rows: pl.DataFrame, *, progress: Progress, force: bool = False) -> Report:
+    def _build(self, rows: pl.DataFrame, **how: Any) -> Report:
         """Build the Silver months that Bronze files lie in."""
 
     def status(self) -> pl.DataFrame:
@@ -119,7 +119,9 @@ class Care(ABC):
             transfer=lambda plan: self.transfer(
                 plan, mode=mode, progress=progress, checksum_policy=checksum_policy, options=options
             ),
-            build=lambda rows: self._build(rows, progress=progress),
+            build=lambda rows: self._build(
+                rows, progress=progress, checksum_policy=checksum_policy
+            ),
             query=query,
         )
 
@@ -205,7 +207,9 @@ class Care(ABC):
             transfer=lambda plan: self.transfer(
                 plan, mode=mode, progress=progress, checksum_policy=checksum_policy, options=options
             ),
-            build=lambda rows: self._build(rows, progress=progress),
+            build=lambda rows: self._build(
+                rows, progress=progress, checksum_policy=checksum_policy
+            ),
             refresh=refresh,
         )
 

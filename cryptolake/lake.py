@@ -259,7 +259,12 @@ class Lake(Care, Reads):
         )
 
     def build(
-        self, query: Query | None = None, *, progress: Progress = True, force: bool = False
+        self,
+        query: Query | None = None,
+        *,
+        progress: Progress = True,
+        force: bool = False,
+        checksum_policy: ChecksumPolicy = "quarantine",
     ) -> Report:
         """Build the Silver months of a query from Bronze: only those whose sources changed.
 
@@ -271,15 +276,18 @@ class Lake(Care, Reads):
             Show a bar where a person is watching, or a callable that is told each step.
         force
             Build months anew although nothing changed.
+        checksum_policy
+            As :meth:`transfer` takes it: for copies made inside S3, which are hashed here first.
         """
         from cryptolake.holdings import holdings
 
-        return self._build(holdings(self.meta, query), progress=progress, force=force)
+        rows = holdings(self.meta, query)
+        return self._build(rows, progress=progress, force=force, checksum_policy=checksum_policy)
 
-    def _build(self, rows: pl.DataFrame, *, progress: Progress, force: bool = False) -> Report:
+    def _build(self, rows: pl.DataFrame, **how: Any) -> Report:
         from cryptolake.silver.build import build
 
-        return build(self.storage, self.meta, rows, progress=progress, force=force)
+        return build(self.storage, self.meta, rows, **how)
 
     def pull(
         self,
@@ -325,7 +333,8 @@ class Lake(Care, Reads):
 
         load_ahead("cryptolake.silver.build", "cryptolake.reading.frames")
         moved = self.transfer(plan, progress=progress, **how)
-        return moved.combine(self.build(plan.query, progress=progress))
+        policy = how.get("checksum_policy", "quarantine")
+        return moved.combine(self.build(plan.query, progress=progress, checksum_policy=policy))
 
     def frame(
         self,

@@ -12,6 +12,7 @@ import polars as pl
 from cryptolake.holdings import holdings
 from cryptolake.keys import CHECKSUM
 from cryptolake.meta import new_run_id
+from cryptolake.verify import agrees
 
 if TYPE_CHECKING:
     from cryptolake.meta import Meta
@@ -69,8 +70,9 @@ def _look(
         found_size, found_sha256, found_md5 = _hashed(storage, f"bronze/{key}")
     except FileNotFoundError:
         return key, "gone", size, sha256, None, None
-    # A file copied from bucket to bucket may have no sha256 in the ledger yet; its ETag is the md5.
-    same = found_sha256 == sha256 if sha256 else found_md5 == (md5 or etag)
+    # A file copied from bucket to bucket may have no sha256 in the ledger yet; its ETag is the md5, or,
+    # of an object that was uploaded in parts, says nothing of the bytes.
+    same = found_sha256 == sha256 if sha256 else agrees(found_md5, md5 or etag) is not False
     status = "ok" if same and found_size == size else "damaged"
     return key, status, size, sha256, found_size, found_sha256
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cryptolake.errors import BuildError
+from cryptolake.errors import BuildError, ChecksumMismatch
 from cryptolake.holdings import holdings
 from cryptolake.report import Report
 from cryptolake.silver.drafts import sweep
@@ -26,6 +26,7 @@ from cryptolake.watching import Step, watched
 
 if TYPE_CHECKING:
     from cryptolake.meta import Meta
+    from cryptolake.silver.proofs import Policy
     from cryptolake.storage import Storage
     from cryptolake.watching import Progress, Watch
 
@@ -41,6 +42,7 @@ def build(
     limits: Limits = DEFAULT_LIMITS,
     threads: int | None = None,
     stream_above: int = STREAM_ABOVE,
+    checksum_policy: Policy = "quarantine",
 ) -> Report:
     """Build every Silver month that the given Bronze files lie in, where its files changed.
 
@@ -65,16 +67,22 @@ def build(
         bucket), at most eight processors.
     stream_above
         Bytes of zips from which a month is made in pieces, in memory that does not grow with it.
+    checksum_policy
+        What to do with a file that was copied inside S3, is read for the first time, and is not what its
+        CHECKSUM says: as :func:`cryptolake.transfer.engine.transfer` does.
 
     Returns
     -------
     Report
-        One row per month: ``built``, ``unchanged`` or ``failed``, with what was wrong with its files.
+        One row per month: ``built``, ``unchanged`` or ``failed``, with what was wrong with its files; and
+        one per file that the build put into quarantine.
 
     Raises
     ------
     BuildError
         Only when ``strict``: some months failed, or some files could not be used.
+    ChecksumMismatch
+        Under ``checksum_policy="raise"``, when everything else is done.
     StorageError
         The lake cannot be read or written; what was built until then is kept.
     """
@@ -88,13 +96,21 @@ def build(
     months = months_to_build(bronze_rows, holdings(meta)) if bronze_rows.height else []
     sweep(storage)
     try:
-        run.all(months, force=force, limits=limits, stream_above=stream_above)
+        options = {"limits": limits, "stream_above": stream_above, "policy": checksum_policy}
+        run.all(months, force=force, **options)
         run.state = "done"
     finally:
         run.close()
     report = Report(
-        "build", run.id, time.perf_counter() - begun, months=run.months(), state=run.state
+        "build",
+        run.id,
+        time.perf_counter() - begun,
+        files=run.files(),
+        months=run.months(),
+        state=run.state,
     )
+    if checksum_policy == "raise":
+        _raise_if_quarantined(report)
     if strict:
         _raise_for(report)
     return report
@@ -118,6 +134,19 @@ def _told(months: Iterable[Made], total: int, watch: Watch) -> Iterator[Made]:
     for count, made in enumerate(months, 1):
         yield made
         watch(Step(min(count, total), total, count, max(count, total), "months"))
+
+
+def _raise_if_quarantined(report: Report) -> None:
+    if not report.quarantined:
+        return
+    said = "; ".join(
+        f"{key}: {error}" for key, error in report.files.select("key", "error").head(3).rows()
+    )
+    message = (
+        f"{report.quarantined} files are not what their CHECKSUM says, and lie in meta/quarantine: {said}. "
+        "Everything else is done. Policy 'accept' uses them, with a mark."
+    )
+    raise ChecksumMismatch(message, keys=report.files["key"].to_list(), report=report)
 
 
 def _raise_for(report: Report) -> None:

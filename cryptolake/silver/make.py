@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -17,6 +18,7 @@ from cryptolake.silver.account import Account, Finding, Normalized, Text
 from cryptolake.silver.drafts import new_folder
 from cryptolake.silver.normalize import normalize
 from cryptolake.silver.order import DEFAULT_SIZES, Sizes
+from cryptolake.silver.proofs import Learnt, Policy, learn
 from cryptolake.silver.stream import Stream
 from cryptolake.silver.write import Origin, read_origin, to_parquet
 from cryptolake.unzip import DEFAULT_LIMITS, Limits, inflate
@@ -46,6 +48,7 @@ class Made:
     rejects: list[tuple[str, Reject]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     spills: tuple[Period, ...] = ()
+    learnt: list[Learnt] = field(default_factory=list)
     error: str | None = None
     seconds: float = 0.0
 
@@ -68,21 +71,29 @@ def make(
     force: bool = False,
     stream_above: int = STREAM_ABOVE,
     sizes: Sizes = DEFAULT_SIZES,
+    policy: Policy = "quarantine",
+    known: Mapping[str, Learnt] | None = None,
 ) -> Made:
     """Make one month, or find that it is up to date. Failures are told, not raised.
+
+    ``policy`` is for files whose sha256 is learnt only now, and is not what their CHECKSUM says; ``known``
+    is what other months have learnt of such files.
 
     A file that cannot be used is refused by name and the month is made from the others; a month of
     which no file can be used is failed, and what Silver had of it stays.
     """
     begun = time.perf_counter()
+    if known:
+        keys = [source.key for source in month.sources if source.sha256 is None]
+        month = month.knowing([known[key] for key in keys if key in known])
     try:
         made = _unchanged(storage, month) if not force else None
         if made is None:
             streamed = _is_big(month, stream_above)
             made = (
-                _streamed(storage, month, limits, sizes)
+                _streamed(storage, month, limits, sizes, policy)
                 if streamed
-                else _made(storage, month, limits)
+                else _made(storage, month, limits, policy)
             )
     except StorageError:
         raise
@@ -94,14 +105,15 @@ def make(
 
 def _unchanged(storage: Storage, month: Month) -> Made | None:
     origin = read_origin(storage, month.path)
-    if origin is None or not origin.same_inputs(month.series.schema.version, month.sources):
+    if origin is None or not origin.same_inputs(month.series.schema.version, month.used):
         return None
     spills = tuple(Period.parse(text) for text in origin.spills)
     return Made(month, "unchanged", spills=spills, error=_refusals(origin.refused))
 
 
-def _made(storage: Storage, month: Month, limits: Limits) -> Made:
-    texts, refused = _texts(storage, month.sources, limits)
+def _made(storage: Storage, month: Month, limits: Limits, policy: Policy) -> Made:
+    texts, refused, learnt = _texts(storage, month, limits, policy)
+    month = month.knowing(learnt)
     series = month.series
     done = normalize(
         texts,
@@ -112,6 +124,7 @@ def _made(storage: Storage, month: Month, limits: Limits) -> Made:
         limits=limits,
     )
     made, origin = _settled(month, done, refused, done.frame.height)
+    made.learnt = learnt
     if made.status == "built":
         made.data = to_parquet(done.frame, month, origin)
     return made
@@ -123,12 +136,13 @@ def _is_big(month: Month, stream_above: int) -> bool:
     return not steps_over and sum(source.size for source in month.sources) > stream_above
 
 
-def _streamed(storage: Storage, month: Month, limits: Limits, sizes: Sizes) -> Made:
+def _streamed(storage: Storage, month: Month, limits: Limits, sizes: Sizes, policy: Policy) -> Made:
     folder = new_folder(storage)
     try:
-        stream = Stream(storage, month, limits, folder, sizes)
+        stream = Stream(storage, month, limits, folder, sizes, policy)
         done, refused, draft = stream.made()
-        made, _ = _settled(month, done, refused, stream.rows)
+        made, _ = _settled(stream.month, done, refused, stream.rows)
+        made.learnt = stream.learnt
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -165,8 +179,8 @@ def _settled(
     )
     origin = Origin(
         month.series.schema.version,
-        tuple((source.key, source.sha256) for source in month.sources),
-        errors,
+        tuple((source.key, source.sha256) for source in month.used),
+        {key: error for key, error in errors.items() if key not in month.aside},
         tuple(str(period) for period in made.spills),
     )
     return made, origin
@@ -178,8 +192,16 @@ def read_source(storage: Storage, source: Source) -> bytes:
     Raises
     ------
     CorruptArchive
-        The file is gone, or is not what the ledger recorded.
+        The file is gone, or is not what the ledger recorded or its CHECKSUM says.
     """
+    data, learnt = _read(storage, source, "quarantine")
+    if learnt is not None and learnt.proof is None:
+        raise learnt.error
+    return data
+
+
+def _read(storage: Storage, source: Source, policy: Policy) -> tuple[bytes, Learnt | None]:
+    """Read a file, once, and say what that told of it where the ledger has no sha256."""
     try:
         data = storage.read(f"bronze/{source.key}")
     except FileNotFoundError as error:
@@ -191,17 +213,26 @@ def read_source(storage: Storage, source: Source) -> bytes:
             "run `cryptolake verify` and pull it again."
         )
         raise CorruptArchive(message, key=source.key, reason="sha256_differs")
-    return data
+    return data, None if source.sha256 else learn(storage, source, BytesIO(data), policy)
 
 
 def _texts(
-    storage: Storage, sources: Sequence[Source], limits: Limits
-) -> tuple[list[Text], list[Account]]:
+    storage: Storage, month: Month, limits: Limits, policy: Policy
+) -> tuple[list[Text], list[Account], list[Learnt]]:
     """Read and inflate files: one by one on a disk, side by side in a bucket."""
+    learnt: list[Learnt] = []
+    sources, aside = month.sources, month.aside
 
     def opened(source: Source) -> Text | Account:
+        if source.key in aside:
+            return Account(source.key, error=aside[source.key].error)
         try:
-            text = inflate(read_source(storage, source), source.key, limits)
+            data, told = _read(storage, source, policy)
+            if told is not None:
+                learnt.append(told)
+                if told.proof is None:
+                    return Account(source.key, error=told.error)
+            text = inflate(data, source.key, limits)
         except CorruptArchive as error:
             return Account(source.key, error=error)
         return Text(source.key, source.period, text)
@@ -212,7 +243,7 @@ def _texts(
         with ThreadPoolExecutor(_READERS, thread_name_prefix="silver-get") as pool:
             found = list(pool.map(opened, sources))
     texts = [item for item in found if isinstance(item, Text)]
-    return texts, [item for item in found if isinstance(item, Account)]
+    return texts, [item for item in found if isinstance(item, Account)], learnt
 
 
 def _refusals(errors: dict[str, str]) -> str | None:

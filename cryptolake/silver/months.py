@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
 from cryptolake.periods import Period
 from cryptolake.schema import Schema, schema_of
 from cryptolake.vocabulary import DataType, Interval, Market
+
+if TYPE_CHECKING:
+    from cryptolake.silver.proofs import Learnt
 
 _FOLDER = ("market", "data_type", "symbol", "interval")
 
@@ -25,6 +28,7 @@ class Source(NamedTuple):
     sha256: str | None
     etag: str | None
     period: Period
+    checksum_etag: str | None = None
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,30 @@ class Month:
 
     series: Series
     period: Period
+    learnt: Mapping[str, Learnt] = field(default_factory=dict, repr=False, compare=False)
+    """What reading told of files that the ledger has no sha256 of, by key."""
 
     @property
     def sources(self) -> list[Source]:
-        """The Bronze files it is made of."""
-        return self.series.sources_of(self.period)
+        """The Bronze files it is about, with what was learnt of them."""
+        found = self.series.sources_of(self.period)
+        if not self.learnt:
+            return found
+        return [self.learnt[s.key].source if s.key in self.learnt else s for s in found]
+
+    @property
+    def used(self) -> list[Source]:
+        """The Bronze files it is made of: without those that go into quarantine."""
+        return [source for source in self.sources if source.key not in self.aside]
+
+    @property
+    def aside(self) -> dict[str, Learnt]:
+        """The files that go into quarantine, by key."""
+        return {key: item for key, item in self.learnt.items() if item.proof is None}
+
+    def knowing(self, learnt: Iterable[Learnt]) -> Month:
+        """Return the month with more learnt of its files."""
+        return replace(self, learnt={**self.learnt, **{item.key: item for item in learnt}})
 
     @property
     def path(self) -> str:
@@ -132,7 +155,12 @@ def _months_asked(asked: pl.DataFrame) -> Mapping[tuple[Any, ...], set[Period]]:
 def _sources(rows: Iterable[Mapping[str, Any]]) -> Iterator[Source]:
     for row in rows:
         yield Source(
-            row["key"], int(row["size"]), row["sha256"], row["etag"], Period.parse(row["period"])
+            row["key"],
+            int(row["size"]),
+            row["sha256"],
+            row["etag"],
+            Period.parse(row["period"]),
+            row["checksum_etag"],
         )
 
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from cryptolake.meta import Meta, new_run_id
-from cryptolake.report import MONTHS, State
+from cryptolake.report import FILES, MONTHS, State
 from cryptolake.silver.drafts import put
 from cryptolake.silver.make import Made, make
 from cryptolake.silver.months import Month
+from cryptolake.silver.proofs import Proofs
 from cryptolake.silver.records import finding_rows, reject_rows, source_rows
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Run:
         self.started = datetime.now(UTC)
         self.state: State = "stopped"
         self._bar = bar
+        self.proofs = Proofs(storage, meta, self.id)
         self._rows: list[dict[str, Any]] = []
         self._waiting: list[Made] = []
         self._flushed = time.monotonic()
@@ -64,7 +66,10 @@ class Run:
                         month = next(todo, None) or (extra.pop() if extra else None)
                         if month is None:
                             break
-                        running.add(pool.submit(make, self.storage, month, **options))
+                        job = pool.submit(
+                            make, self.storage, month, known=self.proofs.known, **options
+                        )
+                        running.add(job)
                     if not running:
                         return
                     done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -85,6 +90,7 @@ class Run:
         waiting, self._waiting = self._waiting, []
         told = [made for made in waiting if made.status != "unchanged"]
         now = datetime.now(UTC)
+        self.proofs.record([item for made in told for item in made.learnt])
         self.meta.append("sources", source_rows(told, self.id, now))
         self.meta.append("rejects", reject_rows(told, self.id, now))
         self.meta.append("findings", finding_rows(told, self.id, now))
@@ -130,6 +136,19 @@ class Run:
             "note": f"{int((months['status'] == 'built').sum())} of {months.height} months built",
         }
         self.meta.append("runs", [run])
+
+    def files(self) -> pl.DataFrame:
+        """Return the report's rows of files that the build put into quarantine."""
+        rows = [
+            {
+                "key": item.key,
+                "status": "quarantined",
+                "error": f"{item.reason}: {item.verdict.detail}",
+            }
+            for item in self.proofs.aside
+        ]
+        nothing = {"bytes": 0, "seconds": 0.0, "attempts": 0, "retries": 0}
+        return pl.DataFrame([row | nothing for row in rows], schema=FILES)
 
     def months(self) -> pl.DataFrame:
         """Return the report's rows, by path."""

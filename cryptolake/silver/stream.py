@@ -24,6 +24,7 @@ from cryptolake.silver.chunks import ahead, pieces
 from cryptolake.silver.derive import silver_shape
 from cryptolake.silver.drafts import disk_errors, opened
 from cryptolake.silver.order import OutOfOrder, Sizes, Spill, in_passing
+from cryptolake.silver.proofs import learn
 from cryptolake.silver.work import Work
 from cryptolake.silver.write import sink
 from cryptolake.unzip import Limits, inflate_chunks
@@ -31,6 +32,7 @@ from cryptolake.vocabulary import Partition
 
 if TYPE_CHECKING:
     from cryptolake.silver.months import Month, Source
+    from cryptolake.silver.proofs import Learnt, Policy
     from cryptolake.storage import Storage
 
 _ONE = threading.Lock()
@@ -49,11 +51,19 @@ class Stream:
     """One month being made in pieces."""
 
     def __init__(
-        self, storage: Storage, month: Month, limits: Limits, folder: Path, sizes: Sizes
+        self,
+        storage: Storage,
+        month: Month,
+        limits: Limits,
+        folder: Path,
+        sizes: Sizes,
+        policy: Policy = "quarantine",
     ) -> None:
         self.storage, self.month, self.limits = storage, month, limits
         self.folder, self.sizes = folder, sizes
-        self.refused: dict[str, Account] = {}
+        self.policy = policy
+        self.refused = {key: Account(key, error=told.error) for key, told in month.aside.items()}
+        self.learnt: list[Learnt] = []
         self.unlike: dict[str, str] = {}
         self.extras: tuple[str, ...] = ()
         self.rows = 0
@@ -85,7 +95,7 @@ class Stream:
         for source in self.usable:
             try:
                 with opened(self.storage, source, self.folder) as file:
-                    _check_hash(file, source)
+                    self._check_hash(file, source)
                     head = next(inflate_chunks(file, source.key, self.limits, chunk=_BLOCK), b"")
                     extras |= set(detect(head, self.month.series.schema, source.key).extras)
             except CorruptArchive as error:
@@ -93,6 +103,16 @@ class Stream:
             except SchemaMismatch as error:  # its lines are counted, and its account will say so
                 self.unlike[source.key] = str(error)
         self.extras = tuple(sorted(extras))
+        self.month = self.month.knowing(self.learnt)
+
+    def _check_hash(self, file: IO[bytes], source: Source) -> None:
+        if source.sha256:
+            _check_hash(file, source)
+            return
+        told = learn(self.storage, source, file, self.policy)
+        self.learnt.append(told)
+        if told.proof is None:
+            raise told.error
 
     def _overlap(self) -> bool:
         return any(a.period.days.last >= b.period.days.first for a, b in pairwise(self.usable))
@@ -111,6 +131,7 @@ class Stream:
         draft = self.folder / "month.parquet"
         self.rows = 0
         refused = {key: str(account.error) for key, account in self.refused.items()} | self.unlike
+        refused = {key: why for key, why in refused.items() if key not in self.month.aside}
         lazy = register_io_source(self._source(work, sources, spill=spill), schema=self._dtypes())
         with disk_errors(self.storage, self.month.path):
             sink(lazy, draft, self.month, refused)
@@ -166,8 +187,6 @@ class Stream:
 
 
 def _check_hash(file: IO[bytes], source: Source) -> None:
-    if not source.sha256:
-        return
     digest = hashlib.sha256()
     while block := file.read(_BLOCK):
         digest.update(block)

@@ -89,7 +89,7 @@ def sink(rows: pl.LazyFrame, path: Path, month: Month, refused: dict[str, str]) 
     """Write a month's rows to a file on disk as they come, a row group at a time."""
     origin = Origin(
         month.series.schema.version,
-        tuple((source.key, source.sha256) for source in month.sources),
+        tuple((source.key, source.sha256) for source in month.used),
         refused,
         (),
     )

@@ -6,8 +6,10 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from cryptolake.keeping.audit import audit
 from cryptolake.planning.standing import status_of
 from cryptolake.transfer import buckets
 from tests.transfer.archives import put, write_archive, zipped
@@ -96,3 +98,11 @@ def test_a_large_object_that_was_rewritten_after_the_listing_is_not_copied(bench
     assert (report.transferred, report.failed) == (3, 1)
     assert KEY not in bench.objects("bronze/")
     assert bench.unfinished() == []
+
+
+def test_an_archive_object_that_was_uploaded_in_parts_is_no_damage_to_an_audit(bench: S3Bench):
+    plan = bench.plan()
+    plan.files = plan.files.head(3).with_columns(etag=pl.lit(f"{'0' * 32}-2"))
+    assert bench.transfer(plan, mode="direct").transferred == 3
+    assert bench.meta.ledger()["etag"].str.ends_with("-2").all()
+    assert set(audit(bench.storage, bench.meta)["status"]) == {"ok"}
