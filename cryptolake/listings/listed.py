@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
 from cryptolake.listings import cache
-from cryptolake.listings.listing import Folder, nothing_kept
+from cryptolake.listings.listing import CLOCKS_DIFFER, Folder, nothing_kept
 from cryptolake.vocabulary import Partition
 
 if TYPE_CHECKING:
@@ -87,7 +87,9 @@ def listed(
     )
     paths = {number: place(folder) for number, folder in enumerate(folders)}
     kept = cache.read_folders(listing.storage, paths, wanted)
-    fresh = kept.marks.filter("mark", pl.col("at") >= oldest)
+    # What was asked in the future was asked by a wrong clock, and would else stay fresh until then.
+    latest = datetime.now(UTC) + CLOCKS_DIFFER
+    fresh = kept.marks.filter("mark", pl.col("at") >= oldest, pl.col("at") <= latest)
     stale = wanted.join(fresh, on=name, how="anti", maintain_order="left")
     trouble = None
     if stale.height:

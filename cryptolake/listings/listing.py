@@ -41,6 +41,9 @@ T = TypeVar("T")
 MAX_AGE = timedelta(hours=1)
 """How old a cached listing may be before the archive is asked again. It publishes once a day."""
 
+CLOCKS_DIFFER = timedelta(minutes=15)
+"""How far the clocks of two machines that share a lake may differ: what S3 lets pass, too."""
+
 WORKERS = 32
 """How many questions are asked at the same time."""
 
@@ -170,7 +173,8 @@ class Listing:
         stale = [
             (row, partition)
             for row, partition in levels
-            if (item := kept[row.dataset, partition]) is None or item.at < oldest
+            if (item := kept[row.dataset, partition]) is None
+            or not oldest <= item.at <= datetime.now(UTC) + CLOCKS_DIFFER
         ]
         answers, trouble = self.ask_all(self._ask_symbols, stale)
         for row, partition, symbols in answers:

@@ -42,7 +42,7 @@ def datasets(storage: Storage, meta: Meta) -> pl.DataFrame:
         and ``rows``. Days are those that Bronze files cover and those that Silver rows lie in. Rows are
         as recorded when Silver was built: null where some file was not built, or not by cryptolake.
     """
-    sources = meta.read("sources").sort("built_at", maintain_order=True)
+    sources = meta.read("sources")
     parts = [_bronze(meta, sources), _silver(storage, sources), _gold(storage)]
     found = pl.concat([part.select(*COLUMNS).cast(COLUMNS) for part in parts])  # type: ignore[arg-type]
     zones = pl.Enum(["bronze", "silver", "gold"])
@@ -62,7 +62,7 @@ def _silver(storage: Storage, sources: pl.DataFrame) -> pl.DataFrame:
         {"path": [entry.path for entry in entries], "bytes": [entry.size for entry in entries]},
         schema={"path": pl.String, "bytes": pl.Int64},
     )
-    newest = sources.filter(pl.col("built_at") == pl.col("built_at").max().over("path"))
+    newest = sources.filter(pl.col("run_id") == pl.col("run_id").last().over("path"))
     built = newest.group_by("path").agg(
         pl.col("rows_out").sum().alias("rows"),
         pl.col("first_time").min().dt.date().alias("first_row"),

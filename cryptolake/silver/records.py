@@ -100,7 +100,8 @@ def finding_rows(months: Sequence[Made], run_id: str, now: datetime) -> list[Row
 def current(meta: Meta, table: str) -> pl.DataFrame:
     """Return the rows of ``sources``, ``rejects`` or ``findings`` that tell of Silver as it is now."""
     sources = meta.read("sources")
-    newest = sources.filter(pl.col("built_at") == pl.col("built_at").max().over("path"))
+    # By the order they were written in: clocks of two machines may disagree.
+    newest = sources.filter(pl.col("run_id") == pl.col("run_id").last().over("path"))
     if table == "sources":
         return newest
     builds = newest.select("path", "run_id").unique()
