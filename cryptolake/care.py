@@ -111,13 +111,15 @@ class Care(ABC):
             The archive does not answer.
         """
         from cryptolake.keeping.update import update
+        from cryptolake.transfer.options import TransferOptions
 
+        chosen = TransferOptions.of(options)  # a wrong one is said before anything is asked
         return update(
             self.storage,
             self.meta,
             self.listing,
             transfer=lambda plan: self.transfer(
-                plan, mode=mode, progress=progress, checksum_policy=checksum_policy, options=options
+                plan, mode=mode, progress=progress, checksum_policy=checksum_policy, options=chosen
             ),
             build=lambda rows: self._build(
                 rows, progress=progress, checksum_policy=checksum_policy
@@ -198,14 +200,16 @@ class Care(ABC):
             Ask the archive again even where the cached listing is fresh.
         """
         from cryptolake.quality.heal import heal
+        from cryptolake.transfer.options import TransferOptions
 
+        chosen = TransferOptions.of(options)
         return heal(
             query,
             self.storage,
             self.meta,
             self.listing,
             transfer=lambda plan: self.transfer(
-                plan, mode=mode, progress=progress, checksum_policy=checksum_policy, options=options
+                plan, mode=mode, progress=progress, checksum_policy=checksum_policy, options=chosen
             ),
             build=lambda rows: self._build(
                 rows, progress=progress, checksum_policy=checksum_policy

@@ -73,6 +73,6 @@ def test_an_option_like_none_lists_those_that_there_are():
 def test_a_wrong_option_is_said_before_the_archive_is_asked(tmp_path):
     lake = cl.Lake(tmp_path, source=cl.Archive(endpoint_url="http://127.0.0.1:9"))
     query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
-    for ask in (lake.pull, lake.frame):
+    for ask in (lake.pull, lake.frame, lake.update, lake.heal):
         with pytest.raises(cl.InvalidQuery, match="workers"):
             ask(query, options={"workers": 0})
