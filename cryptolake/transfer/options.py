@@ -85,7 +85,9 @@ class TransferOptions(BaseModel):
     """Storage class of the objects written to an S3 lake."""
 
     acceleration: bool = False
-    """Use S3 Transfer Acceleration for the lake's bucket (AWS only)."""
+    """Send what passes through this machine by S3's Transfer Acceleration: modes ``relay`` and
+    ``traditional``, to a bucket at AWS without dots in its name. Copies inside S3 (``direct``) pass no bytes
+    here and go by the bucket's own endpoint, for the accelerated one does not copy between regions."""
 
     s5cmd_args: tuple[str, ...] = ()
     """Further global flags for s5cmd, from :data:`S5CMD_FLAGS`."""

@@ -161,6 +161,16 @@ def test_s5cmd_dying_in_the_middle_of_a_batch_costs_one_more_attempt(bench: Benc
     assert bench.stray() == []
 
 
+def test_an_error_that_no_check_expects_ends_the_run_and_is_not_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+):
+    keys = write_archive(bench.folder, 4)
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr("cryptolake.transfer.downloads.check_file", lambda *_, **__: 1 // 0)
+        bench.transfer()
+    rerun_completes(bench, keys)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 def test_kill_9_at_a_random_moment_of_600_files(bench: Bench, seed: int):
