@@ -165,9 +165,10 @@ def test_an_error_that_no_check_expects_ends_the_run_and_is_not_waited_for(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ):
     keys = write_archive(bench.folder, 4)
-    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+    with monkeypatch.context() as patch:
         patch.setattr("cryptolake.transfer.downloads.check_file", lambda *_, **__: 1 // 0)
-        bench.transfer()
+        with pytest.raises(ZeroDivisionError):
+            bench.transfer()
     rerun_completes(bench, keys)
 
 
