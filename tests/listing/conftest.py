@@ -1,5 +1,14 @@
 from __future__ import annotations
 
+import pytest
+
+from cryptolake.listings import web
 from tests.plan.conftest import lake, origin
 
-__all__ = ["lake", "origin"]
+__all__ = ["at_once", "lake", "origin"]
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is waited for between two attempts."""
+    monkeypatch.setattr(web, "_RETRIES", web._RETRIES.new(backoff_factor=0, backoff_jitter=0))

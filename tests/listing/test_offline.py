@@ -19,6 +19,8 @@ from cryptolake.storage import open_storage
 from cryptolake.vocabulary import DataType, Interval, Market, Partition
 from tests.plan.source import Source, source
 
+pytestmark = pytest.mark.usefixtures("at_once")
+
 ROW = load_matrix().row(Market.SPOT, DataType.KLINES)
 MONTH = parse_days("2024-01")
 

@@ -73,12 +73,6 @@ def port_of(url: str) -> int:
     return int(url.rpartition(":")[2])
 
 
-@pytest.fixture
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is waited for between two attempts."""
-    monkeypatch.setattr(web, "_RETRIES", web._RETRIES.new(backoff_factor=0, backoff_jitter=0))
-
-
 def keys(pages: Pages, prefix: str, *, after: str = "", limit: int = 1000) -> list[list[str]]:
     found = pages.of(prefix, after=after, limit=limit)
     return [[item.key for item in page.objects] for page in found]
