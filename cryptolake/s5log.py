@@ -64,7 +64,9 @@ class Log:
     Examples
     --------
     >>> log = Log()
-    >>> line = rb'{"message":"DEBUG: Request s3/GetObject Details:\n---\nGET /b/k.zip HTTP/1.1\r\n"}'
+    >>> line = (
+    ...     rb'{"message":"DEBUG: Request s3/GetObject Details:\n---\nGET /b/k.zip HTTP/1.1\r\n"}'
+    ... )
     >>> log.read([line, line]), log.requests
     ([Repeat(path='/b/k.zip')], 2)
     """

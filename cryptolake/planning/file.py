@@ -1,9 +1,15 @@
-"""A plan's file: JSON, one object, its two tables by column. What is read is checked, key by key."""
+"""A plan's file: JSON, one object, a line for each file. What is read is checked, key by key.
+
+The lines are for people, for ``grep``, and for memory: a plan of a hundred thousand files is read a
+thousand lines at a time. A plan that some program has written anew, on one line, is read as well.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +24,11 @@ from cryptolake.queries import Query
 if TYPE_CHECKING:
     import os
 
-FORMAT = 1
+FORMAT = 2
 """The format's number, in the file under ``cryptolake_plan``. It changes when older readers cannot."""
+
+_FILES_BEGIN, _FILES_END = '"files": [\n', "]}\n"
+_PIECE = 1000
 
 _STATUSES = {"new", "updated", "cached", "unrecorded", "quarantined"}
 
@@ -42,12 +51,16 @@ def save(plan: Plan, path: str | os.PathLike[str]) -> None:
         "listed_at": plan.listed_at.isoformat() if plan.listed_at else None,
         "notes": list(plan.notes),
         "missing_periods": _columns(plan.missing_periods),
-        "files": _columns(plan.files),
+        "columns": plan.files.columns,
     }
     target = Path(path).expanduser()
     draft = target.with_name(f".{target.name}.draft")
     try:
-        draft.write_text(json.dumps(said, ensure_ascii=False), encoding="utf-8")
+        with draft.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(f"{_text(said)[:-1]}, {_FILES_BEGIN}")
+            lines = (_text(row) for row in _texts(plan.files).iter_rows())
+            file.writelines(f"{',' if n else ''}{line}\n" for n, line in enumerate(lines))
+            file.write(_FILES_END)
         draft.replace(target)
     except OSError as error:
         draft.unlink(missing_ok=True)
@@ -65,16 +78,14 @@ def load(path: str | os.PathLike[str]) -> Plan:
     """
     source = Path(path).expanduser()
     try:
-        said = json.loads(source.read_text(encoding="utf-8"))
-        if not isinstance(said, dict) or said.get("cryptolake_plan") != FORMAT:
-            raise _no_plan(source, f"it has no 'cryptolake_plan': {FORMAT}")
+        said, files = _read(source)
         plan = Plan(
             id=str(said["id"]),
             query=Query.from_json(json.dumps(said["query"])),
             archive=Archive(**said["archive"]),
             created_at=_moment(said["created_at"]),
             listed_at=_moment(said["listed_at"]) if said["listed_at"] else None,
-            files=_frame(said["files"], FILES),
+            files=files,
             missing_periods=_frame(said["missing_periods"], MISSING),
             notes=tuple(str(note) for note in said["notes"]),
         )
@@ -92,12 +103,50 @@ def load(path: str | os.PathLike[str]) -> Plan:
     return plan
 
 
+def _read(source: Path) -> tuple[dict[str, Any], pl.DataFrame]:
+    """Return what a file says of the plan, and its table of files."""
+    with source.open(encoding="utf-8") as file:
+        first = file.readline()
+        by_line = first.endswith(_FILES_BEGIN)
+        said = json.loads(first + _FILES_END if by_line else first + file.read())
+        if not isinstance(said, dict) or said.get("cryptolake_plan") != FORMAT:
+            raise _no_plan(source, f"it has no 'cryptolake_plan': {FORMAT}")
+        rows = _rows(file) if by_line else iter([said.pop("files")])
+        columns = said["columns"]
+        pieces = [
+            _frame(dict(zip(columns, zip(*piece, strict=True), strict=True)), FILES)
+            for piece in rows
+            if piece
+        ]
+    return said, pl.concat([pl.DataFrame(schema=FILES), *pieces])
+
+
+def _rows(lines: Iterator[str]) -> Iterator[list[list[Any]]]:
+    """Yield a thousand rows at a time, up to the line that ends them."""
+    ended = False
+    while not ended:
+        piece = list(islice(lines, _PIECE))
+        if len(piece) < _PIECE:
+            if not piece or piece.pop() != _FILES_END:
+                message = "it breaks off before its end"
+                raise ValueError(message)
+            ended = True
+        yield json.loads(f"[{''.join(piece).removeprefix(',')}]")
+
+
+def _text(said: Any) -> str:
+    return json.dumps(said, ensure_ascii=False)
+
+
 def _columns(frame: pl.DataFrame) -> dict[str, list[Any]]:
-    texts = frame.with_columns(pl.col(TIME).dt.to_string("iso:strict"))
-    return texts.to_dict(as_series=False)
+    return _texts(frame).to_dict(as_series=False)
 
 
-def _frame(columns: dict[str, list[Any]], schema: dict[str, Any]) -> pl.DataFrame:
+def _texts(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(pl.col(TIME).dt.to_string("iso:strict"))
+
+
+def _frame(columns: Mapping[str, Sequence[Any]], schema: dict[str, Any]) -> pl.DataFrame:
     texts = {name: pl.String if dtype == TIME else dtype for name, dtype in schema.items()}
     frame = pl.DataFrame({name: columns[name] for name in schema}, schema=texts)
     times = [name for name, dtype in schema.items() if dtype == TIME]

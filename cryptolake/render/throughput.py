@@ -46,9 +46,9 @@ def throughput_picture(slots: pl.DataFrame, every: timedelta) -> Picture:
             },
         },
     }
-    most = slots["bytes_per_second"].max()
+    files, moved = slots["files"].to_list(), slots["bytes"].to_list()
     note = (
-        f"{number(slots['files'].sum())} files, {size(slots['bytes'].sum())} in {slots.height} steps of "
-        f"{seconds:g} s, at most {size(most)} a second"  # type: ignore[arg-type]
+        f"{number(sum(files))} files, {size(sum(moved))} in {slots.height} steps of {seconds:g} s, "
+        f"at most {size(max(moved) / seconds)} a second"
     )
     return Picture(spec, note)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from cryptolake.meta import Meta, new_run_id
+from cryptolake.meta import TABLES, Meta, new_run_id
 from cryptolake.report import FILES, Report, State
 from cryptolake.transfer.memory import give_back_code
 
@@ -57,7 +57,7 @@ class Book:
         self._seconds = array("f", bytes(4 * count))
         self._ended = array("f", [math.nan]) * count
         self._errors: dict[int, str] = {}
-        self._pending: dict[str, list[dict[str, Any]]] = {}
+        self._pending: dict[str, dict[str, list[Any]]] = {}
         self._waiting_rows = 0
         self._began = time.monotonic()
         self._flushed = self._began
@@ -190,8 +190,8 @@ class Book:
             return
         pending, self._pending, self._waiting_rows = self._pending, {}, 0
         self._flushed = now
-        for table, rows in pending.items():
-            self._meta.append(table, rows)
+        for table, columns in pending.items():
+            self._meta.append(table, pl.DataFrame(columns, schema=TABLES[table]))
         if busy:
             give_back_code()
 
@@ -264,7 +264,12 @@ class Book:
         )
 
     def _add(self, table: str, **row: Any) -> None:
-        self._pending.setdefault(table, []).append(row)
+        # By column: thousands of rows wait here, and a dict for each would be half of what they take.
+        columns = self._pending.get(table)
+        if columns is None:
+            columns = self._pending[table] = {name: [] for name in TABLES[table]}
+        for name, values in columns.items():
+            values.append(row.get(name))
         self._waiting_rows += 1
 
     def _run_row(self, state: str) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from cryptolake.s5cmd import find_s5cmd
 from cryptolake.transfer.book import Book
 from cryptolake.transfer.faults import fault_of
 from cryptolake.transfer.jobs import COLUMNS, LINES
+from cryptolake.transfer.memory import give_back_code
 from cryptolake.transfer.modes import run_route
 from cryptolake.transfer.options import TransferOptions
-from cryptolake.transfer.pipeline import Policy
+from cryptolake.transfer.pipeline import SMALL, Policy
 from cryptolake.transfer.routes import check_acceleration, route
 
 if TYPE_CHECKING:
@@ -88,10 +89,14 @@ def transfer(
     settings = TransferOptions.of(options)
     if settings.acceleration:
         check_acceleration(storage)
+    if plan.files.height > SMALL:
+        give_back_code()  # what planning, or reading the plan, has left behind
     rows = plan.files.with_row_index("row").select("row", *COLUMNS, *LINES)
     here = _recorded(rows, meta, storage)
     wanted = TO_MOVE if checksum_policy == "quarantine" else (*TO_MOVE, "quarantined")
-    to_move = rows.filter(pl.col("status").is_in(wanted) & ~pl.col("row").is_in(here))
+    moves = rows.select(pl.col("status").is_in(wanted) & ~pl.col("row").is_in(here)).to_series()
+    # A large plan's rows are what memory goes to: they are not copied where all of them move.
+    to_move = rows if moves.all() else rows.filter(moves)
     book = Book(meta, plan.files, chosen.modes[0], str(chosen))
     book.cached([*rows.filter(pl.col("status") == "cached")["row"], *here])
     if checksum_policy == "quarantine":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 import pytest
 
 import cryptolake as cl
@@ -36,6 +38,35 @@ def test_a_plan_reads_back_as_it_was(plan: cl.Plan, tmp_path: Path):
         plan.listed_at,
     )
     assert repr(back) == repr(plan)
+
+
+def test_a_plans_file_is_json_with_a_line_for_each_file(plan: cl.Plan, tmp_path: Path):
+    path = tmp_path / "plan.json"
+    plan.save(path)
+    said = json.loads(path.read_text())
+    assert [row[said["columns"].index("key")] for row in said["files"]] == plan.files[
+        "key"
+    ].to_list()
+    lines = path.read_text().splitlines()
+    assert [plan.files["key"][0] in line for line in lines[:3]] == [False, True, False]
+    path.write_text(json.dumps(said))  # as a program that knows nothing of the lines writes it
+    assert cl.Plan.load(path).files.equals(plan.files)
+
+
+def test_a_plan_of_many_files_reads_back_in_pieces(plan: cl.Plan, tmp_path: Path):
+    rows = pl.int_range(2500, dtype=pl.UInt32, eager=True) % plan.files.height
+    many = dataclasses.replace(plan, files=plan.files[rows])
+    many.save(tmp_path / "plan.json")
+    assert cl.Plan.load(tmp_path / "plan.json").files.equals(many.files)
+
+
+@pytest.mark.parametrize("lost", [1, 4, 200])
+def test_a_plan_that_breaks_off_is_refused(lost: int, plan: cl.Plan, tmp_path: Path):
+    path = tmp_path / "plan.json"
+    plan.save(path)
+    path.write_bytes(path.read_bytes()[:-lost])
+    with pytest.raises(cl.PlanError):
+        cl.Plan.load(path)
 
 
 def test_an_empty_plan_reads_back_too(lake: cl.Lake, origin: Source, tmp_path: Path):
@@ -76,7 +107,7 @@ def test_a_file_that_is_no_plan_says_so(tmp_path: Path):
 def changed(plan: cl.Plan, path: Path, column: str, value: Any) -> Path:
     plan.save(path)
     said = json.loads(path.read_text())
-    said["files"][column][0] = value
+    said["files"][0][said["columns"].index(column)] = value
     path.write_text(json.dumps(said))
     return path
 

@@ -93,7 +93,9 @@ def test_requests_are_counted_and_one_made_again_is_told_with_its_path():
 
 def test_an_answer_is_no_request():
     log = Log()
-    assert log.read([b'{"message":"DEBUG: Response s3/GetObject Details:\\n HTTP/1.1 200 OK"}']) == []
+    assert (
+        log.read([b'{"message":"DEBUG: Response s3/GetObject Details:\\n HTTP/1.1 200 OK"}']) == []
+    )
     assert log.requests == 0
 
 
