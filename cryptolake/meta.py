@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -122,12 +122,15 @@ TABLES: dict[str, dict[str, Any]] = {
 
 _MANY = 64
 
+_STAMP = "%Y%m%dT%H%M%S%f"
+
 
 class Meta:
     """The tables of one lake."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
+        self._seen: dict[str, str] = {}
 
     def append(self, table: str, rows: pl.DataFrame | Sequence[Mapping[str, Any]]) -> None:
         """Add rows as one new segment. Columns left out are null; others than the table's fail.
@@ -158,10 +161,12 @@ class Meta:
     def quarantined(self) -> pl.DataFrame:
         """Return the newest row of every file that lies in quarantine and was not stored since."""
         held = self.read("quarantine").unique("key", keep="last", maintain_order=True)
-        stored = self.ledger().select("key", "fetched_at")
+        stored = self.ledger().select("key", "fetched_at", now="verified", has="etag")
         joined = held.join(stored, on="key", how="left", maintain_order="left")
-        later = pl.col("fetched_at").is_not_null() & (pl.col("fetched_at") >= pl.col("at"))
-        return joined.filter(~later).drop("fetched_at")
+        # Times of two machines may disagree; that a file was accepted says by itself what came last.
+        accepted = (pl.col("now") == "stale_accepted") & (pl.col("has") == pl.col("etag"))
+        later = (pl.col("fetched_at") >= pl.col("at")) | accepted
+        return joined.filter(~later.fill_null(value=False)).drop("fetched_at", "now", "has")
 
     def compact(self, table: str) -> None:
         """Merge the table's segments into one when they are many; safe beside other writers."""
@@ -176,8 +181,12 @@ class Meta:
             self.storage.delete(path)
 
     def _read(self, table: str) -> pl.DataFrame:
-        segments = [entry.path for entry in self.storage.list(f"meta/{table}")]
-        return self._load(table, [path for path in segments if path.endswith(".parquet")])
+        listed = [entry.path for entry in self.storage.list(f"meta/{table}")]
+        segments = [path for path in listed if path.endswith(".parquet")]
+        if segments:
+            stamp = segments[-1].rsplit("/", 1)[1].split("-", 1)[0]
+            self._seen[table] = max(stamp, self._seen.get(table, ""))
+        return self._load(table, segments)
 
     def _load(self, table: str, segments: list[str]) -> pl.DataFrame:
         frames = [pl.read_parquet(BytesIO(self.storage.read(path))) for path in segments]
@@ -188,9 +197,26 @@ class Meta:
     def _write(self, table: str, frame: pl.DataFrame, stamp: str | None = None) -> None:
         buffer = BytesIO()
         frame.write_parquet(buffer, compression="zstd")
-        when = stamp or datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+        when = stamp or self._after_all_seen(table)
         name = f"meta/{table}/{when}-{secrets.token_hex(4)}.parquet"
         self.storage.write(name, buffer.getvalue())
+
+    def _after_all_seen(self, table: str) -> str:
+        """Return the stamp of a new segment: now, or just after the newest that was read.
+
+        So what is written with knowledge of other rows sorts behind them, although the clock of who wrote
+        those was ahead of ours, or our own was set back.
+        """
+        stamp = max(f"{datetime.now(UTC):{_STAMP}}", _next(self._seen.get(table, "")))
+        self._seen[table] = stamp
+        return stamp
+
+
+def _next(stamp: str) -> str:
+    try:
+        return f"{datetime.strptime(stamp, _STAMP) + timedelta(microseconds=1):{_STAMP}}"  # noqa: DTZ007 - UTC
+    except (ValueError, OverflowError):
+        return ""  # no stamp of ours
 
 
 def empty(table: str) -> pl.DataFrame:
