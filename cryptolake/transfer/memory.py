@@ -8,20 +8,22 @@ import sys
 _DONT_NEED = 4
 """``MADV_DONTNEED``, as Linux numbers it."""
 
-_ENGINE = "_polars_runtime"
+_LIBRARIES = ("_polars_runtime", "_pydantic_core", "libcrypto")
+"""What planning works with, and a transfer little or not at all."""
 
 
 def give_back_code() -> None:
-    """Let the kernel take back freed memory, and the pages of Polars' machine code.
+    """Let the kernel take back freed memory, and the pages of some libraries' machine code.
 
-    The library is 170 MB, and planning touches some 30 MB of it that a transfer, which may run for hours,
-    never needs. Code and constants are never written to, so dropping their pages loses nothing. Only on Linux.
+    Polars is 170 MB, and planning touches some 30 MB of it that a transfer, which may run for hours, never
+    needs. Code and constants are never written to, so dropping their pages loses nothing: what is needed
+    comes back from the page cache. Only on Linux.
     """
     if sys.platform != "linux":
         return
     try:
         with open("/proc/self/maps", encoding="utf-8") as maps:  # noqa: PTH123 - no file of a disk
-            lines = [line.split() for line in maps if _ENGINE in line]
+            lines = [line.split() for line in maps if any(name in line for name in _LIBRARIES)]
         library = ctypes.CDLL(None)
         advise = library.madvise
         if hasattr(library, "malloc_trim"):  # what reading the plan has freed
