@@ -142,14 +142,14 @@ class Book:
             self._status[row] = STATUSES.index("quarantined")
             self._errors[row] = "in quarantine since an earlier run; policy 'accept' would store it"
 
-    def retry(self, reason: str) -> None:
+    def retry(self, reason: str, number: int = 1) -> None:
         """Count why a request will be repeated."""
         known = reason in self.retries or len(self.retries) < _MOST_REASONS
-        self.retries[reason if known else "other reasons"] += 1
+        self.retries[reason if known else "other reasons"] += number
 
-    def repeated(self) -> None:
-        """Count a request that was made again."""
-        self._repeated += 1
+    def repeated(self, number: int = 1) -> None:
+        """Count requests that were made again."""
+        self._repeated += number
 
     def fail(self, job: Job, error: str, mode: str) -> None:
         """Record a file that could not be had."""

@@ -149,22 +149,21 @@ class BucketVault:
         source = {"Bucket": bucket, "Key": key}
         self.client.copy(source, self.bucket, self.key(path), extra or None, Config=config)
 
-    def set_aside(self, key: str, *, sidecar: bool) -> int:
-        """Move what stands at the final name into quarantine, inside S3; return how many requests it took."""
-        return self._move("bronze/", QUARANTINE, key, sidecar=sidecar)
+    def set_aside(self, key: str, *, sidecar: bool) -> None:
+        """Move what stands at the final name into quarantine, inside S3."""
+        self._move("bronze/", QUARANTINE, key, sidecar=sidecar)
 
-    def take_back(self, key: str, *, sidecar: bool) -> int:
-        """Move what lies in quarantine to its final name, inside S3; return how many requests it took."""
-        return self._move(QUARANTINE, "bronze/", key, sidecar=sidecar)
+    def take_back(self, key: str, *, sidecar: bool) -> None:
+        """Move what lies in quarantine to its final name, inside S3."""
+        self._move(QUARANTINE, "bronze/", key, sidecar=sidecar)
 
-    def _move(self, source: str, target: str, key: str, *, sidecar: bool) -> int:
+    def _move(self, source: str, target: str, key: str, *, sidecar: bool) -> None:
         # A zip never stands without its sidecar: that one comes first, and goes last.
         names = [key + CHECKSUM, key] if sidecar else [key]
         for name in names:
             self.copy(self.bucket, self.key(source + name), target + name)
         for name in reversed(names):
             self.client.delete_object(Bucket=self.bucket, Key=self.key(source + name))
-        return 3 * len(names)
 
     def clock_off(self) -> float | None:
         """Ask S3 for its time; return by how many seconds this clock is ahead of it, None where unknown."""

@@ -15,10 +15,11 @@ from cryptolake.s5cmd import Flags
 from cryptolake.transfer import buckets
 from cryptolake.transfer.buckets import MIB, TROUBLES, BucketVault, lake_secrets
 from cryptolake.transfer.inbuckets import InBucket
-from cryptolake.transfer.pipeline import SMALL, Checked
+from cryptolake.transfer.pipeline import SMALL
 from cryptolake.transfer.streams import StreamEvidence
 from cryptolake.transfer.triage import triage
 from cryptolake.transfer.vaults import QUARANTINE
+from cryptolake.transfer.work import Checked
 from cryptolake.verify import Verdict, agrees, check
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from cryptolake.storage import S3Storage
     from cryptolake.transfer.jobs import Job
     from cryptolake.transfer.orders import Orders
-    from cryptolake.transfer.pipeline import Work
+    from cryptolake.transfer.work import Work
 
 
 class Copies(InBucket):
@@ -133,7 +134,6 @@ class Copies(InBucket):
         for keys in folders.values():
             prefix = vault.key("bronze/" + os.path.commonprefix(keys))  # noqa: RUF071 - of letters
             for page in pages.paginate(Bucket=vault.bucket, Prefix=prefix):
-                self._book.requests += 1
                 for item in page.get("Contents", ()):
                     found[item["Key"][start:]] = (item["Size"], item["ETag"].strip('"'))
         return found
@@ -144,11 +144,11 @@ class Copies(InBucket):
         if aside := self._out_of_quarantine(job):
             return aside
         if job.expected.size <= buckets.LARGEST_COPY or job.fetched:
-            return self._read(job, 0)
+            return self._read(job)
         copied = self._copied_in_parts(job)
         if copied.proof is None or self._options.verify != "full":
             return copied
-        return self._read(job, copied.requests)
+        return self._read(job)
 
     def _copied_in_parts(self, job: Job) -> Checked:
         """Copy an object that is too large for one request.
@@ -157,10 +157,8 @@ class Copies(InBucket):
         version, and the sizes are compared.
         """
         vault, wanted = self._vault, job.expected
-        requests = 5 + -(-wanted.size // buckets.COPY_PART)
         found = wanted.checksum_size
         if job.has_sidecar:
-            requests += 3
             beside = f"bronze/{job.sidecar_key}"
             vault.copy(self._work.archive.bucket, job.sidecar_key, beside, wanted.checksum_etag)
             found = vault.length(beside)
@@ -174,15 +172,14 @@ class Copies(InBucket):
         if wrong:
             vault.remove(job.key)  # nothing unverified stays at a final name
             verdict = Verdict("transport", size, "", None, None, wrong)
-            return Checked(job, verdict, error=wrong, requests=requests + 2)
+            return Checked(job, verdict, error=wrong)
         job.fetched, job.moved = True, size
         verdict = Verdict("good", size, "", None, None, "")
-        return Checked(job, verdict, "etag", requests=requests)
+        return Checked(job, verdict, "etag")
 
-    def _read(self, job: Job, requests: int) -> Checked:
+    def _read(self, job: Job) -> Checked:
         vault, sidecar = self._vault, None
         if job.has_sidecar:
-            requests += 1
             sidecar = vault.get(f"bronze/{job.sidecar_key}")["Body"].read(4096)
         evidence = StreamEvidence()
         for chunk in vault.get(f"bronze/{job.key}")["Body"].iter_chunks(MIB):
@@ -190,12 +187,12 @@ class Copies(InBucket):
         verdict = check(evidence, sidecar, job.expected, job.name, found=job.found)
         proof, hold = triage(job, verdict, self._work.policy)
         if proof is not None:
-            return Checked(job, verdict, proof, requests=requests + 1)
+            return Checked(job, verdict, proof)
         if hold:
-            requests += vault.set_aside(job.key, sidecar=job.has_sidecar)
-            return Checked(job, verdict, held=QUARANTINE + job.key, requests=requests + 1)
+            vault.set_aside(job.key, sidecar=job.has_sidecar)
+            return Checked(job, verdict, held=QUARANTINE + job.key)
         vault.remove(job.key)
-        return Checked(job, verdict, error=verdict.detail, requests=requests + 3)
+        return Checked(job, verdict, error=verdict.detail)
 
 
 def _differ(etag: str, wanted: str | None) -> bool:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from cryptolake.keys import CHECKSUM
-from cryptolake.transfer.pipeline import Checked, Pipeline
+from cryptolake.transfer.pipeline import Pipeline
 from cryptolake.transfer.triage import triage
+from cryptolake.transfer.work import Checked
 from cryptolake.verify import check_file
 
 if TYPE_CHECKING:
     from cryptolake.transfer.jobs import Job
-    from cryptolake.transfer.pipeline import Mode
+    from cryptolake.transfer.work import Mode
 
 
 class Downloads(Pipeline):

@@ -18,8 +18,9 @@ from cryptolake.transfer.jobs import COLUMNS, LINES
 from cryptolake.transfer.memory import give_back_code
 from cryptolake.transfer.modes import run_route
 from cryptolake.transfer.options import TransferOptions
-from cryptolake.transfer.pipeline import SMALL, Policy
+from cryptolake.transfer.pipeline import SMALL
 from cryptolake.transfer.routes import check_acceleration, route
+from cryptolake.transfer.work import Policy
 
 if TYPE_CHECKING:
     from types import FrameType

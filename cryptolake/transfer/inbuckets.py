@@ -9,10 +9,12 @@ from botocore.exceptions import ClientError
 from cryptolake.mishaps import clock_said
 from cryptolake.transfer.buckets import MIB, TROUBLES, BucketVault
 from cryptolake.transfer.faults import fault_of
-from cryptolake.transfer.pipeline import Checked, Pipeline
+from cryptolake.transfer.pipeline import Pipeline
 from cryptolake.transfer.streams import StreamEvidence
 from cryptolake.transfer.triage import triage
 from cryptolake.transfer.vaults import QUARANTINE
+from cryptolake.transfer.wire import Wire
+from cryptolake.transfer.work import Checked
 from cryptolake.verify import Verdict, check
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from cryptolake.transfer.faults import Fault
     from cryptolake.transfer.jobs import Job
     from cryptolake.transfer.orders import Orders
-    from cryptolake.transfer.pipeline import Work
+    from cryptolake.transfer.work import Work
 
 
 class InBucket(Pipeline):
@@ -48,6 +50,9 @@ class InBucket(Pipeline):
     ) -> None:
         super().__init__(work, batches, orders, last=last)
         self._vault = vault
+        self._wire = Wire()
+        for client in {id(c): c for c in (vault.client, vault.carrier)}.values():
+            self._wire.listen(client)
         self._aside: set[int] = set()
         self._clock: str | None = None
 
@@ -74,10 +79,20 @@ class InBucket(Pipeline):
         """Say by how much this clock is off: S3's own time is in each of its answers. Asked once."""
         if self._clock is None:
             self._clock = clock_said(self._vault.clock_off())
-            self._book.requests += 1
         return self._clock
 
+    def _count_requests(self) -> None:
+        requests, repeats = self._wire.taken()
+        self._book.requests += requests
+        for why, number in repeats.items():
+            self._book.retry(why, number)
+            self._book.repeated(number)
+
     # ------------------------------------------------------------------ in threads
+
+    def _looked_at(self, job: Job) -> Checked:
+        with self._wire.working_on(job):
+            return super()._looked_at(job)
 
     def _out_of_quarantine(self, job: Job) -> Checked | None:
         """Check a file where it lies aside, and move it to its final name; None when it is not such a one.
@@ -88,11 +103,10 @@ class InBucket(Pipeline):
         if job.row not in self._aside:
             return None
         self._aside.discard(job.row)
-        sidecar, requests = None, 1
+        sidecar = None
         evidence = StreamEvidence()
         try:
             if job.has_sidecar:
-                requests += 1
                 sidecar = self._vault.get(QUARANTINE + job.sidecar_key)["Body"].read(4096)
             for chunk in self._vault.get(QUARANTINE + job.key)["Body"].iter_chunks(MIB):
                 evidence.take(chunk)
@@ -100,11 +114,11 @@ class InBucket(Pipeline):
             if error.response["Error"]["Code"] not in {"NoSuchKey", "404"}:
                 raise
             gone = Verdict("transport", 0, "", None, None, "it is not in quarantine any more")
-            return Checked(job, gone, error=gone.detail, requests=requests)
+            return Checked(job, gone, error=gone.detail)
         verdict = check(evidence, sidecar, job.expected, job.name, found=True)
         proof, hold = triage(job, verdict, self._work.policy)
         if proof is not None:
-            requests += self._vault.take_back(job.key, sidecar=job.has_sidecar)
-            return Checked(job, verdict, proof, requests=requests)
+            self._vault.take_back(job.key, sidecar=job.has_sidecar)
+            return Checked(job, verdict, proof)
         held = QUARANTINE + job.key if hold else None
-        return Checked(job, verdict, held=held, error=verdict.detail, requests=requests)
+        return Checked(job, verdict, held=held, error=verdict.detail)

@@ -12,10 +12,10 @@ from cryptolake.storage import S3Storage
 from cryptolake.transfer.downloads import Downloads
 from cryptolake.transfer.jobs import batches
 from cryptolake.transfer.orders import Orders, copy_flags, download_flags
-from cryptolake.transfer.pipeline import Mode, Pipeline, Work
 from cryptolake.transfer.progress import Bar
 from cryptolake.transfer.staging import Staging
 from cryptolake.transfer.vaults import DiskVault
+from cryptolake.transfer.work import Mode, Work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from cryptolake.transfer.book import Book
     from cryptolake.transfer.jobs import Job
     from cryptolake.transfer.options import TransferOptions
-    from cryptolake.transfer.pipeline import Policy
+    from cryptolake.transfer.pipeline import Pipeline
     from cryptolake.transfer.routes import Route
+    from cryptolake.transfer.work import Policy
     from cryptolake.watching import Progress
 
 

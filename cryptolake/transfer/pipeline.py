@@ -14,8 +14,7 @@ from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 from cryptolake.errors import StorageError
 from cryptolake.keys import CHECKSUM
@@ -23,21 +22,12 @@ from cryptolake.s5cmd import Flags, Run
 from cryptolake.s5log import Ended, Event, Repeat, Retry, Said
 from cryptolake.transfer.faults import HOPELESS, NOBODY_HOME, Fault, fault_of, readable, shortened
 from cryptolake.transfer.memory import give_back_code
+from cryptolake.transfer.work import Checked
 
 if TYPE_CHECKING:
-    from cryptolake.archive import Archive
-    from cryptolake.transfer.book import Book
     from cryptolake.transfer.jobs import Job
-    from cryptolake.transfer.options import TransferOptions
     from cryptolake.transfer.orders import Orders
-    from cryptolake.transfer.progress import Bar
-    from cryptolake.transfer.staging import Staging
-    from cryptolake.transfer.vaults import Vault
-    from cryptolake.verify import Proof, Verdict
-
-Policy = Literal["quarantine", "accept", "raise"]
-
-Mode = Literal["download", "direct", "relay", "traditional"]
+    from cryptolake.transfer.work import Mode, Work
 
 SMALL = 500
 """Files up to which a run is too short for its memory to matter."""
@@ -47,30 +37,6 @@ LARGE = 4 * 2**20
 
 GATHERING = 0.01
 """Seconds for which small files are gathered before a thread is woken to check them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What every mode needs: where files come from, where they go, and who is told."""
-
-    archive: Archive
-    staging: Staging
-    vault: Vault
-    book: Book
-    bar: Bar
-    options: TransferOptions
-    policy: Policy
-
-
-class Checked(NamedTuple):
-    """What a thread found, and did: stored, held in quarantine, or (neither) nothing that lasts."""
-
-    job: Job
-    verdict: Verdict | None
-    proof: Proof | None = None
-    held: str | None = None
-    error: str | None = None
-    requests: int = 0
 
 
 Heard = Said | Checked | BaseException  # the last: what a check did not expect
@@ -139,6 +105,9 @@ class Pipeline(ABC):
     def _batch_done(self) -> None:  # noqa: B027 - most modes have nothing to do
         """Do what a whole batch needs."""
 
+    def _count_requests(self) -> None:  # noqa: B027
+        """Book the requests that were made by other means than s5cmd."""
+
     def _flags(self, workers: int) -> Flags:
         archive = self._work.archive
         return Flags(
@@ -200,6 +169,7 @@ class Pipeline(ABC):
             lines = self._orders.of(wanted)
             self._fetch(lines, retry=any(job.attempts > 1 for job in wanted))
         self._batch_done()
+        self._count_requests()
         while self._checking > self._options.batch_size or (self._checking and not self._good):
             self._take()
         self._down = not self._good and bool(self._faults) and set(self._faults) <= NOBODY_HOME
@@ -326,7 +296,6 @@ class Pipeline(ABC):
 
     def _settled(self, checked: Checked) -> None:
         job, verdict = checked.job, checked.verdict
-        self._book.requests += checked.requests
         if verdict is None or (checked.proof is None and checked.held is None):
             if job.found and verdict is not None:
                 # What lay in the lake will not do: this was no attempt to fetch it.
@@ -398,3 +367,6 @@ class Pipeline(ABC):
         for said in self._heard:
             if isinstance(said, Checked) and (said.proof or said.held):
                 self._settled(said)
+            elif isinstance(said, Ended):
+                self._book.requests += said.requests
+        self._count_requests()

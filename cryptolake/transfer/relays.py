@@ -13,10 +13,10 @@ from cryptolake.keys import CHECKSUM
 from cryptolake.transfer.buckets import MIB, BucketVault, archive_client
 from cryptolake.transfer.downloads import Downloads
 from cryptolake.transfer.inbuckets import InBucket
-from cryptolake.transfer.pipeline import Checked
 from cryptolake.transfer.streams import StreamEvidence
 from cryptolake.transfer.triage import triage
 from cryptolake.transfer.vaults import QUARANTINE
+from cryptolake.transfer.work import Checked
 from cryptolake.verify import check
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from cryptolake.transfer.jobs import Job
     from cryptolake.transfer.orders import Orders
-    from cryptolake.transfer.pipeline import Work
+    from cryptolake.transfer.work import Work
     from cryptolake.verify import Evidence, Proof, Verdict
 
 PART = 8 * MIB
@@ -63,6 +63,7 @@ class Relays(InBucket):
     ) -> None:
         super().__init__(work, batches, orders, vault=vault, last=last)
         self._source = archive_client(work.archive, work.options)
+        self._wire.listen(self._source)
 
     def _at_hand(self, job: Job) -> bool:
         if self._lies_aside(job):
@@ -81,10 +82,8 @@ class Relays(InBucket):
         if aside := self._out_of_quarantine(job):
             return aside
         sidecar = None
-        requests = 2
         if job.has_sidecar:
             sidecar = self._get(job.sidecar_key)["Body"].read(4096)
-            requests += 2
         body = self._get(job.key)["Body"]
         evidence = StreamEvidence()
         first = self._part(body, evidence)
@@ -93,12 +92,11 @@ class Relays(InBucket):
             if target := self._target(job, proof, held):
                 self._put(target, first, sidecar)
         else:
-            verdict, proof, held, parts = self._large(job, body, first, evidence, sidecar)
-            requests += parts + 1
+            verdict, proof, held = self._large(job, body, first, evidence, sidecar)
         job.fetched, job.moved = True, evidence.size
         path = QUARANTINE + job.key if held else None
         error = None if proof or held else verdict.detail
-        return Checked(job, verdict, proof, path, error, requests)
+        return Checked(job, verdict, proof, path, error)
 
     def _decide(
         self, job: Job, evidence: Evidence, sidecar: bytes | None
@@ -113,7 +111,7 @@ class Relays(InBucket):
 
     def _large(
         self, job: Job, body: Any, first: bytes, evidence: StreamEvidence, sidecar: bytes | None
-    ) -> tuple[Verdict, Proof | None, bool, int]:
+    ) -> tuple[Verdict, Proof | None, bool]:
         """Upload in parts; complete the upload only when the whole is what the archive publishes."""
         upload = _Upload(self._vault, f"bronze/{job.key}")
         try:
@@ -128,7 +126,7 @@ class Relays(InBucket):
             upload.abort()
         if held:  # its bytes are gone by: fetch them once more, into quarantine
             self._hold(job, sidecar)
-        return verdict, proof, held, len(upload.parts)
+        return verdict, proof, held
 
     def _hold(self, job: Job, sidecar: bytes | None) -> None:
         self._put_sidecar(QUARANTINE + job.key, sidecar)

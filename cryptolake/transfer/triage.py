@@ -8,7 +8,7 @@ from cryptolake.verify import agrees
 
 if TYPE_CHECKING:
     from cryptolake.transfer.jobs import Job
-    from cryptolake.transfer.pipeline import Policy
+    from cryptolake.transfer.work import Policy
     from cryptolake.verify import Proof, Verdict
 
 

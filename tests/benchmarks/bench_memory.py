@@ -50,7 +50,9 @@ def main() -> None:
         told[files] = measured(files)
         print(f"{files:,} files:", json.dumps(told[files]), flush=True)
     peaks = [facts["transfer"] for facts in told.values()]
-    print(f"most: {max(peaks)} MB (to reach: {AIM}); apart: {max(peaks) - min(peaks):.1f} MB (flat: 0)")
+    print(
+        f"most: {max(peaks)} MB (to reach: {AIM}); apart: {max(peaks) - min(peaks):.1f} MB (flat: 0)"
+    )
 
 
 def measured(files: int) -> dict[str, Any]:

@@ -19,9 +19,9 @@ from cryptolake.transfer.copies import Copies
 from cryptolake.transfer.engine import transfer
 from cryptolake.transfer.options import TransferOptions
 from cryptolake.transfer.orders import Orders
-from cryptolake.transfer.pipeline import Work
 from cryptolake.transfer.progress import Bar
 from cryptolake.transfer.staging import Staging
+from cryptolake.transfer.work import Work
 from tests.transfer.archives import plan_of, write_archive
 
 if TYPE_CHECKING:

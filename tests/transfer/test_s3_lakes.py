@@ -273,3 +273,26 @@ def test_the_plan_says_which_mode_and_why_and_is_empty_after_the_transfer(near: 
     assert report.modes == {"direct": 12}
     again = lake.plan(plan.query)
     assert (again.to_transfer, again.cached) == (0, 12)
+
+
+@pytest.mark.parametrize("mode", ["direct", "relay", "traditional"])
+def test_every_request_is_counted_and_each_repeat_is_told_by_file(mode: str, near: S3Bench):
+    plan = near.plan()
+    keys = plan.files["key"].to_list()
+    method = "PUT" if mode == "direct" else "GET"
+    wanted = keys[1] if method == "GET" else f"my lake/bronze/{keys[1]}"
+
+    def once(asked: str, key: str, nth: int) -> Fault | None:
+        return Fault("status", 503) if (asked, key, nth) == (method, wanted, 1) else None
+
+    near.source.faults = once
+    report = near.transfer(plan, mode=mode, options={"retries": 3})
+    asked = list(near.source.asked.items())
+    seen = sum(n for (_, key), n in asked if "/meta/" not in key and key != "")
+    of_buckets = sum(n for (_, key), n in asked if key == "")
+    assert seen <= (report.requests or 0) <= seen + of_buckets
+    assert near.whole(keys)
+    again = dict(report.files.select("key", "retries").iter_rows())
+    assert again == {key: int(key == keys[1]) for key in keys}
+    assert report.retried == 1
+    assert sum(report.retries.values()) == 1
