@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Literal, NamedTuple
 
@@ -71,12 +72,10 @@ def learn(storage: Storage, source: Source, file: IO[bytes], policy: Policy) -> 
     CorruptArchive
         Its bytes are not the listed ones any more.
     """
-    sidecar = None
-    if source.checksum_etag is not None:
-        try:
+    sidecar, published = None, source.checksum_etag is not None
+    if published:
+        with suppress(FileNotFoundError):  # a copy may have left it out: option ``sidecars``
             sidecar = storage.read(f"bronze/{source.key}{CHECKSUM}")[:4096]
-        except FileNotFoundError:
-            sidecar = b""
     listed = Expected(source.size, source.etag, checksum_etag=source.checksum_etag)
     verdict = check(_Evidence(file), sidecar, listed, source.key.rsplit("/", 1)[-1], found=True)
     file.seek(0)
@@ -87,6 +86,8 @@ def learn(storage: Storage, source: Source, file: IO[bytes], policy: Policy) -> 
         )
         raise CorruptArchive(message, key=source.key, reason="etag_differs")
     proof = verdict.proof
+    if proof == "none_published" and published:
+        proof = "etag"
     if proof is None and verdict.finding != "corrupt" and policy == "accept":
         proof = "stale_accepted"
     return Learnt(source._replace(sha256=verdict.sha256), verdict, proof)

@@ -75,12 +75,15 @@ class Copies(InBucket):
             self._copied.append(job)
             return True
         job.found = False
-        job.need_zip, job.need_sidecar = True, job.has_sidecar
+        job.need_zip, job.need_sidecar = True, self._with_sidecar(job)
         if job.expected.size > buckets.LARGEST_COPY:
             job.attempts += 1
             self._check(job)
             return True
         return False
+
+    def _with_sidecar(self, job: Job) -> bool:
+        return job.has_sidecar and self._options.sidecars
 
     def _landed(self, job: Job) -> None:
         self._copied.append(job)
@@ -113,7 +116,7 @@ class Copies(InBucket):
             wrong = f"the copy has {size} bytes, the archive's listing says {wanted.size}"
         elif _differ(etag, wanted.etag):
             wrong = f"the copy's ETag is {etag}, the archive's is {wanted.etag}"
-        elif job.has_sidecar and beside[0] != wanted.checksum_size:
+        elif self._with_sidecar(job) and beside[0] != wanted.checksum_size:
             wrong = f"the copy of the CHECKSUM has {beside[0]} bytes, not {wanted.checksum_size}"
         if wrong is not None and size >= 0:
             self._vault.remove(job.key)  # nothing unverified stays at a final name
@@ -158,7 +161,7 @@ class Copies(InBucket):
         """
         vault, wanted = self._vault, job.expected
         found = wanted.checksum_size
-        if job.has_sidecar:
+        if self._with_sidecar(job):
             beside = f"bronze/{job.sidecar_key}"
             vault.copy(self._work.archive.bucket, job.sidecar_key, beside, wanted.checksum_etag)
             found = vault.length(beside)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cryptolake.errors import InvalidQuery, nearest, unknown_word
 
@@ -81,6 +81,11 @@ class TransferOptions(BaseModel):
     verify: Literal["fast", "full"] = "fast"
     """``full``: after a copy inside S3 also read each file and check its sha256."""
 
+    sidecars: bool = True
+    """Mode ``direct`` copies the CHECKSUM files too. Without them a file costs one request and not two, and
+    its bytes are held against the archive's ETag (their md5) alone, also when Silver reads them: a CHECKSUM
+    that is stale goes unnoticed. The other modes always check the sha256."""
+
     storage_class: StorageClass | None = None
     """Storage class of the objects written to an S3 lake."""
 
@@ -110,6 +115,15 @@ class TransferOptions(BaseModel):
                 message = f"{flag} needs a value"
                 raise ValueError(message)
         return given
+
+    @model_validator(mode="after")
+    def _sidecars_to_check(self) -> Self:
+        if self.verify == "full" and not self.sidecars:
+            message = (
+                "verify 'full' compares with the CHECKSUM files, and sidecars=False leaves them out"
+            )
+            raise ValueError(message)
+        return self
 
     if not TYPE_CHECKING:  # who checks types goes by the fields
 

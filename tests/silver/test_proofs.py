@@ -192,3 +192,25 @@ def test_a_month_that_is_only_a_stale_file_is_failed_by_name(tmp_path: Path):
         assert report.months["status"].to_list() == ["failed"]
         assert "(bad_sidecar)" in report.months["error"][0]
         assert not report.ok
+
+
+def test_a_copy_without_its_sidecar_stays_known_by_its_etag(bench: S3Bench):
+    lake = lake_of(bench)
+    plan = lake.plan(QUERY)
+    bench.source.forget()
+    moved = lake.transfer(plan, options={"sidecars": False}, progress=False)
+    assert moved.modes == {"direct": DAYS}
+    puts = [key for method, key in bench.source.asked if method == "PUT" and "/bronze/" in key]
+    assert len(puts) == DAYS
+    assert not [key for key in puts if key.endswith(".CHECKSUM")]
+    assert lake.build(QUERY, progress=False).ok
+    ledger = lake.meta.ledger().sort("key")
+    assert ledger["verified"].unique().to_list() == ["etag"]
+    assert ledger["sha256"].to_list() == [sha256_of(bench, key) for key in ledger["key"]]
+    assert lake.plan(QUERY).to_transfer == 0
+
+
+def test_a_full_check_needs_the_sidecars(bench: S3Bench):
+    lake = lake_of(bench)
+    with pytest.raises(cl.InvalidQuery, match="compares with the CHECKSUM files"):
+        lake.transfer(lake.plan(QUERY), options={"verify": "full", "sidecars": False})
