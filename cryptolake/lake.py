@@ -317,24 +317,24 @@ class Lake(Care, Reads):
         Report
             Files moved and months built; ``report.ok`` says whether all of it worked.
         """
+        how = {"mode": mode, "checksum_policy": checksum_policy, "options": options}
+        return self._pulled(query, progress=progress, refresh=refresh, **how)[1]
+
+    def _pulled(
+        self, query: Query, *, progress: Progress, refresh: bool, options: Options, **how: Any
+    ) -> tuple[Plan, Report]:
+        from cryptolake.ahead import load_ahead
+        from cryptolake.s5cmd import look_ahead
         from cryptolake.transfer.options import TransferOptions
 
         chosen = TransferOptions.of(options)  # a wrong one is said before anything is asked
-        return self._carry_out(
-            self.plan(query, refresh=refresh, progress=progress),
-            mode=mode,
-            progress=progress,
-            checksum_policy=checksum_policy,
-            options=chosen,
-        )
-
-    def _carry_out(self, plan: Plan, *, progress: Progress, **how: Any) -> Report:
-        from cryptolake.ahead import load_ahead
-
+        look_ahead()
+        plan = self.plan(query, refresh=refresh, progress=progress)
         load_ahead("cryptolake.silver.build", "cryptolake.reading.frames")
-        moved = self.transfer(plan, progress=progress, **how)
-        policy = how.get("checksum_policy", "quarantine")
-        return moved.combine(self.build(plan.query, progress=progress, checksum_policy=policy))
+        moved = self.transfer(plan, progress=progress, options=chosen, **how)
+        policy = how["checksum_policy"]
+        built = self.build(query, progress=progress, checksum_policy=policy)
+        return plan, moved.combine(built)
 
     def frame(
         self,
@@ -370,14 +370,10 @@ class Lake(Care, Reads):
         """
         from cryptolake.holdings import one_data_type
         from cryptolake.outcome import require_rows
-        from cryptolake.transfer.options import TransferOptions
 
         one_data_type(query)
-        chosen = TransferOptions.of(options)
-        plan = self.plan(query, refresh=refresh, progress=progress)
-        report = self._carry_out(
-            plan, mode=mode, progress=progress, checksum_policy=checksum_policy, options=chosen
-        )
+        how = {"mode": mode, "checksum_policy": checksum_policy, "options": options}
+        plan, report = self._pulled(query, progress=progress, refresh=refresh, **how)
         require_rows(plan, report)
         return self.silver(query, exact=exact).collect()
 
