@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from cryptolake.report import Report
     from cryptolake.storage import Storage
     from cryptolake.transfer.options import TransferOptions
+    from cryptolake.verify import Policy as ChecksumPolicy
     from cryptolake.watching import Progress
 
     Options: TypeAlias = TransferOptions | Mapping[str, Any] | str | None
 
 Mode = Literal["auto", "download", "direct", "relay", "traditional"]
-ChecksumPolicy = Literal["quarantine", "accept", "raise"]
 
 
 class Care(ABC):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from cryptolake.care import ChecksumPolicy, Mode, Options
+    from cryptolake.care import Mode, Options
     from cryptolake.listings.listing import Listing
     from cryptolake.meta import Meta
     from cryptolake.periods import DayLike
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cryptolake.queries import Query
     from cryptolake.reading.describe import Description
     from cryptolake.report import Report
+    from cryptolake.verify import Policy as ChecksumPolicy
     from cryptolake.watching import Progress
 
 

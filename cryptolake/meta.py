@@ -122,6 +122,9 @@ TABLES: dict[str, dict[str, Any]] = {
 
 _MANY = 64
 
+QUARANTINE = "meta/quarantine/"
+"""Where files lie that were set aside; their rows are in the table of that name."""
+
 _STAMP = "%Y%m%dT%H%M%S%f"
 
 

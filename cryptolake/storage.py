@@ -19,11 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from cryptolake.errors import StorageError
-from cryptolake.mishaps import SKEWED as SKEWED
-from cryptolake.mishaps import clock_off as clock_off
-from cryptolake.mishaps import clock_said as clock_said
 from cryptolake.mishaps import in_words
-from cryptolake.mishaps import raise_storage_error as raise_storage_error
 
 ZONES = ("bronze", "silver", "gold", "meta")
 """The folders that a lake is made of."""

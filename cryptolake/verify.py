@@ -28,6 +28,16 @@ alone, after a copy inside S3; the ETag, since the CHECKSUM is stale and the use
 MOST_INFLATED = 64 * 2**30
 """Bytes a member may say it inflates to; the largest real ones are below 20 GiB."""
 
+Policy = Literal["quarantine", "accept", "raise"]
+"""What becomes of a file whose bytes are the listed ones and whose CHECKSUM says otherwise."""
+
+REASONS = {
+    "stale": "stale_checksum",
+    "bad_sidecar": "bad_sidecar",
+    "corrupt": "corrupt_zip",
+}
+"""The quarantine's word for each finding."""
+
 MOST_RATIO = 1100
 """How many times its size a member may inflate to: deflate itself cannot do better than 1032."""
 

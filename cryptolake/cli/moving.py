@@ -98,7 +98,9 @@ def pull(
     """
     made = _planned(query, lake, saved, refresh=refresh, quiet=quiet)
     moved = lake.transfer(made, progress=not quiet, **way)
-    finish(moved.combine(lake.build(made.query, progress=not quiet)), json=json)
+    policy = way["checksum_policy"]
+    built = lake.build(made.query, progress=not quiet, checksum_policy=policy)
+    finish(moved.combine(built), json=json)
 
 
 def frame(

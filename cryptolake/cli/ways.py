@@ -62,8 +62,8 @@ def said(options: Iterable[str]) -> dict[str, Any]:
     --------
     >>> said(["workers=8", "storage_class="])
     {'workers': '8', 'storage_class': None}
-    >>> said(["s5cmd_args=--log debug", "s5cmd_args=--no-verify-ssl"])
-    {'s5cmd_args': ['--log', 'debug', '--no-verify-ssl']}
+    >>> said(["s5cmd_args=--request-payer requester", "s5cmd_args=--no-verify-ssl"])
+    {'s5cmd_args': ['--request-payer', 'requester', '--no-verify-ssl']}
     """
     found: dict[str, Any] = {}
     for text in options:

@@ -26,8 +26,8 @@ from cryptolake.watching import Step, watched
 
 if TYPE_CHECKING:
     from cryptolake.meta import Meta
-    from cryptolake.silver.proofs import Policy
     from cryptolake.storage import Storage
+    from cryptolake.verify import Policy
     from cryptolake.watching import Progress, Watch
 
 

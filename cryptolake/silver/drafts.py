@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 import polars as pl
 
 from cryptolake.errors import CorruptArchive, CryptolakeError, StorageError
-from cryptolake.storage import raise_storage_error
+from cryptolake.mishaps import raise_storage_error
 
 if TYPE_CHECKING:
     from cryptolake.silver.months import Source

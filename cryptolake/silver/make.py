@@ -18,7 +18,7 @@ from cryptolake.silver.account import Account, Finding, Normalized, Text
 from cryptolake.silver.drafts import new_folder
 from cryptolake.silver.normalize import normalize
 from cryptolake.silver.order import DEFAULT_SIZES, Sizes
-from cryptolake.silver.proofs import Learnt, Policy, learn
+from cryptolake.silver.proofs import Learnt, learn
 from cryptolake.silver.stream import Stream
 from cryptolake.silver.write import Origin, read_origin, to_parquet
 from cryptolake.unzip import DEFAULT_LIMITS, Limits, inflate
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cryptolake.silver.lines import Reject
     from cryptolake.silver.months import Month, Source
     from cryptolake.storage import Storage
+    from cryptolake.verify import Policy
 
 Status = Literal["built", "unchanged", "failed"]
 

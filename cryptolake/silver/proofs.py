@@ -12,27 +12,21 @@ import hashlib
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import IO, TYPE_CHECKING, Literal, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
 from cryptolake.errors import CorruptArchive
 from cryptolake.keys import CHECKSUM
+from cryptolake.meta import QUARANTINE
 from cryptolake.mishaps import in_words
 from cryptolake.storage import S3Storage
-from cryptolake.verify import Expected, Proof, Verdict, check, check_zip_file
+from cryptolake.verify import REASONS, Expected, Policy, Proof, Verdict, check, check_zip_file
 
 if TYPE_CHECKING:
     from cryptolake.meta import Meta
     from cryptolake.silver.months import Source
     from cryptolake.storage import Storage
-
-Policy = Literal["quarantine", "accept", "raise"]
-
-QUARANTINE = "meta/quarantine/"
-
-_REASONS = {"bad_sidecar": "bad_sidecar", "corrupt": "corrupt_zip"}
-"""The quarantine's words; whatever else a CHECKSUM does not fit is ``stale_checksum``."""
 
 _BLOCK = 2**20
 
@@ -52,7 +46,7 @@ class Learnt(NamedTuple):
     @property
     def reason(self) -> str:
         """Why it goes aside, in the quarantine's words."""
-        return _REASONS.get(self.verdict.finding, "stale_checksum")
+        return REASONS.get(self.verdict.finding, REASONS["stale"])
 
     @property
     def error(self) -> CorruptArchive:

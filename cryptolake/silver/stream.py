@@ -32,8 +32,9 @@ from cryptolake.vocabulary import Partition
 
 if TYPE_CHECKING:
     from cryptolake.silver.months import Month, Source
-    from cryptolake.silver.proofs import Learnt, Policy
+    from cryptolake.silver.proofs import Learnt
     from cryptolake.storage import Storage
+    from cryptolake.verify import Policy
 
 _ONE = threading.Lock()
 """A streamed month uses every processor by itself; two at once would only use twice the memory."""

@@ -20,6 +20,7 @@ import polars as pl
 from cryptolake.meta import TABLES, Meta, new_run_id
 from cryptolake.report import FILES, Report, State
 from cryptolake.transfer.memory import give_back_code
+from cryptolake.verify import REASONS
 
 if TYPE_CHECKING:
     from cryptolake.transfer.jobs import Job
@@ -298,14 +299,6 @@ class Book:
 
     def _count(self, status: str) -> int:
         return self._status.count(STATUSES.index(status))
-
-
-REASONS = {
-    "stale": "stale_checksum",
-    "bad_sidecar": "bad_sidecar",
-    "corrupt": "corrupt_zip",
-}
-"""The quarantine's word for each finding."""
 
 
 def _words(words: tuple[str, ...], codes: bytearray) -> pl.Series:

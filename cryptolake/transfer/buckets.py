@@ -8,8 +8,8 @@ from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cryptolake.keys import CHECKSUM
+from cryptolake.meta import QUARANTINE
 from cryptolake.mishaps import SKEWED, clock_off
-from cryptolake.transfer.vaults import QUARANTINE
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,6 +11,7 @@ import os
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from cryptolake.meta import QUARANTINE
 from cryptolake.s5cmd import Flags
 from cryptolake.transfer import buckets
 from cryptolake.transfer.buckets import MIB, TROUBLES, BucketVault, lake_secrets
@@ -18,7 +19,6 @@ from cryptolake.transfer.inbuckets import InBucket
 from cryptolake.transfer.pipeline import SMALL
 from cryptolake.transfer.streams import StreamEvidence
 from cryptolake.transfer.triage import triage
-from cryptolake.transfer.vaults import QUARANTINE
 from cryptolake.transfer.work import Checked
 from cryptolake.verify import Verdict, agrees, check
 

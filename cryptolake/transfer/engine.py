@@ -20,7 +20,7 @@ from cryptolake.transfer.modes import run_route
 from cryptolake.transfer.options import TransferOptions
 from cryptolake.transfer.pipeline import SMALL
 from cryptolake.transfer.routes import check_acceleration, route
-from cryptolake.transfer.work import Policy
+from cryptolake.verify import Policy
 
 if TYPE_CHECKING:
     from types import FrameType

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from cryptolake.meta import QUARANTINE
 from cryptolake.mishaps import clock_said
 from cryptolake.transfer.buckets import MIB, TROUBLES, BucketVault
 from cryptolake.transfer.faults import fault_of
 from cryptolake.transfer.pipeline import Pipeline
 from cryptolake.transfer.streams import StreamEvidence
 from cryptolake.transfer.triage import triage
-from cryptolake.transfer.vaults import QUARANTINE
 from cryptolake.transfer.wire import Wire
 from cryptolake.transfer.work import Checked
 from cryptolake.verify import Verdict, check

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from cryptolake.transfer.options import TransferOptions
     from cryptolake.transfer.pipeline import Pipeline
     from cryptolake.transfer.routes import Route
-    from cryptolake.transfer.work import Policy
+    from cryptolake.verify import Policy
     from cryptolake.watching import Progress
 
 

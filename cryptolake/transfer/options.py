@@ -24,7 +24,6 @@ S5CMD_FLAGS = {
     "--no-verify-ssl": False,
     "--use-list-objects-v1": False,
     "--request-payer": True,
-    "--log": True,
     "--stat": False,
 }
 """Global flags of s5cmd 2.3 that a user may add, and whether each takes a value. The others are set here

@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cryptolake.keys import CHECKSUM
+from cryptolake.meta import QUARANTINE
 from cryptolake.transfer.buckets import MIB, BucketVault, archive_client
 from cryptolake.transfer.downloads import Downloads
 from cryptolake.transfer.inbuckets import InBucket
 from cryptolake.transfer.streams import StreamEvidence
 from cryptolake.transfer.triage import triage
-from cryptolake.transfer.vaults import QUARANTINE
 from cryptolake.transfer.work import Checked
 from cryptolake.verify import check
 

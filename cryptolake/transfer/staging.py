@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from cryptolake.keys import CHECKSUM
-from cryptolake.storage import raise_storage_error
+from cryptolake.mishaps import raise_storage_error
 
 if TYPE_CHECKING:
     import polars as pl

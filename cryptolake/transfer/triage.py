@@ -8,8 +8,7 @@ from cryptolake.verify import agrees
 
 if TYPE_CHECKING:
     from cryptolake.transfer.jobs import Job
-    from cryptolake.transfer.work import Policy
-    from cryptolake.verify import Proof, Verdict
+    from cryptolake.verify import Policy, Proof, Verdict
 
 
 def triage(job: Job, verdict: Verdict, policy: Policy) -> tuple[Proof | None, bool]:

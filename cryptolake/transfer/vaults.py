@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from cryptolake.keys import CHECKSUM
+from cryptolake.meta import QUARANTINE
 
 if TYPE_CHECKING:
     from cryptolake.storage import Storage
-
-QUARANTINE = "meta/quarantine/"
 
 
 class Vault(Protocol):

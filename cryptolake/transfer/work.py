@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from cryptolake.transfer.progress import Bar
     from cryptolake.transfer.staging import Staging
     from cryptolake.transfer.vaults import Vault
-    from cryptolake.verify import Proof, Verdict
-
-Policy = Literal["quarantine", "accept", "raise"]
+    from cryptolake.verify import Policy, Proof, Verdict
 
 Mode = Literal["download", "direct", "relay", "traditional"]
 

@@ -56,5 +56,5 @@ def test_options_count_instead_of_the_profiles():
 
 
 def test_flags_for_s5cmd_add_up():
-    made = way(option=["s5cmd_args=--log debug", "s5cmd_args=--no-verify-ssl"])
-    assert made["options"].s5cmd_args == ("--log", "debug", "--no-verify-ssl")
+    made = way(option=["s5cmd_args=--request-payer requester", "s5cmd_args=--no-verify-ssl"])
+    assert made["options"].s5cmd_args == ("--request-payer", "requester", "--no-verify-ssl")

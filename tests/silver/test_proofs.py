@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 import cryptolake as cl
+from cryptolake.cli import main
 from tests.transfer.archives import csv_of, put, write_archive, zipped
 from tests.transfer.s3bench import KEYS, LAKE, S3Bench, s3_bench
 
@@ -214,3 +215,20 @@ def test_a_full_check_needs_the_sidecars(bench: S3Bench):
     lake = lake_of(bench)
     with pytest.raises(cl.InvalidQuery, match="compares with the CHECKSUM files"):
         lake.transfer(lake.plan(QUERY), options={"verify": "full", "sidecars": False})
+
+
+def test_the_programs_word_for_stale_checksums_reaches_silver(
+    bench: S3Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEYS["key"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEYS["secret"])
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bench.target.url)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("CRYPTOLAKE_ENDPOINT_URL", bench.source.url)
+    words = ["-m", "spot", "-i", "1m", "-s", "BTCUSDT", "--from", "2020-01-01", "--to"]
+    with pytest.raises(SystemExit) as ended:
+        main(["pull", *words, f"2020-01-0{DAYS}", "--root", f"s3://{LAKE}/lake", "-q",
+              "--checksums", "accept"])  # fmt: skip
+    assert not ended.value.code, capsys.readouterr().err
+    ledger = lake_of(bench).meta.ledger()
+    assert ledger.filter(key=STALE)["verified"].to_list() == ["stale_accepted"]
