@@ -21,7 +21,8 @@ def pulled_through(bench: Bench, files: int) -> None:
     report = bench.transfer(options=options)
     told, seen = retries_told(report), repeats_seen(bench, report)
     assert {key: n for key, n in told.items() if n > seen[key]} == {}
-    # Beneath S3, an HTTP client sends again by itself what met a connection that had just been closed.
+    # What the server saw and s5cmd did not tell: an HTTP client may send again by itself, beneath S3, what
+    # met a connection that had just been closed.
     resent = bench.proxy.asked.total() - (report.requests or 0)
     assert 0 <= resent <= 5 + files // 60
     assert sum(seen.values()) - sum(told.values()) <= resent
