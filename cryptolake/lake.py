@@ -327,8 +327,11 @@ class Lake(Care, Reads):
         from cryptolake.ahead import load_ahead
         from cryptolake.s5cmd import look_ahead
         from cryptolake.transfer.options import TransferOptions
+        from cryptolake.transfer.routes import route
 
-        chosen = TransferOptions.of(options)  # a wrong one is said before anything is asked
+        # Wrong words are said before anything is asked.
+        chosen = TransferOptions.of(options)
+        route(how["mode"], self.source, self.storage)
         look_ahead()
         plan = self.plan(query, refresh=refresh, progress=progress)
         load_ahead("cryptolake.silver.build", "cryptolake.reading.frames")

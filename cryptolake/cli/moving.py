@@ -78,7 +78,7 @@ def transfer(
 
     What pull does, without building Silver.
     """
-    made = _planned(query, lake, saved, refresh=refresh, quiet=quiet)
+    made = _planned(query, lake, way, saved, refresh=refresh, quiet=quiet)
     finish(lake.transfer(made, progress=not quiet, **way), json=json)
 
 
@@ -96,7 +96,7 @@ def pull(
 
     Plans, transfers into Bronze with every file verified, and builds the Silver months.
     """
-    made = _planned(query, lake, saved, refresh=refresh, quiet=quiet)
+    made = _planned(query, lake, way, saved, refresh=refresh, quiet=quiet)
     moved = lake.transfer(made, progress=not quiet, **way)
     policy = way["checksum_policy"]
     built = lake.build(made.query, progress=not quiet, checksum_policy=policy)
@@ -219,8 +219,15 @@ def fill(
     show.either(lake.fill(query.check(), against=against), json=json)
 
 
-def _planned(query: Query, lake: Lake, saved: Path | None, *, refresh: bool, quiet: bool) -> Plan:
+def _planned(
+    query: Query, lake: Lake, way: Way, saved: Path | None, *, refresh: bool, quiet: bool
+) -> Plan:
     if saved is None:
+        from cryptolake.transfer.routes import route
+
+        route(
+            way["mode"], lake.source, lake.storage
+        )  # a wrong one is said before anything is asked
         return lake.plan(query, refresh=refresh, progress=not quiet)
     from cryptolake.planning.plan import Plan
 

@@ -214,14 +214,15 @@ PRESETS: dict[str, dict[str, Any]] = {
 def _in_words(error: ValidationError) -> str:
     said = []
     for problem in error.errors():
-        name = ".".join(str(part) for part in problem["loc"]) or "options"
+        name = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             near = nearest(name, TransferOptions.model_fields)
             known = f"choose from {', '.join(TransferOptions.model_fields)}"
             hint = f"did you mean {near!r}?" if near else known
             said.append(f"there is no transfer option {name!r}; {hint}")
         elif problem["type"] == "value_error":  # one of this module's own: it names what was given
-            said.append(f"{name}: {problem['msg'].removeprefix('Value error, ')}")
+            why = problem["msg"].removeprefix("Value error, ")
+            said.append(f"{name}: {why}" if name else why)  # nameless: options that do not agree
         else:
             said.append(f"{name}: {problem['msg']}, not {problem['input']!r}")
     words = "; ".join(said)

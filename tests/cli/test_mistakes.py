@@ -154,3 +154,11 @@ def test_a_folder_that_is_no_archive_is_not_served(run, tmp_path):
     done = run("serve-archive", tmp_path)
     assert done.code == 4
     assert "no archive folder" in done.err
+
+
+def test_a_mode_that_does_not_fit_is_said_before_anything_is_asked(run, monkeypatch):
+    monkeypatch.setenv("CRYPTOLAKE_ENDPOINT_URL", "http://127.0.0.1:9")
+    for command in ("pull", "transfer", "frame"):
+        done = run(command, *WORDS, "--mode", "direct")
+        assert done.code == 2
+        assert "does not fit a lake on a disk" in done.err
