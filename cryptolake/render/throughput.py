@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from cryptolake.render.html import number, size
+from cryptolake.render.html import plural, size
 from cryptolake.render.picture import Picture
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def throughput_picture(slots: pl.DataFrame, every: timedelta) -> Picture:
     }
     files, moved = slots["files"].to_list(), slots["bytes"].to_list()
     note = (
-        f"{number(sum(files))} files, {size(sum(moved))} in {slots.height} steps of {seconds:g} s, "
+        f"{plural(sum(files), 'file')}, {size(sum(moved))} in {plural(slots.height, 'step')} of {seconds:g} s, "
         f"at most {size(max(moved) / seconds)} a second"
     )
     return Picture(spec, note)
