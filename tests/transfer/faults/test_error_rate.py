@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def pulled_through(bench: Bench, files: int) -> None:
     keys = write_archive(bench.folder, files)
-    options = {"retries": 5, "workers": 64, "backoff": 1.0, "batch_size": 300}
+    options = {"retries": 5, "workers": 64, "backoff": 1.0, "batch_size": 500}
     report = bench.transfer(options=options)
     told, seen = retries_told(report), repeats_seen(bench, report)
     assert {key: n for key, n in told.items() if n > seen[key]} == {}
