@@ -27,7 +27,7 @@ def require_rows(plan: Plan, report: Report) -> None:
     IncompleteWarning
         Files are in quarantine.
     """
-    if plan.files.is_empty():
+    if not plan.rows.height:
         raise _not_published(plan)
     if report.failed:
         message = (

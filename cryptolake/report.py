@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
+
+from cryptolake.rows import Rows, Table
 
 if TYPE_CHECKING:
     from cryptolake.render.picture import Picture
@@ -91,53 +95,53 @@ class Report:
     kind: Kind
     run_id: str
     seconds: float
-    files: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=FILES))
+    files: Table = Table(FILES)  # noqa: RUF009 - a descriptor
     months: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=MONTHS))
     state: State = "done"
     requests: int | None = None
     fallbacks: dict[str, int] = field(default_factory=dict)
     retries: dict[str, int] = field(default_factory=dict)
+    _files: Rows = field(init=False)
 
     @property
     def transferred(self) -> int:
         """Files moved and verified by this run."""
-        return _count(self.files, "transferred")
+        return self._total("files", "transferred")
 
     @property
     def adopted(self) -> int:
         """Files that were in the lake unrecorded (after a killed run), verified without a fetch."""
-        return _count(self.files, "adopted")
+        return self._total("files", "adopted")
 
     @property
     def skipped(self) -> int:
         """Files that needed no transfer: cached and adopted ones."""
-        return _count(self.files, "cached") + self.adopted
+        return self._total("files", "cached") + self.adopted
 
     @property
     def failed(self) -> int:
         """Files and months that could not be had; ``files`` and ``months`` say why."""
-        return _count(self.files, "failed") + _count(self.months, "failed")
+        return self._total("files", "failed") + _count(self.months, "failed")
 
     @property
     def quarantined(self) -> int:
         """Files set aside because they are not what their CHECKSUM or their format says."""
-        return _count(self.files, "quarantined")
+        return self._total("files", "quarantined")
 
     @property
     def bytes(self) -> int:
         """Bytes of zips moved (sidecars are not counted, as in ``plan.total_bytes``)."""
-        moved = self.files.filter(pl.col("status") != "cached")
-        return int(moved["bytes"].sum() or 0)
+        return self._total("bytes") - self._total("bytes", "cached")
 
     @property
     def retried(self) -> int:
         """Files for which something had to be done again: a request, or a whole attempt."""
-        return self.files.filter((pl.col("attempts") > 1) | (pl.col("retries") > 0)).height
+        return self._total("retried")
 
     @property
     def modes(self) -> dict[str, int]:
         """Files moved, by mode."""
-        moved = self.files.filter(pl.col("status") == "transferred").group_by("mode").len("files")
+        moved = self._totals.filter(pl.col("status") == "transferred").select("mode", "files")
         return dict(sorted(moved.iter_rows()))
 
     def throughput(self, every: timedelta | None = None) -> pl.DataFrame:
@@ -159,7 +163,9 @@ class Report:
         >>> Report("transfer", "20240101T000000-00000000", 1.5).throughput().columns
         ['time', 'files', 'bytes', 'bytes_per_second']
         """
-        moved = self.files.filter((pl.col("bytes") > 0) & pl.col("ended_at").is_not_null())
+        moved = self._files.select("bytes", "ended_at").filter(
+            pl.col("bytes") > 0, pl.col("ended_at").is_not_null()
+        )
         if moved.is_empty():
             return pl.DataFrame(schema=THROUGHPUT)
         every = every or self._step(moved["ended_at"])
@@ -195,7 +201,9 @@ class Report:
         if slots.is_empty():
             message = "this run moved no file, so it has no throughput to draw."
             raise InvalidQuery(message, run_id=self.run_id)
-        return throughput_picture(slots, self._step(self.files["ended_at"].drop_nulls()))
+        return throughput_picture(
+            slots, self._step(self._files.select("ended_at")["ended_at"].drop_nulls())
+        )
 
     @staticmethod
     def _step(ended: pl.Series) -> timedelta:
@@ -224,7 +232,7 @@ class Report:
             self,
             kind=self.kind if self.kind == other.kind else "pull",
             seconds=self.seconds + other.seconds,
-            files=pl.concat([self.files, other.files]),
+            files=Rows(chain(self._files.pieces(), other._files.pieces())),
             months=pl.concat([self.months, other.months]),
             state=self.state if self.state != "done" else other.state,
             fallbacks={**self.fallbacks, **other.fallbacks},
@@ -252,7 +260,7 @@ class Report:
         parts += [
             f"{count:,} {word}"
             for count, word in (
-                (_count(self.files, "cached"), "here already"),
+                (self._total("files", "cached"), "here already"),
                 (self.adopted, "found here and verified"),
                 (_count(self.months, "unchanged"), "months unchanged"),
                 (self.quarantined, "quarantined"),
@@ -268,13 +276,14 @@ class Report:
             lines.append("  modes: " + ", ".join(f"{n:,} {mode}" for mode, n in self.modes.items()))
         lines += [f"  fell back for {n:,}: {why}" for why, n in self.fallbacks.items()]
         if self.retried:
-            again = int(self.files["retries"].sum())
+            again = self._total("retries")
             lines.append(
                 f"  {self.retried:,} files came at a second try ({again:,} requests made again)"
             )
         lines += [f"  {n:,} requests repeated: {why}" for why, n in self.retries.items()]
-        for frame, name in ((self.files, "key"), (self.months, "path")):
-            bad = frame.filter(pl.col("status").is_in(["failed", "quarantined"]))
+        is_bad = pl.col("status").is_in(["failed", "quarantined"])
+        files, months = self._files.filter(is_bad), self.months.filter(is_bad)
+        for bad, name in ((files, "key"), (months, "path")):
             lines += [
                 f"  {status}: {what}: {error or 'no reason given'}"
                 for what, status, error in bad.select(name, "status", "error").head(10).iter_rows()
@@ -282,6 +291,21 @@ class Report:
             if bad.height > 10:
                 lines.append(f"  and {bad.height - 10:,} more")
         return lines
+
+    @cached_property
+    def _totals(self) -> pl.DataFrame:
+        """Return ``status, mode, files, bytes, retries, retried``: sums over ``files``."""
+        again = (pl.col("attempts") > 1) | (pl.col("retries") > 0)
+        sums = (
+            pl.len().alias("files"),
+            pl.col("bytes", "retries").sum(),
+            again.sum().alias("retried"),
+        )
+        return self._files.sums(["status", "mode"], *sums)
+
+    def _total(self, column: str, status: str | None = None) -> int:
+        totals = self._totals
+        return int((totals if status is None else totals.filter(status=status))[column].sum())
 
     def __repr__(self) -> str:
         return f"<Report {self.summary()}>"

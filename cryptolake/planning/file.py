@@ -7,9 +7,9 @@ thousand lines at a time. A plan that some program has written anew, on one line
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from cryptolake.errors import CryptolakeError, PlanError, StorageError
 from cryptolake.keys import parse_key
 from cryptolake.planning.plan import FILES, MISSING, TIME, Plan
 from cryptolake.queries import Query
+from cryptolake.rows import PIECE, Rows
 
 if TYPE_CHECKING:
     import os
@@ -28,7 +29,6 @@ FORMAT = 2
 """The format's number, in the file under ``cryptolake_plan``. It changes when older readers cannot."""
 
 _FILES_BEGIN, _FILES_END = '"files": [\n', "]}\n"
-_PIECE = 1000
 
 _STATUSES = {"new", "updated", "cached", "unrecorded", "quarantined"}
 
@@ -51,14 +51,15 @@ def save(plan: Plan, path: str | os.PathLike[str]) -> None:
         "listed_at": plan.listed_at.isoformat() if plan.listed_at else None,
         "notes": list(plan.notes),
         "missing_periods": _columns(plan.missing_periods),
-        "columns": plan.files.columns,
+        "columns": list(FILES),
     }
     target = Path(path).expanduser()
     draft = target.with_name(f".{target.name}.draft")
     try:
         with draft.open("w", encoding="utf-8", newline="\n") as file:
             file.write(f"{_text(said)[:-1]}, {_FILES_BEGIN}")
-            lines = (_text(row) for row in _texts(plan.files).iter_rows())
+            pieces = (_texts(piece.select(list(FILES))) for piece in plan.rows.pieces())
+            lines = (_text(row) for piece in pieces for row in piece.iter_rows())
             file.writelines(f"{',' if n else ''}{line}\n" for n, line in enumerate(lines))
             file.write(_FILES_END)
         draft.replace(target)
@@ -78,14 +79,14 @@ def load(path: str | os.PathLike[str]) -> Plan:
     """
     source = Path(path).expanduser()
     try:
-        said, files = _read(source)
+        said, rows = _read(source)
         plan = Plan(
             id=str(said["id"]),
             query=Query.from_json(json.dumps(said["query"])),
             archive=Archive(**said["archive"]),
             created_at=_moment(said["created_at"]),
             listed_at=_moment(said["listed_at"]) if said["listed_at"] else None,
-            files=files,
+            files=rows,
             missing_periods=_frame(said["missing_periods"], MISSING),
             notes=tuple(str(note) for note in said["notes"]),
         )
@@ -97,14 +98,11 @@ def load(path: str | os.PathLike[str]) -> Plan:
     except (ValueError, KeyError, TypeError, CryptolakeError, pl.exceptions.PolarsError) as error:
         why = f"{type(error).__name__}: {error}"
         raise _no_plan(source, why) from error
-    objection = _objection(plan.files)
-    if objection:
-        raise _no_plan(source, objection)
     return plan
 
 
-def _read(source: Path) -> tuple[dict[str, Any], pl.DataFrame]:
-    """Return what a file says of the plan, and its table of files."""
+def _read(source: Path) -> tuple[dict[str, Any], Rows]:
+    """Return what a file says of the plan, and its table of files, each row checked."""
     with source.open(encoding="utf-8") as file:
         first = file.readline()
         by_line = first.endswith(_FILES_BEGIN)
@@ -113,20 +111,28 @@ def _read(source: Path) -> tuple[dict[str, Any], pl.DataFrame]:
             raise _no_plan(source, f"it has no 'cryptolake_plan': {FORMAT}")
         rows = _rows(file) if by_line else iter([said.pop("files")])
         columns = said["columns"]
-        pieces = [
+        pieces = (
             _frame(dict(zip(columns, zip(*piece, strict=True), strict=True)), FILES)
             for piece in rows
             if piece
-        ]
-    return said, pl.concat([pl.DataFrame(schema=FILES), *pieces])
+        )
+        return said, Rows(_checked(source, chain([pl.DataFrame(schema=FILES)], pieces)))
+
+
+def _checked(source: Path, pieces: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    for piece in pieces:
+        objection = _objection(piece)
+        if objection:
+            raise _no_plan(source, objection)
+        yield piece
 
 
 def _rows(lines: Iterator[str]) -> Iterator[list[list[Any]]]:
     """Yield a thousand rows at a time, up to the line that ends them."""
     ended = False
     while not ended:
-        piece = list(islice(lines, _PIECE))
-        if len(piece) < _PIECE:
+        piece = list(islice(lines, PIECE))
+        if len(piece) < PIECE:
             if not piece or piece.pop() != _FILES_END:
                 message = "it breaks off before its end"
                 raise ValueError(message)

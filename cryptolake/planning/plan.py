@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from cryptolake.planning import commands
+from cryptolake.rows import Rows, Table
 
 if TYPE_CHECKING:
     import os
@@ -61,13 +62,16 @@ TO_MOVE = ("new", "updated")
 ``unrecorded`` (here without a record: verified and adopted in place) and ``quarantined``."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Plan:
     """The files that a query needs, where each one stands, and what it takes to have them all.
 
     ``files`` and ``missing_periods`` are frames with the columns of :data:`FILES` and :data:`MISSING`;
     ``listed_at`` is when the oldest part of the listing behind it was asked (UTC); ``notes`` say in
     words what a reader should know.
+
+    ``rows`` are those of ``files``. A large plan has them on disk, and each use of ``files`` reads them
+    all: hold on to the frame, or go through ``rows.pieces()``.
     """
 
     id: str
@@ -75,41 +79,47 @@ class Plan:
     archive: Archive
     created_at: datetime
     listed_at: datetime | None
-    files: pl.DataFrame
+    files: Table = Table()  # noqa: RUF009 - a descriptor, and no default
     missing_periods: pl.DataFrame
     notes: tuple[str, ...] = field(default=())
+    _files: Rows = field(init=False)
+
+    @property
+    def rows(self) -> Rows:
+        """The rows of ``files``, which need not be in memory."""
+        return self._files
 
     # ------------------------------------------------------------------ totals
 
-    @cached_property
+    @property
     def moving(self) -> pl.DataFrame:
         """The files to move: new ones, and those the archive has rewritten."""
-        return self.files.filter(pl.col("status").is_in(TO_MOVE))
+        return self.rows.filter(pl.col("status").is_in(TO_MOVE))
 
     @property
     def total_bytes(self) -> int:
         """Bytes of zips to move."""
-        return int(self.moving["size"].sum())
+        return self._total("size", *TO_MOVE)
 
     @property
     def sidecar_bytes(self) -> int:
         """Bytes of CHECKSUM sidecars to move."""
-        return int(self.moving["checksum_size"].sum())
+        return self._total("checksum_size", *TO_MOVE)
 
     @property
     def to_transfer(self) -> int:
         """Files (zips) to move."""
-        return self.moving.height
+        return self._total("files", *TO_MOVE)
 
     @property
     def cached(self) -> int:
         """Files that the lake holds already, as the archive has them now."""
-        return self._count("cached")
+        return self._total("files", "cached")
 
     @property
     def updated(self) -> int:
         """Files that the lake holds in an older version than the archive has now."""
-        return self._count("updated")
+        return self._total("files", "updated")
 
     @property
     def missing(self) -> int:
@@ -195,8 +205,14 @@ class Plan:
 
         return plan_html(self)
 
-    def _count(self, status: str) -> int:
-        return int((self.files["status"] == status).sum())
+    @cached_property
+    def _totals(self) -> pl.DataFrame:
+        """Return ``status, files, size, checksum_size``, the last two in bytes."""
+        files = pl.len().alias("files")
+        return self.rows.sums("status", files, pl.col("size", "checksum_size").sum())
+
+    def _total(self, column: str, *statuses: str) -> int:
+        return int(self._totals.filter(pl.col("status").is_in(statuses))[column].sum())
 
 
 def age_of(moment: datetime | None, now: datetime | None = None) -> str:

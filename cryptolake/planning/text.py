@@ -57,14 +57,18 @@ def _rows(plan: Plan) -> list[tuple[str, ...]]:
     group = ["market", "data_type", "interval"]
     status = pl.col("status")
     other = ~status.is_in(["cached", "new", "updated"])
-    files = plan.files.group_by(group).agg(
-        files=pl.len(),
-        cached=(status == "cached").sum(),
-        new=(status == "new").sum(),
-        updated=(status == "updated").sum(),
-        other=other.sum(),
-        symbols=pl.col("symbol").unique(),
+    counts = plan.rows.sums(
+        group,
+        pl.len().alias("files"),
+        (status == "cached").sum().alias("cached"),
+        (status == "new").sum().alias("new"),
+        (status == "updated").sum().alias("updated"),
+        other.sum().alias("other"),
     )
+    named = (
+        plan.rows.select(*group, "symbol").group_by(group).agg(symbols=pl.col("symbol").unique())
+    )
+    files = counts.join(named, on=group, nulls_equal=True)
     missing = plan.missing_periods.group_by(group).agg(
         missing=pl.len(), without=pl.col("symbol").unique()
     )

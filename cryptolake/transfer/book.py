@@ -11,7 +11,7 @@ import math
 import time
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,8 @@ import polars as pl
 
 from cryptolake.meta import TABLES, Meta, new_run_id
 from cryptolake.report import FILES, Report, State
-from cryptolake.transfer.memory import give_back_code
+from cryptolake.rows import Rows
+from cryptolake.transfer.memory import SMALL, give_back_code
 from cryptolake.verify import REASONS
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ _FIRST_PAUSE, _BUSY_PAUSE, _LONGEST_PAUSE = 1.0, 30.0, 30.0
 class Book:
     """Records of one transfer run."""
 
-    def __init__(self, meta: Meta, files: pl.DataFrame, mode: str, note: str = "") -> None:
+    def __init__(self, meta: Meta, rows: Rows, mode: str, note: str = "") -> None:
         self.run_id = new_run_id()
         self.mode = mode
         self.requests = 0
@@ -47,8 +48,8 @@ class Book:
         self.retries: Counter[str] = Counter()
         self._repeated = 0
         self._meta = meta
-        self._keys = files["key"]
-        count = files.height
+        self._rows = rows
+        count = rows.height
         self._status = bytearray(count)
         self._modes = bytearray(count)
         self._proofs = bytearray(count)
@@ -78,7 +79,7 @@ class Book:
     @property
     def size(self) -> int:
         """Files in the plan."""
-        return len(self._keys)
+        return self._rows.height
 
     @property
     def stored(self) -> int:
@@ -157,9 +158,15 @@ class Book:
         job.error = error
         self._settle(job, "failed", mode, None)
 
-    def waiting(self, rows: Iterable[int]) -> list[int]:
-        """Return the plan rows whose fate is open."""
-        return [row for row in rows if not self._status[row]]
+    def waiting(self, rows: Iterable[int]) -> int:
+        """Return how many of some plan rows have an open fate."""
+        return sum(not self._status[row] for row in rows)
+
+    def still_waiting(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return those of the rows whose fate is open."""
+        return rows.filter(
+            pl.Series([not self._status[row] for row in rows["row"]], dtype=pl.Boolean)
+        )
 
     def fell_back(self, mode: str, reasons: Counter[str], waiting: int) -> None:
         """Count why files are left to the next mode; files that were not tried share the first reason."""
@@ -199,40 +206,44 @@ class Book:
     def close(self, state: State) -> None:
         """Write everything that is left, and the run's last row."""
         self.flush(force=True)
+        if self.size > SMALL:
+            give_back_code()
         self._meta.append("runs", [self._run_row(state)])
 
     def report(self, state: State) -> Report:
         """Return the receipt."""
-        frame = pl.DataFrame(
-            {
-                "key": self._keys,
-                "status": _words(STATUSES, self._status),
-                "bytes": pl.Series(self._bytes, dtype=pl.Int64),
-                "seconds": pl.Series(self._seconds, dtype=pl.Float32).cast(pl.Float64),
-                "ended_at": self._ended_at(),
-                "attempts": pl.Series(self._attempts, dtype=pl.UInt8).cast(pl.Int64),
-                "retries": pl.Series(self._repeats, dtype=pl.UInt8).cast(pl.Int64),
-                "mode": _words(MODES, self._modes),
-                "verified": _words(PROOFS, self._proofs),
-            }
-        )
-        errors = pl.DataFrame(
-            {"row": list(self._errors), "error": list(self._errors.values())},
-            schema={"row": pl.UInt32, "error": pl.String},
-        )
-        frame = frame.with_row_index("row").join(
-            errors, on="row", how="left", maintain_order="left"
-        )
         return Report(
             kind="transfer",
             run_id=self.run_id,
             seconds=time.monotonic() - self._began,
-            files=frame.filter(pl.col("status") != "waiting").select(list(FILES)),
+            files=Rows(self._files()),
             state=state,
             requests=self.requests or None,
             fallbacks=dict(self.fallbacks),
             retries=dict(self.retries),
         )
+
+    def _files(self) -> Iterator[pl.DataFrame]:
+        start = 0
+        for piece in self._rows.pieces():
+            part = slice(start, start + piece.height)
+            frame = pl.DataFrame(
+                {
+                    "key": piece["key"],
+                    "status": _words(STATUSES, self._status[part]),
+                    "bytes": pl.Series(self._bytes[part], dtype=pl.Int64),
+                    "seconds": pl.Series(self._seconds[part], dtype=pl.Float32).cast(pl.Float64),
+                    "ended_at": self._ended_at(self._ended[part]),
+                    "attempts": pl.Series(self._attempts[part], dtype=pl.UInt8).cast(pl.Int64),
+                    "retries": pl.Series(self._repeats[part], dtype=pl.UInt8).cast(pl.Int64),
+                    "mode": _words(MODES, self._modes[part]),
+                    "verified": _words(PROOFS, self._proofs[part]),
+                    "error": [self._errors.get(row) for row in range(part.start, part.stop)],
+                },
+                schema_overrides={"error": pl.String},
+            )
+            start = part.stop
+            yield frame.filter(pl.col("status") != "waiting").select(list(FILES))
 
     def _settle(self, job: Job, status: str, mode: str, proof: Proof | None) -> None:
         now = time.monotonic()
@@ -291,9 +302,9 @@ class Book:
             "note": self._note or None,
         }
 
-    def _ended_at(self) -> pl.Series:
+    def _ended_at(self, ended: array[float]) -> pl.Series:
         """Return when each file's fate was settled; null where this run did not settle it."""
-        after = pl.Series(self._ended, dtype=pl.Float32).fill_nan(None).cast(pl.Float64) * 1e6
+        after = pl.Series(ended, dtype=pl.Float32).fill_nan(None).cast(pl.Float64) * 1e6
         began = pl.lit(self._started_at, pl.Datetime("us", "UTC"))
         return pl.select(began + after.cast(pl.Int64).cast(pl.Duration("us"))).to_series()
 

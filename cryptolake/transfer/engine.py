@@ -14,11 +14,10 @@ from cryptolake.errors import ChecksumMismatch, TransferError, unknown_word
 from cryptolake.s5cmd import find_s5cmd
 from cryptolake.transfer.book import Book
 from cryptolake.transfer.faults import fault_of
-from cryptolake.transfer.jobs import COLUMNS, LINES
-from cryptolake.transfer.memory import give_back_code
+from cryptolake.transfer.memory import SMALL, give_back_code
 from cryptolake.transfer.modes import run_route
+from cryptolake.transfer.moves import Moves
 from cryptolake.transfer.options import TransferOptions
-from cryptolake.transfer.pipeline import SMALL
 from cryptolake.transfer.routes import check_acceleration, route
 from cryptolake.verify import Policy
 
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     from cryptolake.report import Report, State
     from cryptolake.storage import Storage
     from cryptolake.watching import Progress
-
-TO_MOVE = ("new", "updated", "unrecorded")
-"""Statuses of plan rows that a transfer takes up. ``unrecorded`` ones are only verified."""
 
 
 def transfer(
@@ -90,19 +86,13 @@ def transfer(
     settings = TransferOptions.of(options)
     if settings.acceleration:
         check_acceleration(storage)
-    if plan.files.height > SMALL:
+    if plan.rows.height > SMALL:
         give_back_code()  # what planning, or reading the plan, has left behind
-    rows = plan.files.with_row_index("row").select("row", *COLUMNS, *LINES)
-    here = _recorded(rows, meta, storage)
-    wanted = TO_MOVE if checksum_policy == "quarantine" else (*TO_MOVE, "quarantined")
-    moves = rows.select(pl.col("status").is_in(wanted) & ~pl.col("row").is_in(here)).to_series()
-    # A large plan's rows are what memory goes to: they are not copied where all of them move.
-    to_move = rows if moves.all() else rows.filter(moves)
-    book = Book(meta, plan.files, chosen.modes[0], str(chosen))
-    book.cached([*rows.filter(pl.col("status") == "cached")["row"], *here])
-    if checksum_policy == "quarantine":
-        book.set_aside(rows.filter(pl.col("status") == "quarantined")["row"])
-    if to_move.is_empty():
+    moves = Moves(plan, meta, storage, quarantined_too=checksum_policy != "quarantine")
+    book = Book(meta, plan.rows, chosen.modes[0], str(chosen))
+    book.cached(moves.cached)
+    book.set_aside(moves.set_aside)
+    if not moves.rows.height:
         return book.report("done")
     find_s5cmd()
     state: State = "stopped"
@@ -110,9 +100,9 @@ def transfer(
         book.open()
         try:
             answered = run_route(
-                chosen, plan, to_move, storage, book, settings, checksum_policy, progress=progress
+                chosen, plan, moves, storage, book, settings, checksum_policy, progress=progress
             )
-            book.abandon(to_move["row"].to_list(), NOT_TRIED)
+            book.abandon(moves.numbers, NOT_TRIED)
             state = "failed" if book.failed else "done"
         finally:
             book.close(state)
@@ -125,22 +115,6 @@ def transfer(
 
 
 NOT_TRIED = "not tried: the endpoint had stopped answering"
-
-
-def _recorded(rows: pl.DataFrame, meta: Meta, storage: Storage) -> list[int]:
-    """Return the rows that the lake got after the plan was made: recorded, with the planned ETag."""
-    candidates = rows.filter(pl.col("status").is_in(["new", "updated", "quarantined"]))
-    if candidates.is_empty():
-        return []
-    ledger = meta.ledger().select("key", "etag")
-    if ledger.is_empty():
-        return []
-    same = candidates.select("row", "key", "etag").join(
-        ledger, on=["key", "etag"], how="semi", nulls_equal=True
-    )
-    return [
-        row for row, key in same.select("row", "key").iter_rows() if storage.exists(f"bronze/{key}")
-    ]
 
 
 def _raise_if_nothing_worked(report: Report, plan: Plan) -> None:

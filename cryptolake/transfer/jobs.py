@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -17,11 +17,11 @@ from cryptolake.verify import Expected
 MOST = 500
 """Files in a batch, at most."""
 
-COLUMNS = ("key", "size", "etag", "last_modified", "checksum_size", "checksum_etag", "status")
-"""What a job is made of."""
+LINES = ("key", "partition", "period", "checksum_size", "selector", "selected")
+"""What decides which s5cmd line fetches a file, as :func:`cryptolake.planning.commands.lines` takes it."""
 
-LINES = ("partition", "period", "selector")
-"""What decides which batch it is in."""
+COLUMNS = (*LINES, "size", "etag", "last_modified", "checksum_etag", "status")
+"""What a job is made of."""
 
 
 @dataclass(slots=True)
@@ -33,6 +33,10 @@ class Job:
     expected: Expected
     last_modified: datetime | None
     status: str
+    partition: str
+    period: str
+    selector: str | None
+    selected: int
     attempts: int = 0
     repeats: int = 0
     since: float = field(default_factory=time.monotonic)
@@ -46,6 +50,11 @@ class Job:
     fetched: bool = False
     error: str | None = None
     last_sha256: str | None = None
+
+    @property
+    def checksum_size(self) -> int | None:
+        """Bytes of the CHECKSUM that the archive publishes for the file; None where there is none."""
+        return self.expected.checksum_size
 
     @property
     def has_sidecar(self) -> bool:
@@ -68,46 +77,62 @@ class Job:
         return self.key.rsplit("/", 1)[1]
 
 
-def batches(rows: pl.DataFrame, size: int) -> Iterator[list[Job]]:
-    """Yield the rows as lists of about ``size`` jobs. Only one list's objects exist at a time.
+def batches(pieces: Iterable[pl.DataFrame], size: int) -> Iterator[list[Job]]:
+    """Yield rows as lists of about ``size`` jobs. Only one list's objects exist at a time.
 
     Files that one wildcard line of the plan fetches stay together, up to :data:`MOST` of them, so that the
-    lines are the plan's own.
+    lines are the plan's own, wherever the rows are cut in pieces.
 
     Raises
     ------
     StorageError
         A key that would leave the lake's root (a plan file that somebody edited).
     """
-    columns = rows.select("row", *COLUMNS)
-    for start, length in _cuts(rows, size):
-        yield [
-            Job(
-                row=row,
-                key=checked(key),
-                expected=Expected(bytes_, etag, checksum_size, checksum_etag),
-                last_modified=last_modified,
-                status=status,
-                need_sidecar=checksum_size is not None,
-            )
-            for row, key, bytes_, etag, last_modified, checksum_size, checksum_etag, status in (
-                columns.slice(start, length).iter_rows()
-            )
-        ]
+    rest: pl.DataFrame | None = None
+    for piece in pieces:
+        rows = piece if rest is None else pl.concat([rest, piece])
+        rest = rows
+        for start, length in _cuts(rows, size, goes_on=True):
+            yield _jobs(rows.slice(start, length))
+            rest = rows.slice(start + length)
+    if rest is not None:
+        for start, length in _cuts(rest, size):
+            yield _jobs(rest.slice(start, length))
 
 
-def _cuts(rows: pl.DataFrame, size: int) -> Iterator[tuple[int, int]]:
-    """Yield start and length of each batch: whole lines, filled up to ``size`` files."""
+def _jobs(rows: pl.DataFrame) -> list[Job]:
+    return [
+        Job(
+            row=row["row"],
+            key=checked(row["key"]),
+            expected=Expected(row["size"], row["etag"], row["checksum_size"], row["checksum_etag"]),
+            last_modified=row["last_modified"],
+            status=row["status"],
+            partition=row["partition"],
+            period=row["period"],
+            selector=row["selector"],
+            selected=row["selected"],
+            need_sidecar=row["checksum_size"] is not None,
+        )
+        for row in rows.iter_rows(named=True)
+    ]
+
+
+def _cuts(rows: pl.DataFrame, size: int, *, goes_on: bool = False) -> Iterator[tuple[int, int]]:
+    """Yield start and length of each batch: whole lines, filled up to ``size`` files.
+
+    Where the table ``goes_on`` after these rows, its last line may, so what it would be in is left out.
+    """
     folder = pl.col("key").str.replace(r"[^/]*$", "")
     era = pl.when(pl.col("partition") == "daily").then(pl.col("period").str.slice(0, 4))
     line = pl.when(pl.col("selector").is_null()).then("key").otherwise(folder + era.fill_null(""))
-    lengths = rows.select(line.rle().struct.field("len")).to_series()
+    groups = rows.select(line.rle().struct.field("len")).to_series()
+    lengths = [part for group in groups for part in (*[MOST] * (group // MOST), group % MOST)]
     start = length = 0
-    for group in lengths:
-        for piece in (*[MOST] * (group // MOST), group % MOST):
-            if length and (length + piece > size):
-                yield start, length
-                start, length = start + length, 0
-            length += piece
-    if length:
+    for part in lengths[:-1] if goes_on else lengths:
+        if length and (length + part > size):
+            yield start, length
+            start, length = start + length, 0
+        length += part
+    if length and not goes_on:
         yield start, length

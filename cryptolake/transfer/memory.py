@@ -5,6 +5,9 @@ from __future__ import annotations
 import ctypes
 import sys
 
+SMALL = 500
+"""Files up to which a run is too short for its memory to matter."""
+
 _DONT_NEED = 4
 """``MADV_DONTNEED``, as Linux numbers it."""
 

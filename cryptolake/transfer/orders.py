@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from cryptolake.planning import commands
-from cryptolake.planning.plan import TO_MOVE
 from cryptolake.s5cmd import copy_line
+from cryptolake.transfer.jobs import LINES
 
 if TYPE_CHECKING:
     from cryptolake.transfer.jobs import Job
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 S5CMD_PART_SIZE, S5CMD_CONCURRENCY = 50, 5
 """What s5cmd does by itself: MiB a part, and parts in flight."""
 
+_LINES = {"checksum_size": pl.Int64, "selector": pl.String}
+"""Columns that may be all null."""
+
 
 class Orders:
     """Writes command lines for jobs.
 
     Parameters
     ----------
-    files
-        The plan's files.
     bucket
         The archive's bucket.
     into
@@ -38,18 +39,12 @@ class Orders:
 
     def __init__(
         self,
-        files: pl.DataFrame,
         bucket: str,
         *,
         into: str = "",
         flags: Sequence[str] = (),
         wildcards: bool = True,
     ) -> None:
-        moves = pl.col("status").is_in(TO_MOVE)
-        self._files = files.select(
-            *("key", "partition", "period", "checksum_size", "selector"),
-            selected=moves.sum().over("selector").cast(pl.UInt32),
-        )
         self._bucket, self._into, self._wildcards = bucket, into, wildcards
         self._flags = " ".join(["cp", *flags]) + " "
 
@@ -63,7 +58,8 @@ class Orders:
         whole = fresh if self._wildcards else []
         lines: list[str] = []
         if whole:
-            rows = self._files[[job.row for job in whole]]
+            told = {name: [getattr(job, name) for job in whole] for name in LINES}
+            rows = pl.DataFrame(told, schema_overrides=_LINES)
             lines += commands.lines(rows, self._bucket, into=self._into)
         done = {job.row for job in whole}
         for job in jobs:

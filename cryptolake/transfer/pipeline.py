@@ -21,16 +21,13 @@ from cryptolake.keys import CHECKSUM
 from cryptolake.s5cmd import Flags, Run
 from cryptolake.s5log import Ended, Event, Repeat, Retry, Said
 from cryptolake.transfer.faults import HOPELESS, NOBODY_HOME, Fault, fault_of, readable, shortened
-from cryptolake.transfer.memory import give_back_code
+from cryptolake.transfer.memory import SMALL, give_back_code
 from cryptolake.transfer.work import Checked
 
 if TYPE_CHECKING:
     from cryptolake.transfer.jobs import Job
     from cryptolake.transfer.orders import Orders
     from cryptolake.transfer.work import Mode, Work
-
-SMALL = 500
-"""Files up to which a run is too short for its memory to matter."""
 
 LARGE = 4 * 2**20
 """Bytes above which a file is checked at once and by itself."""

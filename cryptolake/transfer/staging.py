@@ -11,21 +11,25 @@ import contextlib
 import errno
 import os
 import shutil
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from cryptolake.keys import CHECKSUM
 from cryptolake.mishaps import raise_storage_error
 
-if TYPE_CHECKING:
-    import polars as pl
-
 if os.name == "posix":
     import fcntl
 
+Wanted = Callable[[set[str]], set[str]]
+"""Returns those of some keys that a run would fetch."""
+
 _LOCK = ".lock"
+
+_TEMPORARY = "cryptolake-transfer-"
+_INCOMING = "incoming"
 
 _OLD = 7 * 24 * 3600.0
 """Seconds after which a file that no run wanted, or a temporary file of no known run, is removed."""
@@ -97,13 +101,13 @@ class Staging:
                     total += path.stat().st_blocks * 512
         return total
 
-    def adopt(self, wanted: pl.Series) -> int:
+    def adopt(self, wanted: Wanted) -> int:
         """Take the complete files that dead runs left, where this run wants them; return how many.
 
         Parameters
         ----------
         wanted
-            Keys of the zips that this run would fetch.
+            Says which of some zips' keys this run would fetch.
         """
         taken = 0
         # Files right under meta/incoming come from a person who ran the plan's commands by hand.
@@ -113,12 +117,12 @@ class Staging:
                     taken += self._take(folder, wanted)
         return taken
 
-    def _take(self, folder: Path, wanted: pl.Series) -> int:
+    def _take(self, folder: Path, wanted: Wanted) -> int:
         inner = folder / "data" if folder == self.base else folder
         found = [path.relative_to(folder).as_posix() for path in _files(inner)]
         ready = [key for key in found if _complete(key)]
-        zips = list({key.removesuffix(CHECKSUM) for key in ready})
-        keys = set(wanted.filter(wanted.is_in(zips))) if zips else set()
+        zips = {key.removesuffix(CHECKSUM) for key in ready}
+        keys = wanted(zips) if zips else set()
         taken = 0
         for key in ready:
             target = self.path(key)
@@ -137,6 +141,37 @@ class Staging:
         if known_dead and not any(_files(folder)):
             shutil.rmtree(folder, ignore_errors=True)
         return taken
+
+
+@contextlib.contextmanager
+def temporary(run_id: str) -> Iterator[Staging]:
+    """Yield a staging folder in the system's temporary one, for a lake in a bucket; nothing is left of it.
+
+    What killed runs left there is removed: none of it can be used, for nobody says which lake it was for.
+
+    Raises
+    ------
+    StorageError
+        The folder cannot be made: the disk is full.
+    """
+    _remove_dead()
+    with (
+        tempfile.TemporaryDirectory(prefix=_TEMPORARY) as folder,
+        Staging(Path(folder) / _INCOMING, run_id) as staging,
+    ):
+        yield staging
+
+
+def _remove_dead() -> None:
+    for folder in Path(tempfile.gettempdir()).glob(f"{_TEMPORARY}*"):
+        with contextlib.suppress(OSError):  # another user's, or another run was first
+            base = folder / _INCOMING
+            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+                continue
+            for run in base.iterdir():
+                with _claimed(run, base) as ours:
+                    if ours:
+                        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _others(base: Path, own: Path) -> list[Path]:

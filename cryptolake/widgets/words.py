@@ -31,7 +31,7 @@ def to_do(problems: Sequence[str]) -> str:
 
 def plan_line(plan: Plan, rate: float | None) -> str:
     """Say a plan in a line: files, bytes, cached, missing, and how long at the lake's own pace."""
-    files = plan.files.height
+    files = plan.rows.height
     parts = [
         f"<b>{text(plural(files, 'file'))}</b>",
         f"{text(plural(plan.to_transfer, 'file'))} to move, <b>{text(size(plan.total_bytes))}</b>",

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from cryptolake.rows import Rows
+
 if TYPE_CHECKING:
     from cryptolake.archive import Archive
 
@@ -25,6 +27,10 @@ class FolderPlan:
     files: pl.DataFrame
     archive: Archive
     id: str = "test"
+
+    @property
+    def rows(self) -> Rows:
+        return Rows.of(self.files)
 
 
 def zipped(name: str, text: str) -> bytes:

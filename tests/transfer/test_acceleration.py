@@ -12,6 +12,7 @@ from botocore.awsrequest import AWSResponse
 import cryptolake as cl
 from cryptolake.archive import Archive
 from cryptolake.meta import Meta
+from cryptolake.rows import Rows
 from cryptolake.storage import S3Storage, open_storage
 from cryptolake.transfer.book import Book
 from cryptolake.transfer.buckets import BucketVault
@@ -83,14 +84,13 @@ def test_a_copy_by_s5cmd_is_never_sent_to_the_accelerated_endpoint(
 ):
     storage = open_storage("s3://my-lake/root", AT_AWS)
     assert isinstance(storage, S3Storage)
-    files = pl.DataFrame({"key": ["k"]})
+    rows = Rows.of(pl.DataFrame({"key": ["k"]}))
     options = TransferOptions(acceleration=True)
-    book = Book(Meta(open_storage(tmp_path)), files, "direct")
+    book = Book(Meta(open_storage(tmp_path)), rows, "direct")
     bar = Bar(total_bytes=0, total_files=0, shown=False)
     staging = Staging(tmp_path / "incoming", "run")
     work = Work(Archive(), staging, vault, book, bar, options, "quarantine")
-    plan = plan_of(tmp_path, Archive())
-    orders = Orders(plan.files, "data.binance.vision", wildcards=False)
+    orders = Orders("data.binance.vision", wildcards=False)
     copies = Copies(work, iter(()), orders, storage=storage, vault=vault, last=True)
     said = copies._flags(8).arguments()
     assert "--endpoint-url" not in said

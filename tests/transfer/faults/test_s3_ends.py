@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -83,11 +84,22 @@ def ends_well(bench: S3Bench, mode: str, keys: list[str]) -> None:
 
 
 @pytest.mark.parametrize("mode", ["direct", "relay", "traditional"])
-def test_a_kill_in_the_middle_of_a_mode(tmp_path: Path, mode: str):
+def test_a_kill_in_the_middle_of_a_mode(tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     keys = write_archive(tmp_path / "archive", FILES)
     with s3_bench(tmp_path / "archive", same=True) as bench:
         killed(bench, mode, 0.4)
+        assert len(staged_in(temporary)) == 1
         ends_well(bench, mode, keys)
+        assert not staged_in(temporary)
+
+
+def staged_in(folder: Path) -> list[Path]:
+    """Return the folders that transfers have made there, and not removed."""
+    return list(folder.glob("cryptolake-transfer-*"))
 
 
 @pytest.mark.slow

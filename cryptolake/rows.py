@@ -1,0 +1,145 @@
+"""Long tables: few rows are kept in memory, many on disk, and read a piece at a time.
+
+A plan of a million files would be half a gigabyte for as long as it is transferred, which may be hours,
+and the report of it a quarter.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import weakref
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import BytesIO
+from typing import IO, Any
+
+import polars as pl
+
+PIECE = 500
+"""Rows of a piece, at most."""
+
+FEW = 2000
+"""Rows up to which they are kept in memory."""
+
+
+class Rows:
+    """The rows of one table, in order, with the same columns in every piece.
+
+    Parameters
+    ----------
+    pieces
+        The table, in frames of any length. At least one, which may be empty, for its columns.
+
+    Examples
+    --------
+    >>> rows = Rows([pl.DataFrame({"key": ["a", "b"]}), pl.DataFrame({"key": ["c"]})])
+    >>> rows.height, [piece.height for piece in rows.pieces()]
+    (3, [2, 1])
+    """
+
+    def __init__(self, pieces: Iterable[pl.DataFrame]) -> None:
+        self.height = 0
+        self._kept: list[pl.DataFrame] = []
+        self._file: IO[bytes] | None = None
+        self._ends = array("q")
+        self._may_spill = True
+        self._lock = threading.Lock()
+        self._last: weakref.ref[pl.DataFrame] | None = None
+        for frame in pieces:
+            for piece in frame.iter_slices(PIECE) if frame.height else [frame]:
+                self._add(piece)
+
+    @staticmethod
+    def of(table: pl.DataFrame | Rows) -> Rows:
+        """Return a frame's rows."""
+        return table if isinstance(table, Rows) else Rows([table])
+
+    def pieces(self) -> Iterator[pl.DataFrame]:
+        """Yield the rows, up to :data:`PIECE` at a time."""
+        if self._file is not None:
+            for number in range(len(self._ends)):
+                yield self._read(self._file, number)
+        yield from self._kept
+
+    def select(self, *columns: str) -> pl.DataFrame:
+        """Return some columns of all rows."""
+        return pl.concat(piece.select(columns) for piece in self.pieces())
+
+    def filter(self, wanted: pl.Expr) -> pl.DataFrame:
+        """Return the rows that meet a condition, which may depend on nothing but the row itself."""
+        return pl.concat(piece.filter(wanted) for piece in self.pieces())
+
+    def sums(self, by: str | Sequence[str], *sums: pl.Expr) -> pl.DataFrame:
+        """Return sums over all rows with the same values: columns ``by``, and those of ``sums``."""
+        parts = pl.concat(piece.group_by(by).agg(sums) for piece in self.pieces())
+        return parts.group_by(by).sum()
+
+    def frame(self) -> pl.DataFrame:
+        """Return all rows. While somebody holds the frame, it is not read again."""
+        frame = self._last() if self._last else None
+        if frame is None:
+            frame = pl.concat(self.pieces())
+            self._last = weakref.ref(frame)
+        return frame
+
+    def __reduce__(self) -> tuple[type[Rows], tuple[list[pl.DataFrame]]]:
+        return Rows, ([self.frame()],)
+
+    def _add(self, piece: pl.DataFrame) -> None:
+        self.height += piece.height
+        self._kept.append(piece)
+        if self.height > FEW and self._may_spill:
+            try:
+                self._spill()
+            except OSError:  # no room for temporary files: then they stay in memory
+                self._may_spill = False
+
+    def _spill(self) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="cryptolake-rows-")  # noqa: SIM115
+            weakref.finalize(self, self._file.close)
+        while self._kept:
+            text = BytesIO()
+            self._kept[0].write_ipc_stream(text, compression="lz4")
+            with self._lock:
+                self._file.seek(self._ends[-1] if self._ends else 0)
+                self._file.write(text.getbuffer())
+                self._file.flush()
+                self._ends.append(self._file.tell())
+            del self._kept[0]
+
+    def _read(self, file: IO[bytes], number: int) -> pl.DataFrame:
+        start = self._ends[number - 1] if number else 0
+        with self._lock:
+            file.seek(start)
+            text = file.read(self._ends[number] - start)
+        return pl.read_ipc_stream(text)
+
+
+class Table:
+    """A field of a dataclass: given and read as a frame, kept as :class:`Rows` beside it, in ``_<name>``.
+
+    Parameters
+    ----------
+    schema
+        The columns of the empty table that it is by default; without them, it has to be given.
+    """
+
+    def __init__(self, schema: Mapping[str, Any] | None = None) -> None:
+        self._default = None if schema is None else Rows([pl.DataFrame(schema=schema)])
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = f"_{name}"
+
+    def __get__(self, holder: object | None, owner: type) -> pl.DataFrame:
+        if holder is None:
+            if self._default is None:
+                raise AttributeError  # this is how a dataclass is told that there is no default
+            # Seen by the dataclass only, which forbids a default that cannot be hashed, as a frame.
+            return self._default  # type: ignore[return-value]
+        rows: Rows = holder.__dict__[self._name]
+        return rows.frame()
+
+    def __set__(self, holder: object, given: pl.DataFrame | Rows) -> None:
+        holder.__dict__[self._name] = Rows.of(given)
