@@ -125,12 +125,14 @@ class Run:
         months = self.months()
         if not months.height:
             return
+        ended = datetime.now(UTC)
         run = {
             "run_id": self.id,
             "kind": "build",
             "state": self.state,
             "started_at": self.started,
-            "ended_at": datetime.now(UTC),
+            "ended_at": ended,
+            "seconds": (ended - self.started).total_seconds(),
             "files": self._files,
             "failed": int((months["status"] == "failed").sum()),
             "note": f"{int((months['status'] == 'built').sum())} of {months.height} months built",

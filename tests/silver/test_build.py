@@ -47,6 +47,15 @@ def test_daily_files_become_one_month_in_the_documented_place(tmp_path: Path):
     assert pl.read_parquet(storage.local(PATH))["open_time"].is_sorted()
 
 
+def test_a_build_leaves_its_row_among_the_runs(tmp_path: Path):
+    storage, meta = stored(tmp_path, day_zips(DAYS))
+    report = built(storage, meta)
+    (run,) = meta.read("runs").rows(named=True)
+    assert (run["run_id"], run["kind"], run["state"]) == (report.run_id, "build", "done")
+    assert (run["files"], run["failed"], run["note"]) == (3, 0, "1 of 1 months built")
+    assert 0 < run["seconds"] == (run["ended_at"] - run["started_at"]).total_seconds()
+
+
 def test_the_parquet_metadata_names_every_source_and_its_hash(tmp_path: Path):
     zips = day_zips(DAYS)
     storage, meta = stored(tmp_path, zips)
