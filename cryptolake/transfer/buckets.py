@@ -12,6 +12,7 @@ from cryptolake.meta import QUARANTINE
 from cryptolake.mishaps import SKEWED, clock_off
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from cryptolake.archive import Archive
@@ -108,9 +109,9 @@ class BucketVault:
         """Return the object key of a path in the lake."""
         return self._storage.key(path)
 
-    def here(self, key: str) -> Path | None:  # noqa: ARG002 - nothing of a bucket is on this disk
-        """Return None: the lake is not on this disk."""
-        return None
+    def here(self, keys: Iterable[str]) -> dict[str, Path]:  # noqa: ARG002 - nothing is on this disk
+        """Return nothing: the lake is not on this disk."""
+        return {}
 
     def held(self, key: str) -> Path | None:  # noqa: ARG002
         """Return None: the lake is not on this disk."""
@@ -132,6 +133,16 @@ class BucketVault:
     def get(self, path: str) -> Any:
         """Ask for an object; its bytes come as the answer's ``Body`` is read."""
         return self.carrier.get_object(Bucket=self.bucket, Key=self.key(path))
+
+    def sidecar(self, path: str) -> bytes | None:
+        """Return a CHECKSUM's bytes (of what is none, the first ones); None where there is none."""
+        try:
+            body: bytes = self.get(path)["Body"].read(4096)
+        except ClientError as error:
+            if is_absent(error):
+                return None
+            raise
+        return body
 
     def length(self, path: str) -> int:
         """Return an object's size."""
@@ -194,6 +205,11 @@ class BucketVault:
         for source in (sidecar, zip_path):
             if source is not None:
                 source.unlink(missing_ok=True)
+
+
+def is_absent(error: ClientError) -> bool:
+    """Say whether S3 answered that there is no such object."""
+    return error.response["Error"]["Code"] in {"NoSuchKey", "404"}
 
 
 def _signs_anew(retries: int) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from cryptolake.keys import CHECKSUM
 from cryptolake.transfer.pipeline import Pipeline
 from cryptolake.transfer.triage import triage
+from cryptolake.transfer.vaults import present
 from cryptolake.transfer.work import Checked
 from cryptolake.verify import check_file
 
@@ -28,6 +29,13 @@ class Downloads(Pipeline):
 
     # ------------------------------------------------------------------ what is in the lake already
 
+    def _hand_out(self, batch: list[Job]) -> None:
+        fresh = [job.key for job in batch if not job.looked]
+        self._here = self._work.vault.here(fresh)
+        names = [name for job in batch for name in (job.key, job.sidecar_key)]
+        self._staged = present(self._staging.folder, names)
+        super()._hand_out(batch)
+
     def _at_hand(self, job: Job) -> bool:
         """Start checking a file that needs no fetch, and say so; else note which parts it needs."""
         if not job.looked:
@@ -36,9 +44,8 @@ class Downloads(Pipeline):
                 return True
             if self._at_final_name(job):
                 return True
-        zip_path = self._staging.path(job.key)
-        job.need_zip = not zip_path.is_file()
-        job.need_sidecar = job.has_sidecar and not self._staging.path(job.sidecar_key).is_file()
+        job.need_zip = job.key not in self._staged
+        job.need_sidecar = job.has_sidecar and job.sidecar_key not in self._staged
         job.found = not job.need_zip or (job.has_sidecar and not job.need_sidecar)
         if job.arrived:
             self._landed(job)
@@ -58,7 +65,7 @@ class Downloads(Pipeline):
 
     def _at_final_name(self, job: Job) -> bool:
         """Adopt a file that a killed run stored but did not record."""
-        here = self._work.vault.here(job.key)
+        here = self._here.get(job.key)
         if here is None or here.stat().st_size != job.expected.size:
             return False
         if job.has_sidecar and not here.with_name(here.name + CHECKSUM).is_file():

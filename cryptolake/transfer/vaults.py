@@ -6,6 +6,8 @@ import contextlib
 import errno
 import os
 import shutil
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
 class Vault(Protocol):
     """What the download pipeline needs of a lake."""
 
-    def here(self, key: str) -> Path | None:
-        """Return the file at its final name, where it is on this disk; else None."""
+    def here(self, keys: Iterable[str]) -> dict[str, Path]:
+        """Return the files at their final names, of those keys whose files are on this disk."""
 
     def held(self, key: str) -> Path | None:
         """Return the quarantined file, where it is on this disk; else None."""
@@ -39,10 +41,9 @@ class DiskVault:
         self._bronze = storage.local("bronze")
         self._quarantine = storage.local(QUARANTINE.rstrip("/"))
 
-    def here(self, key: str) -> Path | None:
-        """Return the file at its final name, if there is one."""
-        path = self._bronze / key
-        return path if path.is_file() else None
+    def here(self, keys: Iterable[str]) -> dict[str, Path]:
+        """Return the files at their final names, of those keys that have one."""
+        return {key: self._bronze / key for key in present(self._bronze, keys)}
 
     def held(self, key: str) -> Path | None:
         """Return the quarantined file, if there is one."""
@@ -69,6 +70,23 @@ class DiskVault:
         else:
             beside.unlink(missing_ok=True)
         _move(zip_path, target)
+
+
+def present(base: Path, keys: Iterable[str]) -> set[str]:
+    """Return those of some keys that are files below a folder.
+
+    Each key's folder is listed once, which costs less than to ask for each file: a batch is of few folders.
+    """
+    wanted: defaultdict[str, set[str]] = defaultdict(set)
+    for key in keys:
+        folder, _, name = key.rpartition("/")
+        wanted[folder].add(name)
+    found: set[str] = set()
+    for folder, names in wanted.items():
+        with contextlib.suppress(FileNotFoundError), os.scandir(base / folder) as entries:
+            there = {entry.name for entry in entries if entry.name in names and entry.is_file()}
+            found.update(f"{folder}/{name}" for name in there)
+    return found
 
 
 def _move(source: Path, target: Path) -> None:
