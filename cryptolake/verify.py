@@ -94,6 +94,31 @@ def parse_sidecar(text: bytes, name: str) -> str:
     return match[1].decode().lower()
 
 
+_FORMS = tuple((mark, end) for mark in (b"  ", b" *") for end in (b"\n", b"", b"\r\n"))
+"""How a CHECKSUM may be written: two blanks, or a blank and a star; with or without a line's end."""
+
+
+def sidecar_of(sha256: str, name: str, etag: str | None) -> bytes | None:
+    r"""Return the CHECKSUM that gives a file this sha256, if its md5 is this ETag; else None.
+
+    A CHECKSUM is a hash and a name, so the listing's ETag of it tells what it says without its being asked.
+
+    Examples
+    --------
+    >>> text = b"0" * 64 + b"  A-1m-2024-01-01.zip\n"
+    >>> etag = hashlib.md5(text).hexdigest()
+    >>> sidecar_of("0" * 64, "A-1m-2024-01-01.zip", etag) == text
+    True
+    >>> sidecar_of("1" * 64, "A-1m-2024-01-01.zip", etag) is None
+    True
+    """
+    for mark, end in _FORMS:
+        text = sha256.encode() + mark + name.encode() + end
+        if agrees(hashlib.md5(text, usedforsecurity=False).hexdigest(), etag):
+            return text
+    return None
+
+
 def check_zip(path: Path) -> str:
     """Return the name of a zip's one member after checking the zip's structure (nothing is inflated).
 
@@ -192,7 +217,10 @@ def check_file(
 def check(
     evidence: Evidence, sidecar: bytes | None, expected: Expected, name: str, *, found: bool = False
 ) -> Verdict:
-    """Check a zip that has arrived, with its sidecar's bytes (None where none is published).
+    """Check a zip that has arrived, with its sidecar's bytes.
+
+    Where those are None no sidecar is published, or, if its ETag is known, it was left where it is: then
+    that ETag tells what it says.
 
     md5 is asked for only where it decides something: no sidecar, a sidecar that does not agree, or a file
     that was ``found`` in the lake rather than fetched just now: zip and sidecar can then both be of an
@@ -202,8 +230,7 @@ def check(
     if (found or sidecar is None) and (fault := _wire_fault(evidence, expected)):
         return fault
     if sidecar is None:
-        good = Verdict("good", size, sha256, evidence.md5(), "none_published", "")
-        return _structured(evidence, good, name)
+        return _structured(evidence, _by_etags(evidence, expected, name), name)
     finding: Finding = "stale"
     try:
         promised = parse_sidecar(sidecar, name)
@@ -223,6 +250,24 @@ def check(
         return Verdict("sidecar_transport", size, sha256, evidence.md5(), None, arrived)
     verdict = Verdict(finding, size, sha256, evidence.md5(), None, detail)
     return _structured(evidence, verdict, name)
+
+
+def _by_etags(evidence: Evidence, expected: Expected, name: str) -> Verdict:
+    """Return the verdict on the listed bytes, whose sidecar is not here."""
+    sha256, md5, told = evidence.sha256, evidence.md5(), expected.checksum_etag
+    good = Verdict("good", evidence.size, sha256, md5, "none_published", "")
+    if told is None:
+        return good
+    if sidecar_of(sha256, name, told) is not None:
+        return good._replace(proof="sha256")
+    if agrees(md5, expected.etag) is None or agrees(md5, told) is None:
+        return good._replace(
+            proof="etag"
+        )  # the ETags of this archive are no md5s: they tell no more
+    detail = (
+        f"sha256 is {sha256}, and no CHECKSUM that says so has the ETag of the archive's ({told})"
+    )
+    return good._replace(finding="stale", proof=None, detail=detail)
 
 
 def agrees(digest: str, etag: str | None) -> bool | None:

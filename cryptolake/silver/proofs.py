@@ -1,16 +1,16 @@
 """What Silver learns of files that the lake knows by their ETag alone: their sha256, and whether it is right.
 
 A copy inside S3 passes no byte through this machine, so nothing but its ETag is checked then. The first
-time that Silver reads such a file it hashes what it reads and compares it with the CHECKSUM beside it; the
-ledger is told once. A file whose bytes are the listed ones and whose CHECKSUM says otherwise goes the way
-that a transfer sends it (DESIGN 5.2): aside, unless the user accepts such files.
+time that Silver reads such a file it hashes what it reads and holds it against the CHECKSUM beside it, or,
+where that was left in the archive, against the CHECKSUM's ETag; the ledger is told once. A file whose bytes
+are the listed ones and whose CHECKSUM says otherwise goes the way that a transfer sends it (DESIGN 5.2):
+aside, unless the user accepts such files.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, NamedTuple
 
@@ -21,7 +21,16 @@ from cryptolake.keys import CHECKSUM
 from cryptolake.meta import QUARANTINE
 from cryptolake.mishaps import in_words
 from cryptolake.storage import S3Storage
-from cryptolake.verify import REASONS, Expected, Policy, Proof, Verdict, check, check_zip_file
+from cryptolake.verify import (
+    REASONS,
+    Expected,
+    Policy,
+    Proof,
+    Verdict,
+    agrees,
+    check,
+    check_zip_file,
+)
 
 if TYPE_CHECKING:
     from cryptolake.meta import Meta
@@ -66,10 +75,7 @@ def learn(storage: Storage, source: Source, file: IO[bytes], policy: Policy) -> 
     CorruptArchive
         Its bytes are not the listed ones any more.
     """
-    sidecar, published = None, source.checksum_etag is not None
-    if published:
-        with suppress(FileNotFoundError):  # a copy may have left it out: option ``sidecars``
-            sidecar = storage.read(f"bronze/{source.key}{CHECKSUM}")[:4096]
+    sidecar = _beside(storage, source)
     listed = Expected(source.size, source.etag, checksum_etag=source.checksum_etag)
     verdict = check(_Evidence(file), sidecar, listed, source.key.rsplit("/", 1)[-1], found=True)
     file.seek(0)
@@ -80,11 +86,21 @@ def learn(storage: Storage, source: Source, file: IO[bytes], policy: Policy) -> 
         )
         raise CorruptArchive(message, key=source.key, reason="etag_differs")
     proof = verdict.proof
-    if proof == "none_published" and published:
-        proof = "etag"
     if proof is None and verdict.finding != "corrupt" and policy == "accept":
         proof = "stale_accepted"
     return Learnt(source._replace(sha256=verdict.sha256), verdict, proof)
+
+
+def _beside(storage: Storage, source: Source) -> bytes | None:
+    """Return the file's CHECKSUM, if the listed one stands beside it."""
+    if source.checksum_etag is None:
+        return None
+    try:
+        sidecar = storage.read(f"bronze/{source.key}{CHECKSUM}")[:4096]
+    except FileNotFoundError:
+        return None
+    md5 = hashlib.md5(sidecar, usedforsecurity=False).hexdigest()
+    return None if agrees(md5, source.checksum_etag) is False else sidecar
 
 
 class Proofs:

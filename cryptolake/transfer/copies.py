@@ -1,8 +1,8 @@
 """Copies inside S3 (mode ``direct``): ``s5cmd run`` has the server copy each object; no byte passes here.
 
 A copy costs one request. What it made is checked by the lake's own listing: size and ETag of each object
-against the archive's, one LIST for many files. With ``verify="full"`` each file is also read once and its
-sha256 compared with its CHECKSUM.
+against the archive's, one LIST for many files. With ``verify="full"`` each file is also read once, and its
+sha256 held against its CHECKSUM, or against that one's ETag where it is not copied.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cryptolake.s5cmd import Flags
 from cryptolake.transfer import buckets
 from cryptolake.transfer.buckets import MIB, TROUBLES, BucketVault, lake_secrets
 from cryptolake.transfer.inbuckets import InBucket
-from cryptolake.transfer.pipeline import SMALL
+from cryptolake.transfer.memory import SMALL
 from cryptolake.transfer.streams import StreamEvidence
 from cryptolake.transfer.triage import triage
 from cryptolake.transfer.work import Checked
@@ -83,7 +83,8 @@ class Copies(InBucket):
         return False
 
     def _with_sidecar(self, job: Job) -> bool:
-        return job.has_sidecar and self._options.sidecars
+        # A rewritten file may have the CHECKSUM of its earlier version beside it, which must not stay.
+        return job.has_sidecar and (self._options.sidecars or job.status == "updated")
 
     def _landed(self, job: Job) -> None:
         self._copied.append(job)
@@ -181,9 +182,8 @@ class Copies(InBucket):
         return Checked(job, verdict, "etag")
 
     def _read(self, job: Job) -> Checked:
-        vault, sidecar = self._vault, None
-        if job.has_sidecar:
-            sidecar = vault.get(f"bronze/{job.sidecar_key}")["Body"].read(4096)
+        vault = self._vault
+        sidecar = vault.sidecar(f"bronze/{job.sidecar_key}") if self._with_sidecar(job) else None
         evidence = StreamEvidence()
         for chunk in vault.get(f"bronze/{job.key}")["Body"].iter_chunks(MIB):
             evidence.take(chunk)
@@ -192,7 +192,7 @@ class Copies(InBucket):
         if proof is not None:
             return Checked(job, verdict, proof)
         if hold:
-            vault.set_aside(job.key, sidecar=job.has_sidecar)
+            vault.set_aside(job.key, sidecar=sidecar is not None)
             return Checked(job, verdict, held=QUARANTINE + job.key)
         vault.remove(job.key)
         return Checked(job, verdict, error=verdict.detail)

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from cryptolake.meta import QUARANTINE
 from cryptolake.mishaps import clock_said
-from cryptolake.transfer.buckets import MIB, TROUBLES, BucketVault
+from cryptolake.transfer.buckets import MIB, TROUBLES, BucketVault, is_absent
 from cryptolake.transfer.faults import fault_of
 from cryptolake.transfer.pipeline import Pipeline
 from cryptolake.transfer.streams import StreamEvidence
@@ -107,18 +107,18 @@ class InBucket(Pipeline):
         evidence = StreamEvidence()
         try:
             if job.has_sidecar:
-                sidecar = self._vault.get(QUARANTINE + job.sidecar_key)["Body"].read(4096)
+                sidecar = self._vault.sidecar(QUARANTINE + job.sidecar_key)
             for chunk in self._vault.get(QUARANTINE + job.key)["Body"].iter_chunks(MIB):
                 evidence.take(chunk)
         except ClientError as error:
-            if error.response["Error"]["Code"] not in {"NoSuchKey", "404"}:
+            if not is_absent(error):
                 raise
             gone = Verdict("transport", 0, "", None, None, "it is not in quarantine any more")
             return Checked(job, gone, error=gone.detail)
         verdict = check(evidence, sidecar, job.expected, job.name, found=True)
         proof, hold = triage(job, verdict, self._work.policy)
         if proof is not None:
-            self._vault.take_back(job.key, sidecar=job.has_sidecar)
+            self._vault.take_back(job.key, sidecar=sidecar is not None)
             return Checked(job, verdict, proof)
         held = QUARANTINE + job.key if hold else None
         return Checked(job, verdict, held=held, error=verdict.detail)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from cryptolake.errors import InvalidQuery, nearest, unknown_word
 
@@ -82,8 +82,8 @@ class TransferOptions(BaseModel):
 
     sidecars: bool = True
     """Mode ``direct`` copies the CHECKSUM files too. Without them a file costs one request and not two, and
-    its bytes are held against the archive's ETag (their md5) alone, also when Silver reads them: a CHECKSUM
-    that is stale goes unnoticed. The other modes always check the sha256."""
+    its sha256 is checked all the same when Silver first reads it (or at once, with ``verify="full"``): what
+    a CHECKSUM says follows from its ETag in the archive's listing. The other modes store them always."""
 
     storage_class: StorageClass | None = None
     """Storage class of the objects written to an S3 lake."""
@@ -114,15 +114,6 @@ class TransferOptions(BaseModel):
                 message = f"{flag} needs a value"
                 raise ValueError(message)
         return given
-
-    @model_validator(mode="after")
-    def _sidecars_to_check(self) -> Self:
-        if self.verify == "full" and not self.sidecars:
-            message = (
-                "verify 'full' compares with the CHECKSUM files, and sidecars=False leaves them out"
-            )
-            raise ValueError(message)
-        return self
 
     if not TYPE_CHECKING:  # who checks types goes by the fields
 
@@ -189,6 +180,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "workers": 32,
         "retries": 3,
         "part_size": 512,
+        "sidecars": False,
         "storage_class": "INTELLIGENT_TIERING",
     },
     "memory_optimized": {

@@ -195,26 +195,71 @@ def test_a_month_that_is_only_a_stale_file_is_failed_by_name(tmp_path: Path):
         assert not report.ok
 
 
-def test_a_copy_without_its_sidecar_stays_known_by_its_etag(bench: S3Bench):
+def test_what_a_checksum_says_is_known_by_its_etag_where_it_is_not_copied(bench: S3Bench):
     lake = lake_of(bench)
     plan = lake.plan(QUERY)
     bench.source.forget()
     moved = lake.transfer(plan, options={"sidecars": False}, progress=False)
     assert moved.modes == {"direct": DAYS}
-    puts = [key for method, key in bench.source.asked if method == "PUT" and "/bronze/" in key]
-    assert len(puts) == DAYS
-    assert not [key for key in puts if key.endswith(".CHECKSUM")]
-    assert lake.build(QUERY, progress=False).ok
+    assert puts_of(bench) == sorted(plan.files["key"])
+    assert set(lake.meta.ledger()["verified"]) == {"etag"}
+    report = lake.build(QUERY, progress=False)
+    assert report.files.select("key", "status").rows() == [(STALE, "quarantined")]
+    assert "stale_checksum: sha256 is" in report.files["error"][0]
+    assert "no CHECKSUM that says so has the ETag of the archive's" in report.files["error"][0]
     ledger = lake.meta.ledger().sort("key")
-    assert ledger["verified"].unique().to_list() == ["etag"]
+    assert (ledger.height, set(ledger["verified"])) == (DAYS - 1, {"sha256"})
     assert ledger["sha256"].to_list() == [sha256_of(bench, key) for key in ledger["key"]]
+    assert lake.storage.exists(f"meta/quarantine/{STALE}")
+    assert not lake.storage.exists(f"bronze/{STALE}")
     assert lake.plan(QUERY).to_transfer == 0
 
+    accepted = lake.pull(QUERY, checksum_policy="accept", progress=False)
+    assert (accepted.adopted, accepted.built, accepted.quarantined) == (1, 1, 0)
+    assert lake.meta.ledger().filter(key=STALE)["verified"].to_list() == ["stale_accepted"]
+    assert lake.silver(QUERY).collect()["open_time"].dt.date().n_unique() == DAYS
 
-def test_a_full_check_needs_the_sidecars(bench: S3Bench):
+
+def test_a_full_check_needs_no_sidecars_either(bench: S3Bench):
     lake = lake_of(bench)
-    with pytest.raises(cl.InvalidQuery, match="compares with the CHECKSUM files"):
-        lake.transfer(lake.plan(QUERY), options={"verify": "full", "sidecars": False})
+    options = {"verify": "full", "sidecars": False}
+    report = lake.transfer(lake.plan(QUERY), options=options, progress=False)
+    assert (report.transferred, report.quarantined) == (DAYS - 1, 1)
+    assert report.files.filter(status="quarantined")["key"].to_list() == [STALE]
+    assert set(lake.meta.ledger()["verified"]) == {"sha256"}
+    assert not any(entry.path.endswith(".CHECKSUM") for entry in lake.storage.list("bronze"))
+
+
+def test_a_rewritten_file_does_not_stand_beside_the_checksum_of_its_earlier_version(bench: S3Bench):
+    lake = lake_of(bench)
+    lake.pull(QUERY, progress=False)
+    first = STALE.replace("-03.", "-01.")
+    put(
+        bench.folder, first, zipped("BTCUSDT-1m-2020-01-01.csv", csv_of("NEW", date(2020, 1, 1), 9))
+    )
+    bench.refresh()  # type: ignore[attr-defined]
+    plan = lake.plan(QUERY, refresh=True)
+    assert plan.updated == 1
+    lake.transfer(plan, options={"sidecars": False}, progress=False)
+    for name in (first, f"{first}.CHECKSUM"):
+        assert lake.storage.read(f"bronze/{name}") == (bench.folder / name).read_bytes()
+    assert lake.build(QUERY, progress=False).ok
+    assert lake.meta.ledger().filter(key=first)["verified"].to_list() == ["sha256"]
+
+
+def test_a_checksum_of_another_version_that_was_left_there_decides_nothing(bench: S3Bench):
+    lake = lake_of(bench)
+    first = STALE.replace("-03.", "-01.")
+    lake.storage.write(f"bronze/{first}.CHECKSUM", f"{'1' * 64}  {Path(first).name}\n".encode())
+    lake.transfer(lake.plan(QUERY), options={"sidecars": False}, progress=False)
+    lake.build(QUERY, progress=False)
+    assert lake.meta.ledger().filter(key=first)["verified"].to_list() == ["sha256"]
+
+
+def puts_of(bench: S3Bench) -> list[str]:
+    """Return the keys of what was put into Bronze."""
+    puts = (key for method, key in bench.source.asked if method == "PUT" and "/bronze/" in key)
+    return sorted(key.split("/bronze/")[1] for key in puts)
 
 
 def test_the_programs_word_for_stale_checksums_reaches_silver(
