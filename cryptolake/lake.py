@@ -324,7 +324,7 @@ class Lake(Care, Reads):
     def _pulled(
         self, query: Query, *, progress: Progress, refresh: bool, options: Options, **how: Any
     ) -> tuple[Plan, Report]:
-        from cryptolake.ahead import load_ahead
+        from cryptolake.ahead import needed_next
         from cryptolake.s5cmd import look_ahead
         from cryptolake.transfer.options import TransferOptions
         from cryptolake.transfer.routes import route
@@ -334,8 +334,8 @@ class Lake(Care, Reads):
         route(how["mode"], self.source, self.storage)
         look_ahead()
         plan = self.plan(query, refresh=refresh, progress=progress)
-        load_ahead("cryptolake.silver.build", "cryptolake.reading.frames")
-        moved = self.transfer(plan, progress=progress, options=chosen, **how)
+        with needed_next("cryptolake.silver.build", "cryptolake.reading.frames"):
+            moved = self.transfer(plan, progress=progress, options=chosen, **how)
         policy = how["checksum_policy"]
         built = self.build(query, progress=progress, checksum_policy=policy)
         return plan, moved.combine(built)

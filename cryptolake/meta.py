@@ -235,12 +235,15 @@ def empty(table: str) -> pl.DataFrame:
 
 def _shaped(table: str, rows: pl.DataFrame | Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     schema = TABLES[table]
-    if not isinstance(rows, pl.DataFrame):
-        rows = pl.DataFrame(rows, schema_overrides=schema, infer_schema_length=None)
-    unknown = set(rows.columns) - set(schema)
-    if unknown:
+    named = rows.columns if isinstance(rows, pl.DataFrame) else set().union(*rows)
+    if unknown := set(named) - set(schema):
         message = f"the table {table!r} has no column {sorted(unknown)}"
         raise ValueError(message)
+    if not isinstance(rows, pl.DataFrame):
+        columns = {name: [row.get(name) for row in rows] for name in schema}
+        return pl.DataFrame(columns, schema=schema)
+    if rows.schema == schema:
+        return rows
     missing = [
         pl.lit(None, dtype).alias(name) for name, dtype in schema.items() if name not in rows
     ]

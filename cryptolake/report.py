@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
@@ -141,8 +142,11 @@ class Report:
     @property
     def modes(self) -> dict[str, int]:
         """Files moved, by mode."""
-        moved = self._totals.filter(pl.col("status") == "transferred").select("mode", "files")
-        return dict(sorted(moved.iter_rows()))
+        return {
+            mode: n
+            for (what, status, mode), n in sorted(self._totals.items(), key=str)
+            if (what, status) == ("files", "transferred") and mode
+        }
 
     def throughput(self, every: timedelta | None = None) -> pl.DataFrame:
         """Return files and bytes by when they were stored; steps without any are in it, as zeros.
@@ -293,19 +297,23 @@ class Report:
         return lines
 
     @cached_property
-    def _totals(self) -> pl.DataFrame:
-        """Return ``status, mode, files, bytes, retries, retried``: sums over ``files``."""
-        again = (pl.col("attempts") > 1) | (pl.col("retries") > 0)
-        sums = (
-            pl.len().alias("files"),
-            pl.col("bytes", "retries").sum(),
-            again.sum().alias("retried"),
-        )
-        return self._files.sums(["status", "mode"], *sums)
+    def _totals(self) -> Counter[tuple[str, str, str | None]]:
+        """Return sums over ``files``, by what is summed, status and mode."""
+        totals: Counter[tuple[str, str, str | None]] = Counter()
+        columns = ("status", "mode", "bytes", "attempts", "retries")
+        for piece in self._files.pieces():
+            for status, mode, size, attempts, retries in piece.select(columns).iter_rows():
+                totals["files", status, mode] += 1
+                totals["bytes", status, mode] += size or 0
+                totals["retries", status, mode] += retries or 0
+                totals["retried", status, mode] += (attempts or 0) > 1 or (retries or 0) > 0
+        return totals
 
-    def _total(self, column: str, status: str | None = None) -> int:
-        totals = self._totals
-        return int((totals if status is None else totals.filter(status=status))[column].sum())
+    def _total(self, what: str, status: str | None = None) -> int:
+        found = (
+            n for (name, of, _), n in self._totals.items() if name == what and status in {of, None}
+        )
+        return sum(found)
 
     def __repr__(self) -> str:
         return f"<Report {self.summary()}>"

@@ -16,6 +16,8 @@ from typing import IO, Any
 
 import polars as pl
 
+from cryptolake.memory import give_back_code
+
 PIECE = 500
 """Rows of a piece, at most."""
 
@@ -66,9 +68,10 @@ class Rows:
         """Return some columns of all rows."""
         return pl.concat(piece.select(columns) for piece in self.pieces())
 
-    def filter(self, wanted: pl.Expr) -> pl.DataFrame:
-        """Return the rows that meet a condition, which may depend on nothing but the row itself."""
-        return pl.concat(piece.filter(wanted) for piece in self.pieces())
+    def filter(self, wanted: pl.Expr, *columns: str) -> pl.DataFrame:
+        """Return the rows (or some columns of them) that meet a condition on nothing but the row itself."""
+        found = (piece.filter(wanted) for piece in self.pieces())
+        return pl.concat(piece.select(columns) if columns else piece for piece in found)
 
     def sums(self, by: str | Sequence[str], *sums: pl.Expr) -> pl.DataFrame:
         """Return sums over all rows with the same values: columns ``by``, and those of ``sums``."""
@@ -97,6 +100,7 @@ class Rows:
 
     def _spill(self) -> None:
         if self._file is None:
+            give_back_code()  # of what is at work here the first rows have touched far more than the rest will
             self._file = tempfile.TemporaryFile(prefix="cryptolake-rows-")  # noqa: SIM115
             weakref.finalize(self, self._file.close)
         while self._kept:

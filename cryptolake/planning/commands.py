@@ -11,7 +11,9 @@ A *selector* is a key prefix below which everything listed is planned: ``…/BTC
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import polars as pl
 
@@ -85,54 +87,68 @@ def _heads(files: pl.LazyFrame, partition: str, levels: tuple[int, ...]) -> pl.L
     return part.select("row", "folder", "partition", "move", head=pl.coalesce(good))
 
 
-def lines(files: pl.DataFrame, bucket: str, *, into: str = "") -> list[str]:
+class Planned(NamedTuple):
+    """What decides which line fetches a zip.
+
+    ``selected`` counts the files to move that have this selector. Where fewer of them are given than that,
+    none of the others is fetched with them. ``sidecar`` says whether a CHECKSUM comes with it.
+    """
+
+    key: str
+    partition: str
+    period: str
+    sidecar: bool
+    selector: str | None
+    selected: int
+
+    @property
+    def line(self) -> str:
+        """The line that fetches it: one for each folder and year (for all years, where it is monthly)."""
+        if self.selector is None:
+            return self.key
+        folder = self.key.rpartition("/")[0]
+        return f"{folder}/{self.period[:4]}" if self.partition == "daily" else folder
+
+
+def lines(files: Iterable[Planned], bucket: str, *, into: str = "") -> list[str]:
     """Return the command lines that fetch files and their sidecars.
 
     Parameters
     ----------
     files
-        ``key, partition, period, checksum_size, selector`` and ``selected``, how many of the files that
-        are to move have this selector. Where fewer are given, none of the others is fetched with them.
+        The zips.
     bucket
         The archive's bucket.
     into
         What destinations begin with: nothing for a path relative to s5cmd's working directory, or
         ``"s3://bucket/prefix/"``.
     """
-    named = files.filter(pl.col("selector").is_null())
-    found = list(_wildcards(files.filter(pl.col("selector").is_not_null()), bucket, into))
-    for key, sidecar in named.select("key", pl.col("checksum_size").is_not_null()).iter_rows():
-        parts = (key, key + CHECKSUM) if sidecar else (key,)
-        found += [copy_line(bucket, part, f"{into}{part}") for part in parts]
+    files = list(files)
+    found = list(_wildcards(files, bucket, into))
+    for file in files:
+        if file.selector is None:
+            parts = (file.key, file.key + CHECKSUM) if file.sidecar else (file.key,)
+            found += [copy_line(bucket, part, f"{into}{part}") for part in parts]
     return found
 
 
-def request_count(files: pl.DataFrame) -> int:
+def request_count(files: Iterable[Planned]) -> int:
     """Return how many requests the lines for these files make, by their known sizes."""
-    sidecars = int(files["checksum_size"].count())
-    wild = files.filter(pl.col("selector").is_not_null())
-    objects = wild.height + int(wild["checksum_size"].count())
-    lists = sum(1 for _ in _wildcards(wild, "bucket", ""))
-    named = files.height + sidecars - objects
-    return 2 * named + objects + lists
+    files = list(files)
+    asked = sum((1 + file.sidecar) * (2 if file.selector is None else 1) for file in files)
+    return asked + sum(1 for _ in _wildcards(files, "bucket", ""))
 
 
-def _wildcards(files: pl.DataFrame, bucket: str, into: str) -> Iterator[str]:
-    """One line for the files of a folder and year (of all years, where they are monthly)."""
-    if files.is_empty():
-        return
-    whole = pl.len().over("selector") == pl.col("selected")
-    picks = files.lazy().select(
-        folder=pl.col("key").str.replace(r"[^/]*$", ""),
-        era=pl.when(pl.col("partition") == "daily")
-        .then(pl.col("period").str.slice(0, 4))
-        .otherwise(pl.lit("")),
-        selector=pl.when(whole).then("selector").otherwise("key"),
-    )
-    grouped = picks.group_by("folder", "era", maintain_order=True).agg(
-        pl.col("selector").unique(maintain_order=True)
-    )
-    for folder, _, patterns in grouped.collect().iter_rows():
+def _wildcards(files: Sequence[Planned], bucket: str, into: str) -> Iterator[str]:
+    given = Counter(file.selector for file in files)
+    picks: dict[str, dict[str, None]] = {}
+    for file in files:
+        if file.selector is not None:
+            whole = given[file.selector] == file.selected
+            picks.setdefault(file.line, {})[file.selector if whole else file.key] = None
+    for names in picks.values():
+        patterns = list(names)
+        folder = patterns[0].rpartition("/")[0] + "/"
         for start in range(0, len(patterns), _MOST_PATTERNS):
             yield _wildcard(folder, patterns[start : start + _MOST_PATTERNS], bucket, into)
 

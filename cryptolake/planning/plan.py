@@ -6,7 +6,8 @@ person, and loaded elsewhere. :func:`cryptolake.planning.make.make_plan` makes i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from cryptolake.planning import commands
+from cryptolake.planning.commands import Planned
 from cryptolake.rows import Rows, Table
 
 if TYPE_CHECKING:
@@ -60,6 +62,9 @@ MISSING: dict[str, Any] = {
 TO_MOVE = ("new", "updated")
 """The statuses of files that a transfer moves. The others are ``cached`` (here and recorded),
 ``unrecorded`` (here without a record: verified and adopted in place) and ``quarantined``."""
+
+
+_OF_LINES = ("key", "partition", "period", "checksum_size", "selector")
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -129,7 +134,7 @@ class Plan:
     @property
     def request_count(self) -> int:
         """Requests that the commands make, about: a LIST a wildcard line, a GET an object."""
-        return commands.request_count(self._selected())
+        return commands.request_count(self._planned())
 
     @property
     def rows_expected(self) -> int | None:
@@ -156,15 +161,19 @@ class Plan:
         list of str
             Lines for ``s5cmd run``; the endpoint and ``--no-sign-request`` are flags of the whole run.
         """
-        files = self._selected()
+        files = self._planned()
         if keys is not None:
-            wanted = pl.DataFrame({"key": list(keys)}, schema={"key": pl.String})
-            files = files.join(wanted, on="key", how="semi", maintain_order="left")
+            wanted = set(keys)
+            files = (file for file in files if file.key in wanted)
         return commands.lines(files, self.archive.bucket, into=into)
 
-    def _selected(self) -> pl.DataFrame:
-        columns = ("key", "partition", "period", "checksum_size", "selector")
-        return self.moving.select(*columns, selected=pl.len().over("selector"))
+    def _planned(self) -> Iterator[Planned]:
+        """Yield the files to move, as the command lines are made of them."""
+        named = self.rows.filter(pl.col("status").is_in(TO_MOVE), *_OF_LINES)
+        counts = Counter(named["selector"].drop_nulls())
+        for key, partition, period, checksum_size, selector in named.iter_rows():
+            sidecar = checksum_size is not None
+            yield Planned(key, partition, period, sidecar, selector, counts[selector])
 
     # ------------------------------------------------------------------ keep
 

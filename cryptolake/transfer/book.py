@@ -12,15 +12,15 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from cryptolake.memory import SMALL, give_back_code
 from cryptolake.meta import TABLES, Meta, new_run_id
 from cryptolake.report import FILES, Report, State
 from cryptolake.rows import Rows
-from cryptolake.transfer.memory import SMALL, give_back_code
 from cryptolake.verify import REASONS
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Book:
         self._seconds = array("f", bytes(4 * count))
         self._ended = array("f", [math.nan]) * count
         self._errors: dict[int, str] = {}
-        self._pending: dict[str, dict[str, list[Any]]] = {}
+        self._pending: dict[str, list[tuple[Any, ...]]] = {}
         self._waiting_rows = 0
         self._began = time.monotonic()
         self._flushed = self._began
@@ -75,6 +75,7 @@ class Book:
             The lake cannot be written.
         """
         self._meta.append("runs", [self._run_row("running")])
+        self._lighten()
 
     @property
     def size(self) -> int:
@@ -164,9 +165,8 @@ class Book:
 
     def still_waiting(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return those of the rows whose fate is open."""
-        return rows.filter(
-            pl.Series([not self._status[row] for row in rows["row"]], dtype=pl.Boolean)
-        )
+        open_ = [not self._status[row] for row in rows["row"]]
+        return rows if all(open_) else rows.filter(pl.Series(open_, dtype=pl.Boolean))
 
     def fell_back(self, mode: str, reasons: Counter[str], waiting: int) -> None:
         """Count why files are left to the next mode; files that were not tried share the first reason."""
@@ -194,21 +194,25 @@ class Book:
         pause = min(_LONGEST_PAUSE, max(shortest, (now - self._began) / 20))
         many = self._waiting_rows >= (_MOST_ROWS * 5 if busy else _MOST_ROWS)
         due = many or now - self._flushed >= pause
-        if not self._waiting_rows or not (force or due):
+        if not self._pending or not (force or due):
             return
-        pending, self._pending, self._waiting_rows = self._pending, {}, 0
+        self._waiting_rows = 0
         self._flushed = now
-        for table, columns in pending.items():
-            self._meta.append(table, pl.DataFrame(columns, schema=TABLES[table]))
-        if busy:
-            give_back_code()
+        # Ctrl-C may come at any point: no row leaves here before it is written. One that is written twice
+        # is read once.
+        while self._pending:
+            table, rows = next(iter(self._pending.items()))
+            frame = pl.DataFrame(rows, schema=TABLES[table], orient="row")
+            self._lighten()  # what has made the frame, and what will write it, need not add up
+            self._meta.append(table, frame)
+            del self._pending[table]
+            self._lighten()
 
     def close(self, state: State) -> None:
         """Write everything that is left, and the run's last row."""
         self.flush(force=True)
-        if self.size > SMALL:
-            give_back_code()
         self._meta.append("runs", [self._run_row(state)])
+        self._lighten()
 
     def report(self, state: State) -> Report:
         """Return the receipt."""
@@ -223,27 +227,32 @@ class Book:
             retries=dict(self.retries),
         )
 
+    def _lighten(self) -> None:
+        if self.size > SMALL:
+            give_back_code()
+
     def _files(self) -> Iterator[pl.DataFrame]:
-        start = 0
+        row = 0
         for piece in self._rows.pieces():
-            part = slice(start, start + piece.height)
-            frame = pl.DataFrame(
-                {
-                    "key": piece["key"],
-                    "status": _words(STATUSES, self._status[part]),
-                    "bytes": pl.Series(self._bytes[part], dtype=pl.Int64),
-                    "seconds": pl.Series(self._seconds[part], dtype=pl.Float32).cast(pl.Float64),
-                    "ended_at": self._ended_at(self._ended[part]),
-                    "attempts": pl.Series(self._attempts[part], dtype=pl.UInt8).cast(pl.Int64),
-                    "retries": pl.Series(self._repeats[part], dtype=pl.UInt8).cast(pl.Int64),
-                    "mode": _words(MODES, self._modes[part]),
-                    "verified": _words(PROOFS, self._proofs[part]),
-                    "error": [self._errors.get(row) for row in range(part.start, part.stop)],
-                },
-                schema_overrides={"error": pl.String},
-            )
-            start = part.stop
-            yield frame.filter(pl.col("status") != "waiting").select(list(FILES))
+            keys = enumerate(piece["key"], row)
+            row += piece.height
+            told = [(key, *self._outcome(number)) for number, key in keys if self._status[number]]
+            yield pl.DataFrame(told, schema=FILES, orient="row")
+
+    def _outcome(self, row: int) -> tuple[Any, ...]:
+        """Return what the report says of a plan row after its key."""
+        ended = self._ended[row]  # not a number where this run did not settle it
+        return (
+            STATUSES[self._status[row]],
+            self._bytes[row],
+            self._seconds[row],
+            None if math.isnan(ended) else self._started_at + timedelta(seconds=ended),
+            self._attempts[row],
+            self._repeats[row],
+            MODES[self._modes[row]] or None,
+            PROOFS[self._proofs[row]] or None,
+            self._errors.get(row),
+        )
 
     def _settle(self, job: Job, status: str, mode: str, proof: Proof | None) -> None:
         now = time.monotonic()
@@ -276,12 +285,9 @@ class Book:
         )
 
     def _add(self, table: str, **row: Any) -> None:
-        # By column: thousands of rows wait here, and a dict for each would be half of what they take.
-        columns = self._pending.get(table)
-        if columns is None:
-            columns = self._pending[table] = {name: [] for name in TABLES[table]}
-        for name, values in columns.items():
-            values.append(row.get(name))
+        # As tuples: thousands of rows wait here, and a dict for each would be half of what they take.
+        told = tuple(row.get(name) for name in TABLES[table])
+        self._pending.setdefault(table, []).append(told)
         self._waiting_rows += 1
 
     def _run_row(self, state: str) -> dict[str, Any]:
@@ -302,16 +308,5 @@ class Book:
             "note": self._note or None,
         }
 
-    def _ended_at(self, ended: array[float]) -> pl.Series:
-        """Return when each file's fate was settled; null where this run did not settle it."""
-        after = pl.Series(ended, dtype=pl.Float32).fill_nan(None).cast(pl.Float64) * 1e6
-        began = pl.lit(self._started_at, pl.Datetime("us", "UTC"))
-        return pl.select(began + after.cast(pl.Int64).cast(pl.Duration("us"))).to_series()
-
     def _count(self, status: str) -> int:
         return self._status.count(STATUSES.index(status))
-
-
-def _words(words: tuple[str, ...], codes: bytearray) -> pl.Series:
-    spelled = pl.Series([word or None for word in words], dtype=pl.String)
-    return spelled.gather(pl.Series(codes, dtype=pl.UInt8).cast(pl.UInt32))

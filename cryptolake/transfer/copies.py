@@ -11,12 +11,12 @@ import os
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from cryptolake.memory import SMALL
 from cryptolake.meta import QUARANTINE
 from cryptolake.s5cmd import Flags
 from cryptolake.transfer import buckets
 from cryptolake.transfer.buckets import MIB, TROUBLES, BucketVault, lake_secrets
 from cryptolake.transfer.inbuckets import InBucket
-from cryptolake.transfer.memory import SMALL
 from cryptolake.transfer.streams import StreamEvidence
 from cryptolake.transfer.triage import triage
 from cryptolake.transfer.work import Checked

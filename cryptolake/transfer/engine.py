@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, get_args
 import polars as pl
 
 from cryptolake.errors import ChecksumMismatch, TransferError, unknown_word
+from cryptolake.memory import SMALL, give_back_code
 from cryptolake.s5cmd import find_s5cmd
 from cryptolake.transfer.book import Book
 from cryptolake.transfer.faults import fault_of
-from cryptolake.transfer.memory import SMALL, give_back_code
 from cryptolake.transfer.modes import run_route
 from cryptolake.transfer.moves import Moves
 from cryptolake.transfer.options import TransferOptions
@@ -86,9 +86,12 @@ def transfer(
     settings = TransferOptions.of(options)
     if settings.acceleration:
         check_acceleration(storage)
-    if plan.rows.height > SMALL:
+    large = plan.rows.height > SMALL
+    if large:
         give_back_code()  # what planning, or reading the plan, has left behind
     moves = Moves(plan, meta, storage, quarantined_too=checksum_policy != "quarantine")
+    if large:
+        give_back_code()
     book = Book(meta, plan.rows, chosen.modes[0], str(chosen))
     book.cached(moves.cached)
     book.set_aside(moves.set_aside)

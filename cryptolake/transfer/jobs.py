@@ -6,21 +6,25 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import groupby, islice
 from pathlib import Path
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from cryptolake.keys import CHECKSUM
+from cryptolake.planning.commands import Planned
 from cryptolake.storage import checked
 from cryptolake.verify import Expected
+
+if TYPE_CHECKING:
+    import polars as pl
 
 MOST = 500
 """Files in a batch, at most."""
 
-LINES = ("key", "partition", "period", "checksum_size", "selector", "selected")
-"""What decides which s5cmd line fetches a file, as :func:`cryptolake.planning.commands.lines` takes it."""
-
-COLUMNS = (*LINES, "size", "etag", "last_modified", "checksum_etag", "status")
+COLUMNS = (
+    *("key", "status", "partition", "period", "selector", "selected"),
+    *("size", "etag", "last_modified", "checksum_size", "checksum_etag"),
+)
 """What a job is made of."""
 
 
@@ -29,14 +33,10 @@ class Job:
     """One file on its way. ``row`` is its place in the plan."""
 
     row: int
-    key: str
+    planned: Planned
     expected: Expected
     last_modified: datetime | None
     status: str
-    partition: str
-    period: str
-    selector: str | None
-    selected: int
     attempts: int = 0
     repeats: int = 0
     since: float = field(default_factory=time.monotonic)
@@ -52,14 +52,14 @@ class Job:
     last_sha256: str | None = None
 
     @property
-    def checksum_size(self) -> int | None:
-        """Bytes of the CHECKSUM that the archive publishes for the file; None where there is none."""
-        return self.expected.checksum_size
+    def key(self) -> str:
+        """The zip's key."""
+        return self.planned.key
 
     @property
     def has_sidecar(self) -> bool:
         """Whether the archive publishes a CHECKSUM for the file."""
-        return self.expected.checksum_size is not None
+        return self.planned.sidecar
 
     @property
     def arrived(self) -> bool:
@@ -77,62 +77,40 @@ class Job:
         return self.key.rsplit("/", 1)[1]
 
 
-def batches(pieces: Iterable[pl.DataFrame], size: int) -> Iterator[list[Job]]:
-    """Yield rows as lists of about ``size`` jobs. Only one list's objects exist at a time.
-
-    Files that one wildcard line of the plan fetches stay together, up to :data:`MOST` of them, so that the
-    lines are the plan's own, wherever the rows are cut in pieces.
+def jobs_of(pieces: Iterable[pl.DataFrame]) -> Iterator[Job]:
+    """Yield a job for each row of a table's pieces, whose columns are ``row`` and then :data:`COLUMNS`.
 
     Raises
     ------
     StorageError
         A key that would leave the lake's root (a plan file that somebody edited).
     """
-    rest: pl.DataFrame | None = None
     for piece in pieces:
-        rows = piece if rest is None else pl.concat([rest, piece])
-        rest = rows
-        for start, length in _cuts(rows, size, goes_on=True):
-            yield _jobs(rows.slice(start, length))
-            rest = rows.slice(start + length)
-    if rest is not None:
-        for start, length in _cuts(rest, size):
-            yield _jobs(rest.slice(start, length))
+        for row, key, status, partition, period, selector, selected, *listed in piece.iter_rows():
+            size, etag, last_modified, checksum_size, checksum_etag = listed
+            sidecar = checksum_size is not None
+            yield Job(
+                row=row,
+                planned=Planned(checked(key), partition, period, sidecar, selector, selected),
+                expected=Expected(size, etag, checksum_size, checksum_etag),
+                last_modified=last_modified,
+                status=status,
+                need_sidecar=sidecar,
+            )
 
 
-def _jobs(rows: pl.DataFrame) -> list[Job]:
-    return [
-        Job(
-            row=row["row"],
-            key=checked(row["key"]),
-            expected=Expected(row["size"], row["etag"], row["checksum_size"], row["checksum_etag"]),
-            last_modified=row["last_modified"],
-            status=row["status"],
-            partition=row["partition"],
-            period=row["period"],
-            selector=row["selector"],
-            selected=row["selected"],
-            need_sidecar=row["checksum_size"] is not None,
-        )
-        for row in rows.iter_rows(named=True)
-    ]
+def batches(jobs: Iterable[Job], size: int) -> Iterator[list[Job]]:
+    """Yield jobs as lists of about ``size``. Only one list, and the line behind it, exist at a time.
 
-
-def _cuts(rows: pl.DataFrame, size: int, *, goes_on: bool = False) -> Iterator[tuple[int, int]]:
-    """Yield start and length of each batch: whole lines, filled up to ``size`` files.
-
-    Where the table ``goes_on`` after these rows, its last line may, so what it would be in is left out.
+    Files that one line of the plan fetches stay together, up to :data:`MOST` of them, so that the lines are
+    the plan's own.
     """
-    folder = pl.col("key").str.replace(r"[^/]*$", "")
-    era = pl.when(pl.col("partition") == "daily").then(pl.col("period").str.slice(0, 4))
-    line = pl.when(pl.col("selector").is_null()).then("key").otherwise(folder + era.fill_null(""))
-    groups = rows.select(line.rle().struct.field("len")).to_series()
-    lengths = [part for group in groups for part in (*[MOST] * (group // MOST), group % MOST)]
-    start = length = 0
-    for part in lengths[:-1] if goes_on else lengths:
-        if length and (length + part > size):
-            yield start, length
-            start, length = start + length, 0
-        length += part
-    if length and not goes_on:
-        yield start, length
+    batch: list[Job] = []
+    for _, line in groupby(jobs, lambda job: job.planned.line):
+        while part := list(islice(line, MOST)):
+            if batch and len(batch) + len(part) > size:
+                yield batch
+                batch = []
+            batch += part
+    if batch:
+        yield batch

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from cryptolake.storage import S3Storage
 from cryptolake.transfer.downloads import Downloads
-from cryptolake.transfer.jobs import batches
+from cryptolake.transfer.jobs import batches, jobs_of
 from cryptolake.transfer.orders import Orders, copy_flags, download_flags
 from cryptolake.transfer.progress import Bar
 from cryptolake.transfer.staging import Staging, temporary
@@ -17,8 +17,6 @@ from cryptolake.transfer.work import Mode, Work
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
-
-    import polars as pl
 
     from cryptolake.planning.plan import Plan
     from cryptolake.storage import Storage
@@ -58,7 +56,7 @@ def run_route(
                 if storage.is_local:
                     staging.adopt(moves.among)
                 work = _Parts(plan, storage, book, bar, options, policy, staging)
-                left = map(book.still_waiting, moves.pieces())
+                left = jobs_of(map(book.still_waiting, moves.pieces()))
                 pipeline = work.pipeline(mode, _batched(left, options, probe=not last), last=last)
                 answered = pipeline.run()
             if not last:
@@ -115,14 +113,8 @@ def _staging(storage: Storage, run_id: str) -> AbstractContextManager[Staging]:
     return temporary(run_id)
 
 
-def _batched(
-    pieces: Iterator[pl.DataFrame], options: TransferOptions, *, probe: bool
-) -> Iterator[list[Job]]:
+def _batched(jobs: Iterator[Job], options: TransferOptions, *, probe: bool) -> Iterator[list[Job]]:
     """Where another mode could take over, one file goes first: it finds out cheaply."""
-    if probe:
-        for piece in pieces:
-            yield from batches([piece.head(1)], 1)
-            if piece.height:
-                pieces = chain([piece.slice(1)], pieces)
-                break
-    yield from batches(pieces, options.batch_size)
+    if probe and (first := list(islice(jobs, 1))):
+        yield first
+    yield from batches(jobs, options.batch_size)

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 _TAKEN_UP = (*TO_MOVE, "unrecorded")
 """Statuses of plan rows that a transfer takes up. ``unrecorded`` ones are only verified."""
 
-_NUMBER = pl.Series("row", [], pl.UInt32)
-
 
 class Moves:
     """The rows of a plan, sorted by what a run does with them.
@@ -45,9 +43,8 @@ class Moves:
         self.total_bytes = 0
         self._storage = storage
         self._ledger = meta.ledger().select("key", "etag")
-        wanted = (*_TAKEN_UP, "quarantined") if quarantined_too else _TAKEN_UP
-        self._wanted = pl.col("status").is_in(wanted)
-        self.rows = Rows(self._sorted(_selected(plan)))
+        self._wanted = {*_TAKEN_UP, "quarantined"} if quarantined_too else {*_TAKEN_UP}
+        self.rows = Rows(self._sorted(_numbered(plan)))
         del self._ledger
         self.numbers = array("I", (row for piece in self.pieces() for row in piece["row"]))
 
@@ -61,36 +58,48 @@ class Moves:
         found = (piece.filter(pl.col("key").is_in(asked)) for piece in self.pieces())
         return {key for piece in found for key in piece["key"]}
 
+    # Row by row in Python, which is no slower here than Polars, whose engine takes far more memory.
+
     def _sorted(self, pieces: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         for piece in pieces:
-            here = pl.col("row").is_in(self._recorded(piece).implode())
-            cached = piece.filter((pl.col("status") == "cached") | here)["row"]
-            self.cached.extend(cached)
-            moves = piece.filter(self._wanted & ~here)
-            self.total_bytes += int(moves["size"].sum())
-            stay = (pl.col("status") == "quarantined") & ~self._wanted & ~here
-            self.set_aside.extend(piece.filter(stay)["row"])
-            yield moves
+            here = self._recorded(piece)
+            places = []
+            facts = zip(piece["row"], piece["status"], piece["size"], strict=True)
+            for place, (row, status, size) in enumerate(facts):
+                if status == "cached" or row in here:
+                    self.cached.append(row)
+                elif status in self._wanted:
+                    places.append(place)
+                    self.total_bytes += size
+                elif status == "quarantined":
+                    self.set_aside.append(row)
+            whole = len(places) == piece.height
+            yield piece if whole else piece[pl.Series(places, dtype=pl.UInt32)]
 
-    def _recorded(self, piece: pl.DataFrame) -> pl.Series:
+    def _recorded(self, piece: pl.DataFrame) -> set[int]:
         """Return the rows that the lake got after the plan was made: recorded, with the planned ETag."""
         if self._ledger.is_empty():
-            return _NUMBER
+            return set()
         same = piece.filter(pl.col("status").is_in([*TO_MOVE, "quarantined"])).join(
             self._ledger, on=["key", "etag"], how="semi", nulls_equal=True
         )
-        there = [self._storage.exists(f"bronze/{key}") for key in same["key"]]
-        return same["row"].filter(pl.Series(there, dtype=pl.Boolean))
+        rows = zip(same["row"], same["key"], strict=True)
+        return {row for row, key in rows if self._storage.exists(f"bronze/{key}")}
 
 
-def _selected(plan: Plan) -> Iterator[pl.DataFrame]:
+def _numbered(plan: Plan) -> Iterator[pl.DataFrame]:
     """Yield the plan's rows with ``row`` and ``selected``: how many files that are to move its selector has."""
     counts: Counter[str] = Counter()
     for piece in plan.rows.pieces():
-        counts.update(piece.filter(pl.col("status").is_in(TO_MOVE))["selector"].drop_nulls())
-    number = 0
+        chosen = zip(piece["selector"], piece["status"], strict=True)
+        counts.update(name for name, status in chosen if name and status in TO_MOVE)
+    start = 0
     for piece in plan.rows.pieces():
-        selected = pl.Series("selected", [counts[name] for name in piece["selector"]], pl.UInt32)
-        numbered = piece.with_row_index("row", offset=number)
-        number += piece.height
-        yield numbered.with_columns(selected).select("row", *COLUMNS)
+        numbers = range(start, start + piece.height)
+        start = numbers.stop
+        selected = [counts[name] for name in piece["selector"]]
+        told = {name: piece[name] for name in COLUMNS if name != "selected"} | {
+            "row": pl.Series(numbers, dtype=pl.UInt32),
+            "selected": pl.Series(selected, dtype=pl.UInt32),
+        }
+        yield pl.DataFrame({name: told[name] for name in ("row", *COLUMNS)})

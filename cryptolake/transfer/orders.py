@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 from cryptolake.planning import commands
 from cryptolake.s5cmd import copy_line
-from cryptolake.transfer.jobs import LINES
 
 if TYPE_CHECKING:
     from cryptolake.transfer.jobs import Job
@@ -17,9 +14,6 @@ if TYPE_CHECKING:
 
 S5CMD_PART_SIZE, S5CMD_CONCURRENCY = 50, 5
 """What s5cmd does by itself: MiB a part, and parts in flight."""
-
-_LINES = {"checksum_size": pl.Int64, "selector": pl.String}
-"""Columns that may be all null."""
 
 
 class Orders:
@@ -58,9 +52,7 @@ class Orders:
         whole = fresh if self._wildcards else []
         lines: list[str] = []
         if whole:
-            told = {name: [getattr(job, name) for job in whole] for name in LINES}
-            rows = pl.DataFrame(told, schema_overrides=_LINES)
-            lines += commands.lines(rows, self._bucket, into=self._into)
+            lines += commands.lines((job.planned for job in whole), self._bucket, into=self._into)
         done = {job.row for job in whole}
         for job in jobs:
             if job.row in done:

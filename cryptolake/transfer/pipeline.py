@@ -1,6 +1,6 @@
 """A pipeline: batches handed to s5cmd, what it says taken in, files checked in threads, all of it booked.
 
-One queue carries everything that happens: s5cmd's lines, finished checks, the end of a batch. The thread
+Everything that happens is said to one queue: s5cmd's lines, finished checks, the end of a batch. The thread
 that called takes from it, keeps the book and draws the bar; nothing else touches either. What a mode does
 with a file is in its subclass: :mod:`downloads`, :mod:`copies`, :mod:`relays`.
 """
@@ -16,12 +16,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, ClassVar
 
+from cryptolake.ahead import load_next
 from cryptolake.errors import StorageError
 from cryptolake.keys import CHECKSUM
+from cryptolake.memory import SMALL, give_back_code
 from cryptolake.s5cmd import Flags, Run
 from cryptolake.s5log import Ended, Event, Repeat, Retry, Said
 from cryptolake.transfer.faults import HOPELESS, NOBODY_HOME, Fault, fault_of, readable, shortened
-from cryptolake.transfer.memory import SMALL, give_back_code
 from cryptolake.transfer.work import Checked
 
 if TYPE_CHECKING:
@@ -68,8 +69,10 @@ class Pipeline(ABC):
         self._book, self._bar, self._options = work.book, work.bar, work.options
         self._staging = work.staging
         self.reasons: Counter[str] = Counter()
-        self._events: queue.SimpleQueue[Sequence[Heard]] = queue.SimpleQueue()
+        # What is said lies in the deque until it is dealt with; the queue only wakes who waits for it. A
+        # Ctrl-C while something is taken from a queue would lose that.
         self._heard: deque[Heard] = deque()
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._due: list[Job] = []
         threads = self.threads or work.options.verify_threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="verify")
@@ -177,9 +180,8 @@ class Pipeline(ABC):
         if flags.thrifty:
             give_back_code()
         self._moved_at = time.monotonic()
-        self._run = Run(
-            lines, self._staging.folder, flags, self._events.put, self._staging.keep_open
-        )
+        self._run = Run(lines, self._staging.folder, flags, self._say, self._staging.keep_open)
+        load_next()
         while self._ended is None:
             self._take()
         self._run.stop()
@@ -203,11 +205,16 @@ class Pipeline(ABC):
         if due:
             self._pool.submit(self._checked, due)
 
+    def _say(self, news: Sequence[Heard]) -> None:
+        """Tell the calling thread, from any other."""
+        self._heard.extend(news)
+        self._bell.put(None)
+
     def _checked(self, jobs: list[Job]) -> None:
         try:
-            self._events.put([self._looked_at(job) for job in jobs])
+            self._say([self._looked_at(job) for job in jobs])
         except BaseException as error:  # noqa: BLE001 - none of the troubles: raised to who waits for it
-            self._events.put([error])
+            self._say([error])
 
     def _looked_at(self, job: Job) -> Checked:
         try:
@@ -221,7 +228,7 @@ class Pipeline(ABC):
     def _take(self) -> None:
         patience = GATHERING if self._due else 0.25 if self._bar.shown else 1.0
         try:
-            news = self._events.get(timeout=patience)
+            self._bell.get(timeout=patience)
         except queue.Empty:
             if self._due:
                 self._submit()
@@ -229,7 +236,6 @@ class Pipeline(ABC):
                 self._idle()
             return
         self._moved_at = time.monotonic()
-        self._heard.extend(news)
         while self._heard:
             # Taken off only when it is dealt with: a Ctrl-C in between must lose no record.
             self._hear(self._heard[0])
@@ -359,9 +365,7 @@ class Pipeline(ABC):
         if self._run is not None:
             self._run.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
-        while not self._events.empty():
-            self._heard.extend(self._events.get_nowait())
-        for said in self._heard:
+        for said in list(self._heard):
             if isinstance(said, Checked) and (said.proof or said.held):
                 self._settled(said)
             elif isinstance(said, Ended):

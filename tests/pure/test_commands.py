@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
+from itertools import compress
 from typing import NamedTuple
 
 import polars as pl
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryptolake.periods import Days, parse_days
-from cryptolake.planning.commands import lines, request_count, selectors
+from cryptolake.planning.commands import Planned, lines, request_count, selectors
 
 BUCKET = "data.binance.vision"
 DAILY = "data/spot/daily/klines/BTCUSDT/1m/BTCUSDT-1m-"
@@ -27,8 +29,8 @@ class Object(NamedTuple):
     sidecar: bool = True
 
 
-def laid_out(objects: list[Object], strange: list[str], stems: dict[str, str]) -> pl.DataFrame:
-    """Return the rows that a plan gives to ``lines``."""
+def laid_out(objects: list[Object], strange: list[str], stems: dict[str, str]) -> list[Planned]:
+    """Return what a plan gives to ``lines``."""
     listed = pl.DataFrame(
         [
             (n, 0, o.partition, o.period, 90 if o.sidecar else None, o.move)
@@ -53,19 +55,19 @@ def laid_out(objects: list[Object], strange: list[str], stems: dict[str, str]) -
         [(0, key) for key in strange], schema={"folder": pl.UInt32, "key": pl.String}, orient="row"
     )
     found = selectors(listed, stem, odd)
-    return (
-        listed.filter("move")
-        .join(stem, on=["folder", "partition"])
-        .join(found, on="row", how="left")
-        .select(
-            "partition",
-            "period",
-            "checksum_size",
-            "selector",
-            key=pl.concat_str("stem", "period", pl.lit(".zip")),
-            selected=pl.len().over("selector"),
+    selector = dict(found.iter_rows())
+    counts = Counter(selector.values())
+    moves = [(n, o) for n, o in enumerate(objects) if o.move and o.partition in stems]
+    return sorted(
+        Planned(
+            f"{stems[o.partition]}{o.period}.zip",
+            o.partition,
+            o.period,
+            o.sidecar,
+            selector.get(n),
+            counts[selector.get(n)],
         )
-        .sort("key")
+        for n, o in moves
     )
 
 
@@ -163,13 +165,9 @@ def test_the_lines_copy_exactly_the_planned_files_and_their_sidecars_once(
 @given(stretches, st.data())
 def test_lines_for_some_of_the_files_copy_only_those(shelf: list[Object], data: st.DataObject):
     rows = laid_out(shelf, [], STEMS)
-    some = rows.filter(
-        pl.Series(
-            data.draw(st.lists(st.booleans(), min_size=rows.height, max_size=rows.height)),
-            dtype=pl.Boolean,
-        )
-    )
-    wanted = {key for zip_ in some["key"] for key in (zip_, f"{zip_}.CHECKSUM")}
+    chosen = data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows)))
+    some = list(compress(rows, chosen))
+    wanted = {key for row in some for key in (row.key, f"{row.key}.CHECKSUM")}
     assert set(selected(lines(some, BUCKET), keys_of(shelf, STEMS))) == wanted
 
 
@@ -193,7 +191,7 @@ def test_a_part_of_a_month_is_one_line_with_patterns():
 def test_a_strange_key_in_the_way_narrows_the_wildcard():
     days = [Object("daily", str(day), move=True) for day in parse_days("2024-01")]
     rows = laid_out(days, [f"{DAILY}2024-01-3.zip"], STEMS)
-    assert set(rows["selector"]) == {
+    assert {row.selector for row in rows} == {
         *(f"{DAILY}2024-01-{tens}" for tens in range(3)),
         *(f"{DAILY}2024-01-{day}.zip" for day in (30, 31)),
     }

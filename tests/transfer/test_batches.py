@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cryptolake.transfer.jobs import MOST, Job, batches
+from cryptolake.transfer.jobs import COLUMNS, MOST, batches, jobs_of
 
 ROW = {
     "size": 1,
@@ -37,9 +35,8 @@ def rows_of(lines: list[int]) -> pl.DataFrame:
                     **ROW,
                 }
             )
-    return pl.DataFrame(
-        rows, schema_overrides={"last_modified": pl.Datetime("us", "UTC")}
-    ).with_row_index("row")
+    frame = pl.DataFrame(rows, schema_overrides={"last_modified": pl.Datetime("us", "UTC")})
+    return frame.with_row_index("row").select("row", *COLUMNS)
 
 
 @settings(deadline=None, max_examples=40)
@@ -48,7 +45,7 @@ def test_batches_hold_every_file_once_in_order_and_cut_no_line_that_fits(
     lines: list[int], size: int
 ):
     rows = rows_of(lines)
-    made = list(batches([rows], size))
+    made = list(batches(jobs_of(rows.iter_slices(70)), size))
     assert [job.row for batch in made for job in batch] == list(range(rows.height))
     assert all(1 <= len(batch) <= MOST for batch in made)
     folder = [{job.key.rsplit("/", 1)[0] for job in batch} for batch in made]
@@ -59,22 +56,3 @@ def test_batches_hold_every_file_once_in_order_and_cut_no_line_that_fits(
     assert all(
         len(batch) <= size or len(folders) == 1 for batch, folders in zip(made, folder, strict=True)
     )
-
-
-@settings(deadline=None, max_examples=40)
-@given(
-    st.lists(st.integers(0, 1100), min_size=1, max_size=5),
-    st.integers(1, MOST),
-    st.lists(st.integers(0, 2000), max_size=6),
-)
-def test_batches_do_not_depend_on_where_the_rows_are_cut_in_pieces(
-    lines: list[int], size: int, cuts: list[int]
-):
-    rows = rows_of(lines)
-    ends = sorted({min(cut, rows.height) for cut in cuts} | {0, rows.height})
-    pieces = [rows[start:end] for start, end in pairwise(ends)]
-    assert list(map(numbers, batches(pieces, size))) == list(map(numbers, batches([rows], size)))
-
-
-def numbers(batch: list[Job]) -> list[int]:
-    return [job.row for job in batch]

@@ -1,4 +1,4 @@
-"""Giving memory back before a long transfer and during it."""
+"""Giving memory back before long work and during it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _LIBRARIES = ("_polars_runtime", "_pydantic_core", "libcrypto")
 def give_back_code() -> None:
     """Let the kernel take back freed memory, and the pages of some libraries' machine code.
 
-    Polars is 170 MB, and planning touches some 30 MB of it that a transfer, which may run for hours, never
-    needs. Code and constants are never written to, so dropping their pages loses nothing: what is needed
-    comes back from the page cache. Only on Linux.
+    Polars is 170 MB. Its import touches 40 of them, each query plan some more, and a transfer, which may
+    run for hours, needs little of that. Code and constants are never written to, so dropping their pages
+    loses nothing: what is needed comes back from the page cache. Only on Linux; it takes half a millisecond.
     """
     if sys.platform != "linux":
         return
