@@ -140,7 +140,8 @@ class Lake(Care, Reads):
 
         from cryptolake.transfer.routes import route
 
-        way = f"files move by {route('auto', self.source, self.storage)}"
+        chosen = route("auto", self.source, self.storage)
+        way = f"files move by {chosen}; about {chosen.requests(plan):,} requests"
         return replace(plan, notes=(*plan.notes, way))
 
     def symbols(

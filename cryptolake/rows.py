@@ -68,10 +68,9 @@ class Rows:
         """Return some columns of all rows."""
         return pl.concat(piece.select(columns) for piece in self.pieces())
 
-    def filter(self, wanted: pl.Expr, *columns: str) -> pl.DataFrame:
-        """Return the rows (or some columns of them) that meet a condition on nothing but the row itself."""
-        found = (piece.filter(wanted) for piece in self.pieces())
-        return pl.concat(piece.select(columns) if columns else piece for piece in found)
+    def filter(self, wanted: pl.Expr) -> pl.DataFrame:
+        """Return the rows that meet a condition, which may depend on nothing but the row itself."""
+        return pl.concat(piece.filter(wanted) for piece in self.pieces())
 
     def sums(self, by: str | Sequence[str], *sums: pl.Expr) -> pl.DataFrame:
         """Return sums over all rows with the same values: columns ``by``, and those of ``sums``."""

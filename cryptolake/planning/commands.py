@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 import polars as pl
@@ -133,10 +134,16 @@ def lines(files: Iterable[Planned], bucket: str, *, into: str = "") -> list[str]
 
 
 def request_count(files: Iterable[Planned]) -> int:
-    """Return how many requests the lines for these files make, by their known sizes."""
-    files = list(files)
-    asked = sum((1 + file.sidecar) * (2 if file.selector is None else 1) for file in files)
-    return asked + sum(1 for _ in _wildcards(files, "bucket", ""))
+    """Return how many requests the lines for these files make, by their known sizes.
+
+    Files that one line fetches are expected in a row, as a plan has them.
+    """
+    asked = 0
+    for _, line in groupby(files, lambda file: file.line):
+        together = list(line)
+        asked += sum((1 + file.sidecar) * (1 + (file.selector is None)) for file in together)
+        asked += sum(1 for _ in _wildcards(together, "bucket", ""))
+    return asked
 
 
 def _wildcards(files: Sequence[Planned], bucket: str, into: str) -> Iterator[str]:

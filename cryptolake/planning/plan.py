@@ -117,6 +117,11 @@ class Plan:
         return self._total("files", *TO_MOVE)
 
     @property
+    def objects(self) -> int:
+        """Objects to move: the zips, and the CHECKSUM sidecars that are published for them."""
+        return self.to_transfer + self._total("sidecars", *TO_MOVE)
+
+    @property
     def cached(self) -> int:
         """Files that the lake holds already, as the archive has them now."""
         return self._total("files", "cached")
@@ -169,11 +174,15 @@ class Plan:
 
     def _planned(self) -> Iterator[Planned]:
         """Yield the files to move, as the command lines are made of them."""
-        named = self.rows.filter(pl.col("status").is_in(TO_MOVE), *_OF_LINES)
-        counts = Counter(named["selector"].drop_nulls())
-        for key, partition, period, checksum_size, selector in named.iter_rows():
-            sidecar = checksum_size is not None
-            yield Planned(key, partition, period, sidecar, selector, counts[selector])
+        moves = pl.col("status").is_in(TO_MOVE)
+        counts: Counter[str] = Counter()
+        for piece in self.rows.pieces():
+            counts.update(piece.filter(moves)["selector"].drop_nulls())
+        for piece in self.rows.pieces():
+            told = piece.filter(moves).select(_OF_LINES).iter_rows()
+            for key, partition, period, checksum_size, selector in told:
+                sidecar = checksum_size is not None
+                yield Planned(key, partition, period, sidecar, selector, counts[selector])
 
     # ------------------------------------------------------------------ keep
 
@@ -216,9 +225,9 @@ class Plan:
 
     @cached_property
     def _totals(self) -> pl.DataFrame:
-        """Return ``status, files, size, checksum_size``, the last two in bytes."""
-        files = pl.len().alias("files")
-        return self.rows.sums("status", files, pl.col("size", "checksum_size").sum())
+        """Return ``status, files, sidecars, size, checksum_size``, the last two in bytes."""
+        counts = (pl.len().alias("files"), pl.col("checksum_size").count().alias("sidecars"))
+        return self.rows.sums("status", *counts, pl.col("size", "checksum_size").sum())
 
     def _total(self, column: str, *statuses: str) -> int:
         return int(self._totals.filter(pl.col("status").is_in(statuses))[column].sum())

@@ -11,6 +11,7 @@ from cryptolake.transfer.work import Mode
 
 if TYPE_CHECKING:
     from cryptolake.archive import Archive
+    from cryptolake.planning.plan import Plan
     from cryptolake.storage import Storage
 
 WORDS = ("auto", *get_args(Mode))
@@ -21,6 +22,13 @@ class Route(NamedTuple):
 
     modes: tuple[Mode, ...]
     reason: str
+
+    def requests(self, plan: Plan) -> int:
+        """Return how many requests the first mode makes for a plan, about, when nothing goes wrong."""
+        if self.modes[0] in {"direct", "relay"}:  # a copy; a GET and a PUT
+            return plan.objects * (1 if self.modes[0] == "direct" else 2)
+        puts = plan.objects if self.modes[0] == "traditional" else 0
+        return plan.request_count + puts
 
     def __str__(self) -> str:
         then = f", else {', else '.join(self.modes[1:])}" if self.modes[1:] else ""

@@ -4,6 +4,10 @@ Run it with ``python -m tests.benchmarks.bench_memory [FILES ...]``; it needs Li
 nginx-light) and hadro (the ``test`` extra). One process makes a plan and saves it, a fresh one loads it and
 transfers; every 10 ms the resident memory of that process and its children is added up. Printed, in MB:
 the most in all, and within each tenth of the transfer; and the most of the process that planned.
+
+Resident memory counts the pages of libraries' code that are mapped. How many those are is up to the kernel: where
+a library lies in the page cache in large folios (Linux 6.18, just installed), one touch maps a whole one of
+them, and the figures are some 10 MB higher than after ``echo 3 > /proc/sys/vm/drop_caches``.
 """
 
 from __future__ import annotations
