@@ -258,15 +258,20 @@ def test_auto_compares_the_endpoints(archive: str | None, lake: str | None, firs
     assert route("auto", Archive(endpoint_url=archive), storage).modes[0] == first
 
 
-def test_the_plan_says_which_mode_and_why_and_is_empty_after_the_transfer(near: S3Bench):
+def planned(bench: S3Bench, name: str) -> tuple[cl.Lake, cl.Plan]:
+    """Return a lake of that name in the bench's bucket, and a plan of twelve days for it."""
     options = {
         **KEYS,
-        "endpoint_url": near.target.url,
+        "endpoint_url": bench.target.url,
         "client_kwargs": {"region_name": "us-east-1"},
     }
-    lake = cl.Lake(f"s3://{LAKE}/real", source=near.archive, storage_options=options)
+    lake = cl.Lake(f"s3://{LAKE}/{name}", source=bench.archive, storage_options=options)
     query = cl.query().markets("spot").klines("1m").symbols("BTCUSDT")
-    plan = lake.plan(query.between("2020-01-01", "2020-01-12"))
+    return lake, lake.plan(query.between("2020-01-01", "2020-01-12"))
+
+
+def test_the_plan_says_which_mode_and_why_and_is_empty_after_the_transfer(near: S3Bench):
+    lake, plan = planned(near, "real")
     assert plan.to_transfer == 12
     assert "files move by mode direct, else relay, else traditional: lake and archive" in repr(plan)
     report = lake.transfer(plan, progress=False)
@@ -277,14 +282,7 @@ def test_the_plan_says_which_mode_and_why_and_is_empty_after_the_transfer(near: 
 
 @pytest.mark.parametrize("mode", ["direct", "relay", "traditional"])
 def test_the_requests_that_a_plan_tells_are_those_that_are_made(mode: str, near: S3Bench):
-    options = {
-        **KEYS,
-        "endpoint_url": near.target.url,
-        "client_kwargs": {"region_name": "us-east-1"},
-    }
-    lake = cl.Lake(f"s3://{LAKE}/{mode}", source=near.archive, storage_options=options)
-    query = cl.query().markets("spot").klines("1m").symbols("BTCUSDT")
-    plan = lake.plan(query.between("2020-01-01", "2020-01-12"))
+    lake, plan = planned(near, mode)
     assert plan.objects == 24
     told = route(mode, near.archive, lake.storage).requests(plan)
     assert mode != "direct" or f"; about {told} requests" in repr(plan)
