@@ -140,9 +140,8 @@ class Lake(Care, Reads):
 
         from cryptolake.transfer.routes import route
 
-        chosen = route("auto", self.source, self.storage)
-        way = f"files move by {chosen}; about {chosen.requests(plan):,} requests"
-        return replace(plan, notes=(*plan.notes, way))
+        way = route("auto", self.source, self.storage)
+        return replace(plan, notes=(*plan.notes, way.note(plan)))
 
     def symbols(
         self,

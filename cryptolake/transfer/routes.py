@@ -30,6 +30,10 @@ class Route(NamedTuple):
         puts = plan.objects if self.modes[0] == "traditional" else 0
         return plan.request_count + puts
 
+    def note(self, plan: Plan) -> str:
+        """Say what a plan tells its reader of the way its files take."""
+        return f"files move by {self}; about {self.requests(plan):,} requests"
+
     def __str__(self) -> str:
         then = f", else {', else '.join(self.modes[1:])}" if self.modes[1:] else ""
         return f"mode {self.modes[0]}{then}: {self.reason}"
