@@ -174,12 +174,9 @@ class Plan:
 
     def _planned(self) -> Iterator[Planned]:
         """Yield the files to move, as the command lines are made of them."""
-        moves = pl.col("status").is_in(TO_MOVE)
-        counts: Counter[str] = Counter()
+        counts = selected(self.rows)
         for piece in self.rows.pieces():
-            counts.update(piece.filter(moves)["selector"].drop_nulls())
-        for piece in self.rows.pieces():
-            told = piece.filter(moves).select(_OF_LINES).iter_rows()
+            told = piece.filter(pl.col("status").is_in(TO_MOVE)).select(_OF_LINES).iter_rows()
             for key, partition, period, checksum_size, selector in told:
                 sidecar = checksum_size is not None
                 yield Planned(key, partition, period, sidecar, selector, counts[selector])
@@ -231,6 +228,15 @@ class Plan:
 
     def _total(self, column: str, *statuses: str) -> int:
         return int(self._totals.filter(pl.col("status").is_in(statuses))[column].sum())
+
+
+def selected(rows: Rows) -> Counter[str]:
+    """Return how many of a plan's files that are to move each selector has."""
+    counts: Counter[str] = Counter()
+    for piece in rows.pieces():
+        named = zip(piece["selector"], piece["status"], strict=True)
+        counts.update(selector for selector, status in named if selector and status in TO_MOVE)
+    return counts
 
 
 def age_of(moment: datetime | None, now: datetime | None = None) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cryptolake.planning.plan import TO_MOVE
+from cryptolake.planning.plan import TO_MOVE, selected
 from cryptolake.rows import Rows
 from cryptolake.transfer.jobs import COLUMNS
 
@@ -89,17 +88,13 @@ class Moves:
 
 def _numbered(plan: Plan) -> Iterator[pl.DataFrame]:
     """Yield the plan's rows with ``row`` and ``selected``: how many files that are to move its selector has."""
-    counts: Counter[str] = Counter()
-    for piece in plan.rows.pieces():
-        chosen = zip(piece["selector"], piece["status"], strict=True)
-        counts.update(name for name, status in chosen if name and status in TO_MOVE)
+    counts = selected(plan.rows)
     start = 0
     for piece in plan.rows.pieces():
         numbers = range(start, start + piece.height)
         start = numbers.stop
-        selected = [counts[name] for name in piece["selector"]]
         told = {name: piece[name] for name in COLUMNS if name != "selected"} | {
             "row": pl.Series(numbers, dtype=pl.UInt32),
-            "selected": pl.Series(selected, dtype=pl.UInt32),
+            "selected": pl.Series([counts[name] for name in piece["selector"]], dtype=pl.UInt32),
         }
         yield pl.DataFrame({name: told[name] for name in ("row", *COLUMNS)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import queue
 import random
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +23,8 @@ from tests.transfer.archives import write_archive
 from tests.transfer.proxy import Fault
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from tests.transfer.conftest import Bench
 
 ROOT = Path(__file__).parents[3]
@@ -123,14 +127,79 @@ def test_a_signal_stops_the_run_in_order(bench: Bench, how: signal.Signals, shar
     assert settled(bench.root)
     assert nothing_bad_is_visible(bench)
     recorded = set(bench.meta.ledger()["key"])
-    stored = {
-        p.relative_to(bench.root / "bronze").as_posix()
-        for p in bench.root.rglob("*.zip")
-        if "bronze" in p.parts
-    }
-    assert stored == recorded, "what was stored before the signal is recorded"
+    assert stored_in(bench) == recorded, "what was stored before the signal is recorded"
     if child.returncode and bench.meta.read("runs").height:
         assert bench.meta.read("runs")["state"].to_list()[-1] in {"stopped", "running"}
+    rerun_completes(bench, keys)
+
+
+def stored_in(bench: Bench) -> set[str]:
+    bronze = bench.root / "bronze"
+    return {path.relative_to(bronze).as_posix() for path in bronze.rglob("*.zip")}
+
+
+@pytest.mark.parametrize("nth", [1, 2, 3, 4])
+def test_a_signal_just_when_something_was_heard_loses_no_record(
+    bench: Bench, nth: int, monkeypatch: pytest.MonkeyPatch
+):
+    class Interrupted:
+        """A queue that a signal interrupts when it has given something away and nobody has it yet.
+
+        It comes the nth time that something is heard after the first file was stored.
+        """
+
+        def __init__(self) -> None:
+            self._queue: queue.SimpleQueue[object] = queue.SimpleQueue()
+            self._given = 0
+
+        def put(self, item: object) -> None:
+            self._queue.put(item)
+
+        def get(self, timeout: float) -> object:
+            item = self._queue.get(timeout=timeout)
+            self._given += bool(stored_in(bench))
+            if self._given == nth:
+                raise KeyboardInterrupt
+            return item
+
+    keys = write_archive(bench.folder, 30)
+    with monkeypatch.context() as patch:
+        names = SimpleNamespace(SimpleQueue=Interrupted, Empty=queue.Empty)
+        patch.setattr("cryptolake.transfer.pipeline.queue", names)
+        with pytest.raises(KeyboardInterrupt):
+            bench.transfer(options={"batch_size": 10})
+    assert stored_in(bench) == set(bench.meta.ledger()["key"])
+    rerun_completes(bench, keys)
+
+
+@pytest.mark.parametrize("table", ["files", "transfers"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_signal_while_records_are_written_loses_none_and_doubles_none(
+    bench: Bench, table: str, when: str, monkeypatch: pytest.MonkeyPatch
+):
+    keys = write_archive(bench.folder, 12)
+    append = bench.meta.append
+    interrupted: list[str] = []
+
+    def interrupted_once(name: str, rows: pl.DataFrame) -> None:
+        first = name == table and not interrupted
+        if not first or when == "after":
+            append(name, rows)
+        if first:
+            interrupted.append(name)
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.meta, "append", interrupted_once)
+        patch.setattr("cryptolake.transfer.book._FIRST_PAUSE", 0.0)
+        patch.setattr("cryptolake.transfer.book._BUSY_PAUSE", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            bench.transfer()
+    assert interrupted
+    stored = stored_in(bench)
+    assert stored == set(bench.meta.ledger()["key"])
+    transfers = bench.meta.read("transfers")
+    assert sorted(transfers["key"]) == sorted(stored)
     rerun_completes(bench, keys)
 
 
