@@ -99,7 +99,10 @@ def load(path: str | os.PathLike[str]) -> Plan:
     except OSError as error:
         why = error.strerror or str(error)
         raise _no_plan(source, why) from error
-    except (ValueError, KeyError, TypeError, CryptolakeError, pl.exceptions.PolarsError) as error:
+    except KeyError as error:
+        why = f"it has no {error}"
+        raise _no_plan(source, why) from error
+    except (ValueError, TypeError, CryptolakeError, pl.exceptions.PolarsError) as error:
         why = f"{type(error).__name__}: {error}"
         raise _no_plan(source, why) from error
     return plan

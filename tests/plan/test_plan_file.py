@@ -99,6 +99,9 @@ def test_a_file_that_is_no_plan_says_so(tmp_path: Path):
             cl.Plan.load(tmp_path / name)
     with pytest.raises(cl.PlanError, match="No such file"):
         cl.Plan.load(tmp_path / "absent")
+    (tmp_path / "half").write_text('{"cryptolake_plan": 2, "files": []}')
+    with pytest.raises(cl.PlanError, match="it has no 'columns'"):
+        cl.Plan.load(tmp_path / "half")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(cl.PlanError):
         cl.Plan.load(tmp_path / "binary")
