@@ -2,7 +2,8 @@
 
 The folder is locked (``flock``) for as long as its run, or the s5cmd that the run started, lives: the
 kernel lets go of it when they die, however they die. So a later run knows which folders are nobody's, and
-takes the complete files in them instead of fetching them again.
+takes the complete files in them instead of fetching them again. A second lock is the run's alone: where it
+is free and the first is not, s5cmd is about to follow its run, and a later run waits for that.
 """
 
 from __future__ import annotations
@@ -27,6 +28,13 @@ Wanted = Callable[[set[str]], set[str]]
 """Returns those of some keys that a run would fetch."""
 
 _LOCK = ".lock"
+"""Held by a run and by its s5cmd."""
+
+_RUN_LOCK = ".run"
+"""Held by a run only."""
+
+_DYING = 2.0
+"""Seconds in which an s5cmd ends whose run was killed; one that nothing kills is not waited for longer."""
 
 _TEMPORARY = "cryptolake-transfer-"
 _INCOMING = "incoming"
@@ -54,15 +62,16 @@ class Staging:
     def __init__(self, base: Path, run_id: str) -> None:
         self.base = base
         self.folder = base / run_id
-        self._lock = -1
+        self._locks: list[int] = []
 
     def __enter__(self) -> Self:
         # Locked before it has its name, so that no other run ever sees it unlocked.
         draft = self.base / f".{self.folder.name}"
         try:
             draft.mkdir(parents=True)
-            self._lock = os.open(draft / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-            _try_lock(self._lock)
+            for name in (_LOCK, _RUN_LOCK):
+                self._locks.append(os.open(draft / name, os.O_RDWR | os.O_CREAT, 0o600))
+                _try_lock(self._locks[-1])
             draft.rename(self.folder)
         except OSError as error:
             raise_storage_error(error, "write", "meta/incoming", str(self.base.parent.parent))
@@ -72,14 +81,13 @@ class Staging:
         self.sweep()
         if not any(_files(self.folder)):
             shutil.rmtree(self.folder, ignore_errors=True)
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        while self._locks:
+            os.close(self._locks.pop())
 
     @property
     def keep_open(self) -> tuple[int, ...]:
         """The lock's descriptor, for s5cmd to inherit: the folder stays ours while it writes there."""
-        return (self._lock,)
+        return (self._locks[0],)
 
     def path(self, key: str) -> Path:
         """Return where s5cmd puts an object."""
@@ -195,9 +203,27 @@ def _claimed(folder: Path, base: Path) -> Iterator[bool]:
         yield time.time() - folder.stat().st_mtime > 60 if folder.exists() else False
         return
     try:
-        yield _try_lock(lock)
+        yield _try_lock(lock) or (_run_is_dead(folder) and _lock_soon(lock))
     finally:
         os.close(lock)
+
+
+def _run_is_dead(folder: Path) -> bool:
+    try:
+        lock = os.open(folder / _RUN_LOCK, os.O_RDWR)
+    except FileNotFoundError:  # the run just ended in order, or was of an earlier version
+        return False
+    try:
+        return _try_lock(lock)
+    finally:
+        os.close(lock)
+
+
+def _lock_soon(lock: int) -> bool:
+    deadline = time.monotonic() + _DYING
+    while not (ours := _try_lock(lock)) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return ours
 
 
 def _try_lock(descriptor: int) -> bool:

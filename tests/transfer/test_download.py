@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import shutil
+import threading
 
 import polars as pl
 import pytest
 
 import cryptolake as cl
+from cryptolake.transfer import staging
+from cryptolake.transfer.staging import Staging
 from tests.transfer.archives import put, write_archive, zipped
 from tests.transfer.conftest import Bench
 
@@ -101,6 +106,40 @@ def test_complete_files_of_a_dead_run_are_used_and_partial_ones_removed(bench: B
     assert bench.proxy.gets(keys[1] + ".CHECKSUM") == 1
     assert not dead.exists()
     assert bench.stray() == []
+
+
+def test_the_files_of_a_run_just_killed_are_waited_for_until_its_s5cmd_has_ended(bench: Bench):
+    keys = write_archive(bench.folder, 2)
+    dead = bench.root / "meta/incoming/20240101T000000-dead"
+    for name in (keys[0], keys[0] + ".CHECKSUM"):
+        (dead / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(bench.folder / name, dead / name)
+    (dead / ".run").touch()  # nobody's: its process is gone
+    lock = os.open(dead / ".lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel still ends the threads of its s5cmd
+    end = threading.Timer(0.4, os.close, [lock])
+    end.start()
+    report = bench.transfer()
+    end.join()
+    assert report.ok
+    assert bench.whole(keys)
+    assert bench.proxy.gets(keys[0]) == 0
+    assert not dead.exists()
+
+
+def test_the_files_of_a_run_that_lives_are_left_alone_and_not_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delattr(staging, "_lock_soon")  # the one place that waits
+    keys = write_archive(bench.folder, 1)
+    with Staging(bench.root / "meta/incoming", "20240101T000000-live") as other:
+        for name in (keys[0], keys[0] + ".CHECKSUM"):
+            other.path(name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(bench.folder / name, other.path(name))
+        report = bench.transfer()
+        assert report.ok
+        assert bench.proxy.gets(keys[0]) == 1
+        assert other.path(keys[0]).exists()
 
 
 def test_files_that_a_person_fetched_with_the_plans_commands_are_used(bench: Bench):
