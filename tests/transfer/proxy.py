@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 import time
 from collections import Counter
@@ -44,6 +45,8 @@ class Proxy:
     """When each request that was refused for its time says that it was signed."""
     carried: int = 0
     """Bytes of bodies, both ways."""
+    peers: set[tuple[str, int]] = field(default_factory=set)
+    """Where the connections come from that are served now."""
 
     def gets(self, key: str) -> int:
         """How often an object was asked for."""
@@ -53,6 +56,18 @@ class Proxy:
         self.asked.clear()
         self.sent.clear()
         self.carried = 0
+
+    def quiet(self) -> bool:
+        """Whether, within a while, all that clients which are gone had asked for has been dealt with."""
+        address = urlsplit(self.url)
+        deadline = time.monotonic() + 10
+        # Connections are accepted in their order: after this one, none of theirs still waits.
+        with socket.create_connection((address.hostname, address.port)) as last:
+            while last.getsockname() not in self.peers and time.monotonic() < deadline:
+                time.sleep(0.002)
+        while self.peers and time.monotonic() < deadline:
+            time.sleep(0.002)
+        return not self.peers
 
 
 @contextmanager
@@ -70,7 +85,12 @@ def proxied(upstream: str) -> Iterator[Proxy]:
         def log_message(self, *_: Any) -> None:
             return
 
+        def setup(self) -> None:
+            proxy.peers.add(self.client_address)
+            super().setup()
+
         def finish(self) -> None:
+            proxy.peers.discard(self.client_address)
             if self.behind is not None:
                 self.behind.close()
             with suppress(OSError):
