@@ -23,6 +23,7 @@ from typing import Any
 from tests.benchmarks.bench_bronze import BUCKET, served
 from tests.transfer.archives import write_archive
 
+DAYS = 1000  # a symbol's, at most: the three years that are planned hold 1,096
 SYMBOLS = 20
 AIM = 100
 PLANNING = """
@@ -64,7 +65,8 @@ def measured(files: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
-        write_archive(folder / "served" / BUCKET, files, rows=200, symbols=SYMBOLS)
+        symbols = max(SYMBOLS, -(-files // DAYS))
+        write_archive(folder / "served" / BUCKET, files, rows=200, symbols=symbols)
         with served(folder) as endpoint:
             given = (endpoint, str(folder / "lake"))
             planned, _, planning = watched(PLANNING, *given)
