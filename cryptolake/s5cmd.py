@@ -144,9 +144,10 @@ def copy_line(bucket: str, key: str, target: str | None = None) -> str:
     >>> copy_line("b", "data/it's.zip", "s3://c/d.zip")
     "cp 's3://b/data/it'\\''s.zip' 's3://c/d.zip'"
     """
-    # --raw: the key is a name, not a pattern. It is said only where it matters.
-    raw = "--raw " if set(key) & set("*?") else ""
-    return f"cp {raw}{quoted(f's3://{bucket}/{key}')} {quoted(key if target is None else target)}"
+    target = key if target is None else target
+    # --raw: both are names, not patterns. It is said only where it matters.
+    raw = "--raw " if set(key + target) & set("*?") else ""
+    return f"cp {raw}{quoted(f's3://{bucket}/{key}')} {quoted(target)}"
 
 
 def quoted(word: str) -> str:

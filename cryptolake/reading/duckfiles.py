@@ -25,7 +25,7 @@ def reach(connection: duckdb.DuckDBPyConnection, storage: Storage, meta: Meta) -
     """Register with a connection what it needs to read a lake."""
     if isinstance(storage, S3Storage):
         _reach_bucket(connection, storage)
-    elif misleads(storage):
+    if misleads(storage):
         _register(connection, RootFileSystem(storage))
     _register(connection, BronzeFileSystem(storage, meta))
 

@@ -1,23 +1,22 @@
 """A lake's files for DuckDB, where the root's own name would mislead it.
 
-DuckDB takes ``[*]`` in a pattern for a plain ``*``, so most names can be written out. Two cannot: one
-with a backslash, which it takes for a separator, and one such as ``/data/symbol=X/lake``, which it reads
-as a partition. For those the lake is registered as a filesystem of its own, whose paths begin below
-the root.
+DuckDB takes ``[*]`` in a pattern for a plain ``*``, so most names can be written out. Some cannot: one
+with a backslash, which it takes for a separator; one such as ``/data/symbol=X/lake``, which it reads as a
+partition; and in a bucket one with a ``?``, ``*`` or ``[``, for whose pattern httpfs finds neither the
+objects nor the keys. For those the lake is registered as a filesystem of its own, whose paths begin
+below the root.
 """
 
 from __future__ import annotations
 
 import io
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fsspec import AbstractFileSystem
 
 from cryptolake.reading.sqltext import unglobbed
-
-if TYPE_CHECKING:
-    from cryptolake.storage import Storage
+from cryptolake.storage import S3Storage, Storage
 
 PROTOCOL = "lake"
 
@@ -27,7 +26,10 @@ _LEVELS = ("market=", "data_type=", "interval=", "symbol=")
 def misleads(storage: Storage) -> bool:
     """Say whether DuckDB would misread the root's name."""
     root = storage.url()
-    return "\\" in root or any(part.startswith(_LEVELS) for part in root.split("/"))
+    strange = "\\?*[" if isinstance(storage, S3Storage) else "\\"
+    return not set(strange).isdisjoint(root) or any(
+        part.startswith(_LEVELS) for part in root.split("/")
+    )
 
 
 def pattern_of(storage: Storage, path: str) -> str:
@@ -38,7 +40,7 @@ def pattern_of(storage: Storage, path: str) -> str:
 
 
 class RootFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships no types
-    """The files below a root on a disk, by their paths under it; read only."""
+    """The files below a root on a disk or in a bucket, by their paths under it; read only."""
 
     protocol = PROTOCOL
     root_marker = ""
@@ -67,20 +69,28 @@ class RootFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
         """Return a file's size."""
         name = str(self._strip_protocol(path))
-        size = self._storage.local(name).stat().st_size
+        if isinstance(self._storage, S3Storage):
+            size = self._storage.filesystem.size(self._storage.url(name))
+        else:
+            size = self._storage.local(name).stat().st_size
         return {"name": name, "size": size, "type": "file"}
 
     def modified(self, path: str) -> datetime:
         """Return when a file was last changed (UTC)."""
-        stat = self._storage.local(str(self._strip_protocol(path))).stat()
-        return datetime.fromtimestamp(stat.st_mtime, UTC)
+        name = str(self._strip_protocol(path))
+        if isinstance(self._storage, S3Storage):
+            changed: datetime = self._storage.filesystem.modified(self._storage.url(name))
+            return changed
+        return datetime.fromtimestamp(self._storage.local(name).stat().st_mtime, UTC)
 
     def _open(self, path: str, mode: str = "rb", **_: Any) -> Any:
         if mode != "rb":
             message = f"the lake is not written through DuckDB: {path!r}"
             raise PermissionError(message)
-        file = self._storage.local(str(self._strip_protocol(path))).open("rb", buffering=0)
-        return _Closing(file, 2**20)
+        name = str(self._strip_protocol(path))
+        if isinstance(self._storage, S3Storage):
+            return self._storage.filesystem.open(self._storage.url(name), "rb")
+        return _Closing(self._storage.local(name).open("rb", buffering=0), 2**20)
 
 
 class _Closing(io.BufferedReader):

@@ -41,6 +41,37 @@ def test_a_question_about_one_symbol_opens_no_other_object(lake):
     assert "Scanning Files: 3/8" in text
 
 
+# The last of each pair has bars of its own, which a pattern that reads the first as a glob would add.
+@pytest.mark.parametrize(
+    ("name", "neighbour"),
+    [
+        ("symbol=X/lake", "symbol=Y/lake"),
+        ("market=crypto", "market=other"),
+        ("back\\slash", "back/slash"),
+        ("q?m", "qXm"),
+        ("star*x", "star_x"),
+        ("br[ack]et", "bracket"),
+        ("brace{a,b}", "bracea"),
+        ("it's", "its"),
+        ("a=b", "a"),
+        ("pct%20", "pct "),
+        ("hash#x", "hash"),
+        ("plus+x", "plus x"),
+        ("龙虾", "龙"),
+    ],
+)
+def test_a_root_with_an_odd_name_is_read_and_its_neighbour_is_not(s3_storage, name, neighbour):
+    for root, rows in [(name, 4), (neighbour, 5)]:
+        lake = cl.Lake(f"{s3_storage.root}/{root}", storage_options=s3_storage.options)
+        put_days(lake.storage, lake.meta, ["BTCUSDT"], WEEK[1:2], rows=rows)
+        build_all(lake.storage, lake.meta)
+    lake = cl.Lake(f"{s3_storage.root}/{name}", storage_options=s3_storage.options)
+    for table in ("bronze.spot_klines", "silver.spot_klines", "silver.spot_klines_1m"):
+        assert lake.sql(f"select count(*), max(close) from {table}").fetchall() == [(4, 103.0)]
+    assert lake.sql("select count(*) from meta.files").fetchall() == [(1,)]
+    assert lake.silver(QUERY).collect().height == 4
+
+
 def test_an_object_that_the_ledger_does_not_have_is_not_seen(lake):
     put(
         lake.storage,

@@ -38,15 +38,19 @@ class S3Bench:
             aws_secret_access_key=KEYS["secret"],
         )
         self.client.create_bucket(Bucket=LAKE)
-        options = {
+        self._options = {
             **KEYS,
             "endpoint_url": target.url,
             "client_kwargs": {"region_name": "us-east-1"},
         }
-        self.storage = open_storage(f"s3://{LAKE}/my lake", options)
-        self.meta = Meta(self.storage)
+        self.settle("my lake")
         source.forget()
         target.forget()
+
+    def settle(self, name: str) -> None:
+        """Have the lake below this name in its bucket."""
+        self.storage = open_storage(f"s3://{LAKE}/{name}", self._options)
+        self.meta = Meta(self.storage)
 
     def plan(self, status: str = "new") -> FolderPlan:
         return plan_of(self.folder, self.archive, status)
