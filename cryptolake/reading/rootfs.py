@@ -9,11 +9,11 @@ below the root.
 
 from __future__ import annotations
 
-import io
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from fsspec import AbstractFileSystem
+from fsspec.implementations.local import LocalFileSystem
 
 from cryptolake.reading.sqltext import unglobbed
 from cryptolake.storage import S3Storage, Storage
@@ -49,6 +49,7 @@ class RootFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships 
     def __init__(self, storage: Storage) -> None:
         super().__init__()
         self._storage = storage
+        self._files = storage.filesystem if isinstance(storage, S3Storage) else LocalFileSystem()
 
     def find(
         self,
@@ -69,32 +70,18 @@ class RootFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
         """Return a file's size."""
         name = str(self._strip_protocol(path))
-        if isinstance(self._storage, S3Storage):
-            size = self._storage.filesystem.size(self._storage.url(name))
-        else:
-            size = self._storage.local(name).stat().st_size
-        return {"name": name, "size": size, "type": "file"}
+        return {"name": name, "size": self._files.size(self._storage.url(name)), "type": "file"}
 
     def modified(self, path: str) -> datetime:
         """Return when a file was last changed (UTC)."""
-        name = str(self._strip_protocol(path))
-        if isinstance(self._storage, S3Storage):
-            changed: datetime = self._storage.filesystem.modified(self._storage.url(name))
-            return changed
-        return datetime.fromtimestamp(self._storage.local(name).stat().st_mtime, UTC)
+        changed: datetime = self._files.modified(self._url(path))
+        return changed
 
     def _open(self, path: str, mode: str = "rb", **_: Any) -> Any:
         if mode != "rb":
             message = f"the lake is not written through DuckDB: {path!r}"
             raise PermissionError(message)
-        name = str(self._strip_protocol(path))
-        if isinstance(self._storage, S3Storage):
-            return self._storage.filesystem.open(self._storage.url(name), "rb")
-        return _Closing(self._storage.local(name).open("rb", buffering=0), 2**20)
+        return self._files.open(self._url(path), mode)
 
-
-class _Closing(io.BufferedReader):
-    """A file that is closed when DuckDB lets go of it, which it does without a word."""
-
-    def __del__(self) -> None:
-        self.close()
+    def _url(self, path: str) -> str:
+        return self._storage.url(str(self._strip_protocol(path)))

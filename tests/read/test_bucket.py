@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 import cryptolake as cl
+from cryptolake.reading.rootfs import pattern_of
 from cryptolake.reading.views import to_polars
 from cryptolake.reading.ziptext import AT_ONCE
+from cryptolake.storage import open_storage
 from tests.read.lakes import build_all, days, klines_key, klines_text, plan_of, put, put_days, sql
 
 WEEK = days("2024-01-30", 3)
@@ -70,6 +72,17 @@ def test_a_root_with_an_odd_name_is_read_and_its_neighbour_is_not(s3_storage, na
         assert lake.sql(f"select count(*), max(close) from {table}").fetchall() == [(4, 103.0)]
     assert lake.sql("select count(*) from meta.files").fetchall() == [(1,)]
     assert lake.silver(QUERY).collect().height == 4
+
+
+@pytest.mark.parametrize("name", ["q?m", "star*x", "br[ack]et"])
+def test_a_root_that_httpfs_would_take_for_a_pattern_is_not_told_to_it(name):
+    bucket = open_storage(f"s3://lakes/{name}", {})
+    assert pattern_of(bucket, "silver/it[1]") == "lake://silver/it[[]1]"
+
+
+def test_a_plain_root_is_read_where_it_lies():
+    bucket = open_storage("s3://lakes/my lake", {})
+    assert pattern_of(bucket, "silver") == "s3://lakes/my lake/silver"
 
 
 def test_an_object_that_the_ledger_does_not_have_is_not_seen(lake):
