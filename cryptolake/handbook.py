@@ -6,8 +6,8 @@ a test compares the committed file with what this writes.
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -158,4 +158,6 @@ def _code(name: str, source: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(text(), encoding="utf-8")
+    parser = argparse.ArgumentParser(description="Write the datasets notebook.")
+    parser.add_argument("file", type=Path)
+    parser.parse_args().file.write_text(text(), encoding="utf-8")

@@ -6,7 +6,7 @@ chart is the lake's own PNG. Needs the ``notebook``, ``demo`` and ``test`` extra
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -92,5 +92,7 @@ def _picker(lab: Lab, page: Page, path: Path) -> Path:
 
 
 if __name__ == "__main__":
-    for made in take(Path(sys.argv[1] if len(sys.argv) > 1 else "notebooks/pictures")):
+    parser = argparse.ArgumentParser(description="Make the README's pictures.")
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("notebooks/pictures"))
+    for made in take(parser.parse_args().folder):
         print(made)  # noqa: T201
