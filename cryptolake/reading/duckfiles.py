@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from cryptolake.reading.rootfs import RootFileSystem, misleads
+from cryptolake.reading.sharing import SharedBucket
 from cryptolake.reading.sqltext import literal
 from cryptolake.reading.zipfs import BronzeFileSystem
 from cryptolake.storage import S3Storage, Storage
@@ -35,7 +36,7 @@ def _reach_bucket(connection: duckdb.DuckDBPyConnection, storage: S3Storage) -> 
     if storage.options.get("key") and _loads(connection, "httpfs"):
         connection.execute(_secret(storage))
     else:
-        _register(connection, storage.filesystem)
+        _register(connection, SharedBucket("s3://", storage.filesystem))
 
 
 def _register(connection: duckdb.DuckDBPyConnection, files: AbstractFileSystem) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
+from cryptolake.reading.sharing import SharedFile
 from cryptolake.reading.sqltext import unglobbed
 from cryptolake.storage import S3Storage, Storage
 
@@ -81,7 +82,7 @@ class RootFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships 
         if mode != "rb":
             message = f"the lake is not written through DuckDB: {path!r}"
             raise PermissionError(message)
-        return self._files.open(self._url(path), mode)
+        return SharedFile(self._files.open(self._url(path), mode))
 
     def _url(self, path: str) -> str:
         return self._storage.url(str(self._strip_protocol(path)))

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from fsspec import AbstractFileSystem
 
+from cryptolake.reading.sharing import SharedFile
 from cryptolake.reading.ziptext import ZipText
 from cryptolake.storage import LocalStorage, S3Storage, Storage
 
@@ -144,7 +145,7 @@ class BronzeFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
         text = self._opened(key)
         # DuckDB asks for the size by path right after it opens a file: answered without a second look.
         self._sizes[key] = text.size
-        return text
+        return SharedFile(text)
 
     def _opened(self, key: str) -> ZipText:
         return ZipText(lambda: open_zip(self._storage, key), key)
