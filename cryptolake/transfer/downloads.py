@@ -6,6 +6,8 @@ For a lake on a disk (mode ``download``), and, with a vault that uploads, for a 
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -44,6 +46,7 @@ class Downloads(Pipeline):
                 return True
             if self._at_final_name(job):
                 return True
+            self._take_sidecar_along(job)
         job.need_zip = job.key not in self._staged
         job.need_sidecar = job.has_sidecar and job.sidecar_key not in self._staged
         job.found = not job.need_zip or (job.has_sidecar and not job.need_sidecar)
@@ -73,6 +76,19 @@ class Downloads(Pipeline):
         job.found, job.path = True, here
         self._check(job)
         return True
+
+    def _take_sidecar_along(self, job: Job) -> None:
+        """Use the sidecar that a killed run had stored, where it left the zip to be stored after it.
+
+        A copy: another run may be storing the same file at this moment.
+        """
+        alone = job.key in self._staged and job.sidecar_key not in self._staged
+        if not (job.has_sidecar and alone) or job.key in self._here:
+            return
+        for stored in self._work.vault.here([job.sidecar_key]).values():
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(stored, self._staging.path(job.sidecar_key))
+                self._staged.add(job.sidecar_key)
 
     def _landed(self, job: Job) -> None:
         job.path = self._staging.path(job.key)

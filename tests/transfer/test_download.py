@@ -127,6 +127,25 @@ def test_the_files_of_a_run_just_killed_are_waited_for_until_its_s5cmd_has_ended
     assert not dead.exists()
 
 
+@pytest.mark.parametrize("right", [True, False], ids=["its own", "another version's"])
+def test_a_run_killed_between_a_sidecar_and_its_zip_fetches_neither_again(
+    bench: Bench, right: bool
+):
+    keys = write_archive(bench.folder, 2)
+    sidecar = keys[0] + ".CHECKSUM"
+    dead = bench.root / "meta/incoming/20240101T000000-dead"
+    for target in (dead / keys[0], bench.bronze(sidecar)):  # the sidecar goes to its place first
+        target.parent.mkdir(parents=True)
+    shutil.copy(bench.folder / keys[0], dead / keys[0])
+    shutil.copy(bench.folder / (sidecar if right else keys[1] + ".CHECKSUM"), bench.bronze(sidecar))
+    (dead / ".lock").touch()
+    assert bench.transfer().ok
+    assert bench.whole(keys)
+    assert bench.stray() == []
+    assert bench.proxy.gets(keys[0]) == 0
+    assert bench.proxy.gets(sidecar) == (0 if right else 1)
+
+
 def test_the_files_of_a_run_that_lives_are_left_alone_and_not_waited_for(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ):
