@@ -10,8 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cryptolake.archive import Archive as Archive
-    from cryptolake.availability import matrix as matrix
+    from cryptolake.archive.matrix import matrix as matrix
+    from cryptolake.archive.source import Archive as Archive
     from cryptolake.errors import BuildError as BuildError
     from cryptolake.errors import ChecksumMismatch as ChecksumMismatch
     from cryptolake.errors import CorruptArchive as CorruptArchive
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
     from cryptolake.errors import StorageError as StorageError
     from cryptolake.errors import TransferError as TransferError
     from cryptolake.lake import Lake as Lake
+    from cryptolake.picker import picker as picker
     from cryptolake.planning.plan import Plan as Plan
-    from cryptolake.queries import Query as Query
-    from cryptolake.queries import query as query
+    from cryptolake.query import Query as Query
+    from cryptolake.query import query as query
     from cryptolake.report import Report as Report
     from cryptolake.transfer.options import TransferOptions as TransferOptions
-    from cryptolake.widgets import picker as picker
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Archive": "archive",
+    "Archive": "archive.source",
     "Lake": "lake",
     "Plan": "planning.plan",
-    "Query": "queries",
+    "Query": "query",
     "Report": "report",
     "TransferOptions": "transfer.options",
-    "query": "queries",
-    "matrix": "availability",
-    "picker": "widgets",
+    "query": "query",
+    "matrix": "archive.matrix",
+    "picker": "picker",
     "BuildError": "errors",
     "ChecksumMismatch": "errors",
     "CorruptArchive": "errors",

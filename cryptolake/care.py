@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from cryptolake.keeping.update import Update
-    from cryptolake.listings.listing import Listing
-    from cryptolake.meta import Meta
+    from cryptolake.bronze.verify import Policy as ChecksumPolicy
+    from cryptolake.listing.listing import Listing
+    from cryptolake.maintenance.update import Update
     from cryptolake.planning.plan import Plan
-    from cryptolake.queries import Query
+    from cryptolake.progress import Progress
+    from cryptolake.query import Query
     from cryptolake.report import Report
-    from cryptolake.storage import Storage
+    from cryptolake.storage.files import Storage
+    from cryptolake.storage.tables import Meta
     from cryptolake.transfer.options import TransferOptions
-    from cryptolake.verify import Policy as ChecksumPolicy
-    from cryptolake.watching import Progress
 
     Options: TypeAlias = TransferOptions | Mapping[str, Any] | str | None
 
@@ -67,7 +67,7 @@ class Care(ABC):
 
     def status(self) -> pl.DataFrame:
         """Return per dataset what is here, how new it is, and what was set aside. Asks only the lake."""
-        from cryptolake.keeping.status import status
+        from cryptolake.maintenance.status import status
 
         return status(self.meta)
 
@@ -79,7 +79,7 @@ class Care(ABC):
         ListingError
             The archive does not answer and no cached listing can stand in.
         """
-        from cryptolake.keeping.freshness import freshness
+        from cryptolake.quality.freshness import freshness
 
         found = freshness(self.meta, self.listing, refresh=refresh)
         self._fresh = found, datetime.now(UTC)
@@ -110,7 +110,7 @@ class Care(ABC):
         ListingError
             The archive does not answer.
         """
-        from cryptolake.keeping.update import update
+        from cryptolake.maintenance.update import update
         from cryptolake.transfer.options import TransferOptions
 
         chosen = TransferOptions.of(options)  # a wrong one is said before anything is asked
@@ -148,7 +148,7 @@ class Care(ABC):
             ``against`` needs a query of klines.
         """
         if against is None:
-            from cryptolake.keeping.audit import audit
+            from cryptolake.maintenance.audit import audit
 
             return audit(self.storage, self.meta, query, repair=repair)
         if query is None:
@@ -172,7 +172,7 @@ class Care(ABC):
 
     def ids(self, query: Query) -> pl.DataFrame:
         """Check trade and aggregate ids, inside and across files; return each hole and each repeat."""
-        from cryptolake.quality.ids import ids
+        from cryptolake.quality.trade_ids import ids
 
         return ids(query, self.storage, self.meta)
 
@@ -199,7 +199,7 @@ class Care(ABC):
         refresh
             Ask the archive again even where the cached listing is fresh.
         """
-        from cryptolake.quality.heal import heal
+        from cryptolake.quality.repair import heal
         from cryptolake.transfer.options import TransferOptions
 
         chosen = TransferOptions.of(options)

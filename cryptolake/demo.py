@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cryptolake.queries import Query
+    from cryptolake.query import Query
 
 FIRST, LAST = "2024-12-01", "2025-01-09"
 """December comes as monthly files, the days of January, whose month is not out, as daily ones; spot times
@@ -53,7 +53,7 @@ def run(root: Path | None = None, *, say: Callable[[str], object] | None = None)
     """
     import cryptolake as cl
     from cryptolake.sample import generate
-    from cryptolake.serve import serve_archive
+    from cryptolake.sample.server import serve_archive
 
     tell = say or _print
     with ExitStack() as stack:

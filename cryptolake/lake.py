@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from cryptolake.archive import Archive
+from cryptolake.archive.source import Archive
 from cryptolake.care import Care
 from cryptolake.reads import Reads
-from cryptolake.storage import Storage, open_storage
+from cryptolake.storage.files import Storage, open_storage
 
 if TYPE_CHECKING:
     import os
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from cryptolake.archive.periods import DayLike
+    from cryptolake.bronze.verify import Policy as ChecksumPolicy
     from cryptolake.care import Mode, Options
-    from cryptolake.listings.listing import Listing
-    from cryptolake.meta import Meta
-    from cryptolake.periods import DayLike
+    from cryptolake.listing.listing import Listing
     from cryptolake.planning.plan import Plan
     from cryptolake.plot import Charts
-    from cryptolake.queries import Query
-    from cryptolake.reading.describe import Description
+    from cryptolake.progress import Progress
+    from cryptolake.query import Query
+    from cryptolake.readers.describe import Description
     from cryptolake.report import Report
-    from cryptolake.verify import Policy as ChecksumPolicy
-    from cryptolake.watching import Progress
+    from cryptolake.storage.tables import Meta
 
 
 class Lake(Care, Reads):
@@ -75,14 +75,14 @@ class Lake(Care, Reads):
     @cached_property
     def meta(self) -> Meta:
         """The lake's own tables: ledger, runs, transfers, sources, rejects, findings."""
-        from cryptolake.meta import Meta
+        from cryptolake.storage.tables import Meta
 
         return Meta(self.storage)
 
     @cached_property
     def listing(self) -> Listing:
         """What the archive's S3 listing says exists, cached in the lake."""
-        from cryptolake.listings.listing import Listing
+        from cryptolake.listing.listing import Listing
 
         return Listing(self.source, self.storage)
 
@@ -121,8 +121,8 @@ class Lake(Care, Reads):
         """
         query.check()
         self.listing.ask_ahead(query.selection, refresh=refresh)
-        from cryptolake.listings.progress import shown
-        from cryptolake.planning.make import make_plan  # after the questions: it loads Polars
+        from cryptolake.listing.progress import shown
+        from cryptolake.planning.planner import make_plan  # after the questions: it loads Polars
 
         with shown(progress):
             plan = make_plan(
@@ -138,7 +138,7 @@ class Lake(Care, Reads):
             return plan
         from dataclasses import replace
 
-        from cryptolake.transfer.routes import route
+        from cryptolake.transfer.routing import route
 
         way = route("auto", self.source, self.storage)
         return replace(plan, notes=(*plan.notes, way.note(plan)))
@@ -184,8 +184,8 @@ class Lake(Care, Reads):
         ListingError
             The archive does not answer and no cached listing can stand in.
         """
-        from cryptolake.listings.progress import shown
-        from cryptolake.listings.symbols import symbol_table
+        from cryptolake.listing.progress import shown
+        from cryptolake.listing.symbols import symbol_table
 
         with shown(progress):
             return symbol_table(
@@ -207,7 +207,7 @@ class Lake(Care, Reads):
         InvalidQuery
             The market has no such data type.
         """
-        from cryptolake.reading.describe import describe
+        from cryptolake.readers.describe import describe
 
         return describe(market, data_type)
 
@@ -280,7 +280,7 @@ class Lake(Care, Reads):
         checksum_policy
             As :meth:`transfer` takes it: for copies made inside S3, which are hashed here first.
         """
-        from cryptolake.holdings import holdings
+        from cryptolake.bronze.ledger import holdings
 
         rows = holdings(self.meta, query)
         return self._build(rows, progress=progress, force=force, checksum_policy=checksum_policy)
@@ -325,16 +325,16 @@ class Lake(Care, Reads):
         self, query: Query, *, progress: Progress, refresh: bool, options: Options, **how: Any
     ) -> tuple[Plan, Report]:
         from cryptolake.ahead import needed_next
-        from cryptolake.s5cmd import look_ahead
         from cryptolake.transfer.options import TransferOptions
-        from cryptolake.transfer.routes import route
+        from cryptolake.transfer.routing import route
+        from cryptolake.transfer.s5cmd import look_ahead
 
         # Wrong words are said before anything is asked.
         chosen = TransferOptions.of(options)
         route(how["mode"], self.source, self.storage)
         look_ahead()
         plan = self.plan(query, refresh=refresh, progress=progress)
-        with needed_next("cryptolake.silver.build", "cryptolake.reading.frames"):
+        with needed_next("cryptolake.silver.build", "cryptolake.readers.polars_frames"):
             moved = self.transfer(plan, progress=progress, options=chosen, **how)
         policy = how["checksum_policy"]
         built = self.build(query, progress=progress, checksum_policy=policy)
@@ -372,7 +372,7 @@ class Lake(Care, Reads):
             Some files could not be had; ``error.report`` has all of it, and ``lake.silver(query)`` the
             rows that are here.
         """
-        from cryptolake.holdings import one_data_type
+        from cryptolake.bronze.ledger import one_data_type
         from cryptolake.outcome import require_rows
 
         one_data_type(query)

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     import duckdb
     import polars as pl
 
-    from cryptolake.meta import Meta
-    from cryptolake.queries import Query
-    from cryptolake.storage import Storage
+    from cryptolake.query import Query
+    from cryptolake.storage.files import Storage
+    from cryptolake.storage.tables import Meta
 
 
 class Reads(ABC):
@@ -34,7 +34,7 @@ class Reads(ABC):
 
     def bronze(self, query: Query) -> pl.LazyFrame:
         """Scan Bronze in place, still zipped: the columns as published, plus ``key``."""
-        from cryptolake.reading.frames import bronze_frame
+        from cryptolake.readers.polars_frames import bronze_frame
 
         return bronze_frame(query, self.storage, self.meta)
 
@@ -57,10 +57,10 @@ class Reads(ABC):
             With ``exact``: a file of the range cannot be used.
         """
         if exact:
-            from cryptolake.silver.exact import exact_rows
+            from cryptolake.silver.decimals import exact_rows
 
             return exact_rows(query, self.storage, self.meta).lazy()
-        from cryptolake.reading.frames import silver_frame
+        from cryptolake.readers.polars_frames import silver_frame
 
         return silver_frame(query, self.storage, self.meta)
 
@@ -70,7 +70,7 @@ class Reads(ABC):
         Plain DuckDB can open such a file and ask ``silver``, ``gold`` and ``meta`` of a lake on a disk;
         ``bronze`` needs a connection made here, which knows how to look into zips.
         """
-        from cryptolake.reading.views import connect
+        from cryptolake.readers.duckdb_views import connect
 
         return connect(self.storage, self.meta, path=None if path is None else Path(path))
 
@@ -78,9 +78,9 @@ class Reads(ABC):
         """Ask in SQL: ``lake.sql("from silver.spot_klines where symbol = 'BTCUSDT'")``.
 
         The views are those of :meth:`connect`, as the lake stands at the call. Times are UTC. A relation
-        becomes a Polars frame by ``cryptolake.reading.views.to_polars(relation)``, without pyarrow.
+        becomes a Polars frame by ``cryptolake.readers.duckdb_views.to_polars(relation)``, without pyarrow.
         """
-        from cryptolake.reading.views import refresh
+        from cryptolake.readers.duckdb_views import refresh
 
         refresh(self._connection, self.storage, self.meta)
         # A cursor of its own for each question: relations are lazy, and may be read in any order.
@@ -92,7 +92,7 @@ class Reads(ABC):
 
     def datasets(self) -> pl.DataFrame:
         """Return what the lake holds: zone, dataset, symbols, intervals, first, last, files, bytes, rows."""
-        from cryptolake.reading.inventory import datasets
+        from cryptolake.readers.inventory import datasets
 
         self._told = datasets(self.storage, self.meta)
         return self._told

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from cryptolake.rows import Rows, Table
+from cryptolake.storage.spooled import Rows, Table
 
 if TYPE_CHECKING:
     from cryptolake.render.picture import Picture

@@ -1,6 +1,6 @@
 """What a query says, as frozen data, and whether its words agree. Pure.
 
-The grammar over it is :class:`cryptolake.queries.Query`.
+The grammar over it is :class:`cryptolake.query.Query`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
-from cryptolake.availability import Row, load_matrix
+from cryptolake.archive.enums import DataType, Interval, Market, parse_symbol
+from cryptolake.archive.matrix import Row, load_matrix
+from cryptolake.archive.periods import Days
 from cryptolake.errors import InvalidQuery
-from cryptolake.periods import Days
-from cryptolake.vocabulary import DataType, Interval, Market, parse_symbol
 
 Contract = Literal["spot", "perpetual", "delivery", "index", "option"]
 """What a symbol is: a spot pair, a perpetual or dated future, an index, or an option underlying."""

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import settings
 
 from cryptolake.sample import generate
-from cryptolake.serve import serve_archive
+from cryptolake.sample.server import serve_archive
 
 if TYPE_CHECKING:
-    from cryptolake.archive import Archive
+    from cryptolake.archive.source import Archive
 
 # No test judges by the clock: a busy machine is no failure.
 settings.register_profile("cryptolake", deadline=None)
@@ -88,7 +88,7 @@ def endpoint(sample_archive: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def archive(endpoint: str) -> Archive:
     """The sample archive as a source for a Lake."""
-    from cryptolake.archive import Archive
+    from cryptolake.archive.source import Archive
 
     return Archive(endpoint_url=endpoint)
 

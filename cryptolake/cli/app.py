@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import cryptolake
-from cryptolake.cli import local, moving, reading
+from cryptolake.cli import fetch, inspect, local
 from cryptolake.errors import (
     BuildError,
     ChecksumMismatch,
@@ -87,7 +87,7 @@ def _program(
     """Take the options that stand before a command."""
 
 
-for commands in (local, reading, moving):
+for commands in (local, inspect, fetch):
     commands.add_to(app)
 
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from cryptolake.cli.words import split
-from cryptolake.periods import parse_days
+from cryptolake.archive.periods import parse_days
+from cryptolake.cli.options import split
 
 
 def add_to(app: typer.Typer) -> None:
@@ -88,7 +88,7 @@ def serve_archive(
     An S3 server on loopback, until interrupted. With its URL in CRYPTOLAKE_ENDPOINT_URL every other
     command and the Python API ask it instead of the real archive.
     """
-    from cryptolake.serve import serve_forever
+    from cryptolake.sample.server import serve_forever
 
     if folder is not None:
         serve_forever(folder, host=host, port=port)

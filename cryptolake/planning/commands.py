@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import polars as pl
 
-from cryptolake.keys import CHECKSUM
-from cryptolake.s5cmd import copy_line, quoted
+from cryptolake.archive.keys import CHECKSUM
+from cryptolake.transfer.s5cmd import copy_line, quoted
 
 _LEVELS = {"daily": (5, 8, 9, 10), "monthly": (0, 5, 6, 7)}
 """How much of a period a selector may hold: the year, the month, the month's tens of days, the day."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import polars as pl
 
 if TYPE_CHECKING:
-    from cryptolake.periods import Days
+    from cryptolake.archive.periods import Days
 
 REASONS = {
     "not_listed": "before the archive's first file of the symbol, or the symbol is not there at all",

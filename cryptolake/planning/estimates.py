@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from cryptolake.vocabulary import Interval
+from cryptolake.archive.enums import Interval
 
 _KLINES = ("klines", "markPriceKlines", "indexPriceKlines", "premiumIndexKlines")
 

@@ -1,7 +1,7 @@
 """The Plan: the receipt before paying. The exact files, bytes and s5cmd commands that a query needs.
 
 A value: it holds what was found when it was made, does no I/O by itself, and can be saved, read by a
-person, and loaded elsewhere. :func:`cryptolake.planning.make.make_plan` makes it.
+person, and loaded elsewhere. :func:`cryptolake.planning.planner.make_plan` makes it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import polars as pl
 
 from cryptolake.planning import commands
 from cryptolake.planning.commands import Planned
-from cryptolake.rows import Rows, Table
+from cryptolake.storage.spooled import Rows, Table
 
 if TYPE_CHECKING:
     import os
 
-    from cryptolake.archive import Archive
-    from cryptolake.queries import Query
+    from cryptolake.archive.source import Archive
+    from cryptolake.query import Query
 
 TIME = pl.Datetime("us", "UTC")
 
@@ -191,7 +191,7 @@ class Plan:
         StorageError
             The file cannot be written.
         """
-        from cryptolake.planning.file import save
+        from cryptolake.planning.serialization import save
 
         save(self, path)
 
@@ -204,7 +204,7 @@ class Plan:
         PlanError
             The file is absent, or holds no plan that this version reads.
         """
-        from cryptolake.planning.file import load
+        from cryptolake.planning.serialization import load
 
         return load(path)
 

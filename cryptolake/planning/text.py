@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cryptolake.vocabulary import dataset_name
+from cryptolake.archive.enums import dataset_name
 
 if TYPE_CHECKING:
     from cryptolake.planning.plan import Plan

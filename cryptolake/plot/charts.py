@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from cryptolake.lake import Lake
-    from cryptolake.queries import Query
+    from cryptolake.query import Query
 
 BARS = ("klines", "markPriceKlines", "indexPriceKlines", "premiumIndexKlines")
 """Data types that have an open, a high, a low and a close."""

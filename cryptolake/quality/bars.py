@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from cryptolake.archive.enums import DataType, Interval
 from cryptolake.quality.gaps import bar_number
-from cryptolake.vocabulary import DataType, Interval
 
 if TYPE_CHECKING:
-    from cryptolake.schema import Schema
+    from cryptolake.archive.schemas import Schema
 
 BAR = "bar"
 """The column of bar numbers (see :mod:`cryptolake.quality.gaps`)."""

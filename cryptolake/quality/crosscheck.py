@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
+from cryptolake.archive.enums import DataType, Interval
+from cryptolake.archive.periods import Days
+from cryptolake.archive.schemas import schema_of
 from cryptolake.errors import InvalidQuery, NotPublished, unknown_word
-from cryptolake.periods import Days
 from cryptolake.quality import bars
 from cryptolake.quality.findings import record_new
 from cryptolake.quality.gaps import bar_number, expected_numbers, open_of, opens_of
 from cryptolake.quality.survey import Folder, Survey, SymbolMonth, survey
-from cryptolake.schema import schema_of
-from cryptolake.vocabulary import DataType, Interval
 
 if TYPE_CHECKING:
-    from cryptolake.meta import Meta
-    from cryptolake.queries import Query
-    from cryptolake.storage import Storage
+    from cryptolake.query import Query
+    from cryptolake.storage.files import Storage
+    from cryptolake.storage.tables import Meta
 
 Against = Literal["trades", "aggTrades", "klines"]
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from cryptolake.planning.plan import FILES, MISSING, Plan
-from cryptolake.planning.standing import status_of
-from cryptolake.queries import Query
+from cryptolake.planning.status import status_of
+from cryptolake.query import Query
 
 if TYPE_CHECKING:
-    from cryptolake.archive import Archive
-    from cryptolake.meta import Meta
-    from cryptolake.storage import Storage
+    from cryptolake.archive.source import Archive
+    from cryptolake.storage.files import Storage
+    from cryptolake.storage.tables import Meta
 
 
 def plan_of(

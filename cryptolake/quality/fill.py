@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from cryptolake.archive.enums import Interval, Market
+from cryptolake.archive.schemas import schema_of
 from cryptolake.quality import bars
+from cryptolake.quality.assess import judge
 from cryptolake.quality.crosscheck import (
     by_folder,
     partner_of,
@@ -30,16 +33,13 @@ from cryptolake.quality.gaps import (
     open_of,
     opens_of,
 )
-from cryptolake.quality.judge import judge
 from cryptolake.quality.survey import SymbolMonth, survey
-from cryptolake.schema import schema_of
-from cryptolake.vocabulary import Interval, Market
 
 if TYPE_CHECKING:
-    from cryptolake.meta import Meta
     from cryptolake.quality.survey import Survey
-    from cryptolake.queries import Query
-    from cryptolake.storage import Storage
+    from cryptolake.query import Query
+    from cryptolake.storage.files import Storage
+    from cryptolake.storage.tables import Meta
 
 _MICROSECONDS_FROM = datetime(2025, 1, 1, tzinfo=UTC)
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cryptolake.meta import TABLES, new_run_id
+from cryptolake.storage.tables import TABLES, new_run_id
 
 if TYPE_CHECKING:
-    from cryptolake.meta import Meta
+    from cryptolake.storage.tables import Meta
 
 _SAME = ["path", "kind", "first", "detail"]
 _MOST = 10_000

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from cryptolake.vocabulary import Interval
+from cryptolake.archive.enums import Interval
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MONDAY = datetime(1970, 1, 5, tzinfo=UTC)

@@ -10,8 +10,8 @@ from typing import Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, model_validator
 
-from cryptolake.availability import data_file
-from cryptolake.vocabulary import Market
+from cryptolake.archive.enums import Market
+from cryptolake.archive.matrix import data_file
 
 
 class Source(BaseModel):

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from cryptolake.bronze.zips import inflate_chunks
 from cryptolake.quality.gaps import bar_number
-from cryptolake.unzip import inflate_chunks
 
 if TYPE_CHECKING:
-    from cryptolake.storage import Storage
-    from cryptolake.vocabulary import Interval
+    from cryptolake.archive.enums import Interval
+    from cryptolake.storage.files import Storage
 
 _MICROSECONDS = 10**14
 """Epoch times from here on are microseconds, below it milliseconds."""

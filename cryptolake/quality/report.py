@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from cryptolake.quality.classify import CAUSES
-from cryptolake.quality.judge import Judgement, judge
+from cryptolake.quality.assess import Judgement, judge
+from cryptolake.quality.causes import CAUSES
 from cryptolake.quality.survey import Survey, SymbolMonth, survey
 
 if TYPE_CHECKING:
-    from cryptolake.listings.listing import Listing
-    from cryptolake.meta import Meta
-    from cryptolake.queries import Query
-    from cryptolake.storage import Storage
+    from cryptolake.listing.listing import Listing
+    from cryptolake.query import Query
+    from cryptolake.storage.files import Storage
+    from cryptolake.storage.tables import Meta
 
 _TIME = pl.Datetime("us", "UTC")
 _WHO = {

@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from cryptolake.archive.enums import Partition
+from cryptolake.archive.periods import Days, Period
+from cryptolake.bronze.ledger import means, with_key_parts
 from cryptolake.errors import ListingError
-from cryptolake.holdings import means, with_key_parts
-from cryptolake.listings.listing import Folder as ListedFolder
-from cryptolake.periods import Days, Period
+from cryptolake.listing.listing import Folder as ListedFolder
 from cryptolake.planning.sizes import suspect_sizes
 from cryptolake.silver.months import silver_path
 from cryptolake.silver.records import current
-from cryptolake.vocabulary import Partition
 
 if TYPE_CHECKING:
-    from cryptolake.availability import Row
-    from cryptolake.listings.listing import Listing
-    from cryptolake.meta import Meta
-    from cryptolake.queries import Query
+    from cryptolake.archive.enums import Interval
+    from cryptolake.archive.matrix import Row
+    from cryptolake.listing.listing import Listing
+    from cryptolake.query import Query
     from cryptolake.selection import Selection
-    from cryptolake.storage import Storage
-    from cryptolake.vocabulary import Interval
+    from cryptolake.storage.files import Storage
+    from cryptolake.storage.tables import Meta
 
 CHECKED = ("crosscheck", "id_hole", "id_repeat", "healed", "not_healed")
 """Kinds of findings that checks add after a build."""

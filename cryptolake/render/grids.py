@@ -11,7 +11,7 @@ from cryptolake.render.html import drawing, never_raises, number, text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cryptolake.availability import Matrix, Row
+    from cryptolake.archive.matrix import Matrix, Row
 
 MOST_SYMBOLS = 60
 """Rows of a coverage grid; more are counted, not drawn."""
@@ -25,7 +25,7 @@ def matrix_html(matrix: Matrix) -> str:
 
     Examples
     --------
-    >>> from cryptolake.availability import load_matrix
+    >>> from cryptolake.archive.matrix import load_matrix
     >>> drawn = matrix_html(load_matrix())
     >>> drawn.count("discontinued") > 1, len(drawn) < 20_000
     (True, True)

@@ -9,7 +9,7 @@ from cryptolake.render.html import drawing, never_raises, text, words
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cryptolake.queries import Query
+    from cryptolake.query import Query
     from cryptolake.selection import Selection
 
 

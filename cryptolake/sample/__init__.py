@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from cryptolake.sample.archive import DEFAULT_DAYS, SampleSummary, generate
 from cryptolake.sample.defects import Defect
-from cryptolake.sample.generator import DEFAULT_DAYS, SampleSummary, generate
 from cryptolake.sample.injector import MANIFEST
 
 __all__ = ["DEFAULT_DAYS", "MANIFEST", "Defect", "SampleSummary", "generate"]

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from cryptolake.archive.enums import DataType, Interval
 from cryptolake.sample.instruments import Instrument, life
+from cryptolake.sample.market import Halt, level_at, microseconds
 from cryptolake.sample.noise import below, stream, waves
-from cryptolake.sample.tape import Halt, level_at, microseconds
-from cryptolake.vocabulary import DataType, Interval
 
 if TYPE_CHECKING:
-    from cryptolake.periods import Days
+    from cryptolake.archive.periods import Days
 
 _MINUTE = 60_000_000
 _DAY = 1440 * _MINUTE

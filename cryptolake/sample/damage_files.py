@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import zipfile
 
-from cryptolake.keys import CHECKSUM
+from cryptolake.archive.keys import CHECKSUM
 from cryptolake.sample.folder import make_sidecar, make_zip, member_info
 from cryptolake.sample.injector import Harm, Site
-from cryptolake.sample.tape import DAY_US
+from cryptolake.sample.market import DAY_US
 
 _BOMB = 64_000_000
 

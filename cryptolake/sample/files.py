@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from cryptolake.keys import ArchiveKey
-from cryptolake.periods import Days, Period
-from cryptolake.sample.lines import Maker, header_of
-from cryptolake.sample.tape import DAY_US
-from cryptolake.vocabulary import Interval, Partition
+from cryptolake.archive.enums import Interval, Partition
+from cryptolake.archive.keys import ArchiveKey
+from cryptolake.archive.periods import Days, Period
+from cryptolake.sample.csv_files import Maker, header_of
+from cryptolake.sample.market import DAY_US
 
 if TYPE_CHECKING:
-    from cryptolake.availability import Row
+    from cryptolake.archive.matrix import Row
     from cryptolake.sample.instruments import Instrument
 
 _EPOCH = date(1970, 1, 1).toordinal()

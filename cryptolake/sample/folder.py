@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryptolake.keys import CHECKSUM
-from cryptolake.vocabulary import Market, Partition
+from cryptolake.archive.enums import Market, Partition
+from cryptolake.archive.keys import CHECKSUM
 
 if TYPE_CHECKING:
-    from cryptolake.periods import Period
+    from cryptolake.archive.periods import Period
 
 _NO_LINE_END_BEFORE = datetime(2023, 9, 1, tzinfo=UTC)
 
@@ -25,7 +25,7 @@ def published_at(period: Period, market: Market) -> datetime:
 
     Examples
     --------
-    >>> from cryptolake.periods import Period
+    >>> from cryptolake.archive.periods import Period
     >>> published_at(Period.parse("2025-01"), Market.SPOT).isoformat()
     '2025-02-03T07:26:00+00:00'
     """

@@ -6,20 +6,20 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from cryptolake.archive.enums import DataType, Interval, Market
+from cryptolake.archive.periods import Days
 from cryptolake.errors import InvalidQuery
-from cryptolake.periods import Days
 from cryptolake.sample.bars import make_grid, off_grid_end
 from cryptolake.sample.defects import Defect
 from cryptolake.sample.injector import Harm, Injector, group_of
 from cryptolake.sample.instruments import INSTRUMENTS, Instrument, life
-from cryptolake.sample.tape import Halt, microseconds
-from cryptolake.vocabulary import DataType, Interval, Market
+from cryptolake.sample.market import Halt, microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cryptolake.availability import Row
-    from cryptolake.keys import ArchiveKey
+    from cryptolake.archive.keys import ArchiveKey
+    from cryptolake.archive.matrix import Row
 
 _BEGIN = timedelta(hours=3, minutes=12, seconds=20, milliseconds=250)
 _END = timedelta(hours=5, minutes=28, seconds=14, milliseconds=789)

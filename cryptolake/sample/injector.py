@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from cryptolake.archive.enums import DataType, Market, Partition, dataset_name
+from cryptolake.archive.keys import ArchiveKey, parse_key
 from cryptolake.errors import InvalidQuery
-from cryptolake.keys import ArchiveKey, parse_key
-from cryptolake.vocabulary import DataType, Market, Partition, dataset_name
 
 if TYPE_CHECKING:
     from cryptolake.sample.defects import Defect

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from cryptolake.archive.enums import DataType, Market
 from cryptolake.sample.noise import stream
-from cryptolake.vocabulary import DataType, Market
 
 _BEGIN = datetime(2017, 8, 17, 4, tzinfo=UTC)
 _PRICE_TYPES = (DataType.MARK_PRICE_KLINES, DataType.PREMIUM_INDEX_KLINES)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cryptolake.sample.tape import microseconds
-from cryptolake.sample.text import fixed, flag, padded, trimmed
-from cryptolake.vocabulary import Market
+from cryptolake.archive.enums import Market
+from cryptolake.sample.formats import fixed, flag, padded, trimmed
+from cryptolake.sample.market import microseconds
 
 if TYPE_CHECKING:
     from cryptolake.sample.instruments import Instrument

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from cryptolake.archive.enums import DataType
+from cryptolake.sample.formats import fixed, scientific
+from cryptolake.sample.market import DAY_US, day_number, level_at
 from cryptolake.sample.noise import below, stream
-from cryptolake.sample.tape import DAY_US, day_number, level_at
-from cryptolake.sample.text import fixed, scientific
-from cryptolake.vocabulary import DataType
 
 if TYPE_CHECKING:
-    from cryptolake.periods import Days
+    from cryptolake.archive.periods import Days
     from cryptolake.sample.instruments import Instrument
 
 EOH_HEADER = (

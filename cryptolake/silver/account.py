@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     import polars as pl
 
+    from cryptolake.archive.periods import Period
     from cryptolake.errors import CryptolakeError
-    from cryptolake.periods import Period
     from cryptolake.silver.lines import Reject
 
 

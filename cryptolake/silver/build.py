@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from cryptolake.bronze.ledger import holdings
+from cryptolake.bronze.zips import DEFAULT_LIMITS, Limits
 from cryptolake.errors import BuildError, ChecksumMismatch
-from cryptolake.holdings import holdings
+from cryptolake.progress import Step, watched
 from cryptolake.report import Report
-from cryptolake.silver.drafts import sweep
-from cryptolake.silver.make import STREAM_ABOVE, Made
+from cryptolake.silver.month import STREAM_ABOVE, Made
 from cryptolake.silver.months import months_to_build
 from cryptolake.silver.run import Run
-from cryptolake.unzip import DEFAULT_LIMITS, Limits
-from cryptolake.watching import Step, watched
+from cryptolake.silver.scratch import sweep
 
 if TYPE_CHECKING:
-    from cryptolake.meta import Meta
-    from cryptolake.storage import Storage
-    from cryptolake.verify import Policy
-    from cryptolake.watching import Progress, Watch
+    from cryptolake.bronze.verify import Policy
+    from cryptolake.progress import Progress, Watch
+    from cryptolake.storage.files import Storage
+    from cryptolake.storage.tables import Meta
 
 
 def build(
@@ -51,11 +51,11 @@ def build(
     storage, meta
         The lake.
     bronze_rows
-        Ledger rows with their key parts (:func:`cryptolake.holdings.holdings`): what the build is
+        Ledger rows with their key parts (:func:`cryptolake.bronze.ledger.holdings`): what the build is
         about. A month is always made of all its files in the lake, not only of these.
     progress
         Show a bar of months, where a person watches; or a callable that is told each step
-        (:mod:`cryptolake.watching`).
+        (:mod:`cryptolake.progress`).
     strict
         Raise BuildError at the end when a month failed or a file could not be used.
     force

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING, TypeVar
 
+from cryptolake.bronze.zips import inflate_chunks
 from cryptolake.silver.parse import Piece
-from cryptolake.unzip import inflate_chunks
 
 if TYPE_CHECKING:
-    from cryptolake.detect import Layout
-    from cryptolake.silver.work import Work
+    from cryptolake.bronze.sniff import Layout
+    from cryptolake.silver.assembly import Work
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ import polars as pl
 from cryptolake.silver.parse import FILE, LINE
 
 if TYPE_CHECKING:
-    from cryptolake.schema import Derived, Schema
+    from cryptolake.archive.schemas import Derived, Schema
 
 
 def derived(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import polars as pl
 
-from cryptolake.detect import is_header
-from cryptolake.schema import FLOATS, Column, Schema
+from cryptolake.archive.schemas import FLOATS, Column, Schema
+from cryptolake.bronze.sniff import is_header
+from cryptolake.bronze.zips import DEFAULT_LIMITS, Limits
 from cryptolake.silver.parse import FILE, LINE, Parsed, Piece, converted, mixed_units_in, text_time
-from cryptolake.unzip import DEFAULT_LIMITS, Limits
 
 _KEPT_TEXT = 500
 _FAULT = "_fault"

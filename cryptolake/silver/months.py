@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
-from cryptolake.periods import Period
-from cryptolake.schema import Schema, schema_of
-from cryptolake.vocabulary import DataType, Interval, Market
+from cryptolake.archive.enums import DataType, Interval, Market
+from cryptolake.archive.periods import Period
+from cryptolake.archive.schemas import Schema, schema_of
 
 if TYPE_CHECKING:
-    from cryptolake.silver.proofs import Learnt
+    from cryptolake.silver.late_verification import Learnt
 
 _FOLDER = ("market", "data_type", "symbol", "interval")
 
@@ -121,7 +121,7 @@ def months_to_build(asked: pl.DataFrame, held: pl.DataFrame) -> list[Month]:
     Parameters
     ----------
     asked, held
-        Ledger rows with their key parts (:func:`cryptolake.holdings.with_key_parts`): the files that a
+        Ledger rows with their key parts (:func:`cryptolake.bronze.ledger.with_key_parts`): the files that a
         build is about, and everything that the lake holds.
     """
     months = _months_asked(asked)

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from cryptolake.archive.enums import Interval, Partition
+from cryptolake.bronze.zips import DEFAULT_LIMITS, Limits
 from cryptolake.silver.account import Finding, Normalized, Text
+from cryptolake.silver.assembly import Work
+from cryptolake.silver.dedupe import merge
 from cryptolake.silver.derive import extra_columns, silver_shape
-from cryptolake.silver.merge import merge
 from cryptolake.silver.parse import FILE, LINE, Piece
-from cryptolake.silver.work import Work
-from cryptolake.unzip import DEFAULT_LIMITS, Limits
-from cryptolake.vocabulary import Interval, Partition
 
 if TYPE_CHECKING:
-    from cryptolake.periods import Period
-    from cryptolake.schema import Schema
+    from cryptolake.archive.periods import Period
+    from cryptolake.archive.schemas import Schema
 
 
 def normalize(
@@ -58,8 +58,8 @@ def normalize(
 
     Examples
     --------
-    >>> from cryptolake.periods import Period
-    >>> from cryptolake.schema import schema_of
+    >>> from cryptolake.archive.periods import Period
+    >>> from cryptolake.archive.schemas import schema_of
     >>> text = Text(
     ...     "f.zip", Period.parse("2026-04"), b"1775001600000,8,-0.00003449\n1775030400000,8,x\n"
     ... )

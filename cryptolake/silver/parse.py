@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
-from cryptolake.schema import FLOATS, Column, Schema
+from cryptolake.archive.schemas import FLOATS, Column, Schema
 
 if TYPE_CHECKING:
-    from cryptolake.detect import Layout
+    from cryptolake.bronze.sniff import Layout
 
 FILE, LINE = "_file", "_line"
 MICROSECONDS = 100_000_000_000_000

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 if TYPE_CHECKING:
-    from cryptolake.meta import Meta
     from cryptolake.silver.account import Account
-    from cryptolake.silver.make import Made
+    from cryptolake.silver.month import Made
+    from cryptolake.storage.tables import Meta
 
 Row = dict[str, Any]
 

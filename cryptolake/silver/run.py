@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from cryptolake.meta import Meta, new_run_id
 from cryptolake.report import FILES, MONTHS, State
-from cryptolake.silver.drafts import put
-from cryptolake.silver.make import Made, make
+from cryptolake.silver.late_verification import Proofs
+from cryptolake.silver.month import Made, make
 from cryptolake.silver.months import Month
-from cryptolake.silver.proofs import Proofs
 from cryptolake.silver.records import finding_rows, reject_rows, source_rows
+from cryptolake.silver.scratch import put
+from cryptolake.storage.tables import Meta, new_run_id
 
 if TYPE_CHECKING:
-    from cryptolake.storage import Storage
+    from cryptolake.storage.files import Storage
 
 Bar = Callable[[Iterable[Made], int], Iterable[Made]]
 """Wraps months being made, of so many, in something that shows how far it is."""

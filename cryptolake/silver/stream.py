@@ -17,24 +17,24 @@ from typing import IO, TYPE_CHECKING, Any
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from cryptolake.detect import detect
+from cryptolake.archive.enums import Partition
+from cryptolake.bronze.sniff import detect
+from cryptolake.bronze.zips import Limits, inflate_chunks
 from cryptolake.errors import CorruptArchive, SchemaMismatch
 from cryptolake.silver.account import Account, Normalized
+from cryptolake.silver.assembly import Work
 from cryptolake.silver.chunks import ahead, pieces
 from cryptolake.silver.derive import silver_shape
-from cryptolake.silver.drafts import disk_errors, opened
-from cryptolake.silver.order import OutOfOrder, Sizes, Spill, in_passing
-from cryptolake.silver.proofs import learn
-from cryptolake.silver.work import Work
-from cryptolake.silver.write import sink
-from cryptolake.unzip import Limits, inflate_chunks
-from cryptolake.vocabulary import Partition
+from cryptolake.silver.external_sort import OutOfOrder, Sizes, Spill, in_passing
+from cryptolake.silver.late_verification import learn
+from cryptolake.silver.parquet import sink
+from cryptolake.silver.scratch import disk_errors, opened
 
 if TYPE_CHECKING:
+    from cryptolake.bronze.verify import Policy
+    from cryptolake.silver.late_verification import Learnt
     from cryptolake.silver.months import Month, Source
-    from cryptolake.silver.proofs import Learnt
-    from cryptolake.storage import Storage
-    from cryptolake.verify import Policy
+    from cryptolake.storage.files import Storage
 
 _ONE = threading.Lock()
 """A streamed month uses every processor by itself; two at once would only use twice the memory."""

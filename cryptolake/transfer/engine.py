@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import polars as pl
 
+from cryptolake.bronze.verify import Policy
 from cryptolake.errors import ChecksumMismatch, TransferError, unknown_word
 from cryptolake.memory import SMALL, give_back_code
-from cryptolake.s5cmd import find_s5cmd
-from cryptolake.transfer.book import Book
 from cryptolake.transfer.faults import fault_of
 from cryptolake.transfer.modes import run_route
 from cryptolake.transfer.moves import Moves
 from cryptolake.transfer.options import TransferOptions
-from cryptolake.transfer.routes import check_acceleration, route
-from cryptolake.verify import Policy
+from cryptolake.transfer.recorder import Book
+from cryptolake.transfer.routing import check_acceleration, route
+from cryptolake.transfer.s5cmd import find_s5cmd
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from cryptolake.meta import Meta
     from cryptolake.planning.plan import Plan
+    from cryptolake.progress import Progress
     from cryptolake.report import Report, State
-    from cryptolake.storage import Storage
-    from cryptolake.watching import Progress
+    from cryptolake.storage.files import Storage
+    from cryptolake.storage.tables import Meta
 
 
 def transfer(
@@ -59,7 +59,7 @@ def transfer(
         of them that can work, and the next for files that it could not move.
     progress
         Show a bar where a person is watching (a terminal, a notebook); or a callable that is told each
-        step (:mod:`cryptolake.watching`).
+        step (:mod:`cryptolake.progress`).
     checksum_policy
         What to do with a file whose bytes are the listed ones and whose CHECKSUM says otherwise: set it
         aside (``quarantine``), store it with a mark (``accept``; also takes such files from quarantine),

@@ -10,10 +10,10 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryptolake.keys import CHECKSUM
+from cryptolake.archive.keys import CHECKSUM
+from cryptolake.bronze.verify import Expected
 from cryptolake.planning.commands import Planned
-from cryptolake.storage import checked
-from cryptolake.verify import Expected
+from cryptolake.storage.files import checked
 
 if TYPE_CHECKING:
     import polars as pl

@@ -5,29 +5,29 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from cryptolake.storage import S3Storage
-from cryptolake.transfer.downloads import Downloads
+from cryptolake.storage.files import S3Storage
+from cryptolake.transfer.download import Downloads
 from cryptolake.transfer.jobs import batches, jobs_of
 from cryptolake.transfer.orders import Orders, copy_flags, download_flags
 from cryptolake.transfer.progress import Bar
 from cryptolake.transfer.staging import Staging, temporary
-from cryptolake.transfer.vaults import DiskVault
+from cryptolake.transfer.stores import DiskVault
 from cryptolake.transfer.work import Mode, Work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
+    from cryptolake.bronze.verify import Policy
     from cryptolake.planning.plan import Plan
-    from cryptolake.storage import Storage
-    from cryptolake.transfer.book import Book
+    from cryptolake.progress import Progress
+    from cryptolake.storage.files import Storage
     from cryptolake.transfer.jobs import Job
     from cryptolake.transfer.moves import Moves
     from cryptolake.transfer.options import TransferOptions
     from cryptolake.transfer.pipeline import Pipeline
-    from cryptolake.transfer.routes import Route
-    from cryptolake.verify import Policy
-    from cryptolake.watching import Progress
+    from cryptolake.transfer.recorder import Book
+    from cryptolake.transfer.routing import Route
 
 
 def run_route(
@@ -91,9 +91,9 @@ class _Parts:
             work = Work(plan.archive, self._staging, DiskVault(storage), *self._given)
             return Downloads(work, jobs, orders, last=last)
         # boto3 is loaded for a lake in a bucket only.
-        from cryptolake.transfer.buckets import BucketVault
-        from cryptolake.transfer.copies import Copies
-        from cryptolake.transfer.relays import Relays, Traditional
+        from cryptolake.transfer.direct import Copies
+        from cryptolake.transfer.relay import Relays, Traditional
+        from cryptolake.transfer.s3_store import BucketVault
 
         vault = BucketVault(storage, options)
         work = Work(plan.archive, self._staging, vault, *self._given)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from cryptolake.planning.plan import TO_MOVE, selected
-from cryptolake.rows import Rows
+from cryptolake.storage.spooled import Rows
 from cryptolake.transfer.jobs import COLUMNS
 
 if TYPE_CHECKING:
-    from cryptolake.meta import Meta
     from cryptolake.planning.plan import Plan
-    from cryptolake.storage import Storage
+    from cryptolake.storage.files import Storage
+    from cryptolake.storage.tables import Meta
 
 _TAKEN_UP = (*TO_MOVE, "unrecorded")
 """Statuses of plan rows that a transfer takes up. ``unrecorded`` ones are only verified."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cryptolake.planning import commands
-from cryptolake.s5cmd import copy_line
+from cryptolake.transfer.s5cmd import copy_line
 
 if TYPE_CHECKING:
     from cryptolake.transfer.jobs import Job

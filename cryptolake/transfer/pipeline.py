@@ -17,12 +17,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, ClassVar
 
 from cryptolake.ahead import load_next
+from cryptolake.archive.keys import CHECKSUM
 from cryptolake.errors import StorageError
-from cryptolake.keys import CHECKSUM
 from cryptolake.memory import SMALL, give_back_code
-from cryptolake.s5cmd import Flags, Run
-from cryptolake.s5log import Ended, Event, Repeat, Retry, Said
 from cryptolake.transfer.faults import HOPELESS, NOBODY_HOME, Fault, fault_of, readable, shortened
+from cryptolake.transfer.s5cmd import Flags, Run
+from cryptolake.transfer.s5cmd_log import Ended, Event, Repeat, Retry, Said
 from cryptolake.transfer.work import Checked
 
 if TYPE_CHECKING:

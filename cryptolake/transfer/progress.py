@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from cryptolake.watching import Progress, Step, Watch, watched
+from cryptolake.progress import Progress, Step, Watch, watched
 
 _PAUSE = 0.05
 """Seconds between two steps told, at least: a widget must not slow the transfer down."""

@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
-from cryptolake.keys import CHECKSUM
-from cryptolake.mishaps import raise_storage_error
+from cryptolake.archive.keys import CHECKSUM
+from cryptolake.storage.errors import raise_storage_error
 
 if os.name == "posix":
     import fcntl

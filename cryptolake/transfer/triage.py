@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cryptolake.verify import agrees
+from cryptolake.bronze.verify import agrees
 
 if TYPE_CHECKING:
+    from cryptolake.bronze.verify import Policy, Proof, Verdict
     from cryptolake.transfer.jobs import Job
-    from cryptolake.verify import Policy, Proof, Verdict
 
 
 def triage(job: Job, verdict: Verdict, policy: Policy) -> tuple[Proof | None, bool]:

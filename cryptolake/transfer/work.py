@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from cryptolake.archive import Archive
-    from cryptolake.transfer.book import Book
+    from cryptolake.archive.source import Archive
+    from cryptolake.bronze.verify import Policy, Proof, Verdict
     from cryptolake.transfer.jobs import Job
     from cryptolake.transfer.options import TransferOptions
     from cryptolake.transfer.progress import Bar
+    from cryptolake.transfer.recorder import Book
     from cryptolake.transfer.staging import Staging
-    from cryptolake.transfer.vaults import Vault
-    from cryptolake.verify import Policy, Proof, Verdict
+    from cryptolake.transfer.stores import Vault
 
 Mode = Literal["download", "direct", "relay", "traditional"]
 

@@ -76,7 +76,7 @@ def main() -> None:
 
 def compare(endpoint: str, folder: Path, runs: int) -> None:
     """Take turns, so that a machine that slows down slows all of them."""
-    from cryptolake.s5cmd import find_s5cmd
+    from cryptolake.transfer.s5cmd import find_s5cmd
 
     source = cl.Archive(endpoint_url=endpoint)
     query = cl.query().markets("spot").klines("1m").symbols("BTCUSDT").between(*DAYS)

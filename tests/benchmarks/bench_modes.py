@@ -36,7 +36,7 @@ MODES: dict[str, tuple[str, dict[str, bool]]] = {
 KEYS = {"key": "AKIDBENCH", "secret": "no-secret"}
 SERVER = """
 import sys
-from cryptolake.serve import serve_archive
+from cryptolake.sample.server import serve_archive
 with serve_archive(sys.argv[1]) as served:
     print(served.endpoint, flush=True)
     sys.stdin.read()

@@ -24,9 +24,9 @@ import numpy as np
 import polars as pl
 
 import cryptolake as cl
-from cryptolake.reading.views import connect
-from cryptolake.silver.write import row_group_size
-from cryptolake.unzip import inflate
+from cryptolake.bronze.zips import inflate
+from cryptolake.readers.duckdb_views import connect
+from cryptolake.silver.parquet import row_group_size
 from tests.benchmarks.bench_silver import kline_zips
 
 if TYPE_CHECKING:

@@ -27,10 +27,10 @@ from pathlib import Path
 
 import polars as pl
 
-from cryptolake.holdings import holdings
-from cryptolake.meta import Meta
+from cryptolake.bronze.ledger import holdings
 from cryptolake.silver.build import build
-from cryptolake.storage import open_storage
+from cryptolake.storage.files import open_storage
+from cryptolake.storage.tables import Meta
 
 NAMES = [
     *("open_time", "open", "high", "low", "close", "volume", "close_time", "quote_volume"),

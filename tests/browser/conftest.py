@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cryptolake.sample import generate
-from cryptolake.serve import serve_archive
-from cryptolake.widgets.lab import CHROMIUM, Lab, chromium, running_lab
+from cryptolake.sample.server import serve_archive
+from tests.tools.jupyterlab import CHROMIUM, Lab, chromium, running_lab
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-    from cryptolake.widgets.lab import Lab
+    from tests.tools.jupyterlab import Lab
 
 SHOW = "picker = cl.picker(lake)\npicker"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cryptolake.serve import serve_archive
+from cryptolake.sample.server import serve_archive
 
 
 @pytest.fixture(scope="session")

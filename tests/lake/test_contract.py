@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 import cryptolake as cl
-from cryptolake.serve import serve_archive
+from cryptolake.sample.server import serve_archive
 
 UTC_US = pl.Datetime("us", "UTC")
 

@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 
 import cryptolake as cl
-from cryptolake.availability import Row, load_matrix
-from cryptolake.keys import parse_key
-from cryptolake.schema import schema_of
-from cryptolake.vocabulary import Interval
+from cryptolake.archive.enums import Interval
+from cryptolake.archive.keys import parse_key
+from cryptolake.archive.matrix import Row, load_matrix
+from cryptolake.archive.schemas import schema_of
 
 ROWS = load_matrix().rows
 

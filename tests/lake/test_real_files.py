@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 import cryptolake as cl
-from cryptolake.keys import parse_key
+from cryptolake.archive.keys import parse_key
 
 pytestmark = pytest.mark.real
 

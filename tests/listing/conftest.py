@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from cryptolake.listings import web
-from tests.plan.conftest import lake, origin
+from cryptolake.listing import web
+from tests.planning.conftest import lake, origin
 
 __all__ = ["at_once", "lake", "origin"]
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
-from cryptolake.availability import load_matrix
-from cryptolake.listings.listing import Listing
-from cryptolake.periods import parse_days
+from cryptolake.archive.enums import DataType, Interval, Market, Partition
+from cryptolake.archive.matrix import load_matrix
+from cryptolake.archive.periods import parse_days
+from cryptolake.listing.listing import Listing
 from cryptolake.planning.plan import age_of
-from cryptolake.vocabulary import DataType, Interval, Market, Partition
 
 if TYPE_CHECKING:
     import cryptolake as cl
-    from tests.plan.source import Source
+    from tests.planning.source import Source
 
 ROW = load_matrix().row(Market.SPOT, DataType.KLINES)
 

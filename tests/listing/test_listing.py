@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 
 import cryptolake as cl
-from cryptolake.availability import Row, load_matrix
-from cryptolake.listings.listing import Folder, Listing
-from cryptolake.periods import parse_days
-from cryptolake.vocabulary import DataType, Interval, Market, Partition
-from tests.plan.source import FUNDING, METRICS, SPOT, Source
+from cryptolake.archive.enums import DataType, Interval, Market, Partition
+from cryptolake.archive.matrix import Row, load_matrix
+from cryptolake.archive.periods import parse_days
+from cryptolake.listing.listing import Folder, Listing
+from tests.planning.source import FUNDING, METRICS, SPOT, Source
 
 
 def row(market: Market = Market.SPOT, data_type: DataType = DataType.KLINES) -> Row:

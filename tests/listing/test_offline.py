@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 import cryptolake as cl
-from cryptolake.availability import load_matrix
-from cryptolake.listings.listing import Listing
-from cryptolake.periods import parse_days
-from cryptolake.storage import open_storage
-from cryptolake.vocabulary import DataType, Interval, Market, Partition
-from tests.plan.source import Source, source
+from cryptolake.archive.enums import DataType, Interval, Market, Partition
+from cryptolake.archive.matrix import load_matrix
+from cryptolake.archive.periods import parse_days
+from cryptolake.listing.listing import Listing
+from cryptolake.storage.files import open_storage
+from tests.planning.source import Source, source
 
 pytestmark = pytest.mark.usefixtures("at_once")
 

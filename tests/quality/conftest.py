@@ -12,7 +12,7 @@ import pytest
 import cryptolake as cl
 from cryptolake.sample import generate
 from cryptolake.sample.folder import ArchiveFolder
-from cryptolake.serve import serve_archive
+from cryptolake.sample.server import serve_archive
 from tests.quality.world import World
 
 

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cryptolake.archive.enums import Interval
+from cryptolake.archive.schemas import schema_of
 from cryptolake.quality.bars import (
     bars_of_klines,
     bars_of_trades,
@@ -16,8 +18,6 @@ from cryptolake.quality.bars import (
     joined,
 )
 from cryptolake.quality.gaps import number_of
-from cryptolake.schema import schema_of
-from cryptolake.vocabulary import Interval
 
 KLINES = "klines/BTCUSDT"
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)

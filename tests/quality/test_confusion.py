@@ -13,8 +13,8 @@ import polars as pl
 import pytest
 
 import cryptolake as cl
-from cryptolake.quality.ids import id_findings
 from cryptolake.quality.survey import survey
+from cryptolake.quality.trade_ids import id_findings
 from tests.quality.world import World, key_of, without
 
 DAYS = ("2024-06-01", "2025-01-03")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cryptolake.archive.enums import Interval
 from cryptolake.quality.gaps import (
     expected_numbers,
     missing_bars,
@@ -16,7 +17,6 @@ from cryptolake.quality.gaps import (
     open_of,
     present_numbers,
 )
-from cryptolake.vocabulary import Interval
 
 FIXED = [interval for interval in Interval if interval.length]
 BOUNDS = (datetime(2017, 1, 1), datetime(2030, 1, 1))  # noqa: DTZ001 - Hypothesis adds the zone

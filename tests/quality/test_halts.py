@@ -7,10 +7,10 @@ from itertools import pairwise
 import polars as pl
 import pytest
 
-from cryptolake.periods import Period
+from cryptolake.archive.enums import Interval, Market
+from cryptolake.archive.periods import Period
 from cryptolake.quality.gaps import missing_bars
 from cryptolake.quality.halts import load_halts
-from cryptolake.vocabulary import Interval, Market
 
 HOURS = "csv/data/spot/monthly/klines/BTCUSDT/1h"
 LISTED = datetime(2017, 8, 17, 4, tzinfo=UTC)

@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 
 import cryptolake as cl
-from cryptolake.holdings import with_key_parts
+from cryptolake.bronze.ledger import with_key_parts
 from cryptolake.sample import Defect, generate
-from cryptolake.serve import serve_archive
+from cryptolake.sample.server import serve_archive
 
 DAYS = ("2024-12-01", "2025-01-08")
 KINDS = {

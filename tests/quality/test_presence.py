@@ -6,11 +6,11 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 
+from cryptolake.archive.enums import Interval
 from cryptolake.errors import CorruptArchive
 from cryptolake.quality.gaps import number_of
 from cryptolake.quality.presence import bars_of_file
-from cryptolake.storage import open_storage
-from cryptolake.vocabulary import Interval
+from cryptolake.storage.files import open_storage
 
 KEY = "data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2024-12-31.zip"
 FIRST = number_of(datetime(2024, 12, 31, tzinfo=UTC), Interval.H1)

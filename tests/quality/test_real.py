@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import cryptolake as cl
-from cryptolake.keys import parse_key
+from cryptolake.archive.keys import parse_key
 from cryptolake.sample.folder import ArchiveFolder, published_at
-from cryptolake.serve import serve_archive
+from cryptolake.sample.server import serve_archive
 
 HOURS = "data/spot/monthly/klines/BTCUSDT/1h"
 

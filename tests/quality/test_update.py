@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import cryptolake as cl
-from cryptolake.keeping.freshness import freshness
-from cryptolake.keeping.update import Update, update
+from cryptolake.maintenance.update import Update, update
+from cryptolake.quality.freshness import freshness
 from cryptolake.sample import generate
 from tests.quality.world import key_of
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from cryptolake.holdings import holdings
-from cryptolake.keys import parse_key
+from cryptolake.archive.keys import parse_key
+from cryptolake.bronze.ledger import holdings
 from cryptolake.quality import report as quality_report
 from cryptolake.sample.folder import ArchiveFolder, published_at
 from cryptolake.silver.build import build
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     import cryptolake as cl
-    from cryptolake.serve import Served
+    from cryptolake.sample.server import Served
 
 Edit = Callable[[list[bytes]], list[bytes]]
 

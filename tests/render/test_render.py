@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import cryptolake as cl
 from cryptolake import render
-from cryptolake.availability import load_matrix
+from cryptolake.archive.matrix import load_matrix
 from cryptolake.render.html import seconds, size, text
 from cryptolake.report import FILES, MONTHS, Report
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from cryptolake.archive.keys import CHECKSUM, parse_key
 from cryptolake.errors import InvalidQuery
-from cryptolake.keys import CHECKSUM, parse_key
 from cryptolake.sample import MANIFEST, Defect, generate
 from cryptolake.sample.folder import ArchiveFolder
 from cryptolake.sample.injector import MANIFEST_SCHEMA, group_of

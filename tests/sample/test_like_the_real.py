@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cryptolake.keys import parse_key
+from cryptolake.archive.keys import parse_key
 from cryptolake.sample import generate
 from cryptolake.sample.folder import ArchiveFolder
 

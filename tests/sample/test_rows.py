@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from cryptolake.availability import load_matrix
-from cryptolake.keys import CHECKSUM, parse_key
+from cryptolake.archive.keys import CHECKSUM, parse_key
+from cryptolake.archive.matrix import load_matrix
 from cryptolake.sample import generate
 from cryptolake.sample.folder import ArchiveFolder
 

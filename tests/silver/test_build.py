@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
+from cryptolake.bronze.ledger import holdings
+from cryptolake.bronze.zips import Limits
 from cryptolake.errors import BuildError
-from cryptolake.holdings import holdings
 from cryptolake.silver.build import build
 from cryptolake.silver.records import current
-from cryptolake.unzip import Limits
 from tests.silver.texts import day_text, key, ledger_row, silver, stored, zipped
 
 if TYPE_CHECKING:
-    from cryptolake.meta import Meta
     from cryptolake.report import Report
-    from cryptolake.storage import Storage
+    from cryptolake.storage.files import Storage
+    from cryptolake.storage.tables import Meta
 
 PATH = "silver/market=futures_um/data_type=klines/interval=1h/symbol=BTCUSDT/2024-01.parquet"
 DAYS = ["2024-01-01", "2024-01-02", "2024-01-03"]

@@ -7,10 +7,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from cryptolake.holdings import holdings
-from cryptolake.meta import Meta
+from cryptolake.bronze.ledger import holdings
 from cryptolake.silver.build import build
-from cryptolake.storage import Storage, open_storage
+from cryptolake.storage.files import Storage, open_storage
+from cryptolake.storage.tables import Meta
 from tests.silver.texts import day_text, key, ledger_row, zipped
 
 

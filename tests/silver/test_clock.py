@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cryptolake.meta import Meta
-from cryptolake.reading.inventory import datasets
+from cryptolake.readers.inventory import datasets
 from cryptolake.silver.records import current
-from cryptolake.storage import open_storage
+from cryptolake.storage.files import open_storage
+from cryptolake.storage.tables import Meta
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cryptolake.holdings import holdings
+from cryptolake.bronze.ledger import holdings
 from cryptolake.silver.build import build
 from cryptolake.silver.records import current
 from tests.silver.texts import day_text, key, stored, zipped
@@ -24,10 +24,10 @@ MONTHS = 24
 KILLS = 50
 WORK = """
 import sys
-from cryptolake.holdings import holdings
-from cryptolake.meta import Meta
+from cryptolake.bronze.ledger import holdings
+from cryptolake.storage.tables import Meta
 from cryptolake.silver.build import build
-from cryptolake.storage import open_storage
+from cryptolake.storage.files import open_storage
 storage = open_storage(sys.argv[1])
 meta = Meta(storage)
 print("ready", flush=True)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from cryptolake.keys import parse_key
-from cryptolake.schema import schema_of
+from cryptolake.archive.keys import parse_key
+from cryptolake.archive.schemas import schema_of
+from cryptolake.bronze.zips import inflate
 from cryptolake.silver.account import Text
 from cryptolake.silver.normalize import normalize
-from cryptolake.unzip import inflate
 from tests.conftest import REAL_ARCHIVE
 from tests.silver.independent import read_rows
 

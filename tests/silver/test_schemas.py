@@ -7,9 +7,9 @@ from collections import defaultdict
 import polars as pl
 import pytest
 
-from cryptolake.availability import load_matrix
+from cryptolake.archive.matrix import load_matrix
+from cryptolake.archive.schemas import Schema, load_schemas, schema_of
 from cryptolake.errors import InvalidQuery
-from cryptolake.schema import Schema, load_schemas, schema_of
 
 SCHEMAS = list(load_schemas().values())
 every_dataset = pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.dataset)

@@ -14,11 +14,11 @@ from random import Random
 import polars as pl
 import pytest
 
-from cryptolake.holdings import holdings
-from cryptolake.silver.drafts import put, sweep
-from cryptolake.silver.make import Made, make
+from cryptolake.bronze.ledger import holdings
+from cryptolake.silver.external_sort import Sizes
+from cryptolake.silver.month import Made, make
 from cryptolake.silver.months import months_to_build
-from cryptolake.silver.order import Sizes
+from cryptolake.silver.scratch import put, sweep
 from tests.silver.texts import stored, zipped
 
 TINY = Sizes(chunk=4_000, held=20, run=300)
@@ -216,10 +216,10 @@ def test_drafts_of_a_killed_build_are_swept_a_day_later(tmp_path: Path):
 FULL = """
 import resource, signal, sys
 from cryptolake.errors import StorageError
-from cryptolake.holdings import holdings
-from cryptolake.meta import Meta
+from cryptolake.bronze.ledger import holdings
+from cryptolake.storage.tables import Meta
 from cryptolake.silver.build import build
-from cryptolake.storage import open_storage
+from cryptolake.storage.files import open_storage
 storage = open_storage(sys.argv[1])
 meta = Meta(storage)
 rows = holdings(meta)

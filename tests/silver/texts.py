@@ -11,12 +11,12 @@ from pathlib import Path
 
 import polars as pl
 
-from cryptolake.keys import parse_key
-from cryptolake.meta import Meta
-from cryptolake.schema import schema_of
+from cryptolake.archive.keys import parse_key
+from cryptolake.archive.schemas import schema_of
 from cryptolake.silver.account import Normalized, Text
 from cryptolake.silver.normalize import normalize
-from cryptolake.storage import Storage, open_storage
+from cryptolake.storage.files import Storage, open_storage
+from cryptolake.storage.tables import Meta
 
 HEADER = (
     "open_time,open,high,low,close,volume,close_time,quote_volume,count,"

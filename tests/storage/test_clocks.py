@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cryptolake import meta as module
-from cryptolake.meta import Meta
-from cryptolake.storage import open_storage
+from cryptolake.storage import tables as module
+from cryptolake.storage.files import open_storage
+from cryptolake.storage.tables import Meta
 
 KEY = "data/spot/daily/klines/A/1m/A-1m-2024-01-01.zip"
 offsets = st.lists(

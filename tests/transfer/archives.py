@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from cryptolake.rows import Rows
+from cryptolake.storage.spooled import Rows
 
 if TYPE_CHECKING:
-    from cryptolake.archive import Archive
+    from cryptolake.archive.source import Archive
 
 KEY = "data/spot/daily/klines/{symbol}/1m/{symbol}-1m-{day}.zip"
 

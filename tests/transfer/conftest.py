@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cryptolake.archive import Archive
-from cryptolake.meta import Meta
-from cryptolake.storage import Storage, open_storage
+from cryptolake.archive.source import Archive
+from cryptolake.storage.files import Storage, open_storage
+from cryptolake.storage.tables import Meta
 from cryptolake.transfer.engine import transfer
 from tests.transfer.archives import FolderPlan, plan_of
 from tests.transfer.proxy import Proxy, proxied

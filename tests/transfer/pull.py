@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import cryptolake as cl
-from cryptolake.meta import Meta
-from cryptolake.storage import open_storage
+from cryptolake.storage.files import open_storage
+from cryptolake.storage.tables import Meta
 from cryptolake.transfer.engine import transfer
 from tests.transfer.archives import plan_of
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from cryptolake.archive import Archive
-from cryptolake.meta import Meta
-from cryptolake.serve import serve_archive
-from cryptolake.storage import open_storage
+from cryptolake.archive.source import Archive
+from cryptolake.sample.server import serve_archive
+from cryptolake.storage.files import open_storage
+from cryptolake.storage.tables import Meta
 from cryptolake.transfer.engine import transfer
 from tests.transfer.archives import FolderPlan, plan_of
 from tests.transfer.proxy import Proxy, proxied

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import cryptolake as cl
-from cryptolake.archive import Archive
-from cryptolake.storage import open_storage
-from cryptolake.transfer.routes import route
+from cryptolake.archive.source import Archive
+from cryptolake.storage.files import open_storage
+from cryptolake.transfer.routing import route
 from tests.transfer.archives import put, write_archive, zipped
 from tests.transfer.proxy import Fault
 from tests.transfer.s3bench import KEYS, LAKE, S3Bench, s3_bench

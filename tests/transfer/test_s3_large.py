@@ -9,9 +9,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cryptolake.keeping.audit import audit
-from cryptolake.planning.standing import status_of
-from cryptolake.transfer import buckets
+from cryptolake.maintenance.audit import audit
+from cryptolake.planning.status import status_of
+from cryptolake.transfer import s3_store
 from tests.transfer.archives import put, write_archive, zipped
 from tests.transfer.proxy import Fault
 from tests.transfer.s3bench import LAKE, S3Bench, s3_bench
@@ -23,12 +23,12 @@ NOISE = hashlib.shake_256(b"large").digest(7_500_000).hex()
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Bench]:
     """Three small files and one of 8 MB, which counts as large."""
-    monkeypatch.setattr(buckets, "LARGEST_COPY", 6 * buckets.MIB)
-    monkeypatch.setattr(buckets, "COPY_PART", 5 * buckets.MIB)
+    monkeypatch.setattr(s3_store, "LARGEST_COPY", 6 * s3_store.MIB)
+    monkeypatch.setattr(s3_store, "COPY_PART", 5 * s3_store.MIB)
     folder = tmp_path / "archive"
     write_archive(folder, 3)
     put(folder, KEY, zipped("A-trades-2024-01.csv", NOISE))
-    assert (folder / KEY).stat().st_size > 6 * buckets.MIB
+    assert (folder / KEY).stat().st_size > 6 * s3_store.MIB
     with s3_bench(folder, same=True) as bench:
         yield bench
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cryptolake as cl
-from cryptolake.s5cmd import Flags, copy_line, find_s5cmd, quoted
-from cryptolake.s5log import Event, Log, Repeat, Retry, parse_line
+from cryptolake.transfer.s5cmd import Flags, copy_line, find_s5cmd, quoted
+from cryptolake.transfer.s5cmd_log import Event, Log, Repeat, Retry, parse_line
 
 
 def program(path: Path, said: str) -> Path:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import cryptolake as cl
-from cryptolake.verify import Expected, check_file, check_zip, parse_sidecar
+from cryptolake.bronze.verify import Expected, check_file, check_zip, parse_sidecar
 from tests.transfer.archives import etag_of, put, write_archive, zipped
 
 if TYPE_CHECKING:

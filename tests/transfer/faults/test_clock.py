@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 import cryptolake as cl
-from cryptolake.mishaps import clock_off, clock_said
+from cryptolake.storage.errors import clock_off, clock_said
 from cryptolake.transfer.faults import HOPELESS, fault_of
 from tests.transfer.archives import write_archive
 from tests.transfer.proxy import Chooser, Fault

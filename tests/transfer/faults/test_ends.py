@@ -192,8 +192,8 @@ def test_a_signal_while_records_are_written_loses_none_and_doubles_none(
 
     with monkeypatch.context() as patch:
         patch.setattr(bench.meta, "append", interrupted_once)
-        patch.setattr("cryptolake.transfer.book._FIRST_PAUSE", 0.0)
-        patch.setattr("cryptolake.transfer.book._BUSY_PAUSE", 0.0)
+        patch.setattr("cryptolake.transfer.recorder._FIRST_PAUSE", 0.0)
+        patch.setattr("cryptolake.transfer.recorder._BUSY_PAUSE", 0.0)
         with pytest.raises(KeyboardInterrupt):
             bench.transfer()
     assert interrupted
@@ -236,7 +236,7 @@ def test_an_error_that_no_check_expects_ends_the_run_and_is_not_waited_for(
 ):
     keys = write_archive(bench.folder, 4)
     with monkeypatch.context() as patch:
-        patch.setattr("cryptolake.transfer.downloads.check_file", lambda *_, **__: 1 // 0)
+        patch.setattr("cryptolake.transfer.download.check_file", lambda *_, **__: 1 // 0)
         with pytest.raises(ZeroDivisionError):
             bench.transfer()
     rerun_completes(bench, keys)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from cryptolake.keys import CHECKSUM
-from cryptolake.planning.standing import status_of
+from cryptolake.archive.keys import CHECKSUM
+from cryptolake.planning.status import status_of
 from tests.transfer.archives import FolderPlan, write_archive
 from tests.transfer.s3bench import KEYS, LAKE, S3Bench, s3_bench
 

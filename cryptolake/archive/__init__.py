@@ -1,0 +1,1 @@
+"""Pure facts of the archive: words, days, keys, the matrix, symbols and schemas."""

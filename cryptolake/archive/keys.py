@@ -1,0 +1,132 @@
+"""The archive's keys, both ways: parts to key, key to parts. Pure.
+
+Parsing is strict: the archive holds malformed keys (``ADABKRW-1d-2020-8.zip``), and symbols with ``_``,
+``-`` or letters outside ASCII, so a key is read by the pattern of its matrix row or not at all.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from cryptolake.archive.enums import DataType, Interval, Market, Partition
+from cryptolake.archive.matrix import Row, load_matrix
+from cryptolake.archive.periods import Period
+
+CHECKSUM = ".CHECKSUM"
+"""What a sidecar's key has after its zip's key."""
+
+_MARKET_PATHS = {
+    "spot": Market.SPOT,
+    "futures/um": Market.FUTURES_UM,
+    "futures/cm": Market.FUTURES_CM,
+    "option": Market.OPTIONS,
+}
+
+
+class ArchiveKey(NamedTuple):
+    """The parts of one zip's key.
+
+    Examples
+    --------
+    >>> key = "data/option/daily/EOHSummary/BTCUSDT/BTCUSDT-EOHSummary-2023-10-20.zip"
+    >>> parse_key(key).market.value, parse_key(key).key == key
+    ('options', True)
+    """
+
+    market: Market
+    data_type: DataType
+    symbol: str
+    interval: Interval | None
+    period: Period
+
+    @property
+    def partition(self) -> Partition:
+        """The tree the file is in."""
+        return self.period.partition
+
+    @property
+    def key(self) -> str:
+        """The zip's S3 key."""
+        row = load_matrix().row(self.market, self.data_type)
+        return row.key_pattern.format(
+            partition=self.partition.value,
+            symbol=self.symbol,
+            interval=self.interval.value if self.interval else "",
+            period=self.period,
+        )
+
+    @property
+    def checksum_key(self) -> str:
+        """The key of the zip's CHECKSUM sidecar."""
+        return self.key + CHECKSUM
+
+
+def parse_key(key: str) -> ArchiveKey | None:
+    """Read a zip's key; None when it is not one the archive's grammar allows.
+
+    Examples
+    --------
+    >>> parsed = parse_key("data/spot/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2024-01-01.zip")
+    >>> parsed.symbol, str(parsed.period)
+    ('BTCUSDT', '2024-01-01')
+    >>> parse_key("data/spot/daily/klines/ADABKRW/1d/ADABKRW-1d-2020-8.zip") is None
+    True
+    """
+    row = _row_of(key)
+    match = row.match(key) if row else None
+    if row is None or match is None:
+        return None
+    try:
+        period = Period.parse(match["period"])
+        interval = Interval(match["interval"]) if row.has_interval else None
+    except ValueError:
+        return None
+    if period.partition.value != match["partition"] or not is_plain(match["symbol"]):
+        return None
+    return ArchiveKey(row.market, row.data_type, match["symbol"], interval, period)
+
+
+def prefix_of(
+    row: Row,
+    partition: Partition,
+    symbol: str | None = None,
+    interval: Interval | None = None,
+) -> str:
+    """Return the key prefix of a row's files: of all symbols, of one, or of one and an interval.
+
+    Examples
+    --------
+    >>> from cryptolake.archive.matrix import load_matrix
+    >>> row = load_matrix().row(Market.SPOT, DataType.KLINES)
+    >>> prefix_of(row, Partition.DAILY, "BTCUSDT", Interval.M1)
+    'data/spot/daily/klines/BTCUSDT/1m/'
+    """
+    head = row.key_pattern.split("{symbol}", 1)[0].format(partition=partition.value)
+    if symbol is None:
+        return head
+    return f"{head}{symbol}/" if interval is None else f"{head}{symbol}/{interval.value}/"
+
+
+def _row_of(key: str) -> Row | None:
+    parts = key.split("/")
+    if len(parts) < 5 or parts[0] != "data":
+        return None
+    two = f"{parts[1]}/{parts[2]}"
+    market, rest = (
+        (_MARKET_PATHS[two], parts[3:])
+        if two in _MARKET_PATHS
+        else (_MARKET_PATHS.get(parts[1]), parts[2:])
+    )
+    if market is None or len(rest) < 2:
+        return None
+    try:
+        data_type = DataType(rest[1])
+    except ValueError:
+        return None
+    matrix = load_matrix()
+    return matrix.row(market, data_type) if (market, data_type) in matrix else None
+
+
+def is_plain(symbol: str) -> bool:
+    """Whether a listed symbol can safely be a folder's name."""
+    return symbol.isprintable() and symbol.strip(". ") != "" and not set(symbol) & set("\\\0")

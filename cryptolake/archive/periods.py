@@ -1,0 +1,218 @@
+"""Whole UTC days, and the days and months that archive files cover. Pure.
+
+A :class:`Days` is a range of UTC days with both ends in; a :class:`Period` is the one day or the one
+month that a file covers, written as the archive writes it (``2024-01-31``, ``2024-01``).
+"""
+
+from __future__ import annotations
+
+import calendar
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from cryptolake.archive.enums import Partition
+from cryptolake.errors import InvalidQuery
+
+DayLike = str | date | datetime
+"""What may be passed for a day: ``"2024-03-15"``, ``"2024-03"``, ``"2024"``, a date or datetime."""
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Days:
+    """A range of whole UTC days, both ends included.
+
+    Examples
+    --------
+    >>> days = Days(date(2024, 1, 30), date(2024, 2, 2))
+    >>> len(days), [str(month) for month in days.months()]
+    (4, ['2024-01', '2024-02'])
+    """
+
+    first: date
+    last: date
+
+    def __post_init__(self) -> None:
+        if self.first > self.last:
+            message = (
+                f"the range {self.first} to {self.last} ends before it begins; "
+                f"swap the ends: between('{self.last}', '{self.first}')."
+            )
+            raise InvalidQuery(message, what="dates", given=(self.first, self.last))
+
+    def __len__(self) -> int:
+        return (self.last - self.first).days + 1
+
+    def __iter__(self) -> Iterator[date]:
+        day = self.first
+        while day <= self.last:
+            yield day
+            day += _DAY
+
+    def __contains__(self, day: object) -> bool:
+        return isinstance(day, date) and self.first <= day <= self.last
+
+    def months(self) -> Iterator[Period]:
+        """Yield the calendar months the range touches, first to last."""
+        year, month = self.first.year, self.first.month
+        while (year, month) <= (self.last.year, self.last.month):
+            yield Period.month(year, month)
+            year, month = (year + 1, 1) if month == 12 else (year, month + 1)
+
+    def clip(self, other: Days) -> Days | None:
+        """Return the days both ranges have, or None.
+
+        Examples
+        --------
+        >>> march = Period.parse("2024-03").days
+        >>> march.clip(Days(date(2024, 3, 30), date(2024, 4, 2)))
+        Days(first=datetime.date(2024, 3, 30), last=datetime.date(2024, 3, 31))
+        """
+        first, last = max(self.first, other.first), min(self.last, other.last)
+        return Days(first, last) if first <= last else None
+
+    @property
+    def begin(self) -> datetime:
+        """Midnight UTC at which the range begins (included)."""
+        return datetime(self.first.year, self.first.month, self.first.day, tzinfo=UTC)
+
+    @property
+    def end(self) -> datetime:
+        """Midnight UTC at which the range ends (excluded)."""
+        after = self.last + _DAY
+        return datetime(after.year, after.month, after.day, tzinfo=UTC)
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Period:
+    """The day or the month that one archive file covers.
+
+    Examples
+    --------
+    >>> Period.parse("2024-02").days
+    Days(first=datetime.date(2024, 2, 1), last=datetime.date(2024, 2, 29))
+    >>> str(Period.parse("2024-02-29")), Period.parse("2024-02-29").partition.value
+    ('2024-02-29', 'daily')
+    """
+
+    first: date
+    partition: Partition
+
+    @classmethod
+    def day(cls, day: date) -> Period:
+        """Return the period of one day."""
+        return cls(day, Partition.DAILY)
+
+    @classmethod
+    def month(cls, year: int, month: int) -> Period:
+        """Return the period of one calendar month."""
+        return cls(date(year, month, 1), Partition.MONTHLY)
+
+    @classmethod
+    def parse(cls, text: str) -> Period:
+        """Read ``YYYY-MM`` or ``YYYY-MM-DD``, strictly.
+
+        Raises
+        ------
+        ValueError
+            The text is neither, or names no calendar day (the archive has such keys).
+        """
+        if re.fullmatch(r"\d{4}-\d{2}", text, re.ASCII):
+            return cls(date.fromisoformat(f"{text}-01"), Partition.MONTHLY)
+        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
+            return cls(date.fromisoformat(text), Partition.DAILY)
+        message = f"{text!r} is neither YYYY-MM nor YYYY-MM-DD"
+        raise ValueError(message)
+
+    @property
+    def days(self) -> Days:
+        """The days the period covers."""
+        if self.partition is Partition.DAILY:
+            return Days(self.first, self.first)
+        return Days(self.first, self.first.replace(day=_month_length(self.first)))
+
+    @property
+    def of_month(self) -> Period:
+        """The month the period lies in (itself, when it is one)."""
+        return Period(self.first.replace(day=1), Partition.MONTHLY)
+
+    def __str__(self) -> str:
+        form = "%Y-%m-%d" if self.partition is Partition.DAILY else "%Y-%m"
+        return self.first.strftime(form)
+
+
+def _month_length(day: date) -> int:
+    return calendar.monthrange(day.year, day.month)[1]
+
+
+def parse_days(first: DayLike, last: DayLike | None = None) -> Days:
+    """Read a range of days: a month or a year stands for all its days; both ends are included.
+
+    ========================  ==========================  =========================
+    first                     last                        the range
+    ========================  ==========================  =========================
+    ``"2024-03"``             left out                    2024-03-01 to 2024-03-31
+    ``"2024"``                left out                    2024-01-01 to 2024-12-31
+    ``"2024-01"``             ``"2024-03"``               2024-01-01 to 2024-03-31
+    ``"2024-01-15"``          ``date(2024, 1, 20)``       2024-01-15 to 2024-01-20
+    ========================  ==========================  =========================
+
+    A datetime stands for its UTC day; one without a zone is taken as UTC.
+
+    Raises
+    ------
+    InvalidQuery
+        A text that is no day, or a range that ends before it begins.
+
+    Examples
+    --------
+    >>> parse_days("2024-02")
+    Days(first=datetime.date(2024, 2, 1), last=datetime.date(2024, 2, 29))
+    """
+    begin = _parse_day(first)
+    end = begin if last is None else _parse_day(last)
+    if last is not None and begin.first > end.last:
+        message = (
+            f"the range {first} to {last} ends before it begins; "
+            f"swap the ends: between({_typed(last)}, {_typed(first)})."
+        )
+        raise InvalidQuery(message, what="dates", given=(first, last))
+    return Days(begin.first, end.last)
+
+
+def _typed(day: DayLike) -> str:
+    """Return what makes the same end, as it was typed: a month stays a month, a date a date."""
+    return repr(day).replace("datetime.", "")
+
+
+def _parse_day(day: DayLike) -> Days:
+    if isinstance(day, datetime):
+        instant = day if day.tzinfo is None else day.astimezone(UTC)
+        return Days(instant.date(), instant.date())
+    if isinstance(day, date):
+        return Days(day, day)
+    if isinstance(day, str):
+        try:
+            if re.fullmatch(r"\d{4}", day, re.ASCII):
+                return Days(date(int(day), 1, 1), date(int(day), 12, 31))
+            return Period.parse(day).days
+        except ValueError:
+            pass
+    message = (
+        f"cannot read {day!r} as a day; write '2024', '2024-03', '2024-03-15', or pass a date."
+    )
+    raise InvalidQuery(message, what="dates", given=day)
+
+
+def format_days(days: Days) -> tuple[str, str]:
+    """Return the two ends as ISO text, the form that :func:`parse_days` reads back.
+
+    Examples
+    --------
+    >>> format_days(parse_days("2024-02"))
+    ('2024-02-01', '2024-02-29')
+    """
+    return days.first.isoformat(), days.last.isoformat()

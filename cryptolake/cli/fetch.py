@@ -1,0 +1,283 @@
+"""Commands that fetch, build and mend: plan, transfer, pull, frame, build, update, heal, fill."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cryptolake.cli import output as show
+from cryptolake.cli.options import Json, Limit, Output, Refresh, shared
+from cryptolake.errors import IncompleteWarning
+
+if TYPE_CHECKING:
+    from cryptolake.lake import Lake
+    from cryptolake.planning.plan import Plan
+    from cryptolake.query import Query
+    from cryptolake.report import Report
+
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
+Saved = Annotated[
+    Path | None,
+    typer.Option("--plan", metavar="FILE", help="Carry out a saved plan instead of a query."),
+]
+Way = dict[str, Any]
+"""Mode, policy and options, as every method that transfers takes them."""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register this module's commands."""
+    for command in (plan, transfer, pull, frame, build, update, heal, fill):
+        app.command()(shared(command))
+
+
+def plan(
+    query: Query,
+    lake: Lake,
+    *,
+    commands: Annotated[
+        bool, typer.Option("--commands", help="Print the s5cmd command lines, nothing else.")
+    ] = False,
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", metavar="FILE", help="Keep the plan in a file, for pull --plan."),
+    ] = None,
+    refresh: Refresh = False,
+    json: Json = False,
+) -> None:
+    """Show the files a query needs and their bytes.
+
+    The archive's listing is asked; nothing is transferred.
+    """
+    found = lake.plan(query, refresh=refresh)
+    if save is not None:
+        found.save(save)
+    if commands:
+        for line in found.commands():
+            typer.echo(line)
+    elif json:
+        show.as_json(plan_facts(found))
+    else:
+        show.plan(found)
+
+
+def transfer(
+    query: Query,
+    lake: Lake,
+    way: Way,
+    *,
+    saved: Saved = None,
+    refresh: Refresh = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Fetch what a query needs into Bronze, verified.
+
+    What pull does, without building Silver.
+    """
+    made = _planned(query, lake, way, saved, refresh=refresh, quiet=quiet)
+    finish(lake.transfer(made, progress=not quiet, **way), json=json)
+
+
+def pull(
+    query: Query,
+    lake: Lake,
+    way: Way,
+    *,
+    saved: Saved = None,
+    refresh: Refresh = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Fetch what a query needs, verify it, build Silver.
+
+    Plans, transfers into Bronze with every file verified, and builds the Silver months.
+    """
+    made = _planned(query, lake, way, saved, refresh=refresh, quiet=quiet)
+    moved = lake.transfer(made, progress=not quiet, **way)
+    policy = way["checksum_policy"]
+    built = lake.build(made.query, progress=not quiet, checksum_policy=policy)
+    finish(moved.combine(built), json=json)
+
+
+def frame(
+    query: Query,
+    lake: Lake,
+    way: Way,
+    *,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Prices and quantities as exact decimals.")
+    ] = False,
+    output: Output = None,
+    limit: Limit = 40,
+    refresh: Refresh = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Pull what is missing, then show or keep the rows.
+
+    The Silver rows of one data type and the days asked for. Exit code 1 when files of the range are in
+    quarantine, so that rows are missing.
+    """
+    if output is not None:
+        show.kind_of(output)  # before anything is fetched
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", IncompleteWarning)
+        rows = lake.frame(query, exact=exact, refresh=refresh, progress=not quiet, **way)
+    if output is not None:
+        show.keep(rows, output)
+    elif json:
+        show.rows_as_json(rows.iter_rows(named=True))
+    else:
+        show.table(rows, limit)
+    missing = [one for one in told if issubclass(one.category, IncompleteWarning)]
+    for one in missing:
+        typer.echo(f"cryptolake: {one.message}", err=True)
+    if missing:
+        raise typer.Exit(1)
+
+
+def build(
+    scope: Query | None,
+    lake: Lake,
+    *,
+    force: Annotated[
+        bool, typer.Option("--force", help="Build months anew although nothing changed.")
+    ] = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Build Silver from Bronze, what has changed.
+
+    The symbol-months whose source files changed are built, of the whole lake when no word is said; the
+    others stay.
+    """
+    show.absence(lake, json=json)
+    finish(lake.build(scope, force=force, progress=not quiet), json=json)
+
+
+def update(
+    scope: Query | None, lake: Lake, way: Way, *, quiet: Quiet = False, json: Json = False
+) -> None:
+    """Bring what is here to the newest published day.
+
+    The whole lake when no word is said. Run twice, the second run does nothing.
+    """
+    show.absence(lake, json=json)
+    found = lake.update(scope, progress=not quiet, **way)
+    if json:
+        show.as_json(
+            {
+                "changes": found.changes,
+                "rows_before": found.rows_before,
+                "rows_after": found.rows_after,
+                "report": found.report and report_facts(found.report),
+            }
+        )
+    else:
+        typer.echo(found.summary())
+        if found.changed:
+            show.table(found.changes)
+    if found.report is not None:
+        _exit_by(found.report)
+
+
+def heal(
+    query: Query,
+    lake: Lake,
+    way: Way,
+    *,
+    refresh: Refresh = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Fill gaps from the sibling files that have the rows.
+
+    Says for each gap what it came to; none is filled with rows that the archive does not have.
+    """
+    show.absence(lake, json=json)
+    show.either(lake.heal(query.check(), refresh=refresh, progress=not quiet, **way), json=json)
+
+
+def fill(
+    query: Query,
+    lake: Lake,
+    *,
+    against: Annotated[
+        str, typer.Option(metavar="DATA_TYPE", help="trades, aggTrades, or klines (finer ones).")
+    ],
+    json: Json = False,
+) -> None:
+    """Make missing klines from trades or finer klines.
+
+    Of what the lake has; kept in Gold, marked, and never mixed with what the archive published.
+    """
+    show.absence(lake, json=json)
+    show.either(lake.fill(query.check(), against=against), json=json)
+
+
+def _planned(
+    query: Query, lake: Lake, way: Way, saved: Path | None, *, refresh: bool, quiet: bool
+) -> Plan:
+    if saved is None:
+        from cryptolake.transfer.routing import route
+
+        route(
+            way["mode"], lake.source, lake.storage
+        )  # a wrong one is said before anything is asked
+        return lake.plan(query, refresh=refresh, progress=not quiet)
+    from cryptolake.planning.plan import Plan
+
+    return Plan.load(saved)
+
+
+def plan_facts(made: Plan) -> dict[str, Any]:
+    """Return a plan as plain facts, for ``--json``."""
+    return {
+        "id": made.id,
+        "query": made.query.to_json(),
+        "listed_at": made.listed_at,
+        "total_bytes": made.total_bytes,
+        "to_transfer": made.to_transfer,
+        "cached": made.cached,
+        "missing": made.missing,
+        "notes": made.notes,
+        "files": made.files,
+        "missing_periods": made.missing_periods,
+    }
+
+
+def finish(report: Report, *, json: bool) -> None:
+    """Print a report and exit: 1 when something in it failed or was quarantined."""
+    if json:
+        show.as_json(report_facts(report))
+    else:
+        typer.echo(report.summary())
+    _exit_by(report)
+
+
+def _exit_by(report: Report) -> None:
+    if report.quarantined or not report.ok:
+        raise typer.Exit(1)
+
+
+def report_facts(report: Report) -> dict[str, Any]:
+    """Return a report as plain facts, for ``--json``."""
+    return {
+        "run_id": report.run_id,
+        "kind": report.kind,
+        "ok": report.ok,
+        "transferred": report.transferred,
+        "skipped": report.skipped,
+        "failed": report.failed,
+        "quarantined": report.quarantined,
+        "bytes": report.bytes,
+        "built": report.built,
+        "rows": report.rows,
+        "seconds": report.seconds,
+        "files": report.files,
+        "months": report.months,
+    }

@@ -1,0 +1,236 @@
+"""Commands that look: what can exist, what the archive lists, what the lake holds, and SQL over it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cryptolake.archive.enums import parse_data_type, parse_market
+from cryptolake.cli import output as show
+from cryptolake.cli.options import Json, Limit, Output, Refresh, shared, split
+from cryptolake.errors import InvalidQuery, StorageError
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from cryptolake.lake import Lake
+    from cryptolake.query import Query
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register this module's commands."""
+    looking = (matrix, symbols, datasets, status, freshness, quality, gaps, ids)
+    for command in (*looking, verify, describe, sql):
+        app.command()(shared(command))
+
+
+def matrix(
+    *,
+    market: Annotated[
+        list[str] | None, typer.Option("--market", "-m", metavar="WORD", help="Only these.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show which data can exist, market by market."""
+    import polars as pl
+
+    import cryptolake as cl
+
+    frame = cl.matrix()
+    if market:
+        chosen = [parse_market(word).value for word in split(market)]
+        frame = frame.filter(pl.col("market").is_in(chosen))
+    if json:
+        show.as_json(frame)
+        return
+    show.table(
+        frame.select("market", "data_type", "status", "first_date", "partitions", "intervals")
+    )
+
+
+def symbols(
+    lake: Lake,
+    *,
+    market: Annotated[
+        str, typer.Option("--market", "-m", metavar="WORD", help="spot, futures_um, …")
+    ] = "spot",
+    data_type: Annotated[
+        str, typer.Option("--data-type", "-t", metavar="WORD", help="klines, trades, …")
+    ] = "klines",
+    quote: Annotated[
+        str | None, typer.Option(metavar="ASSET", help="Only those quoted in: USDT.")
+    ] = None,
+    contract: Annotated[
+        str | None,
+        typer.Option(metavar="KIND", help="Only spot, perpetual, delivery, index or option."),
+    ] = None,
+    listed_on: Annotated[
+        str | None, typer.Option(metavar="DAY", help="Only those listed on this UTC day.")
+    ] = None,
+    spans: Annotated[
+        bool,
+        typer.Option("--spans", help="Each symbol's first and last day; asks about every one."),
+    ] = False,
+    refresh: Refresh = False,
+    json: Json = False,
+) -> None:
+    """Show the symbols that the archive lists."""
+    show.either(
+        lake.symbols(
+            parse_market(market).value,
+            parse_data_type(data_type).value,
+            quote=quote,
+            contract=contract,
+            listed_on=listed_on,
+            spans=spans,
+            refresh=refresh,
+        ),
+        json=json,
+    )
+
+
+def datasets(lake: Lake, *, json: Json = False) -> None:
+    """Show the datasets that the lake holds."""
+    show.absence(lake, json=json)
+    show.either(lake.datasets(), json=json)
+
+
+def status(lake: Lake, *, json: Json = False) -> None:
+    """Show how fresh and how whole the lake is."""
+    show.absence(lake, json=json)
+    show.either(lake.status(), json=json)
+
+
+def freshness(lake: Lake, *, refresh: Refresh = False, json: Json = False) -> None:
+    """Show how far the archive and the lake are behind.
+
+    By market and data type held, in days; asks the archive's listing.
+    """
+    show.absence(lake, json=json)
+    show.either(lake.freshness(refresh=refresh), json=json)
+
+
+def quality(query: Query, lake: Lake, *, refresh: Refresh = False, json: Json = False) -> None:
+    """Show gaps, duplicates and rejects by month."""
+    show.absence(lake, json=json)
+    show.either(lake.quality(query.check(), refresh=refresh), json=json)
+
+
+def gaps(query: Query, lake: Lake, *, refresh: Refresh = False, json: Json = False) -> None:
+    """Show each gap of a query's klines, with its cause."""
+    show.absence(lake, json=json)
+    show.either(lake.gaps(query.check(), refresh=refresh), json=json)
+
+
+def ids(query: Query, lake: Lake, *, json: Json = False) -> None:
+    """Show holes and repeats in trade and aggregate ids."""
+    show.absence(lake, json=json)
+    show.either(lake.ids(query.check()), json=json)
+
+
+def verify(
+    scope: Query | None,
+    lake: Lake,
+    *,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA_TYPE",
+            help="Rebuild the query's klines from trades, aggTrades or finer klines; show differences.",
+        ),
+    ] = None,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Take damaged files out, so that the next pull gets them."),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Hash Bronze again and compare with the ledger.
+
+    The whole lake when no word is said; exit code 1 when a file differs or is gone.
+    """
+    show.absence(lake, json=json)
+    found = lake.verify(scope, against=against, repair=repair)
+    if against is None:
+        bad = found.filter(found["status"] != "ok")
+        if json:
+            show.as_json(found)
+        else:
+            if not bad.is_empty():
+                show.table(bad)
+            typer.echo(
+                f"{found.height - bad.height:,} files are as the ledger says, {bad.height:,} are not"
+            )
+    else:
+        bad = found
+        show.either(found, json=json)
+    if not bad.is_empty():
+        raise typer.Exit(1)
+
+
+def describe(
+    lake: Lake,
+    market: Annotated[str, typer.Argument(help="spot, futures_um, futures_cm, options.")],
+    data_type: Annotated[str, typer.Argument(help="klines, trades, metrics, …")] = "klines",
+    *,
+    json: Json = False,
+) -> None:
+    """Show a dataset's columns and their meaning."""
+    about = lake.describe(market, data_type)
+    if json:
+        show.as_json(about.to_dict())
+    else:
+        typer.echo(str(about))
+
+
+def sql(
+    lake: Lake,
+    text: Annotated[str, typer.Argument(help="The statement; '-' reads it from standard input.")],
+    *,
+    json: Json = False,
+    output: Output = None,
+    limit: Limit = 40,
+) -> None:
+    """Ask the lake in SQL.
+
+    The views are bronze.*, silver.*, gold.* and meta.*, the dialect is DuckDB's.
+
+    Example: cryptolake sql "select symbol, max(high) from silver.spot_klines group by all"
+    """
+    import duckdb
+
+    statement = sys.stdin.read() if text == "-" else text
+    show.absence(lake, json=True)  # beside the result, which may be for another program
+    try:
+        if output is not None:
+            _write(lake.sql(statement), output)
+        else:
+            asked = lake.connect().execute(statement)
+            names = [str(column[0]) for column in asked.description or ()]
+            if json:
+                show.rows_as_json(_rows(asked, names))
+            else:
+                show.rows(names, asked.fetchmany(limit + 1), limit)
+    except duckdb.IOException as error:
+        message = f"DuckDB cannot read or write a file: {error}"
+        raise StorageError(message) from None
+    except duckdb.Error as error:
+        raise InvalidQuery(str(error), given=statement) from None
+
+
+def _write(relation: duckdb.DuckDBPyRelation, output: Path) -> None:
+    if show.kind_of(output) == ".csv":
+        relation.write_csv(str(output))
+    else:
+        relation.write_parquet(str(output), compression="zstd")
+    typer.echo(f"wrote {output}", err=True)
+
+
+def _rows(asked: duckdb.DuckDBPyConnection, names: list[str]) -> Iterator[dict[str, Any]]:
+    while rows := asked.fetchmany(10_000):
+        for row in rows:
+            yield dict(zip(names, row, strict=True))

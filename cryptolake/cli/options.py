@@ -1,0 +1,227 @@
+"""The options that commands share: a query's words, and the lake they are asked of.
+
+A command that has a parameter ``query``, ``scope``, ``lake`` or ``way`` gets, in its place, the options
+that make one (:func:`shared`), so that each word is spelled and explained once.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from cryptolake.cli.ways import way
+from cryptolake.query import Query
+from cryptolake.query import query as empty_query
+
+if TYPE_CHECKING:
+    from cryptolake.lake import Lake
+
+DEFAULT_ROOT = "~/cryptolake"
+
+Words = list[str] | None
+"""An option that may be repeated, and may hold several words with commas between them."""
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a script.")]
+
+Limit = Annotated[int, typer.Option("--limit", min=1, help="Rows to print; JSON is always whole.")]
+
+Refresh = Annotated[
+    bool, typer.Option("--refresh", help="Ask the archive even where a listing is cached.")
+]
+
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Write the result to a .parquet or .csv file."
+    ),
+]
+
+
+def sentence(
+    *,
+    market: Annotated[
+        Words,
+        typer.Option(
+            "--market", "-m", metavar="WORD", help="spot, futures_um, futures_cm, options."
+        ),
+    ] = None,
+    data_type: Annotated[
+        Words,
+        typer.Option(
+            "--data-type", "-t", metavar="WORD", help="klines (the default), trades, aggTrades, …"
+        ),
+    ] = None,
+    interval: Annotated[
+        Words, typer.Option("--interval", "-i", metavar="WORD", help="1s to 1mo.")
+    ] = None,
+    symbol: Annotated[
+        Words,
+        typer.Option("--symbol", "-s", metavar="NAME", help="A name, or a glob in quotes: 'ETH*'."),
+    ] = None,
+    first: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="DAY",
+            help="First UTC day: 2024-01-15; 2024-01 or 2024 for all its days.",
+        ),
+    ] = None,
+    last: Annotated[
+        str | None, typer.Option("--to", metavar="DAY", help="Last UTC day, itself included.")
+    ] = None,
+    quote: Annotated[
+        Words, typer.Option(metavar="ASSET", help="Only symbols quoted in this asset: USDT.")
+    ] = None,
+    contract: Annotated[
+        Words,
+        typer.Option(
+            metavar="KIND", help="Only spot, perpetual, delivery, index or option symbols."
+        ),
+    ] = None,
+    exclude: Annotated[
+        Words, typer.Option(metavar="NAME", help="Names or globs to leave out.")
+    ] = None,
+    listed_on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DAY", help="Only symbols listed on this UTC day, delisted ones included."
+        ),
+    ] = None,
+    query_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--query",
+            metavar="FILE",
+            help="Start from a query saved as JSON ('-': standard input).",
+        ),
+    ] = None,
+) -> Query:
+    """Make a query from the words said; those of a file hold where none is said."""
+    query = empty_query() if query_file is None else Query.from_json(_text_of(query_file))
+    if market:
+        query = query.markets(split(market))
+    if data_type or query_file is None:
+        query = query.data_types(split(data_type or ["klines"]))
+    if interval:
+        query = query.intervals(split(interval))
+    if symbol:
+        query = query.symbols(split(symbol))
+    if quote or contract or exclude or listed_on:
+        query = query.universe(
+            quote=split(quote),
+            contract=split(contract),
+            exclude=split(exclude),
+            listed_on=listed_on,
+        )
+    if first:
+        query = query.between(first, last)
+    elif last:
+        message = "--to needs --from"
+        raise typer.BadParameter(message)
+    return query
+
+
+def scope(**said: Any) -> Query | None:
+    """Make a query that narrows the lake down; None, for the whole of it, when no word is said."""
+    return sentence(**said) if any(said.values()) else None
+
+
+scope.__signature__ = inspect.signature(sentence)  # type: ignore[attr-defined]
+scope.__annotations__ = sentence.__annotations__
+
+
+def open_lake(
+    *,
+    root: Annotated[
+        str,
+        typer.Option(
+            envvar="CRYPTOLAKE_ROOT",
+            metavar="ROOT",
+            help="The lake: a folder, or s3://bucket/prefix.",
+        ),
+    ] = DEFAULT_ROOT,
+    endpoint_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="CRYPTOLAKE_ENDPOINT_URL",
+            metavar="URL",
+            help="An S3 endpoint that stands in for the archive.",
+        ),
+    ] = None,
+) -> Lake:
+    """Open the lake at a root; nothing is touched yet."""
+    from cryptolake.archive.source import Archive
+    from cryptolake.lake import Lake
+
+    return Lake(root, source=Archive(endpoint_url=endpoint_url))
+
+
+_MAKERS: dict[str, Callable[..., Any]] = {
+    "query": sentence,
+    "scope": scope,
+    "lake": open_lake,
+    "way": way,
+}
+
+
+def shared(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command, in place of its ``query``, ``lake`` and the like, the options that make them."""
+    own = inspect.signature(command).parameters
+    makers = {name: _MAKERS[name] for name in own if name in _MAKERS}
+    options = {name: inspect.signature(make).parameters for name, make in makers.items()}
+
+    @functools.wraps(command)
+    def run(**said: Any) -> None:
+        made = {
+            name: make(**{option: said.pop(option) for option in options[name]})
+            for name, make in makers.items()
+        }
+        command(**made, **said)
+
+    parameters: list[inspect.Parameter] = []
+    hints = {name: hint for name, hint in _hints(command).items() if name not in makers}
+    for name, make in makers.items():
+        parameters += options[name].values()
+        hints |= _hints(make)
+    parameters += [parameter for name, parameter in own.items() if name not in makers]
+    parameters = [p.replace(annotation=hints[p.name]) for p in parameters]
+    parameters.sort(key=lambda parameter: parameter.kind)
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = hints | {"return": None}
+    del run.__wrapped__
+    return run
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the annotations of a function's options; those that are made are not asked."""
+    bare = {name: hint for name, hint in function.__annotations__.items() if name not in _MAKERS}
+    bare.pop("return", None)
+    holder = type("_", (), {"__annotations__": bare, "__module__": function.__module__})
+    return get_type_hints(holder, vars(sys.modules[function.__module__]), include_extras=True)
+
+
+def split(words: Iterable[str] | None) -> tuple[str, ...]:
+    """Return the words of a repeatable option.
+
+    Examples
+    --------
+    >>> split(["BTCUSDT,ETHUSDT", "BNB*"])
+    ('BTCUSDT', 'ETHUSDT', 'BNB*')
+    """
+    return tuple(word.strip() for said in words or () for word in said.split(",") if word.strip())
+
+
+def _text_of(path: Path) -> str:
+    if str(path) == "-":
+        return sys.stdin.read()
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"cannot read the query {str(path)!r}: {error}"
+        raise typer.BadParameter(message) from None

@@ -1,0 +1,371 @@
+"""What the archive's own S3 listing says exists, cached in the lake with its age.
+
+A *folder* is a symbol's files of one data type (and one interval). It is listed in *windows*, each one
+question to S3 in the usual case, all of them asked at the same time: its monthly files, its daily files
+of a calendar year, and its first daily file. So a plan for two months of one symbol does not page
+through nine years, and nine years take no longer than one.
+
+``meta/listings/<archive>/`` holds one Parquet file per folder, and one per level of symbols. It is a
+cache: safe to delete, rewritten whole, and of two writers the later wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from urllib.parse import quote
+
+from cryptolake.archive.enums import Partition
+from cryptolake.archive.keys import is_plain, parse_key, prefix_of
+from cryptolake.archive.symbols import is_glob
+from cryptolake.errors import ListingError
+from cryptolake.listing.client import Object, Pages
+from cryptolake.progress import Step, tell
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from cryptolake.archive.enums import Interval
+    from cryptolake.archive.matrix import Row
+    from cryptolake.archive.periods import Days
+    from cryptolake.archive.source import Archive
+    from cryptolake.listing.snapshot import Listed
+    from cryptolake.selection import Selection
+    from cryptolake.storage.files import Storage
+
+T = TypeVar("T")
+
+MAX_AGE = timedelta(hours=1)
+"""How old a cached listing may be before the archive is asked again. It publishes once a day."""
+
+CLOCKS_DIFFER = timedelta(minutes=15)
+"""How far the clocks of two machines that share a lake may differ: what S3 lets pass, too."""
+
+WORKERS = 32
+"""How many questions are asked at the same time."""
+
+_TICK = 0.1
+"""Seconds between two looks at who may want it to stop, at most."""
+
+_FIRST_YEAR = 2017
+
+_YEAR_OF_KEYS = 740
+"""A year's zips and sidecars, and a few keys more, so that one page tells whether files go on."""
+
+
+class Folder(NamedTuple):
+    """The files of one symbol (and interval) of a matrix row, in both partitions."""
+
+    row: Row
+    symbol: str
+    interval: Interval | None = None
+
+    @property
+    def partitions(self) -> tuple[Partition, ...]:
+        """The partitions that can hold the folder's files."""
+        return self.row.partitions_of(self.interval)
+
+    def stem(self, partition: Partition) -> str:
+        """Return what every zip's key begins with, up to its period."""
+        key = self.row.key_pattern.format(
+            partition=partition.value,
+            symbol=self.symbol,
+            interval=self.interval.value if self.interval else "",
+            period="",
+        )
+        return key.removesuffix(".zip")
+
+    def prefix(self, partition: Partition) -> str:
+        """Return the key prefix of the folder's files in one partition."""
+        return prefix_of(self.row, partition, self.symbol, self.interval)
+
+    @property
+    def path(self) -> str:
+        """The folder's place in the cache. Percent-encoded: no file system minds a symbol's letters."""
+        interval = self.interval.value if self.interval else "all"
+        name = f"{quote(self.symbol, safe='')}/{interval}"
+        return f"{self.row.market.value}/{self.row.data_type.value}/{name}"
+
+    def windows(self, days: Days | None) -> list[tuple[str, str]]:
+        """Return the windows that tell of some days (of every year when None): partition and name."""
+        found = [("monthly", "all")] if Partition.MONTHLY in self.partitions else []
+        if Partition.DAILY in self.partitions:
+            first = max(days.first.year, _FIRST_YEAR) if days else self.row.first_date.year
+            last = min(days.last.year if days else 9999, datetime.now(UTC).year)
+            years = [("daily", str(year)) for year in range(first, last + 1)]
+            found += [("daily", "first"), *years]
+        return found
+
+
+class Window(NamedTuple):
+    """One window's answer: when it was asked (UTC), its objects, and whether the folder goes on after it."""
+
+    at: datetime
+    objects: list[Object]
+    more: bool = False
+
+
+class Listing:
+    """The listing of one archive, kept in one lake.
+
+    Parameters
+    ----------
+    archive
+        What is listed.
+    storage
+        The lake that keeps it.
+    max_age
+        How old a cached listing may be before the archive is asked again.
+    """
+
+    def __init__(self, archive: Archive, storage: Storage, *, max_age: timedelta = MAX_AGE) -> None:
+        self.archive = archive
+        self.storage = storage
+        self.max_age = max_age
+        self.pages = Pages(archive, connections=WORKERS)
+        self._ahead: dict[tuple[str, str, str], Future[Window]] = {}
+
+    def symbols(
+        self,
+        row: Row,
+        partition: Partition,
+        *,
+        refresh: bool = False,
+        max_age: timedelta | None = None,
+    ) -> list[str]:
+        """Return the symbols that have files in one partition of a row, in the listing's order.
+
+        Raises
+        ------
+        ListingError
+            The archive does not answer, and no cached listing can stand in.
+        """
+        levels = self.symbol_levels([(row, partition)], refresh=refresh, max_age=max_age)
+        return levels[row.dataset, partition]
+
+    def symbol_levels(
+        self,
+        levels: Sequence[tuple[Row, Partition]],
+        *,
+        refresh: bool = False,
+        max_age: timedelta | None = None,
+    ) -> dict[tuple[str, Partition], list[str]]:
+        """Return the symbols of several rows' partitions, asked together, by dataset and partition.
+
+        Raises
+        ------
+        ListingError
+            The archive does not answer, and no cached listing can stand in.
+        """
+        from cryptolake.listing import cache
+
+        kept = {
+            (row.dataset, partition): cache.read_symbols(
+                self.storage, self._symbols_path(row, partition)
+            )
+            for row, partition in levels
+        }
+        oldest = self._oldest(refresh, max_age)
+        found = {level: item.symbols for level, item in kept.items() if item}
+        stale = [
+            (row, partition)
+            for row, partition in levels
+            if (item := kept[row.dataset, partition]) is None
+            or not oldest <= item.at <= datetime.now(UTC) + CLOCKS_DIFFER
+        ]
+        answers, trouble = self.ask_all(self._ask_symbols, stale)
+        for row, partition, symbols in answers:
+            cache.write_symbols(self.storage, self._symbols_path(row, partition), symbols)
+            found[row.dataset, partition] = symbols
+        if trouble and len(found) < len(kept):
+            raise nothing_kept(trouble, "its symbols were never listed")
+        return found
+
+    def files(
+        self,
+        row: Row,
+        symbol: str,
+        interval: Interval | None = None,
+        *,
+        days: Days | None = None,
+        refresh: bool = False,
+        max_age: timedelta | None = None,
+    ) -> pl.DataFrame:
+        """Return what one symbol has: both partitions; of the daily one the years that days touch.
+
+        Raises
+        ------
+        ListingError
+            The archive does not answer, and no cached listing can stand in.
+        """
+        folder = Folder(row, symbol, interval)
+        return self.listed([folder], days, refresh=refresh, max_age=max_age).files.drop("folder")
+
+    def listed(
+        self,
+        folders: Sequence[Folder],
+        days: Days | None = None,
+        *,
+        refresh: bool = False,
+        max_age: timedelta | None = None,
+    ) -> Listed:
+        """Return what several folders have, from the cache where it is fresh, else from the archive.
+
+        Raises
+        ------
+        ListingError
+            The archive does not answer, and no cached listing can stand in.
+        """
+        from cryptolake.listing.snapshot import listed
+
+        return listed(
+            self, folders, days, oldest=self._oldest(refresh, max_age), place=self._folder_path
+        )
+
+    # ------------------------------------------------------------------ asking
+
+    def _ask_symbols(self, level: tuple[Row, Partition]) -> tuple[Row, Partition, list[str]]:
+        row, partition = level
+        prefix = prefix_of(row, partition)
+        names = [
+            folder.removeprefix(prefix).removesuffix("/")
+            for page in self.pages.of(prefix, folders=True)
+            for folder in page.folders
+        ]
+        return row, partition, [name for name in names if is_plain(name)]
+
+    def window(self, folder: Folder, partition: Partition, name: str) -> Window:
+        """Ask for one window of a folder, or take the answer of :meth:`ask_ahead`.
+
+        Raises
+        ------
+        ListingError
+            The archive does not answer.
+        """
+        ahead = self._ahead.pop((folder.path, partition.value, name), None)
+        return ahead.result() if ahead else self._window(folder, partition, name)
+
+    def _window(self, folder: Folder, partition: Partition, name: str) -> Window:
+        stem, prefix = folder.stem(partition), folder.prefix(partition)
+        at = datetime.now(UTC)
+        if name == "all":
+            everything = [item for page in self.pages.of(prefix) for item in page.objects]
+            return Window(at, everything)
+        if name == "first":
+            return Window(at, self._first(prefix, stem))
+        # Between two impossible months: the year's own keys, malformed ones among them.
+        after, last = f"{stem}{int(name) - 1}-99", f"{stem}{name}-99"
+        objects: list[Object] = []
+        for page in self.pages.of(prefix, after=after, limit=_YEAR_OF_KEYS):
+            objects += [item for item in page.objects if item.key <= last]
+            beyond = [item for item in page.objects if item.key > last]
+            if beyond:
+                return Window(at, objects, any(item.key.startswith(stem) for item in beyond))
+        return Window(at, objects)
+
+    def _first(self, prefix: str, stem: str) -> list[Object]:
+        for page in self.pages.of(prefix, after=f"{stem}2000", limit=4):
+            for item in page.objects:
+                if parse_key(item.key):
+                    return [item]
+        return []
+
+    def ask_ahead(self, said: Selection, *, refresh: bool = False) -> None:
+        """Ask at once for what a plan of a few named symbols will want, without waiting for it.
+
+        So the archive answers while Polars is being loaded. Only what is not in the cache of a local lake
+        is asked for; whatever goes wrong is told when the plan takes the answer.
+        """
+        self._ahead.clear()
+        days = said.days
+        named = said.universe is None and not any(is_glob(word) for word in said.symbols)
+        if not named or days is None or not self.storage.is_local:
+            return
+        folders = list(folders_of(said, {row.dataset: said.symbols for row in said.rows()}))
+        if len(folders) > WORKERS:
+            return
+        jobs = [
+            (folder, Partition(partition), name)
+            for folder in folders
+            if refresh or not self.storage.exists(self._folder_path(folder))
+            for partition, name in folder.windows(days)
+        ]
+        if not jobs:
+            return
+        with suppress(ListingError):  # the client that every thread needs is made but once
+            self.pages.connect()
+        pool = ThreadPoolExecutor(min(WORKERS, len(jobs)), "cryptolake-ahead")
+        for folder, partition, name in jobs:
+            answer = pool.submit(self._window, folder, partition, name)
+            self._ahead[folder.path, partition.value, name] = answer
+        pool.shutdown(wait=False)
+
+    def ask_all(
+        self, ask: Callable[[Any], T], jobs: Sequence[Any], *, before: int = 0, total: int = 0
+    ) -> tuple[list[T], ListingError | None]:
+        """Ask side by side, in order; at the first trouble stop, and keep what was answered.
+
+        Whoever watches is told how far it is: these jobs come after ``before`` others of ``total``. When
+        he stops it, answers that are under way are not waited for.
+        """
+        if not jobs:
+            return [], None
+        pool = ThreadPoolExecutor(min(WORKERS, len(jobs)), "cryptolake-listing")
+        try:
+            asked = [pool.submit(ask, job) for job in jobs]
+            waiting = set(asked)
+            while waiting:
+                done = before + len(jobs) - len(waiting)
+                every = max(total, before + len(jobs))
+                tell(Step(done, every, done, every, "listings"))
+                ended, waiting = wait(waiting, timeout=_TICK, return_when=FIRST_EXCEPTION)
+                if any(future.exception() for future in ended):
+                    break
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+        wait([future for future in asked if not future.cancelled()])  # those that were under way
+        answers: list[T] = []
+        trouble: ListingError | None = None
+        for future in asked:
+            if future.cancelled():
+                continue
+            error = future.exception()
+            if isinstance(error, ListingError):
+                trouble = trouble or error
+            else:
+                answers.append(future.result())
+        return answers, trouble
+
+    def _oldest(self, refresh: bool, max_age: timedelta | None) -> datetime:  # noqa: FBT001
+        now = datetime.now(UTC)
+        return now if refresh else now - (self.max_age if max_age is None else max_age)
+
+    def _symbols_path(self, row: Row, partition: Partition) -> str:
+        name = f"{row.market.value}/{row.data_type.value}-{partition.value}.parquet"
+        return f"meta/listings/{self.archive.tag}/symbols/{name}"
+
+    def _folder_path(self, folder: Folder) -> str:
+        return f"meta/listings/{self.archive.tag}/files/{folder.path}.parquet"
+
+
+def folders_of(said: Selection, symbols: Mapping[str, Iterable[str]]) -> Iterator[Folder]:
+    """Yield the folders of a selection, given each dataset's symbols."""
+    for row in said.rows():
+        intervals: Iterable[Interval | None] = (None,)
+        if row.has_interval:
+            intervals = [i for i in said.intervals if i in row.all_intervals]
+        for symbol in symbols[row.dataset]:
+            for interval in intervals:
+                yield Folder(row, symbol, interval)
+
+
+def nothing_kept(trouble: ListingError | None, why: str) -> ListingError:
+    """Add to what went wrong that no cached listing helps."""
+    if trouble is None:
+        message = f"the archive's listing is not complete: {why}."
+        return ListingError(message, why=why)
+    message = f"{trouble} No cached listing stands in: {why}."
+    return ListingError(message, **trouble.facts)

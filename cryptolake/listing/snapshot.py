@@ -1,0 +1,169 @@
+"""What the listing says of some folders, as frames: from the cache where it is fresh, else asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+import polars as pl
+
+from cryptolake.archive.enums import Partition
+from cryptolake.listing import cache
+from cryptolake.listing.listing import CLOCKS_DIFFER, Folder, nothing_kept
+
+if TYPE_CHECKING:
+    from cryptolake.archive.periods import Days
+    from cryptolake.errors import ListingError
+    from cryptolake.listing.listing import Listing
+
+_BATCH = 512
+"""Windows that are listed and cached before the next ones are: what is interrupted is not lost."""
+
+Job = tuple[Folder, int, str, str]
+"""A window to ask for: its folder, the folder's number, partition and name."""
+
+
+class Listed(NamedTuple):
+    """The part of the listing that was asked for.
+
+    ``zips``: ``folder`` (its place in the list given), ``partition, period, day`` (the first UTC day),
+    ``size, etag, last_modified, checksum_size, checksum_etag``. ``stems``: ``folder, partition, stem``,
+    what the keys begin with. ``strange``: ``folder, key`` of what lies among them and fits no pattern.
+    ``folders``: ``folder, first_daily, more_daily``. ``at``: when the oldest part was asked (UTC).
+    ``trouble``: why the archive could not be asked, where cached listings stand in.
+    """
+
+    zips: pl.DataFrame
+    stems: pl.DataFrame
+    strange: pl.DataFrame
+    folders: pl.DataFrame
+    at: datetime | None
+    trouble: ListingError | None
+
+    @property
+    def files(self) -> pl.DataFrame:
+        """The zips with their keys."""
+        return self.keyed(self.zips)
+
+    def keyed(self, zips: pl.DataFrame) -> pl.DataFrame:
+        """Add ``key`` to rows of ``zips``. Keys are most of a listing's bytes, and few are needed."""
+        key = pl.concat_str("stem", "period", pl.lit(".zip"))
+        named = zips.join(self.stems, on=["folder", "partition"], how="left", maintain_order="left")
+        return named.with_columns(key=key).drop("stem")
+
+
+def listed(
+    listing: Listing,
+    folders: Sequence[Folder],
+    days: Days | None,
+    *,
+    oldest: datetime,
+    place: Callable[[Folder], str],
+) -> Listed:
+    """Return what folders have, by windows asked no earlier than ``oldest`` where that can be.
+
+    Parameters
+    ----------
+    listing
+        Whom to ask.
+    folders, days
+        What to ask about.
+    oldest
+        The moment (UTC) before which a cached window is too old.
+    place
+        Where in the lake a folder's windows are cached.
+
+    Raises
+    ------
+    ListingError
+        The archive does not answer, and no cached listing can stand in.
+    """
+    name = ["folder", *cache.WINDOW]
+    wanted = pl.DataFrame(
+        [(number, *window) for number, f in enumerate(folders) for window in f.windows(days)],
+        schema={column: cache.COLUMNS[column] for column in name},
+        orient="row",
+    )
+    paths = {number: place(folder) for number, folder in enumerate(folders)}
+    kept = cache.read_folders(listing.storage, paths, wanted)
+    # What was asked in the future was asked by a wrong clock, and would else stay fresh until then.
+    latest = datetime.now(UTC) + CLOCKS_DIFFER
+    fresh = kept.marks.filter("mark", pl.col("at") >= oldest, pl.col("at") <= latest)
+    stale = wanted.join(fresh, on=name, how="anti", maintain_order="left")
+    trouble = None
+    if stale.height:
+        jobs = [(folders[number], number, *window) for number, *window in stale.iter_rows()]
+        new, trouble = _renew(listing, jobs, paths)
+        kept = cache.together([kept.without(new.marks), new])
+    never = wanted.join(kept.marks.filter("mark"), on=name, how="anti").height
+    if never:
+        why = f"{never} of the {wanted.height} parts of it asked for were never listed"
+        raise nothing_kept(trouble, why)
+    asked = kept.marks["at"].min()
+    return Listed(
+        kept.zips.drop("window"),
+        _stems(folders),
+        kept.strange.select("folder", "key"),
+        _folders(kept.marks),
+        asked if isinstance(asked, datetime) else None,
+        trouble,
+    )
+
+
+def _renew(
+    listing: Listing, jobs: Sequence[Job], paths: dict[int, str]
+) -> tuple[cache.Kept, ListingError | None]:
+    """Ask for windows, some at a time, and put what comes into the cache, up to the first trouble."""
+
+    def ask(job: Job) -> pl.DataFrame:
+        folder, number, partition, window = job
+        answer = listing.window(folder, Partition(partition), window)
+        return cache.raw_window(
+            answer.objects,
+            folder.stem(Partition(partition)),
+            more=answer.more,
+            folder=number,
+            partition=partition,
+            window=window,
+            at=answer.at,
+        )
+
+    parts = [cache.split(cache.empty())]
+    trouble = None
+    for start in range(0, len(jobs), _BATCH):
+        some_jobs = jobs[start : start + _BATCH]
+        answers, trouble = listing.ask_all(ask, some_jobs, before=start, total=len(jobs))
+        if answers:
+            new = cache.shaped(pl.concat(answers))
+            some = {number: paths[number] for number in new["folder"].unique()}
+            cache.write_folders(listing.storage, new, some)
+            parts.append(cache.split(new))
+        if trouble:
+            break
+    return cache.together(parts), trouble
+
+
+def _stems(folders: Sequence[Folder]) -> pl.DataFrame:
+    rows = [
+        (number, partition.value, folder.stem(partition))
+        for number, folder in enumerate(folders)
+        for partition in folder.partitions
+    ]
+    schema = {"folder": pl.UInt32, "partition": pl.String, "stem": pl.String}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _folders(marks: pl.DataFrame) -> pl.DataFrame:
+    """Return what the marks tell of each folder: its first daily file ever, and whether files go on."""
+    first = marks.filter(~pl.col("mark")).select("folder", first_daily="day")
+    years = marks.filter("mark", pl.col("partition") == "daily", pl.col("window") != "first")
+    last = years.sort("window").group_by("folder").agg(more_daily=pl.col("more").last())
+    return (
+        marks.select("folder")
+        .unique()
+        .join(first, on="folder", how="left")
+        .join(last, on="folder", how="left")
+        .with_columns(pl.col("more_daily").fill_null(value=False))
+        .sort("folder")
+    )

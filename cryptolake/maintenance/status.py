@@ -1,0 +1,75 @@
+"""``lake.status``: per dataset, what is here, how new it is, and what was set aside. Asks only the lake."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from cryptolake.archive.enums import dataset_name
+from cryptolake.bronze.ledger import holdings, with_key_parts
+
+if TYPE_CHECKING:
+    from cryptolake.storage.tables import Meta
+
+_DATASET = ["market", "data_type"]
+
+
+def status(meta: Meta, today: date | None = None) -> pl.DataFrame:
+    """Return one row per dataset that the lake holds or has files of in quarantine.
+
+    Parameters
+    ----------
+    meta
+        The lake's tables.
+    today
+        The UTC day to count from.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``dataset``; ``symbols``, ``files``, ``bytes`` of Bronze; ``newest``, the last UTC day that a
+        file covers, and ``behind``, the days after it that have ended; ``quarantined`` files; Silver
+        ``months``, ``rows``, ``duplicates`` and ``rejects``; ``last_stored``, UTC.
+    """
+    yesterday = (today or datetime.now(UTC).date()) - timedelta(days=1)
+    bronze = (
+        holdings(meta)
+        .group_by(_DATASET)
+        .agg(
+            pl.col("symbol").n_unique().alias("symbols"),
+            pl.len().alias("files"),
+            pl.col("size").sum().alias("bytes"),
+            pl.col("last").max().alias("newest"),
+            pl.col("fetched_at").max().alias("last_stored"),
+        )
+    )
+    bad = with_key_parts(meta.quarantined()).group_by(_DATASET).agg(pl.len().alias("quarantined"))
+    built = meta.read("sources").unique(["path", "key"], keep="last")
+    silver = (
+        with_key_parts(built)
+        .group_by(_DATASET)
+        .agg(
+            pl.col("path").n_unique().alias("months"),
+            pl.col("rows_out").sum().alias("rows"),
+            pl.col("duplicates").sum(),
+            pl.col("rejects").sum(),
+        )
+    )
+    joined = bronze.join(bad, on=_DATASET, how="full", coalesce=True).join(
+        silver, on=_DATASET, how="left"
+    )
+    names = [dataset_name(*pair) for pair in joined.select(_DATASET).iter_rows()]
+    counts = ["symbols", "files", "bytes", "quarantined", "months", "rows", "duplicates", "rejects"]
+    return (
+        joined.with_columns(pl.Series("dataset", names, dtype=pl.String))
+        .with_columns(
+            pl.max_horizontal(0, (pl.lit(yesterday) - pl.col("newest")).dt.total_days()).alias(
+                "behind"
+            ),
+            *(pl.col(name).fill_null(0).cast(pl.Int64) for name in counts),
+        )
+        .select("dataset", *counts[:3], "newest", "behind", *counts[3:], "last_stored")
+        .sort("dataset")
+    )

@@ -1,0 +1,59 @@
+"""The notebook's widgets. ``cl.picker(lake)`` makes a Query by mouse or keyboard.
+
+ipywidgets and anywidget are imported when the picker is made, not before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cryptolake.errors import MissingTool
+
+if TYPE_CHECKING:
+    from cryptolake.lake import Lake
+    from cryptolake.picker.picker import Picker
+    from cryptolake.query import Query
+
+
+def picker(lake: Lake, query: Query | None = None) -> Picker:
+    """Return a widget that selects markets, data types, intervals, symbols and days.
+
+    Making it does no I/O. When it is shown it lists the symbols of what is chosen, and says so; plan,
+    pull, build and preview run beside the kernel, which stays free.
+
+    Parameters
+    ----------
+    lake
+        The lake to plan for, pull into and preview from.
+    query
+        The sentence to begin with; hourly spot klines of last month when left out.
+
+    Returns
+    -------
+    Picker
+        ``picker.query`` is the sentence it holds, at any time; setting it moves the widget.
+
+    Raises
+    ------
+    MissingTool
+        ipywidgets or anywidget is not installed.
+
+    Examples
+    --------
+    >>> import cryptolake as cl
+    >>> picked = picker(cl.Lake("/data/lake"))
+    >>> picked.query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2024-01")
+    >>> picked.query.selection.symbols
+    ('BTCUSDT',)
+    """
+    try:
+        from cryptolake.picker.picker import Picker
+    except ImportError as error:
+        if error.name not in ("anywidget", "ipywidgets", "traitlets"):
+            raise
+        message = f"the picker needs {error.name}: pip install 'cryptolake[notebook]'"
+        raise MissingTool(message, tool=error.name) from None
+    return Picker(lake, query)
+
+
+__all__ = ["picker"]

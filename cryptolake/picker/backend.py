@@ -1,0 +1,221 @@
+"""What the picker asks of a lake, as plain answers: no widget here, and nothing past the public API.
+
+Every method does I/O and is called on a worker's thread. None is called by the constructor. Where one
+takes ``watch``, that is told how far it is and may stop it (:mod:`cryptolake.progress`).
+"""
+
+from __future__ import annotations
+
+import calendar
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from cryptolake.archive.enums import Partition
+from cryptolake.archive.matrix import load_matrix
+from cryptolake.archive.periods import Period
+from cryptolake.errors import CryptolakeError, MissingTool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import polars as pl
+
+    from cryptolake.lake import Lake
+    from cryptolake.planning.plan import Plan
+    from cryptolake.progress import Watch
+    from cryptolake.query import Query
+    from cryptolake.report import Report
+
+SymbolRow = tuple[str, str, str]
+"""Name, quote asset and contract."""
+
+Coverage = dict[str, dict[str, float]]
+"""Symbol to month (``YYYY-MM``) to the share of its days that is there, 0 to 1."""
+
+COLUMNS = ("symbol", "quote", "contract")
+
+MOST_FOLDERS = 60
+"""Folders (symbol x interval) that are listed without being asked; more wait for the Plan button."""
+
+BARS = frozenset({"klines", "markPriceKlines", "indexPriceKlines", "premiumIndexKlines"})
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What the lake has of a query, to look at."""
+
+    query: Query
+    head: pl.DataFrame
+    rows: int
+    held: Coverage
+    picture: str
+    note: str = ""
+
+
+@dataclass
+class Session:
+    """The questions a picker asks.
+
+    Parameters
+    ----------
+    lake
+        Who answers.
+    """
+
+    lake: Lake
+    _listed: dict[tuple[str, str], pl.DataFrame] = field(default_factory=dict)
+
+    def symbols(self, query: Query, watch: Watch | None = None) -> list[SymbolRow]:
+        """Return the symbols that the archive lists for the query's markets and data types."""
+        rows: dict[str, SymbolRow] = {}
+        for row in query.selection.rows():
+            pair = row.market.value, row.data_type.value
+            if pair not in self._listed:
+                self._listed[pair] = self.lake.symbols(*pair, progress=watch or False)
+            for name, quote, contract in self._listed[pair].select(*COLUMNS).iter_rows():
+                rows.setdefault(name, (name, quote or "", contract or ""))
+        return sorted(rows.values())
+
+    def listed_on(self, query: Query, day: str, watch: Watch | None = None) -> list[str]:
+        """Return the symbols that had files on a UTC day; asks the archive about every one."""
+        names: set[str] = set()
+        for row in query.selection.rows():
+            found = self.lake.symbols(
+                row.market.value, row.data_type.value, listed_on=day, progress=watch or False
+            )
+            names.update(found["symbol"])
+        return sorted(names)
+
+    def coverage(self, query: Query, watch: Watch | None = None) -> Coverage:
+        """Return which months the archive has of the chosen symbols, over all its time."""
+        yesterday = datetime.now(UTC).date() - timedelta(days=1)
+        whole = query.between(load_matrix().first_date, yesterday)
+        return coverage_of(self.lake.plan(whole, progress=watch or False).files)
+
+    def plan(self, query: Query, watch: Watch | None = None, *, refresh: bool = False) -> Plan:
+        """Return the query's plan."""
+        return self.lake.plan(query, refresh=refresh, progress=watch or False)
+
+    def bytes_per_second(self) -> float | None:
+        """Return the lake's own past throughput; None before its first transfer."""
+        import polars as pl
+
+        moves = (pl.col("kind") == "transfer") & (pl.col("bytes") > 0)
+        runs = self.lake.meta.read("runs").filter(moves).tail(20)
+        took = (pl.col("ended_at") - pl.col("started_at")).dt.total_microseconds() / 1e6
+        moved, seconds = runs["bytes"].sum(), runs.select(took.sum()).item()
+        return float(moved) / float(seconds) if moved and seconds else None
+
+    def pull(self, query: Query, watch: Watch) -> Report:
+        """Plan, transfer and build; ``watch`` is told how far it is, and may stop it."""
+        return self.lake.pull(query, progress=watch)
+
+    def build(self, query: Query, watch: Watch) -> Report:
+        """Build Silver from what Bronze has; ``watch`` is told how far it is, and may stop it."""
+        return self.lake.build(query, progress=watch)
+
+    def preview(self, query: Query) -> Preview:
+        """Return the first rows, a chart where the type has one, and which months are held."""
+        one, note = _one_type(query)
+        rows = self.lake.silver(one)
+        head = rows.head(6).collect()
+        count, held = _held(rows)
+        kind = one.selection.data_types[0].value
+        picture = ""
+        if count:
+            try:
+                picture = self._picture(one, kind)
+            except MissingTool as error:  # the rows are worth showing without a chart
+                note = "; ".join(part for part in (note, str(error)) if part)
+        return Preview(one, head, count, held, picture, note)
+
+    def _picture(self, query: Query, kind: str) -> str:
+        plot = self.lake.plot
+        if kind in BARS:
+            return plot.candles(query)._repr_html_()
+        if kind == "fundingRate":
+            return plot.funding(query)._repr_html_()
+        return plot.depth(query)._repr_html_() if kind == "bookDepth" else ""
+
+
+def folders(query: Query, known: Iterable[str]) -> int:
+    """Return how many archive folders a plan would list, given the known symbols' names."""
+    from fnmatch import fnmatchcase
+
+    names = list(known)
+    said = query.selection.symbols
+    globs = [word for word in said if set(word) & set("*?[")]
+    matched = {name for name in names if any(fnmatchcase(name, glob) for glob in globs)}
+    symbols = len(matched | (set(said) - set(globs))) if said else len(names)
+    intervals = max(1, len(query.selection.intervals))
+    return symbols * intervals * max(1, len(query.selection.rows()))
+
+
+def coverage_of(files: pl.DataFrame) -> Coverage:
+    """Return the coverage that a plan's files give; a month's daily files add up.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> files = pl.DataFrame(
+    ...     {
+    ...         "symbol": ["A", "A", "A"],
+    ...         "partition": ["monthly", "daily", "daily"],
+    ...         "period": ["2024-01", "2024-02-01", "2024-02-02"],
+    ...     }
+    ... )
+    >>> coverage_of(files)
+    {'A': {'2024-01': 1.0, '2024-02': 0.069}}
+    """
+    coverage: dict[str, dict[str, set[date]]] = {}
+    for symbol, partition, text in files.select("symbol", "partition", "period").unique().rows():
+        period = Period.parse(text)
+        days = set(period.days) if partition == Partition.MONTHLY.value else {period.first}
+        coverage.setdefault(symbol, {}).setdefault(text[:7], set()).update(days)
+    return {
+        symbol: {
+            month: round(min(1.0, len(days) / _length(month)), 3)
+            for month, days in sorted(by_month.items())
+        }
+        for symbol, by_month in sorted(coverage.items())
+    }
+
+
+def words_of(error: Exception) -> str:
+    """Return an error in words; a stranger's error keeps its kind."""
+    if isinstance(error, CryptolakeError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+def _one_type(query: Query) -> tuple[Query, str]:
+    said = [kind.value for kind in query.selection.data_types]
+    if len(said) < 2:
+        return query, ""
+    from cryptolake.picker.choices import choose_data_types
+
+    return choose_data_types(query, said[:1]), f"of {', '.join(said)} only {said[0]} is shown"
+
+
+def _held(rows: pl.LazyFrame) -> tuple[int, Coverage]:
+    import polars as pl
+
+    time = next(name for name, kind in rows.collect_schema().items() if kind == pl.Datetime)
+    by_month = (
+        rows.group_by(
+            symbol=pl.col("symbol").cast(pl.String), month=pl.col(time).dt.strftime("%Y-%m")
+        )
+        .agg(rows=pl.len(), days=pl.col(time).dt.date().n_unique())
+        .sort("symbol", "month")
+        .collect()
+    )
+    held: Coverage = {}
+    for symbol, month, _, days in by_month.select("symbol", "month", "rows", "days").rows():
+        held.setdefault(symbol, {})[month] = days / _length(month)
+    return int(by_month["rows"].sum() or 0), held
+
+
+def _length(month: str) -> int:
+    year, number = month.split("-")
+    return calendar.monthrange(int(year), int(number))[1]

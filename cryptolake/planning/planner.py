@@ -1,0 +1,178 @@
+"""Making a Plan: from a query's words to symbols, folders, files, and where each file stands."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from cryptolake.archive.enums import Partition
+from cryptolake.archive.periods import Days
+from cryptolake.planning.commands import selectors
+from cryptolake.planning.cover import FOLDER, cover
+from cryptolake.planning.plan import FILES, MISSING, TO_MOVE, Plan, age_of
+from cryptolake.planning.resolve import find_targets
+from cryptolake.planning.sizes import suspect_sizes
+from cryptolake.planning.status import status_of
+from cryptolake.progress import Step, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cryptolake.archive.source import Archive
+    from cryptolake.listing.listing import Folder, Listing
+    from cryptolake.listing.snapshot import Listed
+    from cryptolake.query import Query
+    from cryptolake.storage.files import Storage
+    from cryptolake.storage.tables import Meta
+
+
+def make_plan(
+    query: Query,
+    archive: Archive,
+    listing: Listing,
+    storage: Storage,
+    meta: Meta,
+    *,
+    refresh: bool = False,
+    max_age: timedelta | None = None,
+) -> Plan:
+    """Work out the files that a query needs. Asks the listing and the lake; transfers nothing.
+
+    Parameters
+    ----------
+    query
+        A complete sentence.
+    archive, listing
+        Where the files come from, and what is there.
+    storage, meta
+        The lake and its tables.
+    refresh
+        Ask the archive again even where the cached listing is fresh.
+    max_age
+        How old a cached listing may be; the listing's own figure when None.
+
+    Raises
+    ------
+    InvalidQuery
+        The sentence is not complete, or its words do not agree.
+    NoSuchSymbol
+        A name, a glob or the universe matches nothing that the archive lists.
+    ListingError
+        The archive does not answer and no cached listing can stand in.
+    """
+    said = query.check().selection
+    days = said.days or Days(date.min, date.min)  # a checked query has said its days
+    targets = find_targets(said, listing, refresh=refresh, max_age=max_age)
+    listed = listing.listed(targets.folders, days, refresh=refresh, max_age=max_age)
+    _tell(1)
+    targets = targets.checked(said, listed, listing)
+    folders = _folders(targets.folders, listed)
+    asof = (listed.at or datetime.now(UTC)).date()
+    # Rows go by their number until the files are chosen: a listing is many times a plan.
+    slim = listed.zips.select("folder", "partition", "day").with_row_index("row")
+    chosen, missing = cover(folders, slim, days, asof)
+    _tell(2)
+    names = _names(targets.folders)
+    suspects = suspect_sizes(listed.zips, by=["folder"])
+    files = chosen.select("row").with_columns(
+        *listed.keyed(listed.zips[chosen["row"]]), suspects[chosen["row"]]
+    )
+    files = _named(files, names)
+    _tell(3)
+    files = files.with_columns(status_of(files, storage, meta))
+    _tell(4)
+    files = _with_selectors(files, listed)
+    now = datetime.now(UTC)
+    return Plan(
+        id=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
+        query=query,
+        archive=archive,
+        created_at=now,
+        listed_at=listed.at,
+        files=files.select(pl.col(name).cast(dtype) for name, dtype in FILES.items()),
+        missing_periods=_named(missing, names).select(
+            pl.col(name).cast(dtype) for name, dtype in MISSING.items()
+        ),
+        notes=(*targets.notes, *_notes(listed, now)),
+    )
+
+
+def _tell(step: int) -> None:
+    """Tell whoever watches how far the plan is, now that everything is listed; he may stop it."""
+    tell(Step(step, 5, step, 5, "steps"))
+
+
+def _folders(folders: Sequence[Folder], listed: Listed) -> pl.DataFrame:
+    facts = pl.DataFrame(
+        [
+            (
+                number,
+                Partition.DAILY in folder.partitions,
+                Partition.MONTHLY in folder.partitions,
+                folder.row.last_date,
+            )
+            for number, folder in enumerate(folders)
+        ],
+        schema={name: FOLDER[name] for name in ("folder", "daily", "monthly", "ends")},
+        orient="row",
+    )
+    return facts.join(listed.folders, on="folder", how="left").with_columns(
+        pl.col("more_daily").fill_null(value=False)
+    )
+
+
+def _names(folders: Sequence[Folder]) -> pl.DataFrame:
+    return pl.DataFrame(
+        [
+            (
+                number,
+                folder.row.market.value,
+                folder.row.data_type.value,
+                folder.symbol,
+                folder.interval.value if folder.interval else None,
+            )
+            for number, folder in enumerate(folders)
+        ],
+        schema={
+            "folder": pl.UInt32,
+            "market": pl.String,
+            "data_type": pl.String,
+            "symbol": pl.String,
+            "interval": pl.String,
+        },
+        orient="row",
+    )
+
+
+def _named(rows: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
+    return rows.join(names, on="folder", how="left", maintain_order="left")
+
+
+def _with_selectors(files: pl.DataFrame, listed: Listed) -> pl.DataFrame:
+    moving = files.filter(pl.col("status").is_in(TO_MOVE)).select("row", move=pl.lit(value=True))
+    everything = (
+        listed.zips.select("folder", "partition", "period", "checksum_size")
+        .with_row_index("row")
+        .join(moving, on="row", how="left", maintain_order="left")
+        .with_columns(pl.col("move").fill_null(value=False))
+    )
+    found = selectors(everything, listed.stems, listed.strange)
+    return files.join(found, on="row", how="left", maintain_order="left")
+
+
+def _notes(listed: Listed, now: datetime) -> list[str]:
+    notes: list[str] = []
+    if listed.trouble:
+        notes.append(
+            f"the archive does not answer ({listed.trouble.why}); planned from the cached listing, "
+            f"{age_of(listed.at, now)}"
+        )
+    if listed.strange.height:
+        notes.append(
+            f"{listed.strange.height} listed keys fit no pattern of the archive and are left out, "
+            f"e.g. {listed.strange['key'][0]}"
+        )
+    return notes

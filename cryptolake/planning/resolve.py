@@ -1,0 +1,175 @@
+"""Which symbols a query means, and so which folders of the archive: names, globs, universes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+import polars as pl
+
+from cryptolake.archive.matrix import load_matrix
+from cryptolake.archive.symbols import in_universe, is_glob, matching
+from cryptolake.errors import ListingError, NoSuchSymbol, nearest
+from cryptolake.listing.lifetimes import listed_on
+from cryptolake.listing.listing import folders_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from cryptolake.archive.matrix import Row
+    from cryptolake.listing.listing import Folder, Listing
+    from cryptolake.listing.snapshot import Listed
+    from cryptolake.selection import Selection
+
+
+class Targets(NamedTuple):
+    """The folders a query means, what to say about them, and each dataset's symbols where asked for."""
+
+    folders: list[Folder]
+    notes: list[str]
+    levels: dict[str, list[str]] | None
+
+    def checked(self, said: Selection, listed: Listed, listing: Listing) -> Targets:
+        """Make sure that every name was found somewhere, now that the folders are listed.
+
+        Raises
+        ------
+        NoSuchSymbol
+            A name that no row asked for lists.
+        """
+        rows = said.rows()
+        if self.levels is not None:
+            notes = [*self.notes, *_empty_rows(rows, self.levels)]
+            return self._replace(notes=notes)
+        absent = _without_files(self.folders, listed)
+        if not absent:
+            return self
+        # A name without files may still have some of another interval; only the level above can tell.
+        try:
+            levels = _levels(listing, list({f.row.dataset: f.row for f in absent}.values()))
+        except ListingError:
+            return self
+        found = {(f.row.dataset, f.symbol) for f in self.folders} - {
+            (f.row.dataset, f.symbol) for f in absent
+        }
+        for name in said.symbols:
+            places = [row for row in rows if (row.dataset, name) in found]
+            listing_it = [row for row in rows if name in levels.get(row.dataset, ())]
+            if not places and not listing_it and any(levels.values()):
+                raise _no_such_symbol(name, levels)
+        notes = [*self.notes, *_empty_rows(rows, levels), *_elsewhere(absent, levels)]
+        return self._replace(notes=notes)
+
+
+def find_targets(
+    said: Selection, listing: Listing, *, refresh: bool = False, max_age: timedelta | None = None
+) -> Targets:
+    """Find the folders that a selection means.
+
+    Plain names need no listing of symbols; globs and universes do.
+
+    Raises
+    ------
+    NoSuchSymbol
+        A glob, a name or the universe matches nothing that is listed.
+    ListingError
+        The symbols cannot be listed, and no cached listing can stand in.
+    """
+    rows = said.rows()
+    if said.universe is None and not any(is_glob(word) for word in said.symbols):
+        names = {row.dataset: list(said.symbols) for row in rows}
+        return Targets(list(folders_of(said, names)), [], None)
+    levels = _levels(listing, rows, refresh=refresh, max_age=max_age)
+    chosen = {row.dataset: _chosen(said, row, levels[row.dataset]) for row in rows}
+    for word in said.symbols:
+        if any(levels.values()) and not any(matching(found, (word,)) for found in levels.values()):
+            raise _no_such_symbol(word, levels)
+    if said.universe is not None and said.universe.listed_on is not None:
+        day = said.universe.listed_on
+        for row in rows:
+            chosen[row.dataset] = listed_on(
+                listing, row, chosen[row.dataset], day, refresh=refresh, max_age=max_age
+            )
+    if any(levels.values()) and not any(chosen.values()):
+        counted = ", ".join(f"{len(found)} of {name}" for name, found in levels.items())
+        message = (
+            f"the universe {said.universe!r} takes in none of the symbols that match ({counted} listed); "
+            "say a wider one, or see lake.symbols(market, data_type)."
+        )
+        raise NoSuchSymbol(message, given=said.universe, listed=levels)
+    return Targets(list(folders_of(said, chosen)), [], levels)
+
+
+def _chosen(said: Selection, row: Row, symbols: list[str]) -> list[str]:
+    named = matching(symbols, said.symbols) if said.symbols else symbols
+    rule = said.universe
+    if rule is None:
+        return named
+    return [symbol for symbol in named if in_universe(rule, row.market.value, symbol)]
+
+
+def _levels(
+    listing: Listing,
+    rows: Iterable[Row],
+    *,
+    refresh: bool = False,
+    max_age: timedelta | None = None,
+) -> dict[str, list[str]]:
+    """Return the symbols listed a dataset, of both partitions, sorted."""
+    wanted = [(row, partition) for row in rows for partition in row.partitions]
+    found = listing.symbol_levels(wanted, refresh=refresh, max_age=max_age)
+    levels: dict[str, set[str]] = {}
+    for (dataset, _), symbols in found.items():
+        levels.setdefault(dataset, set()).update(symbols)
+    return {dataset: sorted(symbols) for dataset, symbols in levels.items()}
+
+
+def _without_files(folders: list[Folder], listed: Listed) -> list[Folder]:
+    there = set(listed.zips["folder"].unique()) | set(
+        listed.folders.filter(pl.col("first_daily").is_not_null())["folder"]
+    )
+    return [folder for number, folder in enumerate(folders) if number not in there]
+
+
+def _empty_rows(rows: Iterable[Row], levels: dict[str, list[str]]) -> Iterator[str]:
+    """Say which rows list no symbol at all, and which live row is the nearest."""
+    for row in rows:
+        if levels.get(row.dataset, ["?"]):
+            continue
+        near = load_matrix().live_row_near(row)
+        hint = (
+            f"; the nearest live one is {near.market.value} {near.data_type.value}" if near else ""
+        )
+        why = {
+            "never_observed": "was never seen in the archive",
+            "discontinued": f"was discontinued (last day seen: {row.last_date})",
+            "live": "is not in this archive",
+        }[row.status]
+        yield f"{row.market.value} {row.data_type.value} {why}; nothing is listed{hint}"
+
+
+def _elsewhere(absent: list[Folder], levels: dict[str, list[str]]) -> Iterator[str]:
+    """Say which names a row does not list, and the nearest that it does."""
+    seen: set[tuple[str, str]] = set()
+    for folder in absent:
+        dataset, symbol = folder.row.dataset, folder.symbol
+        listed = levels.get(dataset, [])
+        if not listed or symbol in listed or (dataset, symbol) in seen:
+            continue
+        seen.add((dataset, symbol))
+        near = nearest(symbol, listed)
+        hint = f"; the nearest name is {near}" if near else ""
+        yield f"{folder.row.market.value} {folder.row.data_type.value} lists no {symbol}{hint}"
+
+
+def _no_such_symbol(word: str, levels: dict[str, list[str]]) -> NoSuchSymbol:
+    names = sorted({symbol for symbols in levels.values() for symbol in symbols})
+    near = nearest(word.strip("*?"), names)
+    datasets = ", ".join(levels)
+    what = "glob" if is_glob(word) else "symbol"
+    hint = f"Did you mean {near!r}? " if near else ""
+    message = (
+        f"no {what} {word!r} among the {len(names)} that the archive lists for {datasets}. {hint}"
+        f"See lake.symbols(market, data_type) for all of them."
+    )
+    return NoSuchSymbol(message, given=word, nearest=near, listed=names)

@@ -1,0 +1,194 @@
+"""A plan's file: JSON, one object, a line for each file. What is read is checked, key by key.
+
+The lines are for people, for ``grep``, and for memory: a plan of a hundred thousand files is read a
+few hundred lines at a time. A plan that some program has written anew, on one line, is read as well.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from cryptolake.archive.keys import parse_key
+from cryptolake.archive.source import Archive
+from cryptolake.errors import CryptolakeError, PlanError, StorageError
+from cryptolake.memory import give_back_code
+from cryptolake.planning.plan import FILES, MISSING, TIME, Plan
+from cryptolake.query import Query
+from cryptolake.storage.spooled import PIECE, Rows
+
+if TYPE_CHECKING:
+    import os
+
+FORMAT = 2
+"""The format's number, in the file under ``cryptolake_plan``. It changes when older readers cannot."""
+
+_FILES_BEGIN, _FILES_END = '"files": [\n', "]}\n"
+
+_LARGE = 2**18
+"""Bytes of a file above which it is worth while to save memory: some 700 files."""
+
+_STATUSES = {"new", "updated", "cached", "unrecorded", "quarantined"}
+
+
+def save(plan: Plan, path: str | os.PathLike[str]) -> None:
+    """Write a plan beside its final name, then rename.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be written.
+    """
+    said = {
+        "cryptolake_plan": FORMAT,
+        "id": plan.id,
+        "query": json.loads(plan.query.to_json()),
+        # The endpoint in use, so that the plan means the same archive where the environment differs.
+        "archive": {**plan.archive.model_dump(), "endpoint_url": plan.archive.endpoint},
+        "created_at": plan.created_at.isoformat(),
+        "listed_at": plan.listed_at.isoformat() if plan.listed_at else None,
+        "notes": list(plan.notes),
+        "missing_periods": _columns(plan.missing_periods),
+        "columns": list(FILES),
+    }
+    target = Path(path).expanduser()
+    draft = target.with_name(f".{target.name}.draft")
+    try:
+        with draft.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(f"{_text(said)[:-1]}, {_FILES_BEGIN}")
+            pieces = (_texts(piece.select(list(FILES))) for piece in plan.rows.pieces())
+            lines = (_text(row) for piece in pieces for row in piece.iter_rows())
+            file.writelines(f"{',' if n else ''}{line}\n" for n, line in enumerate(lines))
+            file.write(_FILES_END)
+        draft.replace(target)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        message = f"cannot write the plan to {target}: {error.strerror or error}."
+        raise StorageError(message, path=str(target), errno=error.errno) from error
+
+
+def load(path: str | os.PathLike[str]) -> Plan:
+    """Read a plan.
+
+    Raises
+    ------
+    PlanError
+        The file is absent, or holds no plan that this version reads.
+    """
+    source = Path(path).expanduser()
+    try:
+        said, rows = _read(source)
+        plan = Plan(
+            id=str(said["id"]),
+            query=Query.from_json(json.dumps(said["query"])),
+            archive=Archive(**said["archive"]),
+            created_at=_moment(said["created_at"]),
+            listed_at=_moment(said["listed_at"]) if said["listed_at"] else None,
+            files=rows,
+            missing_periods=_frame(said["missing_periods"], MISSING),
+            notes=tuple(str(note) for note in said["notes"]),
+        )
+    except PlanError:
+        raise
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise _no_plan(source, why) from error
+    except KeyError as error:
+        why = f"it has no {error}"
+        raise _no_plan(source, why) from error
+    except (ValueError, TypeError, CryptolakeError, pl.exceptions.PolarsError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise _no_plan(source, why) from error
+    return plan
+
+
+def _read(source: Path) -> tuple[dict[str, Any], Rows]:
+    """Return what a file says of the plan, and its table of files, each row checked."""
+    with source.open(encoding="utf-8") as file:
+        if source.stat().st_size > _LARGE:
+            give_back_code()  # of loading Polars
+        first = file.readline()
+        by_line = first.endswith(_FILES_BEGIN)
+        said = json.loads(first + _FILES_END if by_line else first + file.read())
+        if not isinstance(said, dict) or said.get("cryptolake_plan") != FORMAT:
+            raise _no_plan(source, f"it has no 'cryptolake_plan': {FORMAT}")
+        rows = _rows(file) if by_line else iter([said.pop("files")])
+        columns = said["columns"]
+        pieces = (
+            _frame(dict(zip(columns, zip(*piece, strict=True), strict=True)), FILES)
+            for piece in rows
+            if piece
+        )
+        return said, Rows(_checked(source, chain([pl.DataFrame(schema=FILES)], pieces)))
+
+
+def _checked(source: Path, pieces: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    for piece in pieces:
+        objection = _objection(piece)
+        if objection:
+            raise _no_plan(source, objection)
+        yield piece
+
+
+def _rows(lines: Iterator[str]) -> Iterator[list[list[Any]]]:
+    """Yield some hundred rows at a time, up to the line that ends them."""
+    ended = False
+    while not ended:
+        piece = list(islice(lines, PIECE))
+        if len(piece) < PIECE:
+            if not piece or piece.pop() != _FILES_END:
+                message = "it breaks off before its end"
+                raise ValueError(message)
+            ended = True
+        yield json.loads(f"[{''.join(piece).removeprefix(',')}]")
+
+
+def _text(said: Any) -> str:
+    return json.dumps(said, ensure_ascii=False)
+
+
+def _columns(frame: pl.DataFrame) -> dict[str, list[Any]]:
+    return _texts(frame).to_dict(as_series=False)
+
+
+def _texts(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(pl.col(TIME).dt.to_string("iso:strict"))
+
+
+def _frame(columns: Mapping[str, Sequence[Any]], schema: dict[str, Any]) -> pl.DataFrame:
+    told = {
+        name: [text and _moment(text) for text in columns[name]] if dtype == TIME else columns[name]
+        for name, dtype in schema.items()
+    }
+    return pl.DataFrame(told, schema=schema)
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _objection(files: pl.DataFrame) -> str | None:
+    """Say what is wrong with the rows: a plan may come from anywhere, and its keys become paths."""
+    for key, selector, status in zip(files["key"], files["selector"], files["status"], strict=True):
+        if parse_key(key) is None:
+            return f"{key!r} is no key of the archive"
+        # A selector names a folder and the beginning of a file's name, not less.
+        if selector is not None and (
+            not key.startswith(selector) or selector.count("/") != key.count("/")
+        ):
+            return f"{selector!r} does not select {key!r}"
+        if status not in _STATUSES:
+            return f"{key!r} has the unknown status {status!r}"
+    return None
+
+
+def _no_plan(path: Path, why: str) -> PlanError:
+    message = f"{path} is no plan that can be read: {why}. Write one with plan.save(path)."
+    return PlanError(message, path=str(path), why=why)

@@ -1,0 +1,88 @@
+"""Where each planned file stands: by the ledger, the quarantine, and what lies in Bronze."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from cryptolake.archive.keys import CHECKSUM
+
+if TYPE_CHECKING:
+    from cryptolake.storage.files import Entry, Storage
+    from cryptolake.storage.tables import Meta
+
+_MANY_FOLDERS = 64
+"""In a bucket, more folders than this are looked at by listing what is above them."""
+
+
+def status_of(files: pl.DataFrame, storage: Storage, meta: Meta) -> pl.Series:
+    """Return the ``status`` of files (``key, etag, checksum_etag``), in their order.
+
+    A file is ``cached`` when the ledger has the archive's present ETag and the file is there in its full
+    size; ``updated`` when the ledger has another ETag; ``unrecorded`` when it is there without a record;
+    ``quarantined`` when these very bytes, with this very sidecar, were found wrong before; else ``new``.
+    """
+    ledger = meta.ledger().select(
+        "key", has_etag="etag", has_md5="md5", has_size="size", recorded=pl.lit(value=True)
+    )
+    held = meta.quarantined().select(
+        "key", bad_etag="etag", bad_checksum="checksum_etag", bad=pl.lit(value=True)
+    )
+    there = _there(files, storage)
+    etag = pl.col("etag")
+    known = (
+        files.lazy()
+        .select("key", "etag", "checksum_etag")
+        .join(ledger.lazy(), on="key", how="left", maintain_order="left")
+        .join(held.lazy(), on="key", how="left", maintain_order="left")
+        .join(there.lazy(), on="key", how="left", maintain_order="left")
+        .with_columns(
+            same=(pl.col("has_etag") == etag).fill_null(value=False)
+            | (pl.col("has_md5") == etag).fill_null(value=False),
+            whole=(pl.col("there") == pl.col("has_size")).fill_null(value=False),
+        )
+    )
+    recorded = pl.col("recorded").is_not_null()
+    still_bad = (
+        pl.col("bad").is_not_null()
+        & pl.col("bad_etag").eq_missing(etag)
+        & pl.col("bad_checksum").eq_missing(pl.col("checksum_etag"))
+    )
+    status = (
+        pl.when(recorded & pl.col("same") & pl.col("whole"))
+        .then(pl.lit("cached"))
+        .when(still_bad)
+        .then(pl.lit("quarantined"))
+        .when(recorded & ~pl.col("same"))
+        .then(pl.lit("updated"))
+        .when(~recorded & pl.col("there").is_not_null())
+        .then(pl.lit("unrecorded"))
+        .otherwise(pl.lit("new"))
+    )
+    # Not .select(status=...): Polars 2.1 forgets the joins' order where nothing but an expression is left.
+    return known.with_columns(status=status).collect()["status"]
+
+
+def _there(files: pl.DataFrame, storage: Storage) -> pl.DataFrame:
+    """Return the zips that lie in Bronze among the files' folders: ``key`` and ``there``, their size."""
+    folders = files.select(pl.col("key").str.replace(r"/[^/]*$", "").unique().sort())
+    names: list[str] = folders.to_series().to_list()
+    if not storage.is_local and len(names) > _MANY_FOLDERS:
+        names = sorted({"/".join(name.split("/")[:4]) for name in names})
+    found = [
+        (entry.path.removeprefix("bronze/"), entry.size)
+        for entries in _listed(storage, names)
+        for entry in entries
+        if not entry.path.endswith(CHECKSUM)
+    ]
+    return pl.DataFrame(found, schema={"key": pl.String, "there": pl.Int64}, orient="row")
+
+
+def _listed(storage: Storage, folders: list[str]) -> list[list[Entry]]:
+    paths = [f"bronze/{folder}" for folder in folders]
+    if storage.is_local or len(paths) < 2:
+        return [storage.list(path) for path in paths]
+    with ThreadPoolExecutor(16) as pool:
+        return list(pool.map(storage.list, paths))

@@ -1,0 +1,259 @@
+"""One symbol-month judged: its rows counted, its gaps found, each with a cause."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from cryptolake.archive.enums import DataType, Interval
+from cryptolake.archive.periods import Days
+from cryptolake.archive.schemas import schema_of
+from cryptolake.errors import CorruptArchive
+from cryptolake.quality.causes import (
+    Life,
+    Month,
+    Sibling,
+    State,
+    Verdict,
+    explain,
+    explain_healed,
+)
+from cryptolake.quality.gaps import (
+    bar_number,
+    expected_numbers,
+    missing_runs,
+    number_of,
+    open_of,
+    present_numbers,
+)
+from cryptolake.quality.halts import load_halts
+from cryptolake.quality.presence import bars_of_file, opens_of_text
+
+if TYPE_CHECKING:
+    from cryptolake.quality.survey import Survey, SymbolMonth
+
+_FRESH = timedelta(days=14)
+"""A symbol whose newest file is younger than this may still go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A symbol-month's rows, and its gaps. Times are UTC; ``expected`` leaves out what is not listed."""
+
+    rows: int
+    first: datetime | None
+    last: datetime | None
+    expected: int
+    missing: int
+    verdicts: Sequence[Verdict]
+
+    @property
+    def coverage(self) -> float | None:
+        """The share of what is expected that is there; None where nothing is expected."""
+        return None if not self.expected else 1 - self.missing / self.expected
+
+
+def grid_of(month: SymbolMonth) -> Interval:
+    """Return the grid that a dataset's rows are held to: its interval, or else whole days.
+
+    ``metrics`` has a row every five minutes. Trades, books and the like come when they come: a day
+    without any is what can be seen of them.
+    """
+    if month.folder.interval:
+        return month.folder.interval
+    return Interval.M5 if month.folder.row.data_type is DataType.METRICS else Interval.D1
+
+
+def judge(month: SymbolMonth, survey: Survey) -> Judgement:
+    """Count a symbol-month's rows and name the cause of each of its gaps."""
+    grid = grid_of(month)
+    rows, first, last, present = _rows(month, survey, grid)
+    span = _span(month)
+    if span is None:
+        return Judgement(rows, first, last, 0, 0, ())
+    expected = expected_numbers(grid, span.begin, span.end)
+    runs = missing_runs(present, expected)
+    rejected = _rejected(month, survey, grid)
+    files = _files(month, survey, grid, runs, rejected)
+    known = Month(
+        market=month.folder.row.market,
+        interval=grid,
+        files=files,
+        life=_life(month, survey, grid),
+        halts=load_halts(),
+        rejected=frozenset().union(*rejected.values()),
+        listing_seen=month.folder.listed is not None,
+    )
+    verdicts = [verdict for run in runs for verdict in explain(run, known)]
+    unlisted = sum(verdict.bars for verdict in verdicts if verdict.cause == "not_listed")
+    missing = sum(verdict.bars for verdict in verdicts) - unlisted
+    healed = explain_healed(known)
+    ordered = sorted([*verdicts, *healed], key=lambda verdict: (verdict.first, verdict.healed))
+    return Judgement(rows, first, last, len(expected) - unlisted, missing, ordered)
+
+
+def _rows(
+    month: SymbolMonth, survey: Survey, grid: Interval
+) -> tuple[int, datetime | None, datetime | None, pl.Series]:
+    """Count the rows of the asked days; return also their first and last time and their bars."""
+    none = pl.Series("bar", [], dtype=pl.Int64)
+    if not month.built:
+        return 0, None, None, none
+    time = schema_of(month.folder.row.market, month.folder.row.data_type).time
+    scan = pl.scan_parquet(
+        survey.storage.url(month.path),
+        storage_options=survey.storage.polars_options,
+        glob=False,
+        hive_partitioning=False,
+    )
+    inside = pl.col(time).is_between(month.days.begin, month.days.end, closed="left")
+    times = scan.select(time).filter(inside)
+    if grid is Interval.D1 and month.folder.interval is None:
+        # Trades by the million: only their days are kept.
+        per_day = (
+            times.group_by(bar_number(pl.col(time), grid).alias("bar"))
+            .agg(pl.len(), pl.col(time).min().alias("first"), pl.col(time).max().alias("last"))
+            .collect(engine="streaming")
+        )
+        if not per_day.height:
+            return 0, None, None, none
+        first, last = per_day.select(pl.col("first").min(), pl.col("last").max()).row(0)
+        return int(per_day["len"].sum()), first, last, per_day["bar"].sort()
+    found = times.collect()[time]
+    if not len(found):
+        return 0, None, None, none
+    first, last = found.to_frame().select(pl.col(time).min().alias("a"), pl.col(time).max()).row(0)
+    return len(found), first, last, present_numbers(found, grid)
+
+
+def _span(month: SymbolMonth) -> Days | None:
+    """Return the asked days, less those that are younger than the newest published one."""
+    newest, young = newest_day(month)
+    if newest is None or not young:
+        return month.days
+    return month.days.clip(Days(min(month.days.first, newest), newest))
+
+
+def newest_day(month: SymbolMonth, today: date | None = None) -> tuple[date | None, bool]:
+    """Return the last day published of the month's symbol, and whether it may still go on."""
+    listed = month.folder.listed
+    newest = None if listed is None or not listed.height else listed["last"].max()
+    if not isinstance(newest, date) or month.folder.goes_on:
+        return None, True
+    return newest, (today or datetime.now(UTC).date()) - newest < _FRESH
+
+
+def _life(month: SymbolMonth, survey: Survey, grid: Interval) -> Life:
+    """Return when the symbol is published: from its first row on, to the end of its last file."""
+    birth = _birth(month)
+    if birth is None:
+        return Life()
+    day, keys = birth
+    begin = Days(day, day).begin
+    if day in month.month.days and keys & month.built:
+        first = survey.sources_of(month)["first_time"].min()
+        begin = open_of(number_of(first, grid), grid) if isinstance(first, datetime) else begin
+    newest, young = newest_day(month)
+    end = None if young or newest is None else Days(newest, newest).end
+    return Life(begin, end)
+
+
+def _birth(month: SymbolMonth) -> tuple[date, frozenset[str]] | None:
+    """Return the first published day and the files that begin with it.
+
+    Where the first monthly file has daily ones beside it, the first of those knows the day better.
+    """
+    listed = month.folder.listed
+    if listed is None or not listed.height:
+        return None
+    begins = [
+        day for day in (listed["first"].min(), month.folder.first_daily) if isinstance(day, date)
+    ]
+    day = min(begins)
+    daily = month.folder.first_daily
+    if daily and (daily.year, daily.month) == (day.year, day.month):
+        day = daily
+    keys = listed.filter((pl.col("first") <= day) & (pl.col("last") >= day))["key"]
+    return day, frozenset(keys)
+
+
+def _files(
+    month: SymbolMonth,
+    survey: Survey,
+    grid: Interval,
+    runs: Sequence[range],
+    rejected: Mapping[str, frozenset[int]],
+) -> list[Sibling]:
+    """Say of each file that covers the month where it is, and what it lacks where that can be seen."""
+    held = frozenset(month.folder.held["key"])
+    partitions = {partition for key, partition, _ in month.files() if key in month.built}
+    look = month.folder.interval is not None and len(partitions) > 1
+    files = []
+    for key, partition, days in month.files():
+        state: State = (
+            "built"
+            if key in month.built
+            else "refused"
+            if key in month.refused
+            else "quarantined"
+            if key in month.folder.quarantined
+            else "stored"
+            if key in held
+            else "listed"
+        )
+        lacks = None
+        if state == "built" and not look:
+            # Silver is all that its files have: what it lacks, each of them lacks.
+            lacks = _clipped(runs, _bars_of(days, month, grid))
+        elif state == "built":
+            gone = [*runs, *(range(bar, bar + 1) for bar in rejected.get(key, ()))]
+            lacks = _lacks(key, days, month, survey, grid, gone)
+        elif state == "stored" and runs and month.folder.interval:
+            lacks = _lacks(key, days, month, survey, grid)
+        files.append(Sibling(key, partition, days, state, lacks))
+    return files
+
+
+def _lacks(
+    key: str,
+    days: Days,
+    month: SymbolMonth,
+    survey: Survey,
+    grid: Interval,
+    gone: Sequence[range] = (),
+) -> tuple[range, ...] | None:
+    """Return the bars that a Bronze file does not have, and those of it that Silver did not take."""
+    try:
+        bars = bars_of_file(survey.storage, key, grid)
+    except (CorruptArchive, FileNotFoundError):
+        return None
+    for run in gone:
+        bars = bars.filter((bars < run.start) | (bars >= run.stop))
+    return tuple(missing_runs(bars, _bars_of(days, month, grid)))
+
+
+def _bars_of(days: Days, month: SymbolMonth, grid: Interval) -> range:
+    both = days.clip(month.days)
+    return expected_numbers(grid, both.begin, both.end) if both else range(0)
+
+
+def _clipped(runs: Sequence[range], inside: range) -> tuple[range, ...]:
+    cut = (range(max(run.start, inside.start), min(run.stop, inside.stop)) for run in runs)
+    return tuple(run for run in cut if len(run))
+
+
+def _rejected(month: SymbolMonth, survey: Survey, grid: Interval) -> dict[str, frozenset[int]]:
+    """Return, per file, the bars whose rows were rejected, as far as their lines say a time."""
+    if not month.folder.interval or not survey.rejects.height:
+        return {}
+    mine = survey.rejects.filter(pl.col("key").is_in(sorted(month.built)))
+    first = pl.col("text").str.split(",").list.first()
+    opens = mine.select("key", opens_of_text(first).alias("open")).drop_nulls()
+    return {
+        str(key): frozenset(present_numbers(rows["open"], grid))
+        for (key,), rows in opens.partition_by("key", as_dict=True).items()
+    }

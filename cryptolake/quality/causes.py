@@ -1,0 +1,267 @@
+"""Why bars are missing: each gap with its cause and the evidence for it. Pure.
+
+================  =========================================================================
+cause             when
+================  =========================================================================
+``not_listed``    before the symbol's first published row, or after its last
+``archive_gap``   a sibling file (the other partition's) has the rows
+``exchange_halt``  no file has them, and the table of known halts or both partitions say so
+``unknown``       only one partition was seen, or rows of it were rejected: the evidence says which
+================  =========================================================================
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal
+
+from cryptolake.quality.gaps import as_gap, expected_numbers, number_of, open_of
+
+if TYPE_CHECKING:
+    from cryptolake.archive.enums import Interval, Market, Partition
+    from cryptolake.archive.periods import Days
+    from cryptolake.quality.halts import Halt, HaltTable
+
+Cause = Literal["exchange_halt", "archive_gap", "not_listed", "unknown"]
+"""The four causes."""
+
+State = Literal["built", "stored", "refused", "quarantined", "listed"]
+"""Where a file is: read into Silver, in Bronze only, unfit to be read, in quarantine, or not here."""
+
+CAUSES: tuple[Cause, ...] = ("exchange_halt", "archive_gap", "not_listed", "unknown")
+
+
+@dataclass(frozen=True)
+class Sibling:
+    """A file that covers some days of the month, and where it is.
+
+    ``lacks`` are the bars of its days that a file which was read does not have; None where nobody looked.
+    """
+
+    key: str
+    partition: Partition
+    days: Days
+    state: State
+    lacks: tuple[range, ...] | None = None
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [run.start for run in self.lacks or ()]
+
+    def has(self, bar: int) -> bool:
+        """Say whether the file was looked into and has the bar; ``lacks`` are in order."""
+        if self.lacks is None:
+            return False
+        place = bisect_right(self._starts, bar)
+        return not place or bar not in self.lacks[place - 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """When a symbol is published: its first instant and the first after its last; None where unknown."""
+
+    begin: datetime | None = None
+    end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A gap, its cause and the evidence. Times are the open times of its first and last bar, UTC."""
+
+    first: datetime
+    last: datetime
+    bars: int
+    cause: Cause
+    evidence: str
+    healed: bool = False
+    siblings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Month:
+    """All that is known of one symbol-month: what :func:`explain` judges by."""
+
+    market: Market
+    interval: Interval
+    files: Sequence[Sibling]
+    life: Life
+    halts: HaltTable
+    rejected: Collection[int] = field(default_factory=frozenset)
+    listing_seen: bool = True
+
+    @cached_property
+    def borders(self) -> list[int]:
+        """Where causes may change: at life's ends, at halts, at what files lack, at rejected rows."""
+        cuts = {
+            number_of(limit, self.interval) for limit in (self.life.begin, self.life.end) if limit
+        }
+        for halt in self.halts.of(self.market):
+            inside = expected_numbers(self.interval, halt.start, halt.end)
+            cuts.update((inside.start, number_of(halt.end, self.interval)))
+        for file in self.files:
+            for lack in file.lacks or ():
+                cuts.update((lack.start, lack.stop))
+        for bar in self.rejected:
+            cuts.update((bar, bar + 1))
+        return sorted(cuts)
+
+
+def explain(run: range, month: Month) -> list[Verdict]:
+    """Name the cause of one run of missing bars; a run with several causes is cut where they change.
+
+    Parameters
+    ----------
+    run
+        The numbers of the missing bars (see :mod:`cryptolake.quality.gaps`).
+    month
+        The month's files, listed life, halts and rejected rows.
+
+    Returns
+    -------
+    list[Verdict]
+        Earliest first, together as long as the run.
+    """
+    return _joined((_judge(piece, month) for piece in _pieces(run, month)), month.interval)
+
+
+def explain_healed(month: Month) -> list[Verdict]:
+    """Name the bars that one file lacks and another one gave: archive gaps that are healed."""
+    verdicts = []
+    for file in month.files:
+        for run in file.lacks or ():
+            for piece in _pieces(run, month):
+                givers = [f for f in _covering(piece, month) if f.has(piece.start)]
+                given = [
+                    f for f in givers if f.partition is not file.partition and f.state == "built"
+                ]
+                if given:
+                    why = "rejected" if piece.start in month.rejected else "absent"
+                    evidence = f"{why} in the {file.partition.value} file, filled from the {given[0].partition.value} one"
+                    verdicts.append(
+                        _verdict(piece, month, "archive_gap", evidence, given, healed=True)
+                    )
+    verdicts.sort(key=lambda verdict: (verdict.evidence, verdict.first))
+    return sorted(_joined(iter(verdicts), month.interval), key=lambda verdict: verdict.first)
+
+
+def _judge(piece: range, month: Month) -> Verdict:
+    gap = as_gap(piece, month.interval)
+    end = open_of(piece.stop, month.interval)
+    life = month.life
+    if life.begin and gap.last < life.begin:
+        return _verdict(
+            piece, month, "not_listed", f"before the first published row, {life.begin:%F %R}"
+        )
+    if life.end and gap.first >= life.end:
+        return _verdict(
+            piece,
+            month,
+            "not_listed",
+            f"after the last published row, which ended {life.end:%F %R}",
+        )
+    files = _covering(piece, month)
+    having = [file for file in files if file.has(piece.start)]
+    if having:
+        evidence = (
+            f"the {having[0].partition.value} file has it, and Silver is not built from it yet"
+        )
+        return _verdict(piece, month, "archive_gap", evidence, having)
+    seen = sorted({file.partition.value for file in files if file.lacks is not None})
+    read = f"absent in the {' and '.join(seen)} file" if seen else "no file that covers it was read"
+    fetchable = [
+        file for file in files if file.lacks is None and file.state in ("stored", "listed")
+    ]
+    if any(bar in month.rejected for bar in _some(piece, month)):
+        evidence = f"its rows were rejected (meta.rejects); {_unseen(files, month)}"
+        return _verdict(piece, month, "unknown", evidence, fetchable)
+    halt = month.halts.covering(month.market, gap.first, end)
+    if halt:
+        return _verdict(piece, month, "exchange_halt", f"{_named(halt)}; {read}", fetchable)
+    if len(seen) > 1:
+        return _verdict(
+            piece, month, "exchange_halt", "absent in the daily and the monthly file alike"
+        )
+    return _verdict(piece, month, "unknown", f"{read}; {_unseen(files, month)}", fetchable)
+
+
+def _unseen(files: Sequence[Sibling], month: Month) -> str:
+    """Say what became of the files that nobody looked into."""
+    states = {file.state: file for file in files if file.lacks is None}
+    if "stored" in states:
+        return f"the {states['stored'].partition.value} one is in Bronze and not built: lake.build"
+    if "refused" in states:
+        return f"the {states['refused'].partition.value} one could not be used: see meta.findings"
+    if "quarantined" in states:
+        return f"the {states['quarantined'].partition.value} one is in quarantine"
+    if "listed" in states:
+        how = "lake.heal" if any(file.lacks is not None for file in files) else "lake.pull"
+        return f"the {states['listed'].partition.value} one is published and not here: {how}"
+    return "no other is published" if month.listing_seen else "the listing was not asked for others"
+
+
+def _named(halt: Halt) -> str:
+    return f"known halt {halt.start:%F %T} to {halt.end:%F %T} ({', '.join(halt.sources)})"
+
+
+def _covering(piece: range, month: Month) -> list[Sibling]:
+    day = open_of(piece.start, month.interval).date()
+    return [file for file in month.files if day in file.days]
+
+
+def _some(piece: range, month: Month) -> Iterable[int]:
+    """Walk the shorter of the piece and the rejected bars."""
+    return piece if len(piece) < len(month.rejected) else (b for b in month.rejected if b in piece)
+
+
+def _pieces(run: range, month: Month) -> Iterator[range]:
+    """Cut a run at the borders of days and where causes may change."""
+    first, end = open_of(run.start, month.interval), open_of(run.stop, month.interval)
+    cuts = {run.start, run.stop}
+    day = (first + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    while day < end:
+        cuts.add(expected_numbers(month.interval, day, end).start)
+        day += timedelta(days=1)
+    borders = month.borders
+    cuts.update(borders[bisect_left(borders, run.start) : bisect_right(borders, run.stop)])
+    return (range(start, stop) for start, stop in pairwise(sorted(cuts)))
+
+
+def _verdict(
+    piece: range,
+    month: Month,
+    cause: Cause,
+    evidence: str,
+    siblings: Iterable[Sibling] = (),
+    *,
+    healed: bool = False,
+) -> Verdict:
+    first, last, bars = as_gap(piece, month.interval)
+    keys = tuple(file.key for file in siblings)
+    return Verdict(first, last, bars, cause, evidence, healed, keys)
+
+
+def _joined(verdicts: Iterator[Verdict], interval: Interval) -> list[Verdict]:
+    """Join neighbours that say the same."""
+    joined: list[Verdict] = []
+    for verdict in verdicts:
+        before = joined[-1] if joined else None
+        if (
+            before
+            and (before.cause, before.evidence, before.healed)
+            == (verdict.cause, verdict.evidence, verdict.healed)
+            and number_of(before.last, interval) + 1 == number_of(verdict.first, interval)
+        ):
+            joined[-1] = replace(
+                before,
+                last=verdict.last,
+                bars=before.bars + verdict.bars,
+                siblings=tuple(dict.fromkeys(before.siblings + verdict.siblings)),
+            )
+        else:
+            joined.append(verdict)
+    return joined

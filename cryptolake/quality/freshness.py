@@ -1,0 +1,113 @@
+"""How far behind the archive is, and the lake behind it, per market and data type."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from cryptolake.archive.enums import DataType, Interval, Market
+from cryptolake.archive.matrix import load_matrix
+from cryptolake.archive.periods import Days
+from cryptolake.bronze.ledger import holdings, with_key_parts
+from cryptolake.listing.listing import Folder
+
+if TYPE_CHECKING:
+    from cryptolake.listing.listing import Listing
+    from cryptolake.listing.snapshot import Listed
+    from cryptolake.storage.tables import Meta
+
+NAME = ["market", "data_type", "symbol", "interval"]
+"""The columns that name a folder of the archive."""
+
+OBJECT = ["key", "size", "etag", "last_modified", "checksum_size", "checksum_etag"]
+"""The columns of a listed file."""
+
+
+def freshness(
+    meta: Meta, listing: Listing, *, refresh: bool = False, today: date | None = None
+) -> pl.DataFrame:
+    """Say how far behind the archive is, and the lake: a row per market and data type that it holds.
+
+    Parameters
+    ----------
+    meta, listing
+        The lake's tables and the archive's listing.
+    refresh
+        Ask the archive again even where the cached listing is fresh.
+    today
+        The UTC day to count from; the archive is on time when it has the day before.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``market, data_type, symbols`` (held), ``archive_newest, archive_behind, lake_newest,
+        lake_behind, status``; newest days are the last that a file covers, ``behind`` counts days after
+        it that ended. A discontinued type says its last day in ``status`` and is not behind.
+
+    Raises
+    ------
+    ListingError
+        The archive does not answer, and no cached listing can stand in.
+    """
+    held = holdings(meta)
+    folders = held_folders(held)
+    now = today or datetime.now(UTC).date()
+    latest = held.group_by(NAME).agg(pl.col("last").max())["last"].drop_nulls()
+    span = Days(min([*latest, now]), now)
+    listed = listed_files(listing.listed(folders, span, refresh=refresh))
+    newest = listed.group_by("market", "data_type").agg(
+        pl.col("last").max().alias("archive_newest")
+    )
+    mine = held.group_by("market", "data_type").agg(
+        pl.col("symbol").n_unique().cast(pl.Int64).alias("symbols"),
+        pl.col("last").max().alias("lake_newest"),
+    )
+    yesterday = pl.lit(now - timedelta(days=1))
+    ends = {(r.market.value, r.data_type.value): r.last_date for r in load_matrix().rows}
+    joined = mine.join(newest, on=["market", "data_type"], how="left").sort("market", "data_type")
+    stopped = pl.Series(
+        "stopped",
+        [ends.get(pair) for pair in joined.select("market", "data_type").iter_rows()],
+        pl.Date,
+    )
+    due = pl.min_horizontal(yesterday, pl.col("stopped").fill_null(yesterday))
+    behind = (due - pl.col("archive_newest")).dt.total_days().clip(0)
+    return joined.with_columns(stopped).select(
+        "market",
+        "data_type",
+        "symbols",
+        "archive_newest",
+        behind.alias("archive_behind"),
+        "lake_newest",
+        (pl.col("archive_newest") - pl.col("lake_newest"))
+        .dt.total_days()
+        .clip(0)
+        .alias("lake_behind"),
+        pl.when(pl.col("stopped").is_not_null())
+        .then(pl.format("discontinued on {}", "stopped"))
+        .when(behind > 0)
+        .then(pl.format("the archive is {} days behind", behind))
+        .otherwise(pl.lit("up to date"))
+        .alias("status"),
+    )
+
+
+def held_folders(held: pl.DataFrame) -> list[Folder]:
+    """Return the folders that some ledger rows (with key parts) lie in, by name."""
+    matrix = load_matrix()
+    names = held.select(NAME).drop_nulls("market").unique().sort(NAME)
+    return [
+        Folder(
+            matrix.row(Market(market), DataType(data_type)),
+            symbol,
+            Interval(interval) if interval else None,
+        )
+        for market, data_type, symbol, interval in names.iter_rows()
+    ]
+
+
+def listed_files(listed: Listed) -> pl.DataFrame:
+    """Return the listed files with their key parts, and the number of their folder."""
+    return with_key_parts(listed.files.select("folder", *OBJECT))

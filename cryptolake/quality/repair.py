@@ -1,0 +1,216 @@
+"""``lake.heal(query)``: fetch the sibling files that could fill each gap, merge them, say what they gave.
+
+Only Bronze files heal Silver, so Silver stays what its files say: the build merges the daily and the
+monthly file of a month. Bars made from finer ones or from trades are another matter; they are kept
+apart, marked, in Gold (:mod:`cryptolake.quality.fill`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from cryptolake.archive.enums import DataType, Interval, Market, dataset_name
+from cryptolake.archive.periods import Period
+from cryptolake.bronze.ledger import holdings
+from cryptolake.quality.fetching import plan_of
+from cryptolake.quality.report import GAPS, gaps_of
+from cryptolake.quality.survey import Survey, survey
+from cryptolake.silver.months import silver_path
+from cryptolake.storage.tables import new_run_id
+
+if TYPE_CHECKING:
+    from cryptolake.listing.listing import Listing
+    from cryptolake.planning.plan import Plan
+    from cryptolake.query import Query
+    from cryptolake.report import Report
+    from cryptolake.storage.files import Storage
+    from cryptolake.storage.tables import Meta
+
+_WHO = ["market", "data_type", "symbol", "interval", "month"]
+
+HEALED: dict[str, Any] = {
+    **{name: GAPS[name] for name in (*_WHO, "first", "last", "bars")},
+    "filled": pl.Int64,
+    "outcome": pl.String,
+    "cause": pl.String,
+    "evidence": pl.String,
+    "fetched": pl.List(pl.String),
+}
+"""The columns of :func:`heal`."""
+
+
+def heal(
+    query: Query,
+    storage: Storage,
+    meta: Meta,
+    listing: Listing,
+    *,
+    transfer: Callable[[Plan], Report],
+    build: Callable[[pl.DataFrame], Report],
+    refresh: bool = False,
+) -> pl.DataFrame:
+    """Fill the gaps of a query's klines (and missing days of other types) from sibling files.
+
+    For each gap the files of the other partition that cover it are fetched, where the archive has them
+    and the lake does not; the months are built anew; each gap is looked at again. Gaps inside a known
+    halt are left alone, since no file can have them.
+
+    Parameters
+    ----------
+    query
+        What to heal; a glob means the symbols that the lake holds.
+    storage, meta, listing
+        The lake and the archive's listing.
+    transfer, build
+        How a plan is moved, and how the months of some ledger rows are built (the lake's own ways).
+    refresh
+        Ask the archive for its listing again.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row per gap that was there: ``bars`` missing before, ``filled`` of them now; ``outcome``:
+        ``healed``, ``partly healed``, ``not healed`` (a sibling was read and lacks them too),
+        ``failed`` (the sibling could not be had) or ``nothing to fetch``; ``cause`` and ``evidence`` as
+        they are known now (what was filled is an ``archive_gap``); ``fetched`` the sibling files.
+        Outcomes of gaps for which a file was fetched are recorded in ``meta.findings``.
+    """
+    before = survey(query, storage, meta, listing, refresh=refresh)
+    broken = gaps_of(before).filter(~pl.col("healed") & (pl.col("cause") != "not_listed"))
+    wanted = _to_fetch(broken, before)
+    if wanted.height:
+        plan = plan_of(wanted, listing.archive, storage, meta, notes=["files that may fill gaps"])
+        transfer(plan)
+    months = _ledger_of(broken, query, meta)
+    if months.height:
+        build(months)
+    after = gaps_of(survey(query, storage, meta, listing))
+    healed = _outcomes(broken, after, set(wanted["key"]), meta)
+    _record(healed, meta)
+    return healed
+
+
+def _to_fetch(broken: pl.DataFrame, seen: Survey) -> pl.DataFrame:
+    """Return the listing's rows of the files to fetch: for each gap the partition with fewer bytes."""
+    listed = {
+        row["key"]: row
+        for folder in {id(month.folder): month.folder for month in seen.months}.values()
+        if folder.listed is not None
+        for row in folder.listed.iter_rows(named=True)
+    }
+    held = {
+        key
+        for month in seen.months
+        for key in (*month.folder.held["key"], *month.folder.quarantined)
+    }
+    chosen: dict[str, dict[str, Any]] = {}
+    for siblings in broken.filter(pl.col("cause") == "unknown")["siblings"]:
+        files = [listed[key] for key in siblings if key in listed and key not in held]
+        by_partition: dict[str, list[dict[str, Any]]] = {}
+        for file in files:
+            by_partition.setdefault(file["partition"], []).append(file)
+        if by_partition:
+            cheapest = min(by_partition.values(), key=lambda group: sum(f["size"] for f in group))
+            chosen |= {file["key"]: file for file in cheapest}
+    schema = next(
+        (m.folder.listed.schema for m in seen.months if m.folder.listed is not None), None
+    )
+    return pl.DataFrame(list(chosen.values()), schema=schema or {"key": pl.String}, orient="row")
+
+
+def _ledger_of(broken: pl.DataFrame, query: Query, meta: Meta) -> pl.DataFrame:
+    """Return the ledger rows of the months that have gaps."""
+    months = broken.select(*_WHO[:4], "month").unique()
+    rows = holdings(meta, query).with_columns(pl.col("period").str.slice(0, 7).alias("month"))
+    return rows.join(months, on=_WHO, how="semi", nulls_equal=True).drop("month")
+
+
+def _outcomes(
+    broken: pl.DataFrame, after: pl.DataFrame, fetched: set[str], meta: Meta
+) -> pl.DataFrame:
+    stored = set(meta.ledger()["key"])
+    open_now = after.filter(~pl.col("healed"))
+    mended = after.filter("healed")
+    rows = []
+    for gap in broken.iter_rows(named=True):
+        left = _inside(open_now, gap)
+        keys = [key for key in gap["siblings"] if key in fetched]
+        filled = gap["bars"] - sum(_overlap(row, gap) for row in left)
+        got = all(key in stored for key in keys)
+        if filled == gap["bars"]:
+            outcome = "healed"
+        elif filled:
+            outcome = "partly healed"
+        elif not keys:
+            outcome = "nothing to fetch"
+        else:
+            outcome = "not healed" if got else "failed"
+        now = left or _inside(mended, gap) or [gap]
+        cause, evidence = now[0]["cause"], now[0]["evidence"]
+        if outcome == "healed":
+            cause = "archive_gap"
+        if outcome == "healed" and now == [gap]:
+            givers = " and ".join(sorted({_partition_of(key) for key in keys}))
+            evidence = f"{evidence}; filled from the {givers or 'other'} file"
+        rows.append(
+            (
+                *(gap[name] for name in (*_WHO, "first", "last", "bars")),
+                *(filled, outcome, cause, evidence, keys),
+            )
+        )
+    return pl.DataFrame(rows, schema=HEALED, orient="row")
+
+
+def _partition_of(key: str) -> str:
+    """Return the word of the tree that a key is in."""
+    return "daily" if "/daily/" in key else "monthly"
+
+
+def _inside(gaps: pl.DataFrame, gap: dict[str, Any]) -> list[dict[str, Any]]:
+    same = pl.all_horizontal(pl.col(name).eq_missing(pl.lit(gap[name])) for name in _WHO)
+    near = (pl.col("first") <= gap["last"]) & (pl.col("last") >= gap["first"])
+    return gaps.filter(same & near).to_dicts()
+
+
+def _overlap(row: dict[str, Any], gap: dict[str, Any]) -> int:
+    """Return how many bars of a gap another one shares; both are runs of the same grid."""
+    if gap["first"] >= row["first"] and gap["last"] <= row["last"]:
+        return int(gap["bars"])
+    if row["first"] >= gap["first"] and row["last"] <= gap["last"]:
+        return int(row["bars"])
+    step = (gap["last"] - gap["first"]) / max(gap["bars"] - 1, 1)
+    first, last = max(row["first"], gap["first"]), min(row["last"], gap["last"])
+    return round((last - first) / step) + 1 if step else 1
+
+
+def _record(healed: pl.DataFrame, meta: Meta) -> None:
+    now, run = datetime.now(UTC), new_run_id()
+    told = healed.filter((pl.col("fetched").list.len() > 0) | (pl.col("filled") > 0))
+    rows = [
+        {
+            "dataset": dataset_name(row["market"], row["data_type"]),
+            "path": _path(row),
+            "symbol": row["symbol"],
+            "interval": row["interval"],
+            "kind": "healed" if row["filled"] else "not_healed",
+            "first": row["first"],
+            "last": row["last"],
+            "rows": row["filled"],
+            "detail": f"{row['outcome']}: {row['filled']} of {row['bars']} bars; {row['evidence']}",
+            "key": ", ".join(row["fetched"]) or None,
+            "at": now,
+            "run_id": run,
+        }
+        for row in told.iter_rows(named=True)
+    ]
+    meta.append("findings", rows)
+
+
+def _path(row: dict[str, Any]) -> str:
+    interval = Interval(row["interval"]) if row["interval"] else None
+    market, data_type = Market(row["market"]), DataType(row["data_type"])
+    return silver_path(market, data_type, row["symbol"], interval, Period.parse(row["month"]))

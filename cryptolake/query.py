@@ -1,0 +1,305 @@
+"""A Query: an immutable, offline sentence that selects files of the archive.
+
+:class:`~cryptolake.selection.Selection` is the data (frozen, JSON); :class:`Query` the grammar. Every
+verb returns a new Query; saying a verb again replaces what it said; verbs commute. A word is checked at
+its verb; whether the words agree is checked by :meth:`Query.check`; what exists, by ``lake.plan``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, date, datetime
+from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
+
+from pydantic import ValidationError
+
+from cryptolake.archive.enums import (
+    DataType,
+    parse_data_type,
+    parse_interval,
+    parse_market,
+    parse_symbol,
+)
+from cryptolake.archive.periods import DayLike, format_days, parse_days
+from cryptolake.errors import InvalidQuery, unknown_word
+from cryptolake.selection import CONTRACTS, Selection, Universe, problems
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Query:
+    """A selection of markets, data types, intervals, symbols and UTC days. Pure and immutable.
+
+    Examples
+    --------
+    >>> import cryptolake as cl
+    >>> q = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2024-01")
+    >>> q
+    cl.query().markets('spot').data_types('klines').intervals('1h').symbols('BTCUSDT').between('2024-01-01', '2024-01-31')
+    >>> eval(repr(q)) == q
+    True
+    >>> cl.Query.from_json(q.to_json()) == q
+    True
+    """
+
+    __slots__ = ("_selection",)
+    _selection: Selection
+
+    def __init__(self, selection: Selection | None = None) -> None:
+        object.__setattr__(self, "_selection", selection or Selection())
+
+    # ---------------------------------------------------------------- verbs
+
+    def markets(self, *markets: str | Iterable[str]) -> Query:
+        """Say which markets: ``spot``, ``futures_um``, ``futures_cm``, ``options``.
+
+        Raises
+        ------
+        InvalidQuery
+            A word that is no market.
+        """
+        return self._replace(markets=_unique(parse_market(word) for word in _flat(markets)))
+
+    def data_types(self, *data_types: str | Iterable[str]) -> Query:
+        """Say which data types, as the archive spells them (``aggTrades``) or in snake case.
+
+        ``premiumIndex`` is taken for ``premiumIndexKlines``.
+
+        Raises
+        ------
+        InvalidQuery
+            A word that is no data type.
+        """
+        return self._replace(data_types=_unique(parse_data_type(w) for w in _flat(data_types)))
+
+    def intervals(self, *intervals: str | Iterable[str]) -> Query:
+        """Say which kline intervals: ``1s`` to ``1mo`` (``1M`` is taken for ``1mo``).
+
+        Raises
+        ------
+        InvalidQuery
+            A word that is no interval.
+        """
+        return self._replace(intervals=_unique(parse_interval(word) for word in _flat(intervals)))
+
+    def klines(self, *intervals: str | Iterable[str]) -> Query:
+        """Say klines of these intervals: ``.data_types("klines").intervals(...)``.
+
+        Raises
+        ------
+        InvalidQuery
+            A word that is no interval.
+        """
+        return self.data_types(DataType.KLINES).intervals(*intervals)
+
+    def symbols(self, *symbols: str | Iterable[str]) -> Query:
+        """Say which symbols, by name or glob (``ETH*``); case does not matter.
+
+        Globs are matched against the archive's listing when a plan is made.
+
+        Raises
+        ------
+        InvalidQuery
+            A word that cannot be a symbol.
+        """
+        return self._replace(symbols=_unique(parse_symbol(word) for word in _flat(symbols)))
+
+    def universe(
+        self,
+        *,
+        quote: str | Iterable[str] = (),
+        contract: str | Iterable[str] = (),
+        exclude: str | Iterable[str] = (),
+        listed_on: DayLike | None = None,
+    ) -> Query:
+        """Say which symbols by rule; together with ``symbols`` both must hold.
+
+        Parameters
+        ----------
+        quote
+            Quote assets, e.g. ``"USDT"``.
+        contract
+            Contract kinds: ``spot``, ``perpetual``, ``delivery``, ``index``, ``option``.
+        exclude
+            Names or globs to leave out.
+        listed_on
+            A UTC day on which the symbol has to be listed (delisted names included).
+
+        Raises
+        ------
+        InvalidQuery
+            A contract kind that does not exist, a name that cannot be a symbol, or an unreadable day.
+        """
+        kinds = tuple(_flat((contract,)))
+        for kind in kinds:
+            if kind not in CONTRACTS:
+                raise unknown_word("contract", kind, CONTRACTS)
+        day = None if listed_on is None else parse_days(listed_on).last
+        universe = Universe.model_validate(
+            {
+                "quote": _unique(parse_symbol(word) for word in _flat((quote,))),
+                "contract": _unique(kinds),
+                "exclude": _unique(parse_symbol(word) for word in _flat((exclude,))),
+                "listed_on": day,
+            }
+        )
+        return self._replace(universe=None if universe == Universe() else universe)
+
+    def between(self, first: DayLike, last: DayLike | None = None) -> Query:
+        """Say which UTC days, both ends included; ``"2024-03"`` and ``"2024"`` stand for all their days.
+
+        Raises
+        ------
+        InvalidQuery
+            A text that is no day, or a range that ends before it begins.
+        """
+        days = parse_days(first, last)
+        return self._replace(first=days.first, last=days.last)
+
+    def pipe(
+        self, function: Callable[Concatenate[Query, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Call ``function(self, ...)``, so that your own verbs can join the chain."""
+        return function(self, *args, **kwargs)
+
+    # ---------------------------------------------------------------- questions
+
+    @property
+    def selection(self) -> Selection:
+        """The words said, as frozen data."""
+        return self._selection
+
+    def problems(self, today: date | None = None) -> list[str]:
+        """List everything that keeps the sentence from being planned; empty when it is complete.
+
+        Parameters
+        ----------
+        today
+            The UTC day to judge the future by; today's when left out.
+        """
+        return list(problems(self._selection, today or datetime.now(UTC).date()))
+
+    def check(self) -> Query:
+        """Check that the words agree, all problems at once; still no I/O.
+
+        Returns
+        -------
+        Query
+            The query itself.
+
+        Raises
+        ------
+        InvalidQuery
+            ``error.problems`` lists every problem.
+
+        Examples
+        --------
+        >>> Query().markets("futures_um").klines("1s").symbols("BTCUSDT").between("2024-01").check()
+        Traceback (most recent call last):
+        ...
+        cryptolake.errors.InvalidQuery: futures_um klines has no interval 1s; ...
+        """
+        wrong = self.problems()
+        if wrong:
+            raise InvalidQuery("; ".join(wrong), problems=tuple(wrong), query=self)
+        return self
+
+    def to_json(self) -> str:
+        """Return the query as JSON, which :meth:`from_json` reads back."""
+        return self._selection.model_dump_json(exclude_defaults=True)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Query:
+        """Read a query that :meth:`to_json` wrote.
+
+        Raises
+        ------
+        InvalidQuery
+            The text is no query; the message says which words are wrong.
+        """
+        try:
+            return cls(Selection.model_validate_json(text))
+        except ValidationError as error:
+            wrong = "; ".join(
+                f"{'.'.join(str(part) for part in item['loc']) or 'text'}: {item['msg']}"
+                for item in error.errors()
+            )
+            message = f"this JSON is no query: {wrong}. Write one with query.to_json()."
+            raise InvalidQuery(message, given=text) from None
+
+    # ---------------------------------------------------------------- what it is
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Query) and self._selection == other._selection
+
+    def __hash__(self) -> int:
+        return hash(self._selection)
+
+    def __repr__(self) -> str:
+        return "cl.query()" + "".join(_verbs(self._selection))
+
+    def _repr_html_(self) -> str:
+        from cryptolake.render import query_html
+
+        return query_html(self)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        message = f"a Query does not change; say the verb again: query = query.{name}(...)."
+        raise AttributeError(message)
+
+    def __bool__(self) -> NoReturn:
+        message = "a Query has no truth value; use lake.plan(query) to see what it matches."
+        raise TypeError(message)
+
+    def __iter__(self) -> NoReturn:
+        message = "a Query cannot be iterated; lake.plan(query).files lists the files it matches."
+        raise TypeError(message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Query, (self._selection,)
+
+    def _replace(self, **changes: Any) -> Query:
+        said = {name: getattr(self._selection, name) for name in Selection.model_fields}
+        return Query(Selection.model_validate(said | changes))
+
+
+def query() -> Query:
+    """Begin a query.
+
+    Examples
+    --------
+    >>> query().markets("spot").data_types("aggTrades")
+    cl.query().markets('spot').data_types('aggTrades')
+    """
+    return Query()
+
+
+def _flat(words: Iterable[object]) -> Iterator[str]:
+    """Take words and lists of words alike; a string is one word, not its letters."""
+    for word in words:
+        if isinstance(word, str):
+            yield word
+        elif isinstance(word, Iterable):
+            yield from word
+        else:
+            message = f"{word!r} is no word; pass text, or a list of texts."
+            raise InvalidQuery(message, given=word)
+
+
+def _unique(words: Iterable[T]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys(words))
+
+
+def _verbs(said: Selection) -> Iterator[str]:
+    for verb in ("markets", "data_types", "intervals", "symbols"):
+        words = getattr(said, verb)
+        if words:
+            yield f".{verb}({', '.join(repr(str(word)) for word in words)})"
+    if said.universe:
+        rule = said.universe.model_dump(exclude_defaults=True, mode="json")
+        yield f".universe({', '.join(f'{name}={value!r}' for name, value in rule.items())})"
+    if said.days:
+        first, last = format_days(said.days)
+        yield f".between({first!r}, {last!r})"

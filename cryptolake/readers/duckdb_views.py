@@ -1,0 +1,223 @@
+"""DuckDB over the whole lake: a view for every dataset in ``bronze`` and ``silver``, and the ``meta`` tables.
+
+Views exist whether there are files or not: one for a dataset with all its intervals
+(``silver.spot_klines``), and one for each interval (``silver.spot_klines_1m``). Bronze is read where it
+lies, still zipped; Silver and the tables are read as the Parquet files they are, on the disk or in the
+bucket. No extension is downloaded to read: an S3 lake uses httpfs where it is installed, else s3fs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import polars as pl
+
+from cryptolake.errors import StorageError
+from cryptolake.readers import template
+from cryptolake.readers.duckfiles import reach
+from cryptolake.readers.filesystems import nothing_listed
+from cryptolake.readers.silver_files import extra_columns
+from cryptolake.readers.sqltext import literal, quoted
+from cryptolake.readers.view_sql import (
+    SCHEMAS,
+    Held,
+    View,
+    bronze_views,
+    gold_views,
+    meta_views,
+    silver_views,
+)
+from cryptolake.storage.tables import TABLES
+
+if TYPE_CHECKING:
+    from cryptolake.storage.files import Storage
+    from cryptolake.storage.tables import Meta
+
+_STATE = "SELECT comment FROM duckdb_views() WHERE schema_name = 'meta' AND view_name = 'files'"
+"""What the views were made for, kept as the comment of one of them."""
+
+_ONE = threading.Lock()
+"""Two threads that remake the same views at once would be in each other's way."""
+
+
+def connect(storage: Storage, meta: Meta, *, path: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """Return a DuckDB connection with every view of a lake.
+
+    Parameters
+    ----------
+    storage, meta
+        The lake.
+    path
+        A DuckDB file to keep the views in; in memory when left out. Plain DuckDB can open such a file
+        and ask ``silver``, ``gold`` and ``meta`` of a local lake; ``bronze`` needs a connection made here.
+
+    Raises
+    ------
+    StorageError
+        The file is not DuckDB's, or another process holds it.
+    """
+    try:
+        connection = duckdb.connect(":memory:" if path is None else str(path.expanduser()))
+    except duckdb.Error as error:
+        message = (
+            f"cannot keep the views in {path}: {str(error).splitlines()[0]} "
+            "Choose another path, or close what holds this one."
+        )
+        raise StorageError(message, path=path) from error
+    # No download at query time without leave; INSTALL httpfs by hand is that leave.
+    connection.execute("SET GLOBAL autoinstall_known_extensions = false")
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    reach(connection, storage, meta)
+    _create_bronze(connection, in_memory=path is None)
+    _refresh(connection, storage, meta, known=None)
+    return connection
+
+
+def _create_bronze(connection: duckdb.DuckDBPyConnection, *, in_memory: bool) -> None:
+    statements = [view.create for view in bronze_views()]
+    ready = template.place(statements) if in_memory else None
+    if ready is not None and template.take(connection, ready):
+        return
+    for schema in SCHEMAS:
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
+    _create(connection, statements)
+    if ready is not None:
+        template.keep(connection, ready)
+
+
+def refresh(connection: duckdb.DuckDBPyConnection, storage: Storage, meta: Meta) -> None:
+    """Bring a connection's views up to what the lake has now; quick when nothing new has come.
+
+    On a disk the views see new files by themselves; this makes those of a dataset that was empty as fast as
+    the others, and shows columns beyond the schema. In a bucket it also makes the first files seen.
+    """
+    # A cursor of its own: the caller may be in the middle of reading a result.
+    with _ONE, connection.cursor() as cursor:
+        ((known,),) = cursor.execute(_STATE).fetchall() or ((None,),)
+        _refresh(cursor, storage, meta, known=known)
+
+
+def _refresh(
+    connection: duckdb.DuckDBPyConnection, storage: Storage, meta: Meta, *, known: str | None
+) -> None:
+    found = look(storage)
+    # Extra columns are known from the build records: read only when there are new ones.
+    records = [entry.path for entry in storage.list("meta/sources")]
+    seen = hashlib.sha256(repr((_plain(found), records)).encode()).hexdigest()
+    before = json.loads(known) if known else None
+    if before is not None and before["seen"] == seen:
+        return
+    held = found._replace(extras=extra_columns(meta)) if records else found
+    made = set() if before is None else set(_views(storage, _held(before["held"])))
+    views = [view for view in _views(storage, held) if view not in made]
+    state = json.dumps({"seen": seen, "held": _plain(held)})
+    note = f"COMMENT ON VIEW {quoted('meta')}.{quoted('files')} IS {literal(state)}"
+    try:
+        _create(connection, [*(view.create for view in views), note])
+    except duckdb.Error as error:
+        message = f"a file of the lake at {storage.root} cannot be read: {error}"
+        raise StorageError(message, root=storage.root) from error
+
+
+def _views(storage: Storage, held: Held) -> Iterator[View]:
+    yield from silver_views(storage, held)
+    yield from meta_views(storage, held)
+    yield from gold_views(storage, held)
+
+
+def _plain(held: Held) -> list[Any]:
+    extras = [[*dataset, list(names)] for dataset, names in sorted(held.extras.items())]
+    return [sorted(held.silver, key=str), extras, sorted(held.tables), list(held.recipes)]
+
+
+def _held(plain: list[Any]) -> Held:
+    silver, extras, tables, recipes = plain
+    return Held(
+        frozenset((market, data_type, interval) for market, data_type, interval in silver),
+        {(market, data_type): tuple(names) for market, data_type, names in extras},
+        frozenset(tables),
+        tuple(recipes),
+    )
+
+
+def to_polars(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
+    """Return a relation's rows as a Polars frame, without pyarrow (which ``relation.pl()`` needs).
+
+    Intervals become text, since Polars has no type for months and days at once.
+
+    Examples
+    --------
+    >>> import duckdb
+    >>> to_polars(duckdb.sql("select 1::BIGINT as a, interval '2 hours' as b")).row(0)
+    (1, '02:00:00')
+    """
+    cells = [
+        f"{quoted(name)}::VARCHAR AS {quoted(name)}" if str(kind) == "INTERVAL" else quoted(name)
+        for name, kind in zip(relation.columns, relation.types, strict=True)
+    ]
+    if any(str(kind) == "INTERVAL" for kind in relation.types):
+        relation = relation.project(", ".join(cells))
+    # Only the stream is handed over: Polars' look at the relation itself leaves references behind, of
+    # which DuckDB complains on standard error when the process ends.
+    stream = [relation.__arrow_c_stream__()]
+    return pl.DataFrame(SimpleNamespace(__arrow_c_stream__=stream.pop))
+
+
+def look(storage: Storage) -> Held:
+    """See what the lake has, as far as it shapes its views: folders on a disk, a listing in a bucket."""
+    silver = {
+        (parts["market"], parts["data_type"], parts.get("interval"))
+        for path in _folders(storage, "silver", 3)
+        if {"market", "data_type"} <= (parts := _partitions(path)).keys()
+    }
+    tables = set() if storage.is_local else {p.split("/")[1] for p in _folders(storage, "meta", 1)}
+    recipes = {path.split("/")[1] for path in _folders(storage, "gold", 1)}
+    return Held(frozenset(silver), {}, frozenset(tables & set(TABLES)), tuple(sorted(recipes)))
+
+
+def _create(connection: duckdb.DuckDBPyConnection, statements: Iterable[str]) -> None:
+    connection.begin()
+    try:
+        with nothing_listed():
+            for statement in statements:
+                connection.execute(statement).fetchall()
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
+
+
+def _partitions(path: str) -> dict[str, str]:
+    return dict(part.split("=", 1) for part in path.split("/") if "=" in part)
+
+
+def _folders(storage: Storage, top: str, depth: int) -> set[str]:
+    """Return the folders, ``depth`` below the top, that have Parquet files somewhere in them."""
+    if storage.is_local:
+        return set(_local_folders(storage.local(top), top, depth))
+    return {
+        "/".join(entry.path.split("/")[: depth + 1])
+        for entry in storage.list(top)
+        if entry.path.endswith(".parquet") and entry.path.count("/") > depth
+    }
+
+
+def _local_folders(folder: Path, name: str, depth: int) -> Iterator[str]:
+    if depth == 0:
+        if any(folder.rglob("*.parquet")):
+            yield name
+        return
+    try:
+        found = [item for item in os.scandir(folder) if item.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for item in found:
+        yield from _local_folders(Path(item.path), f"{name}/{item.name}", depth - 1)

@@ -1,0 +1,197 @@
+"""Bronze as a read-only fsspec filesystem: each zip appears as the CSV text it holds.
+
+Neither DuckDB nor Polars reads a CSV inside a zip. Registered with a DuckDB connection, this filesystem
+lets ``read_csv('bronze://data/spot/daily/klines/*/1m/*.zip', ...)`` read Bronze where it lies. Header
+lines are left out, so that files with and without one read alike, by one schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import IO, TYPE_CHECKING, Any
+
+from fsspec import AbstractFileSystem
+
+from cryptolake.bronze.text import ZipText
+from cryptolake.readers.sharing import SharedFile
+from cryptolake.storage.files import LocalStorage, S3Storage, Storage
+
+if TYPE_CHECKING:
+    from cryptolake.storage.tables import Meta
+
+PROTOCOL = "bronze"
+BRONZE = "bronze/"
+NOTHING = "data/nothing.zip"
+"""A file that is always there and holds no rows: a pattern that matches only this is an empty table."""
+
+_S3_BLOCK = 8 * 2**20
+
+
+_BINDING: ContextVar[bool] = ContextVar("binding", default=False)
+
+
+@contextmanager
+def nothing_listed() -> Iterator[None]:
+    """While a view is made, in this thread: its columns are written out, so no file need be listed."""
+    token = _BINDING.set(True)
+    try:
+        yield
+    finally:
+        _BINDING.reset(token)
+
+
+class BronzeFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships no types
+    """The verified zips of a lake, by their archive keys.
+
+    On a disk these are the files under ``bronze/``: one stands at its final name only when verified. In
+    a bucket, where a copy can stand there before it is checked, they are the keys that the ledger has.
+
+    Parameters
+    ----------
+    storage
+        Where the lake is.
+    meta
+        Its tables, for the ledger.
+    """
+
+    protocol = PROTOCOL
+    root_marker = ""
+    cachable = False
+
+    def __init__(self, storage: Storage, meta: Meta) -> None:
+        super().__init__()
+        self._storage = storage
+        self._meta = meta
+        self._sizes: dict[str, int] = {}
+
+    def find(
+        self,
+        path: str,
+        maxdepth: int | None = None,
+        withdirs: bool = False,  # noqa: ARG002, FBT001, FBT002  # fsspec's signature
+        detail: bool = False,  # noqa: FBT001, FBT002
+        **_: Any,
+    ) -> Any:
+        """Return the zips at or below a path; folders are not listed, since S3 has none.
+
+        ``size`` is the zip's own; the length of its text is known only when it is opened.
+        """
+        folder = str(self._strip_protocol(path)).strip("/")
+        found = {
+            key: {"name": key, "size": size, "type": "file"}
+            for key, size in self._zips(folder)
+            if maxdepth is None or key[len(folder) :].strip("/").count("/") < maxdepth
+        }
+        return found if detail else sorted(found)
+
+    def glob(self, path: str, maxdepth: int | None = None, **kwargs: Any) -> Any:
+        """Match keys as fsspec does, and always :data:`NOTHING`, so that no table lacks a file."""
+        detail = kwargs.pop("detail", False)
+        found = (
+            {} if _BINDING.get() else super().glob(path, maxdepth=maxdepth, detail=True, **kwargs)
+        )
+        found[NOTHING] = self.info(NOTHING)
+        return found if detail else list(found)
+
+    def ls(self, path: str, detail: bool = True, **_: Any) -> Any:  # noqa: FBT001, FBT002
+        """List a folder: its zips and the folders below it."""
+        folder = str(self._strip_protocol(path)).strip("/")
+        start = f"{folder}/" if folder else ""
+        listed: dict[str, dict[str, Any]] = {}
+        for key, size in self._zips(folder):
+            first, more, _rest = key.removeprefix(start).partition("/")
+            name = key if key == folder else f"{start}{first}"
+            kind = "directory" if more and name != key else "file"
+            listed[name] = {"name": name, "size": 0 if more else size, "type": kind}
+        if not listed and folder:
+            raise FileNotFoundError(path)
+        return list(listed.values()) if detail else list(listed)
+
+    def info(self, path: str, **_: Any) -> dict[str, Any]:
+        """Describe a zip by its text: ``size`` is the length of what a reader gets."""
+        key = str(self._strip_protocol(path)).strip("/")
+        if key == NOTHING:
+            return {"name": key, "size": 0, "type": "file"}
+        size = self._sizes.pop(key, None)
+        if size is None:
+            if not self._storage.exists(BRONZE + key):
+                return {"name": key, "size": 0, "type": self._folder_type(key)}
+            with self._opened(key) as text:
+                size = text.size
+        return {"name": key, "size": size, "type": "file"}
+
+    def exists(self, path: str, **_: Any) -> bool:
+        """Say whether there is such a zip."""
+        key = str(self._strip_protocol(path)).strip("/")
+        return key == NOTHING or self._storage.exists(BRONZE + key)
+
+    def _open(
+        self,
+        path: str,
+        mode: str = "rb",
+        block_size: int | None = None,  # noqa: ARG002
+        autocommit: bool = True,  # noqa: ARG002, FBT001, FBT002
+        cache_options: Any = None,  # noqa: ARG002
+        **_: Any,
+    ) -> Any:
+        if mode != "rb":
+            message = f"Bronze is never edited: {path!r} cannot be opened with mode {mode!r}"
+            raise PermissionError(message)
+        key = str(self._strip_protocol(path)).strip("/")
+        if key == NOTHING:
+            return _Nothing()
+        text = self._opened(key)
+        # DuckDB asks for the size by path right after it opens a file: answered without a second look.
+        self._sizes[key] = text.size
+        return SharedFile(text)
+
+    def _opened(self, key: str) -> ZipText:
+        return ZipText(lambda: open_zip(self._storage, key), key)
+
+    def _folder_type(self, folder: str) -> str:
+        if folder and not self._storage.list(BRONZE + folder):
+            raise FileNotFoundError(folder)
+        return "directory"
+
+    def _zips(self, folder: str) -> Iterable[tuple[str, int]]:
+        if not self._storage.is_local:
+            ledger = self._meta.ledger().select("key", "size")
+            start = f"{folder}/" if folder else ""
+            return [(key, size) for key, size in ledger.iter_rows() if key.startswith(start)]
+        return [
+            (entry.path[len(BRONZE) :], entry.size)
+            for entry in self._storage.list(BRONZE + folder)
+            if entry.path.endswith(".zip")
+        ]
+
+
+def open_zip(storage: Storage, key: str) -> IO[bytes]:
+    """Open a Bronze zip for reading.
+
+    Raises
+    ------
+    FileNotFoundError
+        The lake does not hold it.
+    """
+    if isinstance(storage, LocalStorage):
+        return storage.local(BRONZE + key).open("rb")
+    if isinstance(storage, S3Storage):
+        url = storage.url(BRONZE + key)
+        opened: IO[bytes] = storage.filesystem.open(url, "rb", block_size=_S3_BLOCK)
+        return opened
+    message = f"{type(storage).__name__} holds no files that can be opened"
+    raise TypeError(message)
+
+
+class _Nothing(ZipText):
+    """A text without a byte."""
+
+    def __init__(self) -> None:
+        self.key = NOTHING
+        self.size = self._skip = self._at = 0
+        self._text = b""
+
+    def close(self) -> None:
+        """Do nothing."""

@@ -1,0 +1,128 @@
+"""What a lake holds, per zone and dataset: from the ledger, the build records and the files' names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from cryptolake.archive.enums import dataset_name
+from cryptolake.bronze.ledger import with_key_parts
+
+if TYPE_CHECKING:
+    from cryptolake.storage.files import Storage
+    from cryptolake.storage.tables import Meta
+
+COLUMNS = {
+    "zone": pl.String(),
+    "dataset": pl.String(),
+    "symbols": pl.Int64(),
+    "intervals": pl.List(pl.String()),
+    "first": pl.Date(),
+    "last": pl.Date(),
+    "files": pl.Int64(),
+    "bytes": pl.Int64(),
+    "rows": pl.Int64(),
+}
+
+_SILVER_PATH = (
+    r"^silver/market=(?<market>[^/]+)/data_type=(?<data_type>[^/]+)/(?:interval=(?<interval>[^/]+)/)?"
+    r"symbol=(?<symbol>[^/]+)/(?<month>\d{4}-\d{2})\.parquet$"
+)
+
+
+def datasets(storage: Storage, meta: Meta) -> pl.DataFrame:
+    """Return one row for each zone and dataset that has files.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``zone`` (bronze, silver, gold), ``dataset``, the number of ``symbols``, the ``intervals`` there
+        are (empty where the type has none), the ``first`` and ``last`` UTC day, ``files``, ``bytes``
+        and ``rows``. Days are those that Bronze files cover and those that Silver rows lie in. Rows are
+        as recorded when Silver was built: null where some file was not built, or not by cryptolake.
+    """
+    sources = meta.read("sources")
+    parts = [_bronze(meta, sources), _silver(storage, sources), _gold(storage)]
+    found = pl.concat([part.select(*COLUMNS).cast(COLUMNS) for part in parts])  # type: ignore[arg-type]
+    zones = pl.Enum(["bronze", "silver", "gold"])
+    return found.sort(pl.col("zone").cast(zones), "dataset")
+
+
+def _bronze(meta: Meta, sources: pl.DataFrame) -> pl.DataFrame:
+    # A file that feeds two months is counted in both accounts: the lines of the file are in the larger.
+    read = sources.group_by("key").agg(pl.col("rows_in").max().alias("rows"))
+    held = with_key_parts(meta.ledger()).filter(pl.col("data_type").is_not_null())
+    return _per_dataset(held.join(read, on="key", how="left"), "bronze", "size")
+
+
+def _silver(storage: Storage, sources: pl.DataFrame) -> pl.DataFrame:
+    entries = storage.list("silver")
+    files = pl.DataFrame(
+        {"path": [entry.path for entry in entries], "bytes": [entry.size for entry in entries]},
+        schema={"path": pl.String, "bytes": pl.Int64},
+    )
+    newest = sources.filter(pl.col("run_id") == pl.col("run_id").last().over("path"))
+    built = newest.group_by("path").agg(
+        pl.col("rows_out").sum().alias("rows"),
+        pl.col("first_time").min().dt.date().alias("first_row"),
+        pl.col("last_time").max().dt.date().alias("last_row"),
+    )
+    month = pl.concat_str("month", pl.lit("-01")).str.to_date("%Y-%m-%d")
+    parts = (
+        files.with_columns(pl.col("path").str.extract_groups(_SILVER_PATH).alias("_parts"))
+        .unnest("_parts")
+        .filter(pl.col("market").is_not_null())
+        .join(built, on="path", how="left")
+        .with_columns(month.alias("_first"))
+        .with_columns(
+            pl.coalesce("first_row", "_first").alias("first"),
+            pl.coalesce("last_row", pl.col("_first").dt.month_end()).alias("last"),
+        )
+    )
+    return _per_dataset(parts, "silver", "bytes")
+
+
+def _per_dataset(files: pl.DataFrame, zone: str, size: str) -> pl.DataFrame:
+    grouped = files.group_by("market", "data_type").agg(
+        pl.col("symbol").n_unique().alias("symbols"),
+        pl.col("interval").drop_nulls().unique().alias("intervals"),
+        pl.col("first").min(),
+        pl.col("last").max(),
+        pl.len().alias("files"),
+        pl.col(size).sum().alias("bytes"),
+        pl.when(pl.col("rows").is_not_null().all()).then(pl.col("rows").sum()).alias("rows"),
+    )
+    names = [dataset_name(*pair) for pair in grouped.select("market", "data_type").iter_rows()]
+    order = {interval: place for place, interval in enumerate(_intervals())}
+    intervals = [sorted(found, key=order.__getitem__) for found in grouped["intervals"]]
+    return grouped.with_columns(
+        pl.lit(zone).alias("zone"),
+        pl.Series("dataset", names, dtype=pl.String),
+        pl.Series("intervals", intervals, dtype=pl.List(pl.String)),
+    )
+
+
+def _gold(storage: Storage) -> pl.DataFrame:
+    files = [
+        (entry.path.split("/")[1], entry.size)
+        for entry in storage.list("gold")
+        if entry.path.endswith(".parquet") and entry.path.count("/") > 1
+    ]
+    frame = pl.DataFrame(files, schema={"dataset": pl.String, "bytes": pl.Int64}, orient="row")
+    return frame.group_by("dataset").agg(
+        pl.lit("gold").alias("zone"),
+        pl.lit(None, pl.Int64).alias("symbols"),
+        pl.lit([], pl.List(pl.String)).alias("intervals"),
+        pl.lit(None, pl.Date).alias("first"),
+        pl.lit(None, pl.Date).alias("last"),
+        pl.len().alias("files"),
+        pl.col("bytes").sum(),
+        pl.lit(None, pl.Int64).alias("rows"),
+    )
+
+
+def _intervals() -> list[str]:
+    from cryptolake.archive.enums import Interval
+
+    return [interval.value for interval in Interval]

@@ -1,0 +1,179 @@
+"""Bronze and Silver as Polars LazyFrames: what a query means, read when collected, file by file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from cryptolake.archive.matrix import load_matrix
+from cryptolake.archive.schemas import schema_of
+from cryptolake.bronze.ledger import holdings, one_data_type
+from cryptolake.readers.silver_files import SilverFile, extra_columns, silver_of
+
+if TYPE_CHECKING:
+    from cryptolake.archive.enums import DataType, Market
+    from cryptolake.query import Query
+    from cryptolake.storage.files import Storage
+    from cryptolake.storage.tables import Meta
+
+IDENTITY = ("market", "symbol", "interval")
+_HIVE = dict.fromkeys(("market", "data_type", "interval", "symbol"), pl.String)
+
+
+def silver_frame(query: Query, storage: Storage, meta: Meta) -> pl.LazyFrame:
+    """Return the typed rows of a query's days: market, symbol, interval, and the schema's columns.
+
+    Files are chosen now, read when the frame is collected, and never all at once. Rows come by market,
+    interval and symbol, each in the order of time. Where markets differ in their columns, the frame has
+    all of them, null where a market has none. With nothing there, it is empty and typed.
+
+    Raises
+    ------
+    InvalidQuery
+        The query names no data type, or several.
+    """
+    data_type = one_data_type(query)
+    extras = extra_columns(meta)
+    parts = []
+    for market in _markets(query, data_type):
+        types = schema_of(market, data_type).silver_dtypes()
+        types |= dict.fromkeys(extras.get((market, data_type), ()), pl.String())
+        files = silver_of(storage, query, market, data_type)
+        if not files:
+            parts.append(pl.LazyFrame(schema=_with_identity(types)))
+            continue
+        part = _scan(storage, files, types)
+        days = query.selection.days
+        if days is not None:
+            time = pl.col(schema_of(market, data_type).time)
+            part = part.filter(time.is_between(pl.lit(days.begin), pl.lit(days.end), closed="left"))
+        parts.append(part)
+    return _together(parts)
+
+
+def bronze_frame(query: Query, storage: Storage, meta: Meta) -> pl.LazyFrame:
+    """Return the rows of a query's Bronze files as published, then key, market, symbol and interval.
+
+    Every file whose day or month overlaps the query's days is read whole, in place and still zipped,
+    some at a time. Times are the integers that the archive wrote, in milliseconds or microseconds; a cell
+    that is no number where one belongs is null. A column of ours whose name the archive uses itself
+    is called ``file_symbol`` instead.
+
+    Raises
+    ------
+    InvalidQuery
+        The query names no data type, or several.
+    """
+    data_type = one_data_type(query)
+    held = holdings(meta, query)
+    parts = []
+    for market in _markets(query, data_type):
+        published = schema_of(market, data_type).published_dtypes()
+        names = {name: f"file_{name}" if name in published else name for name in ("key", *IDENTITY)}
+        schema = {**published, **dict.fromkeys(names.values(), pl.String)}
+        files = held.filter(pl.col("market") == market.value).select("key", *IDENTITY).rename(names)
+        keys = list(names.values())
+        parts.append(_source(storage, schema, files.sort(keys[0]), keys))
+    return _together(parts)
+
+
+def _markets(query: Query, data_type: DataType) -> list[Market]:
+    """Return the markets that a query asks this data type of; all that have it, when it names none."""
+    matrix = load_matrix()
+    if not query.selection.markets:
+        return [row.market for row in matrix.rows if row.data_type is data_type]
+    asked = query.selection.markets
+    found = [market for market in asked if (market, data_type) in matrix]
+    if not found:
+        matrix.row(asked[0], data_type)  # raises the InvalidQuery that says what there is
+    return found
+
+
+def _with_identity(types: Mapping[str, Any]) -> dict[str, Any]:
+    return {**dict.fromkeys(IDENTITY, pl.String()), **types}
+
+
+def _together(parts: list[pl.LazyFrame]) -> pl.LazyFrame:
+    if len(parts) == 1:
+        return parts[0]
+    schemas = [part.collect_schema() for part in parts]
+    same = all(schema == schemas[0] for schema in schemas)
+    return pl.concat(parts, how="vertical" if same else "diagonal")
+
+
+def _scan(storage: Storage, files: list[SilverFile], types: Mapping[str, Any]) -> pl.LazyFrame:
+    """Scan Silver files, whose folders say market, symbol and interval."""
+    has_interval = files[0].interval is not None
+    order = [name for name in IDENTITY if has_interval or name != "interval"]
+    interval = [] if has_interval else [pl.lit(None, pl.String).alias("interval")]
+    if "=" not in storage.url():
+        hive = {name: kind for name, kind in _HIVE.items() if has_interval or name != "interval"}
+        scan = _parquet(storage, files, types, hive_partitioning=True, hive_schema=hive)
+        return scan.select(*order, *interval, *types).select(_with_identity(types).keys())
+    # Polars would read a root such as /data/a=b as one more level of partitions: name them ourselves.
+    folders: dict[str, list[SilverFile]] = {}
+    for file in files:
+        folders.setdefault(file.path.rsplit("/", 1)[0], []).append(file)
+    parts = []
+    for group in folders.values():
+        one = group[0]
+        own = {"market": one.market.value, "symbol": one.symbol, "interval": one.interval}
+        cells = (
+            pl.lit(None if value is None else str(value), pl.String).alias(name)
+            for name, value in own.items()
+        )
+        scan = _parquet(storage, group, types, hive_partitioning=False)
+        parts.append(scan.with_columns(cells).select(_with_identity(types).keys()))
+    return pl.concat(parts)
+
+
+def _parquet(
+    storage: Storage, files: Iterable[SilverFile], types: Mapping[str, Any], **hive: Any
+) -> pl.LazyFrame:
+    """Scan files by name: nothing in a root or a symbol is taken for a pattern."""
+    return pl.scan_parquet(
+        [storage.url(file.path) for file in files],
+        glob=False,
+        schema=dict(types),
+        missing_columns="insert",
+        extra_columns="ignore",
+        storage_options=storage.polars_options,
+        **hive,
+    )
+
+
+def _source(
+    storage: Storage, schema: Mapping[str, Any], files: pl.DataFrame, own: list[str]
+) -> pl.LazyFrame:
+    """Make a LazyFrame that reads Bronze files when collected, with what the query engine hands in."""
+
+    def read(
+        with_columns: list[str] | None,
+        predicate: pl.Expr | None,
+        n_rows: int | None,
+        batch_size: int | None,  # noqa: ARG001  # pieces are cut by bytes, as they are inflated
+    ) -> Iterator[pl.DataFrame]:
+        from cryptolake.readers.bronzerows import (
+            rows_of,  # brings fsspec, which Silver does without
+        )
+
+        wanted = list(schema) if with_columns is None else with_columns
+        needed = set(wanted) | (set() if predicate is None else set(predicate.meta.root_names()))
+        chosen = files
+        if predicate is not None and set(predicate.meta.root_names()) <= set(own):
+            chosen = files.filter(predicate)  # decided by the key alone: no other file is opened
+        left = n_rows
+        published = {name: kind for name, kind in schema.items() if name not in own}
+        for frame in rows_of(storage, chosen, published, needed):
+            found = frame if predicate is None else frame.filter(predicate)
+            if left is not None:
+                found = found.head(left)
+                left -= found.height
+            yield found.select(wanted)
+            if left == 0:
+                return
+
+    return register_io_source(read, schema=dict(schema))

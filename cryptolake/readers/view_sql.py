@@ -1,0 +1,273 @@
+"""What each view of a lake selects, as SQL text. Pure: nothing is read, nothing is created.
+
+Column lists are written out from the schemas, so that a view has the same columns whether its dataset
+has files or not, and whatever a stray file adds. Every name, text and path goes through ``sqltext``.
+"""
+# ruff: noqa: S608  # SQL is what this module makes; nothing enters it unquoted
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cryptolake.archive.keys import prefix_of
+from cryptolake.archive.matrix import Row, load_matrix
+from cryptolake.archive.schemas import schema_of
+from cryptolake.readers.rootfs import pattern_of
+from cryptolake.readers.sqltext import listed, literal, quoted, struct
+from cryptolake.storage.tables import TABLES
+
+if TYPE_CHECKING:
+    from cryptolake.archive.enums import Interval
+    from cryptolake.storage.files import Storage
+
+SCHEMAS = ("bronze", "silver", "gold", "meta")
+PROTOCOL = "bronze://"
+
+_IDENTITY = ("market", "symbol", "interval")
+_FILE = "cryptolake_file"
+_THROUGHPUT = """SELECT run_id, date_trunc('minute', "at") AS minute, mode, count(*) AS files,
+sum(bytes)::BIGINT AS bytes, sum(bytes) / 60 AS bytes_per_second, sum(retries)::BIGINT AS retries
+FROM meta.transfers WHERE bytes > 0 GROUP BY ALL"""
+"""What each run moved, by the minute it was stored in. Rows are written while a run goes on."""
+
+_READ_CSV = (
+    "header = false, auto_detect = false, delim = ',', quote = '', escape = '', nullstr = '', "
+    "null_padding = true, strict_mode = false, compression = 'none'"
+)
+"""Short lines are filled with nulls, cells past the last column are left out. Nothing is quoted in the
+archive; an empty cell is sometimes written as two quotes. The files' names end in ``.zip``, but what is
+read is the text in them: without a word, DuckDB from 2.0.1 on takes that ending for a compression."""
+
+
+class View(NamedTuple):
+    """A view: the schema it is in, its name, and what it selects."""
+
+    schema: str
+    name: str
+    select: str
+
+    @property
+    def create(self) -> str:
+        """The statement that makes it, or makes it anew."""
+        target = f"{quoted(self.schema)}.{quoted(self.name)}"
+        return f"CREATE OR REPLACE VIEW {target} AS {self.select}"
+
+
+Folder = tuple[str, str, str | None]
+
+
+class Held(NamedTuple):
+    """What a lake has, as far as it shapes its views."""
+
+    silver: frozenset[Folder]
+    """Market, data type and interval (None where the type has none) of every Silver folder."""
+    extras: Mapping[tuple[str, str], tuple[str, ...]]
+    """Columns that some files of a dataset have beyond its schema; they are text."""
+    tables: frozenset[str]
+    """The meta tables that have rows."""
+    recipes: tuple[str, ...]
+    """The folders under ``gold/``."""
+
+
+def sql_type(dtype: Any) -> str:
+    """Return DuckDB's type for a Polars one that the schemas or tables use.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> sql_type(pl.Datetime("us", "UTC")), sql_type(pl.Categorical())
+    ('TIMESTAMP WITH TIME ZONE', 'VARCHAR')
+    """
+    import polars as pl
+
+    names = {
+        pl.Datetime: "TIMESTAMP WITH TIME ZONE",
+        pl.Date: "DATE",
+        pl.Float64: "DOUBLE",
+        pl.Int64: "BIGINT",
+        pl.Boolean: "BOOLEAN",
+        pl.String: "VARCHAR",
+        pl.Categorical: "VARCHAR",
+    }
+    return next(name for kind, name in names.items() if dtype == kind)
+
+
+def intervals_of(row: Row) -> Sequence[Interval | None]:
+    """Return None, for the view of all intervals, then each interval, which has a view of its own."""
+    return [None, *row.all_intervals]
+
+
+def _pair(row: Row) -> tuple[str, str]:
+    return row.market.value, row.data_type.value
+
+
+def view_name(row: Row, interval: Interval | None) -> str:
+    """Return a view's name: the dataset's, with the interval where it is for one.
+
+    Examples
+    --------
+    >>> row = load_matrix().rows[0]
+    >>> view_name(row, None), view_name(row, row.all_intervals[1])
+    ('spot_klines', 'spot_klines_1m')
+    """
+    return row.dataset if interval is None else f"{row.dataset}_{interval.value}"
+
+
+# ---------------------------------------------------------------------------------------------- bronze
+
+
+def bronze_views() -> Iterator[View]:
+    """Yield the views over Bronze: the columns as published, then key, market, symbol and interval."""
+    for row in load_matrix().rows:
+        for interval in intervals_of(row):
+            yield View("bronze", view_name(row, interval), _bronze_select(row, interval))
+
+
+def _bronze_select(row: Row, only: Interval | None) -> str:
+    published = schema_of(row.market, row.data_type).published_dtypes()
+    key = f"substr({quoted(_FILE)}, {len(PROTOCOL) + 1})"
+    # Places are counted in the whole URL, whose two first slashes are those of "bronze://".
+    place = prefix_of(row, row.partitions[0]).count("/") + 3
+    own = {
+        "key": key,
+        "market": literal(row.market.value),
+        "symbol": f"split_part({quoted(_FILE)}, '/', {place})",
+        "interval": f"split_part({quoted(_FILE)}, '/', {place + 1})"
+        if row.has_interval
+        else "NULL::VARCHAR",
+    }
+    # A cell that is not of its column's type is null, not the end of the query: Bronze is shown as it is.
+    # (A bare TRY_CAST would be handed down to the CSV reader, which takes it for a CAST and fails.)
+    cells = [
+        f"TRY_CAST(NULLIF({quoted(name)}, '\"\"') AS {sql_type(dtype)}) AS {quoted(name)}"
+        for name, dtype in published.items()
+    ]
+    cells += [
+        f"{text} AS {quoted(f'file_{name}' if name in published else name)}"
+        for name, text in own.items()
+    ]
+    texts = struct(dict.fromkeys(published, "VARCHAR"))
+    return (
+        f"SELECT {', '.join(cells)} FROM read_csv({listed(_bronze_patterns(row, only))}, "
+        f"columns = {texts}, {_READ_CSV}, filename = {literal(_FILE)})"
+    )
+
+
+def _bronze_patterns(row: Row, only: Interval | None) -> Iterator[str]:
+    for partition in row.partitions_of(only):
+        level = "" if not row.has_interval else f"{only.value if only else '*'}/"
+        yield f"{PROTOCOL}{prefix_of(row, partition)}*/{level}*.zip"
+
+
+# ---------------------------------------------------------------------------------------------- silver
+
+
+def silver_views(storage: Storage, held: Held) -> Iterator[View]:
+    """Yield the views over Silver: market, symbol, interval, and the typed columns."""
+    for row in load_matrix().rows:
+        extras = held.extras.get(_pair(row), ())
+        levels = {level for *pair, level in held.silver if tuple(pair) == _pair(row)}
+        for interval in intervals_of(row):
+            there = bool(levels) if interval is None else interval.value in levels
+            select = _silver_select(storage, row, interval, extras, there=there)
+            yield View("silver", view_name(row, interval), select)
+
+
+def _silver_select(
+    storage: Storage, row: Row, only: Interval | None, extras: Iterable[str], *, there: bool
+) -> str:
+    schema = schema_of(row.market, row.data_type)
+    types = {
+        **dict.fromkeys(_IDENTITY, "VARCHAR"),
+        **{name: sql_type(dtype) for name, dtype in schema.silver_dtypes().items()},
+        **dict.fromkeys(extras, "VARCHAR"),
+    }
+    if not there and not storage.is_local:
+        return _nothing(types)
+    folder = f"silver/market={row.market.value}/data_type={row.data_type.value}"
+    levels = ""
+    hive = {"market": "VARCHAR", "data_type": "VARCHAR", "symbol": "VARCHAR"}
+    if row.has_interval:
+        levels = f"/interval={only.value if only else '*'}"
+        hive["interval"] = "VARCHAR"
+    else:
+        types["interval"] = "NULL"
+    pattern = f"{pattern_of(storage, folder)}{levels}/symbol=*/*.parquet"
+    options = f"hive_partitioning = true, hive_types = {struct(hive)}"
+    if extras:
+        options += ", union_by_name = true"
+    return _selected(types, pattern, options, there=there)
+
+
+# ----------------------------------------------------------------------------------------- meta and gold
+
+
+def meta_views(storage: Storage, held: Held) -> Iterator[View]:
+    """Yield the views over the lake's own tables; ``meta.files`` has each file's newest row only."""
+    for table, columns in TABLES.items():
+        types = {name: sql_type(dtype) for name, dtype in columns.items()}
+        if table not in held.tables and not storage.is_local:
+            yield View("meta", table, _nothing(types))
+            continue
+        pattern = f"{pattern_of(storage, f'meta/{table}')}/*.parquet"
+        # Segments written before a column existed lack it; union_by_name and the list make it null.
+        order = ", file_row_number = true, filename = true" if table == "files" else ""
+        rows = _selected(
+            types, pattern, f"union_by_name = true{order}", there=False, distinct=not order
+        )
+        if order:
+            rows += (
+                f" QUALIFY row_number() OVER (PARTITION BY {quoted('key')} "
+                f"ORDER BY filename DESC, file_row_number DESC) = 1"
+            )
+            names = ", ".join(quoted(name) for name in types)
+            rows = f"SELECT {names} FROM ({rows}) WHERE event = 'stored'"
+        yield View("meta", table, rows)
+    yield View("meta", "throughput", _THROUGHPUT)
+
+
+def gold_views(storage: Storage, held: Held) -> Iterator[View]:
+    """Yield a view for each recipe's folder under ``gold/``."""
+    for recipe in held.recipes:
+        pattern = f"{pattern_of(storage, f'gold/{recipe}')}/**/*.parquet"
+        yield View(
+            "gold",
+            recipe,
+            f"SELECT * FROM read_parquet({literal(pattern)}, union_by_name = true)",
+        )
+
+
+# --------------------------------------------------------------------------------------------- the pieces
+
+
+def _nothing(types: Mapping[str, str]) -> str:
+    cells = ", ".join(
+        f"NULL::{'VARCHAR' if kind == 'NULL' else kind} AS {quoted(name)}"
+        for name, kind in types.items()
+    )
+    return f"SELECT {cells} WHERE false"
+
+
+def _selected(
+    types: Mapping[str, str], pattern: str, options: str, *, there: bool, distinct: bool = False
+) -> str:
+    """Select columns from Parquet files; where there may be none, from a typed nothing beside them.
+
+    The short form is as fast as a ``read_parquet`` written by hand. The long one also works while there
+    are no files, and sees them once there are: a connection made early is not wrong, only slower.
+    """
+    names = ", ".join(
+        f"NULL::VARCHAR AS {quoted(name)}" if kind == "NULL" else quoted(name)
+        for name, kind in types.items()
+    )
+    word = "SELECT DISTINCT" if distinct else "SELECT"
+    if there:
+        return f"{word} {names} FROM read_parquet({literal(pattern)}, {options})"
+    real = {name: kind for name, kind in types.items() if kind != "NULL"}
+    ordering = {"filename": "VARCHAR", "file_row_number": "BIGINT"} if "filename" in options else {}
+    listed_names = ", ".join([names, *ordering])
+    return (
+        f"{word} {listed_names} FROM ({_nothing({**real, **ordering})} UNION ALL BY NAME "
+        f"SELECT * FROM read_parquet({literal(pattern)}, {options}, allow_empty = true))"
+    )

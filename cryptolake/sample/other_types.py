@@ -1,0 +1,204 @@
+"""Lines of everything that is neither a bar nor a trade: funding, metrics, book, liquidations, options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+
+import polars as pl
+
+from cryptolake.archive.enums import DataType
+from cryptolake.archive.periods import Days
+from cryptolake.sample.formats import clock, fixed, padded
+from cryptolake.sample.instruments import Instrument, life
+from cryptolake.sample.market import DAY_US, level_at, microseconds
+from cryptolake.sample.noise import below, stream, wave
+from cryptolake.sample.options import EOH_HEADER, eoh_lines
+
+HEADERS = {
+    DataType.FUNDING_RATE: "calc_time,funding_interval_hours,last_funding_rate",
+    DataType.METRICS: (
+        "create_time,symbol,sum_open_interest,sum_open_interest_value,"
+        "count_toptrader_long_short_ratio,sum_toptrader_long_short_ratio,"
+        "count_long_short_ratio,sum_taker_long_short_vol_ratio"
+    ),
+    DataType.BOOK_DEPTH: "timestamp,percentage,depth,notional",
+    DataType.BOOK_TICKER: (
+        "update_id,best_bid_price,best_bid_qty,best_ask_price,best_ask_qty,"
+        "transaction_time,event_time"
+    ),
+    DataType.LIQUIDATION_SNAPSHOT: (
+        "time,side,order_type,time_in_force,original_quantity,price,average_price,"
+        "order_status,last_fill_quantity,accumulated_fill_quantity"
+    ),
+    DataType.BVOL_INDEX: "calc_time,symbol,base_asset,quote_asset,index_value",
+    DataType.EOH_SUMMARY: EOH_HEADER,
+}
+"""The header each of these data types always has."""
+
+_DOUBLED = Days(date(2020, 9, 1), date(2021, 1, 1))
+_WIDE_FROM = microseconds(datetime(2026, 1, 1, tzinfo=UTC))
+_INDEX = pl.col("index")
+
+
+def lines(data_type: DataType, instrument: Instrument, days: Days, seed: int) -> pl.DataFrame:
+    """Return a data type's lines: time (microseconds) and text; days in order, rows as published."""
+    if data_type is DataType.EOH_SUMMARY:
+        return eoh_lines(instrument, days, seed)
+    series = stream(seed, data_type, instrument.market, instrument.symbol)
+    return _MAKERS[data_type](instrument, days, seed, series)
+
+
+def _every(step: timedelta, days: Days, instrument: Instrument) -> pl.DataFrame:
+    """Return regular times while the symbol lives: index (counted from 1970), time, time_ms."""
+    length = step // timedelta(microseconds=1)
+    opens, closes = (microseconds(moment) for moment in life(instrument))
+    span = pl.int_range(microseconds(days.begin) // length, microseconds(days.end) // length)
+    frame = pl.select(index=span).with_columns(time=pl.col("index") * length)
+    alive = pl.col("time").is_between(opens, closes - 1)
+    return frame.filter(alive).with_columns(time_ms=pl.col("time") // 1000)
+
+
+def _joined(frame: pl.DataFrame, *cells: pl.Expr | str) -> pl.DataFrame:
+    parts = [pl.lit(cell) if isinstance(cell, str) else cell.cast(pl.String) for cell in cells]
+    return frame.select("time", text=pl.concat_str(parts, separator=","))
+
+
+def _funding(instrument: Instrument, days: Days, _seed: int, series: int) -> pl.DataFrame:
+    hours = 4 if instrument.symbol.startswith("1000") else 8
+    frame = _every(timedelta(hours=hours), days, instrument).with_columns(
+        late=pl.max_horizontal(below(_INDEX, series, 28) - 14, 0),
+        rate=below(_INDEX, series + 1, 24_000) - 9_000,
+    )
+    return _joined(frame, pl.col("time_ms") + pl.col("late"), str(hours), fixed(pl.col("rate"), 8))
+
+
+def _metrics(instrument: Instrument, days: Days, seed: int, series: int) -> pl.DataFrame:
+    frame = _every(timedelta(minutes=5), days, instrument)
+    size = 7_400_000_000_000 + wave(pl.col("time_ms"), series, 14_400_000, 400_000_000_000)
+    frame = frame.with_columns(
+        size=size // 10**5 * 10**5,
+        price=level_at(pl.col("time_ms"), instrument, seed),
+        **{f"ratio{n}": below(_INDEX, series + n, 300_000_000) + 20_000_000 for n in range(4)},
+    )
+    ratios: list[pl.Expr | str] = [fixed(pl.col(f"ratio{n}"), 8) for n in range(4)]
+    one = 10**instrument.price_scale
+    if instrument.contract:
+        worth = instrument.contract * one
+        value = pl.col("size") // 10**4 * worth // pl.col("price") * 10**4
+        ratios[:3] = ['""', '""', '""']
+    else:
+        value = pl.col("size") // 10**6 * pl.col("price") // one * 10**6
+    frame = frame.with_columns(value=value)
+    wide = pl.col("time") >= _WIDE_FROM
+    interest = [fixed(pl.col(name), 8) for name in ("size", "value")]
+    cells = [pl.when(wide).then(cell + "00000000").otherwise(cell) for cell in interest]
+    made = _joined(frame, clock(pl.col("time_ms")), instrument.symbol, *cells, *ratios)
+    # Recent files are not in order of time; those of 2020 have every row twice.
+    place = pl.when(wide).then(below(pl.col("time") // 300_000_000, 5, 997)).otherwise(0)
+    made = made.with_columns(day=pl.col("time") // DAY_US, place=place)
+    made = made.sort("day", "place", maintain_order=True).drop("day", "place")
+    twice = pl.col("time").is_between(microseconds(_DOUBLED.begin), microseconds(_DOUBLED.end) - 1)
+    times = pl.when(twice).then(2).otherwise(1)
+    return made.select(pl.all().repeat_by(times)).explode("time", "text")
+
+
+def _book_depth(instrument: Instrument, days: Days, seed: int, series: int) -> pl.DataFrame:
+    """Write a snapshot each ten minutes (the real ones come each 30 s): ten levels, twelve since 2026."""
+    frame = _every(timedelta(minutes=10), days, instrument).with_columns(
+        late=below(_INDEX, series, 12) * 1000,
+        price=level_at(pl.col("time_ms"), instrument, seed),
+    )
+    inner = pl.DataFrame({"level": [-500, -400, -300, -200, -100, 100, 200, 300, 400, 500]})
+    outer = pl.DataFrame(
+        {"level": [-500, -400, -300, -200, -100, -20, 20, 100, 200, 300, 400, 500]}
+    )
+    new = pl.col("time") >= _WIDE_FROM
+    frame = pl.concat(
+        [frame.filter(~new).join(inner, how="cross"), frame.filter(new).join(outer, how="cross")]
+    )
+    level, one = pl.col("level"), 10**instrument.price_scale
+    number = _INDEX * 16 + level // 100
+    frame = frame.with_columns(depth=level.abs() * 2_000 + below(number, series + 1, 150_000))
+    if instrument.contract:
+        scale = 10**8
+        notional = pl.col("depth") * (instrument.contract * one) // pl.col("price") + 1
+    else:
+        scale = 10**5
+        notional = pl.col("depth") * pl.col("price") // one
+    frame = frame.with_columns(amount=pl.col("depth") * scale, notional=notional * scale)
+    whole, full = (level // 100).cast(pl.String), fixed(level, 2)
+    percentage = pl.when(new).then(full).otherwise(whole)
+    when = clock(pl.col("time_ms") + pl.col("late"))
+    return _joined(frame, when, percentage, *(fixed(pl.col(n), 8) for n in ("amount", "notional")))
+
+
+def _book_ticker(instrument: Instrument, days: Days, seed: int, series: int) -> pl.DataFrame:
+    """Write a quote each two minutes (the real ones come by the thousand)."""
+    frame = _every(timedelta(minutes=2), days, instrument).with_columns(
+        moment=pl.col("time_ms") + below(_INDEX, series, 90_000),
+        bid=level_at(pl.col("time_ms"), instrument, seed),
+        more=1 + below(_INDEX, series + 1, 3),
+        bid_size=1 + below(_INDEX, series + 2, 4000),
+        ask_size=1 + below(_INDEX, series + 3, 4000),
+        number=_INDEX * 457 + below(_INDEX, series + 4, 400),
+        late=2 + below(_INDEX, series + 5, 5),
+    )
+    tick, lot = instrument.price_scale, instrument.qty_scale
+    return _joined(
+        frame,
+        pl.col("number"),
+        padded(pl.col("bid"), tick),
+        padded(pl.col("bid_size"), lot),
+        padded(pl.col("bid") + pl.col("more"), tick),
+        padded(pl.col("ask_size"), lot),
+        pl.col("moment"),
+        pl.col("moment") + pl.col("late"),
+    )
+
+
+def _liquidations(instrument: Instrument, days: Days, seed: int, series: int) -> pl.DataFrame:
+    """Write a liquidation each half hour, every row twice, as the archive has them."""
+    frame = _every(timedelta(minutes=30), days, instrument).with_columns(
+        moment=pl.col("time_ms") + below(_INDEX, series, 1_700_000),
+        sell=below(_INDEX, series + 1, 2) == 0,
+        size=1 + below(_INDEX, series + 2, 60),
+        left=below(_INDEX, series + 3, 1 << 20),
+        price=level_at(pl.col("time_ms"), instrument, seed),
+    )
+    frame = frame.with_columns(
+        fill=pl.col("size") - pl.col("left") % pl.col("size"),
+        average=pl.col("price") - pl.col("price") // 250,
+    )
+    prices = (fixed(pl.col(name), instrument.price_scale) for name in ("price", "average"))
+    size, fill = (fixed(pl.col(name), instrument.qty_scale) for name in ("size", "fill"))
+    side = pl.when("sell").then(pl.lit("SELL")).otherwise(pl.lit("BUY"))
+    moment = pl.col("moment")
+    made = _joined(frame, moment, side, "LIMIT", "IOC", size, *prices, "FILLED", fill, size)
+    return made.select(pl.all().repeat_by(2)).explode("time", "text")
+
+
+def _bvol(instrument: Instrument, days: Days, seed: int, series: int) -> pl.DataFrame:
+    """Write the volatility index each second; it moves a few times a minute."""
+    frame = _every(timedelta(seconds=1), days, instrument)
+    slow = pl.col("time_ms") // 20_000 * 20_000
+    moves = frame.select(slow=slow).unique(maintain_order=True)
+    moves = moves.with_columns(
+        value=level_at(pl.col("slow"), instrument, seed)
+        + below(pl.col("slow") // 20_000, series, 900)
+    )
+    frame = frame.with_columns(slow=slow).join(moves, on="slow", maintain_order="left")
+    first = pl.when(pl.col("time") % DAY_US == 0).then(2).otherwise(0)
+    base = instrument.symbol.removesuffix("USDT")
+    value = fixed(pl.col("value"), 4)
+    return _joined(frame, pl.col("time_ms") + first, instrument.symbol, base, "USDT", value)
+
+
+_MAKERS: dict[DataType, Callable[[Instrument, Days, int, int], pl.DataFrame]] = {
+    DataType.FUNDING_RATE: _funding,
+    DataType.METRICS: _metrics,
+    DataType.BOOK_DEPTH: _book_depth,
+    DataType.BOOK_TICKER: _book_ticker,
+    DataType.LIQUIDATION_SNAPSHOT: _liquidations,
+    DataType.BVOL_INDEX: _bvol,
+}

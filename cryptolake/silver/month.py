@@ -1,0 +1,255 @@
+"""One Silver month made from Bronze: read, inflate, normalize, encode. No state, safe in any thread."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from cryptolake.archive.periods import Period
+from cryptolake.bronze.zips import DEFAULT_LIMITS, Limits, inflate
+from cryptolake.errors import BuildError, CorruptArchive, CryptolakeError, StorageError
+from cryptolake.silver.account import Account, Finding, Normalized, Text
+from cryptolake.silver.external_sort import DEFAULT_SIZES, Sizes
+from cryptolake.silver.late_verification import Learnt, learn
+from cryptolake.silver.normalize import normalize
+from cryptolake.silver.parquet import Origin, read_origin, to_parquet
+from cryptolake.silver.scratch import new_folder
+from cryptolake.silver.stream import Stream
+
+if TYPE_CHECKING:
+    from cryptolake.bronze.verify import Policy
+    from cryptolake.silver.lines import Reject
+    from cryptolake.silver.months import Month, Source
+    from cryptolake.storage.files import Storage
+
+Status = Literal["built", "unchanged", "failed"]
+
+_READERS = 8
+STREAM_ABOVE = 16 * 2**20
+"""Bytes of zips from which a month is made in pieces; below, it is held in memory whole."""
+
+
+@dataclass
+class Made:
+    """What became of one month: its Parquet bytes or draft (when built), and what there is to record of it."""
+
+    month: Month
+    status: Status
+    data: bytes | None = None
+    draft: Path | None = None
+    rows: int = 0
+    accounts: list[Account] = field(default_factory=list)
+    rejects: list[tuple[str, Reject]] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    spills: tuple[Period, ...] = ()
+    learnt: list[Learnt] = field(default_factory=list)
+    error: str | None = None
+    seconds: float = 0.0
+
+    @property
+    def duplicates(self) -> int:
+        """Rows left out because another row has their key."""
+        return sum(account.duplicates for account in self.accounts)
+
+    @property
+    def rejected(self) -> int:
+        """Lines that are not rows, or rows that break a rule."""
+        return sum(account.rejects for account in self.accounts)
+
+
+def make(
+    storage: Storage,
+    month: Month,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    force: bool = False,
+    stream_above: int = STREAM_ABOVE,
+    sizes: Sizes = DEFAULT_SIZES,
+    policy: Policy = "quarantine",
+    known: Mapping[str, Learnt] | None = None,
+) -> Made:
+    """Make one month, or find that it is up to date. Failures are told, not raised.
+
+    ``policy`` is for files whose sha256 is learnt only now, and is not what their CHECKSUM says; ``known``
+    is what other months have learnt of such files.
+
+    A file that cannot be used is refused by name and the month is made from the others; a month of
+    which no file can be used is failed, and what Silver had of it stays.
+    """
+    begun = time.perf_counter()
+    if known:
+        keys = [source.key for source in month.sources if source.sha256 is None]
+        month = month.knowing([known[key] for key in keys if key in known])
+    try:
+        made = _unchanged(storage, month) if not force else None
+        if made is None:
+            streamed = _is_big(month, stream_above)
+            made = (
+                _streamed(storage, month, limits, sizes, policy)
+                if streamed
+                else _made(storage, month, limits, policy)
+            )
+    except StorageError:
+        raise
+    except CryptolakeError as error:
+        made = Made(month, "failed", error=str(error))
+    made.seconds = time.perf_counter() - begun
+    return made
+
+
+def _unchanged(storage: Storage, month: Month) -> Made | None:
+    origin = read_origin(storage, month.path)
+    if origin is None or not origin.same_inputs(month.series.schema.version, month.used):
+        return None
+    spills = tuple(Period.parse(text) for text in origin.spills)
+    return Made(month, "unchanged", spills=spills, error=_refusals(origin.refused))
+
+
+def _made(storage: Storage, month: Month, limits: Limits, policy: Policy) -> Made:
+    texts, refused, learnt = _texts(storage, month, limits, policy)
+    month = month.knowing(learnt)
+    series = month.series
+    done = normalize(
+        texts,
+        series.schema,
+        symbol=series.symbol,
+        month=month.period,
+        interval=series.interval,
+        limits=limits,
+    )
+    made, origin = _settled(month, done, refused, done.frame.height)
+    made.learnt = learnt
+    if made.status == "built":
+        made.data = to_parquet(done.frame, month, origin)
+    return made
+
+
+def _is_big(month: Month, stream_above: int) -> bool:
+    """Whether a month is made in pieces. Only big datasets are, and their rows never step over."""
+    steps_over = month.series.schema.tolerance(month.series.interval) != (0, 0)
+    return not steps_over and sum(source.size for source in month.sources) > stream_above
+
+
+def _streamed(storage: Storage, month: Month, limits: Limits, sizes: Sizes, policy: Policy) -> Made:
+    folder = new_folder(storage)
+    try:
+        stream = Stream(storage, month, limits, folder, sizes, policy)
+        done, refused, draft = stream.made()
+        made, _ = _settled(stream.month, done, refused, stream.rows)
+        made.learnt = stream.learnt
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    if made.status == "built":
+        made.draft = draft
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    return made
+
+
+def _settled(
+    month: Month, done: Normalized, refused: list[Account], rows: int
+) -> tuple[Made, Origin]:
+    """Close a month's accounts; it is failed when files were refused and no row is left."""
+    unbalanced = [account.key for account in done.accounts if not account.balanced]
+    if unbalanced or sum(account.rows_out for account in done.accounts) != rows:
+        message = (
+            f"{month.path}: the rows of {', '.join(unbalanced) or 'its files'} do not add up; "
+            "nothing was written. This is a fault of cryptolake: please report it."
+        )
+        raise BuildError(message, path=month.path, keys=unbalanced)
+    own = {source.key for source in month.sources if source.period.of_month == month.period}
+    accounts = refused + done.accounts
+    errors = {a.key: str(a.error) for a in accounts if a.error is not None and a.key in own}
+    made = Made(
+        month,
+        "failed" if errors and not rows else "built",
+        rows=rows,
+        accounts=[a for a in accounts if a.key in own or a.rows_in],
+        rejects=done.rejects,
+        findings=done.findings,
+        spills=tuple(sorted(done.spills)),
+        error=_refusals(errors),
+    )
+    origin = Origin(
+        month.series.schema.version,
+        tuple((source.key, source.sha256) for source in month.used),
+        {key: error for key, error in errors.items() if key not in month.aside},
+        tuple(str(period) for period in made.spills),
+    )
+    return made, origin
+
+
+def read_source(storage: Storage, source: Source) -> bytes:
+    """Return a Bronze file's bytes, the ones that were verified.
+
+    Raises
+    ------
+    CorruptArchive
+        The file is gone, or is not what the ledger recorded or its CHECKSUM says.
+    """
+    data, learnt = _read(storage, source, "quarantine")
+    if learnt is not None and learnt.proof is None:
+        raise learnt.error
+    return data
+
+
+def _read(storage: Storage, source: Source, policy: Policy) -> tuple[bytes, Learnt | None]:
+    """Read a file, once, and say what that told of it where the ledger has no sha256."""
+    try:
+        data = storage.read(f"bronze/{source.key}")
+    except FileNotFoundError as error:
+        message = f"{source.key} is in the ledger but not in Bronze; pull it again."
+        raise CorruptArchive(message, key=source.key, reason="absent") from error
+    if source.sha256 and hashlib.sha256(data).hexdigest() != source.sha256:
+        message = (
+            f"{source.key} is not the file that was verified (sha256 differs from the ledger's); "
+            "run `cryptolake verify` and pull it again."
+        )
+        raise CorruptArchive(message, key=source.key, reason="sha256_differs")
+    return data, None if source.sha256 else learn(storage, source, BytesIO(data), policy)
+
+
+def _texts(
+    storage: Storage, month: Month, limits: Limits, policy: Policy
+) -> tuple[list[Text], list[Account], list[Learnt]]:
+    """Read and inflate files: one by one on a disk, side by side in a bucket."""
+    learnt: list[Learnt] = []
+    sources, aside = month.sources, month.aside
+
+    def opened(source: Source) -> Text | Account:
+        if source.key in aside:
+            return Account(source.key, error=aside[source.key].error)
+        try:
+            data, told = _read(storage, source, policy)
+            if told is not None:
+                learnt.append(told)
+                if told.proof is None:
+                    return Account(source.key, error=told.error)
+            text = inflate(data, source.key, limits)
+        except CorruptArchive as error:
+            return Account(source.key, error=error)
+        return Text(source.key, source.period, text)
+
+    if storage.is_local or len(sources) < 2:
+        found = [opened(source) for source in sources]
+    else:
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="silver-get") as pool:
+            found = list(pool.map(opened, sources))
+    texts = [item for item in found if isinstance(item, Text)]
+    return texts, [item for item in found if isinstance(item, Account)], learnt
+
+
+def _refusals(errors: dict[str, str]) -> str | None:
+    if not errors:
+        return None
+    listed = "; ".join(list(errors.values())[:5])
+    more = f"; and {len(errors) - 5} more" if len(errors) > 5 else ""
+    return f"{len(errors)} of the month's files could not be used: {listed}{more}"

@@ -1,0 +1,126 @@
+"""Files in the making and files too big to hold: where drafts lie, and how Bronze is opened for streaming."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import polars as pl
+
+from cryptolake.errors import CorruptArchive, CryptolakeError, StorageError
+from cryptolake.storage.errors import raise_storage_error
+
+if TYPE_CHECKING:
+    from cryptolake.silver.months import Source
+    from cryptolake.storage.files import Storage
+
+DRAFTS = "meta/drafts"
+"""Where drafts lie in a lake on a disk; what a killed build left there is removed a day later."""
+
+_STALE = 86_400
+
+
+def new_folder(storage: Storage) -> Path:
+    """Make a folder for work in progress: in the lake on a disk (so that a rename is whole), else local."""
+    if not storage.is_local:
+        return Path(tempfile.mkdtemp(prefix="cryptolake-"))
+    base = storage.local(DRAFTS)
+    base.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=base))
+
+
+def sweep(storage: Storage) -> None:
+    """Remove drafts that killed builds left, once they are a day old."""
+    if not storage.is_local:
+        return
+    for folder in storage.local(DRAFTS).glob("*"):
+        try:
+            if time.time() - folder.stat().st_mtime > _STALE:
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:  # another build removed it
+            continue
+
+
+@contextmanager
+def opened(storage: Storage, source: Source, folder: Path) -> Iterator[IO[bytes]]:
+    """Open a Bronze file: in place on a disk, from a copy in a folder where the lake is a bucket.
+
+    Raises
+    ------
+    CorruptArchive
+        The ledger has the file and Bronze does not.
+    StorageError
+        The bucket cannot be read.
+    """
+    path = f"bronze/{source.key}"
+    try:
+        if storage.is_local:
+            place = storage.local(path)
+        else:
+            place = folder / hashlib.sha256(source.key.encode()).hexdigest()
+            if not place.exists():
+                with _bucket(storage, "read", path) as files:
+                    files.get_file(storage.url(path), str(place))
+        file = place.open("rb")
+    except FileNotFoundError as error:
+        message = f"{source.key} is in the ledger but not in Bronze; pull it again."
+        raise CorruptArchive(message, key=source.key, reason="absent") from error
+    with file:
+        yield file
+
+
+@contextmanager
+def disk_errors(storage: Storage, path: str) -> Iterator[None]:
+    """Turn what the system says while a draft is written, also through Polars, into StorageError."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, CryptolakeError):
+            raise
+        raise_storage_error(error, "write", path, storage.root)
+    except pl.exceptions.PolarsError as error:
+        told = re.search(r"os error (\d+)", str(error))
+        if told is None:
+            raise
+        number = int(told[1])
+        raise_storage_error(OSError(number, os.strerror(number)), "write", path, storage.root)
+
+
+def put(storage: Storage, draft: Path, path: str) -> None:
+    """Put a finished draft at its path in the lake, whole or not at all, and remove its folder."""
+    if storage.is_local:
+        target = storage.local(path)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draft.replace(target)
+        except OSError as error:
+            raise_storage_error(error, "write", path, storage.root)
+    else:
+        with _bucket(storage, "write", path) as files:
+            files.put_file(str(draft), storage.url(path))
+    shutil.rmtree(draft.parent, ignore_errors=True)
+
+
+@contextmanager
+def _bucket(storage: Storage, verb: str, path: str) -> Iterator[Any]:
+    """Give the bucket's filesystem; its errors become StorageError."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    remote: Any = storage
+    try:
+        yield remote.filesystem
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise_storage_error(error, verb, path, storage.root)
+    except (BotoCoreError, ClientError) as error:
+        message = f"cannot {verb} {path!r} in {storage.root}: {error}."
+        raise StorageError(message, root=storage.root, path=path) from error

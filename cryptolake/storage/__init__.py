@@ -1,0 +1,1 @@
+"""A lake's own files: bytes at a root, tables, and the layout of its paths."""

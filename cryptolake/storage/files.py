@@ -1,0 +1,374 @@
+"""The lake's own files, on a disk or in a bucket, under one small interface.
+
+Nothing is touched when a storage is opened. Paths are relative to the root with ``/`` between their
+parts; none of them can leave it. A file at its path is whole: writes are atomic on both kinds.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import stat
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from cryptolake.errors import StorageError
+from cryptolake.storage.errors import in_words
+
+ZONES = ("bronze", "silver", "gold", "meta")
+"""The folders that a lake is made of."""
+
+OLD = 3600
+"""Seconds after which a draft is nobody's: what is written there takes moments."""
+
+_DRAFT = re.compile(r"\..+\.[0-9a-f]{12}")
+
+
+class Entry(NamedTuple):
+    """A file of the lake: its path under the root, bytes, ETag (S3 only) and time of change (UTC)."""
+
+    path: str
+    size: int
+    etag: str | None
+    modified: datetime
+
+
+Files = list[Entry]
+"""Named, since inside a Storage the word ``list`` is a method."""
+
+
+class Storage(ABC):
+    """Where a lake's files are. Errors of the disk or the bucket surface as ``StorageError``."""
+
+    root: str
+    """The root as given, for people to read; it never holds credentials."""
+
+    is_local: bool
+
+    @abstractmethod
+    def list(self, prefix: str) -> Files:
+        """Return every file below a folder, recursively and sorted; empty when there is none."""
+
+    @abstractmethod
+    def begun(self) -> bool:
+        """Say whether there is a lake at the root yet.
+
+        Raises
+        ------
+        StorageError
+            There can be none: the root is a file, or in a bucket that does not exist.
+        """
+
+    @abstractmethod
+    def exists(self, path: str) -> bool:
+        """Say whether there is a file at the path."""
+
+    @abstractmethod
+    def read(self, path: str) -> bytes:
+        """Return a file's bytes; FileNotFoundError when there is none."""
+
+    @abstractmethod
+    def write(self, path: str, data: bytes) -> None:
+        """Put a file at its path, whole or not at all."""
+
+    @abstractmethod
+    def delete(self, path: str) -> None:
+        """Remove a file; no error when there is none."""
+
+    @abstractmethod
+    def url(self, path: str = "") -> str:
+        """Return the absolute local path, or the ``s3://`` URL, of a path under the root."""
+
+    @property
+    def polars_options(self) -> dict[str, str] | None:
+        """What Polars needs to read the root (``storage_options``); None on a disk."""
+        return None
+
+    def local(self, path: str = "") -> Path:
+        """Return the path on disk; StorageError where the root is a bucket."""
+        message = f"{self.root} is not on a local disk, so it has no path for {path!r}."
+        raise StorageError(message, root=self.root)
+
+
+class LocalStorage(Storage):
+    """A lake in a folder."""
+
+    is_local = True
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        # abspath, not resolve(): a lake behind a symbolic link keeps the name its owner gave it.
+        self._root = Path(os.path.abspath(Path(root).expanduser()))  # noqa: PTH100
+        self.root = str(self._root)
+        self._swept: set[Path] = set()
+
+    def local(self, path: str = "") -> Path:
+        """Return the path on disk."""
+        return self._root / checked(path) if path else self._root
+
+    def url(self, path: str = "") -> str:
+        """Return the absolute path as text."""
+        return str(self.local(path))
+
+    def list(self, prefix: str) -> Files:
+        """Return every file below a folder, recursively and sorted; empty when there is none."""
+        folder = self.local(prefix.rstrip("/"))
+        start = len(self.root.rstrip("/")) + 1
+        with in_words("list", prefix, self.root):
+            return sorted(
+                Entry(
+                    item.path[start:].replace(os.sep, "/"),
+                    found.st_size,
+                    None,
+                    datetime.fromtimestamp(found.st_mtime, UTC),
+                )
+                for item, found in _walk(str(folder))
+            )
+
+    def begun(self) -> bool:
+        """Say whether there is a lake at the root yet."""
+        with in_words("read", "", self.root):
+            try:
+                return not set(ZONES).isdisjoint(item.name for item in self._root.iterdir())
+            except FileNotFoundError:
+                return False
+
+    def exists(self, path: str) -> bool:
+        """Say whether there is a file at the path."""
+        with in_words("look at", path, self.root):
+            try:
+                return stat.S_ISREG(self.local(path).stat().st_mode)
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+
+    def read(self, path: str) -> bytes:
+        """Return a file's bytes; FileNotFoundError when there is none."""
+        with in_words("read", path, self.root):
+            return self.local(path).read_bytes()
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write beside the target, then rename over it. Old drafts of killed writers are taken away."""
+        target = self.local(path)
+        draft = target.with_name(f".{target.name[:120]}.{secrets.token_hex(6)}")
+        with in_words("write", path, self.root):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                draft.write_bytes(data)
+                self._sweep(draft)
+                draft.replace(target)
+            except BaseException:
+                draft.unlink(missing_ok=True)
+                raise
+
+    def delete(self, path: str) -> None:
+        """Remove a file; no error when there is none."""
+        with in_words("delete", path, self.root):
+            self.local(path).unlink(missing_ok=True)
+
+    def _sweep(self, fresh: Path) -> None:
+        """Remove old drafts beside a fresh one, whose time is by the same clock; once for each folder.
+
+        A killed writer's work is done again at the same place, so its draft is found there.
+        """
+        if fresh.parent in self._swept:
+            return
+        self._swept.add(fresh.parent)
+        with suppress(OSError):  # nobody waits for it, and another may do the same
+            now = fresh.stat().st_mtime
+            for item in list(os.scandir(fresh.parent)):
+                if not _DRAFT.fullmatch(item.name) or not item.is_file(follow_symlinks=False):
+                    continue
+                if now - item.stat(follow_symlinks=False).st_mtime > OLD:
+                    Path(item.path).unlink(missing_ok=True)
+
+
+class S3Storage(Storage):
+    """A lake in a bucket, through s3fs; credentials by ``storage_options`` or the usual AWS chain."""
+
+    is_local = False
+
+    def __init__(self, root: str, options: Mapping[str, Any] | None = None) -> None:
+        bucket, _, prefix = root.removeprefix("s3://").partition("/")
+        if not bucket:
+            message = f"{root!r} names no bucket; write 's3://bucket/prefix'."
+            raise StorageError(message, root=root)
+        self.bucket = bucket
+        self.prefix = prefix.strip("/")
+        self.root = "/".join(part for part in (f"s3://{bucket}", self.prefix) if part)
+        self.options = dict(options or {})
+
+    @cached_property
+    def filesystem(self) -> Any:
+        """The s3fs filesystem, made when first used. Listings are not cached: others write too."""
+        import s3fs
+
+        given = {**self.options}
+        endpoint = self.endpoint_url
+        client = dict(given.pop("client_kwargs", None) or {})
+        given.pop("endpoint_url", None)
+        if endpoint:
+            client["endpoint_url"] = endpoint
+        return s3fs.S3FileSystem(
+            **{"use_listings_cache": False, "skip_instance_cache": True, **given},
+            client_kwargs=client,
+        )
+
+    @property
+    def endpoint_url(self) -> str | None:
+        """The S3 endpoint: from the options, else ``AWS_ENDPOINT_URL_S3`` / ``AWS_ENDPOINT_URL``."""
+        client = self.options.get("client_kwargs") or {}
+        given = self.options.get("endpoint_url") or client.get("endpoint_url")
+        found = given or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        return str(found) if found else None
+
+    @property
+    def region(self) -> str | None:
+        """The bucket's region, where it was said."""
+        client = self.options.get("client_kwargs") or {}
+        found = client.get("region_name") or os.environ.get("AWS_REGION")
+        return found or os.environ.get("AWS_DEFAULT_REGION")
+
+    @property
+    def polars_options(self) -> dict[str, str] | None:
+        """Polars' names for the same endpoint, region and credentials."""
+        names = {
+            "aws_access_key_id": self.options.get("key"),
+            "aws_secret_access_key": self.options.get("secret"),
+            "aws_session_token": self.options.get("token"),
+            "aws_region": self.region,
+            "aws_endpoint_url": self.endpoint_url,
+            "aws_skip_signature": "true" if self.options.get("anon") else None,
+        }
+        found = {name: str(value) for name, value in names.items() if value}
+        if (self.endpoint_url or "").startswith("http://"):
+            found["aws_allow_http"] = "true"
+        return found
+
+    def key(self, path: str = "") -> str:
+        """Return the object key of a path under the root."""
+        return "/".join(part for part in (self.prefix, checked(path) if path else "") if part)
+
+    def url(self, path: str = "") -> str:
+        """Return the ``s3://`` URL of a path."""
+        return "/".join(part for part in (f"s3://{self.bucket}", self.key(path)) if part)
+
+    def list(self, prefix: str) -> Files:
+        """Return every object below a folder, sorted; empty when there is none."""
+        with in_words("list", prefix, self.root):
+            try:
+                found = self.filesystem.find(self._path(prefix.rstrip("/")), detail=True)
+            except FileNotFoundError as error:  # what an absent folder is not: it is empty
+                raise self._no_bucket() from error
+        start = len("/".join(part for part in (self.bucket, self.prefix) if part)) + 1
+        return sorted(
+            Entry(
+                name[start:],
+                int(info["size"]),
+                str(info.get("ETag", "")).strip('"') or None,
+                info["LastModified"],
+            )
+            for name, info in found.items()
+        )
+
+    def begun(self) -> bool:
+        """Say whether there is a lake at the root yet."""
+        with in_words("read", "", self.root):
+            try:
+                found = self.filesystem.ls(self._path(""), detail=False)
+            except FileNotFoundError:
+                return bool(self.list(""))  # which knows an absent folder from an absent bucket
+        return not set(ZONES).isdisjoint(name.rstrip("/").rsplit("/", 1)[-1] for name in found)
+
+    def exists(self, path: str) -> bool:
+        """Say whether there is an object at the path."""
+        with in_words("look at", path, self.root):
+            return bool(self.filesystem.isfile(self._path(path)))
+
+    def read(self, path: str) -> bytes:
+        """Return an object's bytes; FileNotFoundError when there is none."""
+        with in_words("read", path, self.root):
+            data: bytes = self.filesystem.cat_file(self._path(path))
+            return data
+
+    def write(self, path: str, data: bytes) -> None:
+        """Put the object: S3 shows it whole or not at all."""
+        with in_words("write", path, self.root):
+            try:
+                self.filesystem.pipe_file(self._path(path), data)
+            except FileNotFoundError as error:
+                raise self._no_bucket() from error
+
+    def delete(self, path: str) -> None:
+        """Remove the object; no error when there is none."""
+        with in_words("delete", path, self.root):
+            try:
+                self.filesystem.rm_file(self._path(path))
+            except FileNotFoundError:
+                return
+
+    def _no_bucket(self) -> StorageError:
+        message = f"there is no bucket {self.bucket!r}: make it first, or choose another root."
+        return StorageError(message, root=self.root)
+
+    def _path(self, path: str) -> str:
+        return "/".join(part for part in (self.bucket, self.key(path)) if part)
+
+
+def open_storage(
+    root: str | os.PathLike[str], storage_options: Mapping[str, Any] | None = None
+) -> Storage:
+    """Return the storage of a root: a folder, or ``s3://bucket/prefix``. Touches nothing.
+
+    Raises
+    ------
+    StorageError
+        A URL that is neither.
+
+    Examples
+    --------
+    >>> open_storage("s3://bucket/lake").url("meta/x")
+    's3://bucket/lake/meta/x'
+    """
+    text = os.fspath(root)
+    if text.startswith("s3://"):
+        return S3Storage(text, storage_options)
+    scheme, separator, _ = text.partition("://")
+    if separator and scheme.isalnum():
+        message = f"a lake cannot be at {text!r}; use a folder or 's3://bucket/prefix'."
+        raise StorageError(message, root=text)
+    return LocalStorage(text)
+
+
+def checked(path: str) -> str:
+    """Return the path if it stays under the root, else raise StorageError.
+
+    Examples
+    --------
+    >>> checked("meta/runs/x.parquet")
+    'meta/runs/x.parquet'
+    """
+    parts = PurePosixPath(path).parts
+    if not path or path.startswith("/") or ".." in parts or "\0" in path:
+        message = f"{path!r} is not a path inside the lake."
+        raise StorageError(message, path=path)
+    return path
+
+
+def _walk(folder: str) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
+    try:
+        items = list(os.scandir(folder))
+    except FileNotFoundError:
+        return
+    for item in items:
+        if item.is_dir(follow_symlinks=False):
+            yield from _walk(item.path)
+            continue
+        try:
+            yield item, item.stat()
+        except FileNotFoundError:  # another process renamed it between the listing and the look
+            continue

@@ -1,0 +1,203 @@
+"""Copies inside S3 (mode ``direct``): ``s5cmd run`` has the server copy each object; no byte passes here.
+
+A copy costs one request. What it made is checked by the lake's own listing: size and ETag of each object
+against the archive's, one LIST for many files. With ``verify="full"`` each file is also read once, and its
+sha256 held against its CHECKSUM, or against that one's ETag where it is not copied.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from cryptolake.bronze.verify import Verdict, agrees, check
+from cryptolake.memory import SMALL
+from cryptolake.storage.tables import QUARANTINE
+from cryptolake.transfer import s3_store
+from cryptolake.transfer.evidence import StreamEvidence
+from cryptolake.transfer.s3_mode import InBucket
+from cryptolake.transfer.s3_store import MIB, TROUBLES, BucketVault, lake_secrets
+from cryptolake.transfer.s5cmd import Flags
+from cryptolake.transfer.triage import triage
+from cryptolake.transfer.work import Checked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cryptolake.storage.files import S3Storage
+    from cryptolake.transfer.jobs import Job
+    from cryptolake.transfer.orders import Orders
+    from cryptolake.transfer.work import Work
+
+
+class Copies(InBucket):
+    """Has S3 copy the files, then compares the two listings."""
+
+    mode = "direct"
+
+    def __init__(
+        self,
+        work: Work,
+        batches: Iterator[list[Job]],
+        orders: Orders,
+        *,
+        storage: S3Storage,
+        vault: BucketVault,
+        last: bool,
+    ) -> None:
+        super().__init__(work, batches, orders, vault=vault, last=last)
+        self._storage = storage
+        self._copied: list[Job] = []
+
+    def _flags(self, workers: int) -> Flags:
+        archive, options = self._work.archive, self._options
+        return Flags(
+            # Never the accelerated endpoint: it refuses copies from another region, and inside one there
+            # is nothing to speed up.
+            endpoint=archive.endpoint,
+            region=self._storage.region or archive.region,
+            # One run of s5cmd signs everything or nothing: to write, it has to sign.
+            anonymous=bool(self._storage.options.get("anon")),
+            workers=workers,
+            retries=options.retries,
+            extra=options.s5cmd_args,
+            thrifty=self._book.size > SMALL,
+            secrets=lake_secrets(self._storage),
+        )
+
+    def _at_hand(self, job: Job) -> bool:
+        if self._lies_aside(job):
+            return True
+        if job.status == "unrecorded" and not job.looked:
+            # It stands there without a record: the listing alone decides.
+            job.looked = job.found = True
+            self._copied.append(job)
+            return True
+        job.found = False
+        job.need_zip, job.need_sidecar = True, self._with_sidecar(job)
+        if job.expected.size > s3_store.LARGEST_COPY:
+            job.attempts += 1
+            self._check(job)
+            return True
+        return False
+
+    def _with_sidecar(self, job: Job) -> bool:
+        # A rewritten file may have the CHECKSUM of its earlier version beside it, which must not stay.
+        return job.has_sidecar and (self._options.sidecars or job.status == "updated")
+
+    def _landed(self, job: Job) -> None:
+        self._copied.append(job)
+
+    def _batch_done(self) -> None:
+        copied, self._copied = self._copied, []
+        if not copied:
+            return
+        try:
+            listed = self._listed(copied)
+        except TROUBLES as error:
+            for job in copied:
+                self._undone(job, f"copied, but the lake's listing failed: {error}")
+            return
+        for job in copied:
+            checked = self._compared(job, listed)
+            if checked.proof and self._options.verify == "full":
+                self._check(job)
+            else:
+                self._settled(checked)
+
+    def _compared(self, job: Job, listed: dict[str, tuple[int, str]]) -> Checked:
+        size, etag = listed.get(job.key, (-1, ""))
+        wanted = job.expected
+        beside = listed.get(job.sidecar_key, (-1, ""))
+        wrong = None
+        if size < 0:
+            wrong = "the copy is not in the lake's listing"
+        elif size != wanted.size:
+            wrong = f"the copy has {size} bytes, the archive's listing says {wanted.size}"
+        elif _differ(etag, wanted.etag):
+            wrong = f"the copy's ETag is {etag}, the archive's is {wanted.etag}"
+        elif self._with_sidecar(job) and beside[0] != wanted.checksum_size:
+            wrong = f"the copy of the CHECKSUM has {beside[0]} bytes, not {wanted.checksum_size}"
+        if wrong is not None and size >= 0:
+            self._vault.remove(job.key)  # nothing unverified stays at a final name
+        verdict = Verdict(
+            "good" if wrong is None else "transport", size, "", None, None, wrong or ""
+        )
+        return Checked(job, verdict, "etag" if wrong is None else None, error=wrong)
+
+    def _listed(self, jobs: list[Job]) -> dict[str, tuple[int, str]]:
+        """List what the copies made: per folder, from the longest beginning that their names share."""
+        vault = self._vault
+        folders: dict[str, list[str]] = defaultdict(list)
+        for job in jobs:
+            folders[job.key.rsplit("/", 1)[0]].append(job.key)
+        found: dict[str, tuple[int, str]] = {}
+        start = len(vault.key("bronze/x")) - 1
+        pages = vault.client.get_paginator("list_objects_v2")
+        for keys in folders.values():
+            prefix = vault.key("bronze/" + os.path.commonprefix(keys))  # noqa: RUF071 - of letters
+            for page in pages.paginate(Bucket=vault.bucket, Prefix=prefix):
+                for item in page.get("Contents", ()):
+                    found[item["Key"][start:]] = (item["Size"], item["ETag"].strip('"'))
+        return found
+
+    # ------------------------------------------------------------------ in threads
+
+    def _judge(self, job: Job) -> Checked:
+        if aside := self._out_of_quarantine(job):
+            return aside
+        if job.expected.size <= s3_store.LARGEST_COPY or job.fetched:
+            return self._read(job)
+        copied = self._copied_in_parts(job)
+        if copied.proof is None or self._options.verify != "full":
+            return copied
+        return self._read(job)
+
+    def _copied_in_parts(self, job: Job) -> Checked:
+        """Copy an object that is too large for one request.
+
+        The ETag of what comes of it says nothing of the bytes, so S3 is told to copy only from the listed
+        version, and the sizes are compared.
+        """
+        vault, wanted = self._vault, job.expected
+        found = wanted.checksum_size
+        if self._with_sidecar(job):
+            beside = f"bronze/{job.sidecar_key}"
+            vault.copy(self._work.archive.bucket, job.sidecar_key, beside, wanted.checksum_etag)
+            found = vault.length(beside)
+        vault.copy(self._work.archive.bucket, job.key, f"bronze/{job.key}", wanted.etag)
+        size = vault.length(f"bronze/{job.key}")
+        wrong = ""
+        if size != wanted.size:
+            wrong = f"the copy has {size} bytes, the archive's listing says {wanted.size}"
+        elif found != wanted.checksum_size:
+            wrong = f"the copy of the CHECKSUM has {found} bytes, the listing says {wanted.checksum_size}"
+        if wrong:
+            vault.remove(job.key)  # nothing unverified stays at a final name
+            verdict = Verdict("transport", size, "", None, None, wrong)
+            return Checked(job, verdict, error=wrong)
+        job.fetched, job.moved = True, size
+        verdict = Verdict("good", size, "", None, None, "")
+        return Checked(job, verdict, "etag")
+
+    def _read(self, job: Job) -> Checked:
+        vault = self._vault
+        sidecar = vault.sidecar(f"bronze/{job.sidecar_key}") if self._with_sidecar(job) else None
+        evidence = StreamEvidence()
+        for chunk in vault.get(f"bronze/{job.key}")["Body"].iter_chunks(MIB):
+            evidence.take(chunk)
+        verdict = check(evidence, sidecar, job.expected, job.name, found=job.found)
+        proof, hold = triage(job, verdict, self._work.policy)
+        if proof is not None:
+            return Checked(job, verdict, proof)
+        if hold:
+            vault.set_aside(job.key, sidecar=sidecar is not None)
+            return Checked(job, verdict, held=QUARANTINE + job.key)
+        vault.remove(job.key)
+        return Checked(job, verdict, error=verdict.detail)
+
+
+def _differ(etag: str, wanted: str | None) -> bool:
+    # A multipart ETag on either side says nothing of the bytes.
+    return etag != wanted and agrees(etag, wanted) is False and "-" not in etag

@@ -1,0 +1,125 @@
+"""Which mode moves the files, and why: by where the lake is and where the archive is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, get_args
+from urllib.parse import urlsplit
+
+from cryptolake.errors import InvalidQuery, unknown_word
+from cryptolake.storage.files import S3Storage
+from cryptolake.transfer.work import Mode
+
+if TYPE_CHECKING:
+    from cryptolake.archive.source import Archive
+    from cryptolake.planning.plan import Plan
+    from cryptolake.storage.files import Storage
+
+WORDS = ("auto", *get_args(Mode))
+
+
+class Route(NamedTuple):
+    """The modes to try, in order, and why the first one comes first."""
+
+    modes: tuple[Mode, ...]
+    reason: str
+
+    def requests(self, plan: Plan) -> int:
+        """Return how many requests the first mode makes for a plan, about, when nothing goes wrong."""
+        if self.modes[0] in {"direct", "relay"}:  # a copy; a GET and a PUT
+            return plan.objects * (1 if self.modes[0] == "direct" else 2)
+        puts = plan.objects if self.modes[0] == "traditional" else 0
+        return plan.request_count + puts
+
+    def note(self, plan: Plan) -> str:
+        """Say what a plan tells its reader of the way its files take."""
+        return f"files move by {self}; about {self.requests(plan):,} requests"
+
+    def __str__(self) -> str:
+        then = f", else {', else '.join(self.modes[1:])}" if self.modes[1:] else ""
+        return f"mode {self.modes[0]}{then}: {self.reason}"
+
+
+def route(mode: str, archive: Archive, storage: Storage) -> Route:
+    """Choose the modes for an archive and a lake.
+
+    Raises
+    ------
+    InvalidQuery
+        A mode that does not exist, or that cannot work between these two.
+
+    Examples
+    --------
+    >>> from cryptolake.archive.source import Archive
+    >>> from cryptolake.storage.files import open_storage
+    >>> print(route("auto", Archive(), open_storage("/data/lake")))
+    mode download: the lake is on a disk
+    """
+    if mode not in WORDS:
+        raise unknown_word("transfer mode", mode, WORDS)
+    if not isinstance(storage, S3Storage):
+        if mode in {"auto", "download"}:
+            return Route(("download",), "the lake is on a disk")
+        raise _unfit(mode, storage, "on a disk", "auto or download")
+    if mode == "download":
+        raise _unfit(mode, storage, "in a bucket", "auto, direct, relay or traditional")
+    same = _place(archive.endpoint) == _place(storage.endpoint_url)
+    if mode == "direct" and not same:
+        message = (
+            f"mode 'direct' copies inside one S3, and the archive ({archive.endpoint or 'AWS'}) and the "
+            f"lake ({storage.endpoint_url or 'AWS'}) are at different ones; use auto, relay or traditional."
+        )
+        raise InvalidQuery(message, what="mode", given=mode, root=storage.root)
+    if mode == "auto" and same:
+        reason = "lake and archive are at the same endpoint, so S3 copies by itself"
+        return Route(("direct", "relay", "traditional"), reason)
+    if mode == "auto":
+        return Route(("relay", "traditional"), "the lake is at another endpoint than the archive")
+    return Route((_mode(mode),), "as asked")
+
+
+def check_acceleration(storage: Storage) -> None:
+    """Refuse S3's Transfer Acceleration where it cannot be: it is a service of AWS, for plain bucket names.
+
+    Raises
+    ------
+    InvalidQuery
+        The lake is on a disk, at an endpoint of its own, or in a bucket whose name has dots.
+
+    Examples
+    --------
+    >>> from cryptolake.storage.files import open_storage
+    >>> check_acceleration(open_storage("s3://my.lake"))
+    Traceback (most recent call last):
+    cryptolake.errors.InvalidQuery: acceleration needs a bucket whose name has no dots, and the lake is in 'my.lake'; leave it out.
+    """
+    if not isinstance(storage, S3Storage):
+        why = f"is for lakes in a bucket, and this one is on a disk ({storage.root})"
+    elif storage.endpoint_url:
+        why = f"is a service of AWS, with an endpoint of its own, and the lake is at {storage.endpoint_url}"
+    elif "." in storage.bucket:
+        why = f"needs a bucket whose name has no dots, and the lake is in {storage.bucket!r}"
+    else:
+        return
+    message = f"acceleration {why}; leave it out."
+    raise InvalidQuery(message, what="acceleration", given=True, root=storage.root)
+
+
+def _mode(word: str) -> Mode:
+    modes: tuple[Mode, ...] = get_args(Mode)
+    return next(mode for mode in modes if mode == word)
+
+
+def _place(endpoint: str | None) -> tuple[str, int | None]:
+    """Return host and port of an endpoint; AWS's regional ones are all one place."""
+    if not endpoint:
+        return ("amazonaws.com", None)
+    parts = urlsplit(endpoint)
+    host = (parts.hostname or "").lower()
+    if host.endswith(".amazonaws.com"):
+        return ("amazonaws.com", None)
+    return (host, parts.port or {"http": 80, "https": 443}.get(parts.scheme))
+
+
+def _unfit(mode: str, storage: Storage, kind: str, allowed: str) -> InvalidQuery:
+    message = f"mode {mode!r} does not fit a lake {kind} ({storage.root}); use {allowed}."
+    return InvalidQuery(message, what="mode", given=mode, root=storage.root)

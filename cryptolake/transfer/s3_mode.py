@@ -1,0 +1,124 @@
+"""What the modes of a lake in a bucket share: the way back from quarantine, and a clock that is off."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from cryptolake.bronze.verify import Verdict, check
+from cryptolake.storage.errors import clock_said
+from cryptolake.storage.tables import QUARANTINE
+from cryptolake.transfer.evidence import StreamEvidence
+from cryptolake.transfer.faults import fault_of
+from cryptolake.transfer.pipeline import Pipeline
+from cryptolake.transfer.s3_store import MIB, TROUBLES, BucketVault, is_absent
+from cryptolake.transfer.triage import triage
+from cryptolake.transfer.wire import Wire
+from cryptolake.transfer.work import Checked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cryptolake.transfer.faults import Fault
+    from cryptolake.transfer.jobs import Job
+    from cryptolake.transfer.orders import Orders
+    from cryptolake.transfer.work import Work
+
+
+class InBucket(Pipeline):
+    """A mode whose target is a bucket.
+
+    Parameters
+    ----------
+    work, batches, orders, last
+        As :class:`Pipeline` takes them.
+    vault
+        The lake's bucket.
+    """
+
+    troubles = TROUBLES
+
+    def __init__(
+        self,
+        work: Work,
+        batches: Iterator[list[Job]],
+        orders: Orders,
+        *,
+        vault: BucketVault,
+        last: bool,
+    ) -> None:
+        super().__init__(work, batches, orders, last=last)
+        self._vault = vault
+        self._wire = Wire()
+        for client in {id(c): c for c in (vault.client, vault.carrier)}.values():
+            self._wire.listen(client)
+        self._aside: set[int] = set()
+        self._clock: str | None = None
+
+    def _lies_aside(self, job: Job) -> bool:
+        """Take up a file that an earlier run put into quarantine, and say whether it is one."""
+        if job.status != "quarantined" or job.looked:
+            return False
+        job.looked = True
+        if self._work.policy != "accept":
+            self._book.set_aside([job.row])
+            self._bar.settled()
+            return True
+        job.found = True
+        self._aside.add(job.row)
+        self._check(job)
+        return True
+
+    def _undone(self, job: Job, error: str, fault: Fault | None = None) -> None:
+        if fault_of(error) == "skewed":
+            error = self._clock_said()
+        super()._undone(job, error, fault)
+
+    def _clock_said(self) -> str:
+        """Say by how much this clock is off: S3's own time is in each of its answers. Asked once."""
+        if self._clock is None:
+            self._clock = clock_said(self._vault.clock_off())
+        return self._clock
+
+    def _count_requests(self) -> None:
+        requests, repeats = self._wire.taken()
+        self._book.requests += requests
+        for why, number in repeats.items():
+            self._book.retry(why, number)
+            self._book.repeated(number)
+
+    # ------------------------------------------------------------------ in threads
+
+    def _looked_at(self, job: Job) -> Checked:
+        with self._wire.working_on(job):
+            return super()._looked_at(job)
+
+    def _out_of_quarantine(self, job: Job) -> Checked | None:
+        """Check a file where it lies aside, and move it to its final name; None when it is not such a one.
+
+        One that is gone from there, or is not the listed one, is told of as a fault of the wire: it will
+        be fetched.
+        """
+        if job.row not in self._aside:
+            return None
+        self._aside.discard(job.row)
+        sidecar = None
+        evidence = StreamEvidence()
+        try:
+            if job.has_sidecar:
+                sidecar = self._vault.sidecar(QUARANTINE + job.sidecar_key)
+            for chunk in self._vault.get(QUARANTINE + job.key)["Body"].iter_chunks(MIB):
+                evidence.take(chunk)
+        except ClientError as error:
+            if not is_absent(error):
+                raise
+            gone = Verdict("transport", 0, "", None, None, "it is not in quarantine any more")
+            return Checked(job, gone, error=gone.detail)
+        verdict = check(evidence, sidecar, job.expected, job.name, found=True)
+        proof, hold = triage(job, verdict, self._work.policy)
+        if proof is not None:
+            self._vault.take_back(job.key, sidecar=sidecar is not None)
+            return Checked(job, verdict, proof)
+        held = QUARANTINE + job.key if hold else None
+        return Checked(job, verdict, held=held, error=verdict.detail)

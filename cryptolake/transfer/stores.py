@@ -1,0 +1,110 @@
+"""Where verified files end: Bronze at the final name, or quarantine. Here for a lake on a disk."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from cryptolake.archive.keys import CHECKSUM
+from cryptolake.storage.tables import QUARANTINE
+
+if TYPE_CHECKING:
+    from cryptolake.storage.files import Storage
+
+
+class Vault(Protocol):
+    """What the download pipeline needs of a lake."""
+
+    def here(self, keys: Iterable[str]) -> dict[str, Path]:
+        """Return the files at their final names, of those keys whose files are on this disk."""
+
+    def held(self, key: str) -> Path | None:
+        """Return the quarantined file, where it is on this disk; else None."""
+
+    def store(self, key: str, zip_path: Path, sidecar: Path | None) -> None:
+        """Put a verified file, and its sidecar, at their final names."""
+
+    def hold(self, key: str, zip_path: Path, sidecar: Path | None) -> str:
+        """Put a file that failed verification into quarantine; return its path in the lake."""
+
+
+class DiskVault:
+    """Bronze and quarantine of a lake in a folder: every step is a rename."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._bronze = storage.local("bronze")
+        self._quarantine = storage.local(QUARANTINE.rstrip("/"))
+
+    def here(self, keys: Iterable[str]) -> dict[str, Path]:
+        """Return the files at their final names, of those keys that have one."""
+        return {key: self._bronze / key for key in present(self._bronze, keys)}
+
+    def held(self, key: str) -> Path | None:
+        """Return the quarantined file, if there is one."""
+        path = self._quarantine / key
+        return path if path.is_file() else None
+
+    def store(self, key: str, zip_path: Path, sidecar: Path | None) -> None:
+        """Rename both to their final names, replacing what an earlier version left there.
+
+        The sidecar goes first: a zip at its final name then always has the sidecar it was checked with,
+        and a run that is killed in between leaves the zip to be found by the next one.
+        """
+        self._place(self._bronze / key, zip_path, sidecar)
+
+    def hold(self, key: str, zip_path: Path, sidecar: Path | None) -> str:
+        """Rename both into quarantine."""
+        self._place(self._quarantine / key, zip_path, sidecar)
+        return QUARANTINE + key
+
+    def _place(self, target: Path, zip_path: Path, sidecar: Path | None) -> None:
+        beside = Path(f"{target}{CHECKSUM}")
+        if sidecar is not None:
+            _move(sidecar, beside)
+        else:
+            beside.unlink(missing_ok=True)
+        _move(zip_path, target)
+
+
+def present(base: Path, keys: Iterable[str]) -> set[str]:
+    """Return those of some keys that are files below a folder.
+
+    Each key's folder is listed once, which costs less than to ask for each file: a batch is of few folders.
+    """
+    wanted: defaultdict[str, set[str]] = defaultdict(set)
+    for key in keys:
+        folder, _, name = key.rpartition("/")
+        wanted[folder].add(name)
+    found: set[str] = set()
+    for folder, names in wanted.items():
+        with contextlib.suppress(FileNotFoundError), os.scandir(base / folder) as entries:
+            there = {entry.name for entry in entries if entry.name in names and entry.is_file()}
+            found.update(f"{folder}/{name}" for name in there)
+    return found
+
+
+def _move(source: Path, target: Path) -> None:
+    if source == target:
+        return
+    try:
+        source.replace(target)
+    except FileNotFoundError:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # A part of the lake is on another disk: copy beside the target, then rename there.
+        draft = target.with_name(f".{target.name[:200]}.{os.getpid()}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as undo:
+            undo.callback(draft.unlink, missing_ok=True)
+            shutil.copyfile(source, draft)
+            draft.replace(target)
+        source.unlink()

@@ -1,0 +1,93 @@
+"""Days and periods: what a range means, and how a file's period is written."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cryptolake.archive.enums import Partition
+from cryptolake.archive.periods import Days, Period, format_days, parse_days
+from cryptolake.errors import InvalidQuery
+
+some_day = st.dates(date(2017, 1, 1), date(2035, 12, 31))
+some_days = st.tuples(some_day, some_day).map(lambda ends: Days(min(ends), max(ends)))
+
+
+@given(some_days)
+def test_a_range_has_as_many_days_as_it_says(days: Days):
+    assert len(list(days)) == len(days) == (days.end - days.begin).days
+
+
+@given(some_days)
+def test_the_months_of_a_range_hold_every_day_of_it_once(days: Days):
+    clipped = [days.clip(month.days) for month in days.months()]
+    assert [day for part in clipped if part for day in part] == list(days)
+
+
+@given(some_days)
+def test_a_range_written_down_reads_back_as_itself(days: Days):
+    assert parse_days(*format_days(days)) == days
+
+
+@given(some_day, st.sampled_from(Partition))
+def test_a_period_written_down_reads_back_as_itself(day: date, partition: Partition):
+    period = Period.day(day) if partition is Partition.DAILY else Period.month(day.year, day.month)
+    assert Period.parse(str(period)) == period
+    assert day in period.days
+    assert period.days.first == period.first
+
+
+@given(some_days, some_days)
+def test_clipping_keeps_the_days_that_both_ranges_have(one: Days, other: Days):
+    both = one.clip(other)
+    assert set(both or ()) == set(one) & set(other)
+    assert both == other.clip(one)
+
+
+@given(some_day)
+def test_a_day_may_be_a_text_a_date_or_a_moment(day: date):
+    noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+    assert parse_days(day) == parse_days(day.isoformat()) == parse_days(noon) == Days(day, day)
+
+
+def test_a_moment_of_another_zone_stands_for_its_utc_day():
+    late = datetime(2024, 1, 1, 23, 30, tzinfo=timezone(timedelta(hours=-5)))
+    assert parse_days(late) == parse_days("2024-01-02")
+
+
+@pytest.mark.parametrize(
+    "text", ["2024-13", "2024-02-30", "2024-1", "24-01-01", "", "٢٠٢٤", "2024-01-01 "]
+)
+def test_what_is_no_day_is_refused_with_the_forms_that_are(text: str):
+    with pytest.raises(InvalidQuery, match="2024-03-15"):
+        parse_days(text)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "said"),
+    [
+        ("2024-03", "2024-01", "range 2024-03 to 2024-01 .* between('2024-01', '2024-03')"),
+        ("2025", "2024-06", "range 2025 to 2024-06 .* between('2024-06', '2025')"),
+        (date(2024, 3, 1), "2024-01", "between('2024-01', date(2024, 3, 1))"),
+        (
+            datetime(2024, 3, 1, tzinfo=UTC),
+            datetime(2024, 1, 1, 6),  # noqa: DTZ001
+            "between(datetime(2024, 1, 1, 6, 0), datetime(2024, 3, 1, 0, 0, tzinfo=timezone.utc))",
+        ),
+    ],
+)
+def test_a_reversed_range_is_swapped_in_the_words_that_were_given(first, last, said):
+    with pytest.raises(InvalidQuery) as caught:
+        parse_days(first, last)
+    for part in said.split(" .* "):
+        assert part in str(caught.value)
+    swapped = str(caught.value).partition("between")[2].rstrip(".")
+    assert eval(f"parse_days{swapped}") == parse_days(last, first)
+
+
+def test_a_range_that_ends_before_it_begins_says_how_to_swap_it():
+    with pytest.raises(InvalidQuery, match=r"between\('2024-01-01', '2024-02-01'\)"):
+        parse_days("2024-02-01", "2024-01-01")

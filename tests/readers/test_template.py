@@ -1,0 +1,72 @@
+"""Bronze's views may come ready from the user's cache: nobody can tell, and nothing depends on it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import cryptolake as cl
+from cryptolake.readers import template
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache's"))
+    return tmp_path / "cache's" / "cryptolake"
+
+
+def views(root: Path) -> list[tuple[object, ...]]:
+    """Every view of a lake with its text and its columns, as a new connection has them."""
+    with cl.Lake(root).connect() as connection:
+        made = connection.execute(
+            "select database_name, schema_name, view_name, sql from duckdb_views() "
+            "where not internal order by all"
+        ).fetchall()
+        columns = connection.execute(
+            "select table_schema, table_name, column_name, data_type, ordinal_position "
+            "from information_schema.columns order by all"
+        ).fetchall()
+        databases = connection.execute("select database_name from duckdb_databases()").fetchall()
+    return [*made, *columns, *databases]
+
+
+def test_views_from_the_cache_are_those_that_are_made(tmp_path, cache):
+    made = views(tmp_path / "lake")
+    assert len(list(cache.iterdir())) == 1
+    assert views(tmp_path / "lake") == made
+    assert not (tmp_path / "lake").exists()
+
+
+def test_a_damaged_cache_is_made_anew(tmp_path, cache):
+    made = views(tmp_path)
+    (file,) = cache.iterdir()
+    whole = file.stat().st_size
+    for data in (b"", b"no database" * 1000, file.read_bytes()[: whole // 2]):
+        file.write_bytes(data)
+        assert views(tmp_path) == made
+        assert [path.stat().st_size for path in cache.iterdir()] == [whole]
+
+
+def test_where_nothing_can_be_kept_the_views_are_made(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert views(tmp_path / "lake")
+
+
+def test_a_kept_duckdb_file_is_whole_in_itself(tmp_path, cache):
+    cl.Lake(tmp_path / "lake").connect(tmp_path / "views.duckdb").close()
+    assert not cache.exists()
+
+
+def test_other_views_have_another_file():
+    assert template.place(["create view a"]) != template.place(["create view b"])
+
+
+def test_any_number_of_connections_may_begin_at_once(tmp_path, cache):
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(views, [tmp_path] * 4))
+    assert found[0] == found[1] == found[2] == found[3]
+    assert [path for path in cache.iterdir() if path.suffix != ".duckdb"] == []

