@@ -7,6 +7,8 @@ paying, a **Report** the receipt after, and the **Lake** the only object that do
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -77,4 +79,19 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return __all__
+
+
+class _Package(ModuleType):
+    """The package, in which a public name wins over the module of the same name.
+
+    When ``cryptolake.query`` is first imported, Python sets the package's attribute ``query`` to that
+    module. Users call ``cryptolake.query()``, so that assignment is dropped.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (isinstance(value, ModuleType) and name in _HOMES):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -7,24 +7,27 @@ they are used, so that a notebook pays only for what it asks.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from cryptolake.archive.source import Archive
-from cryptolake.care import Care
-from cryptolake.reads import Reads
+from cryptolake.errors import InvalidQuery
 from cryptolake.storage.files import Storage, open_storage
 
 if TYPE_CHECKING:
     import os
-    from datetime import datetime, timedelta
+    from datetime import timedelta
+    from typing import TypeAlias
 
+    import duckdb
     import polars as pl
 
     from cryptolake.archive.periods import DayLike
     from cryptolake.bronze.verify import Policy as ChecksumPolicy
-    from cryptolake.care import Mode, Options
     from cryptolake.listing.listing import Listing
+    from cryptolake.maintenance.update import Update
     from cryptolake.planning.plan import Plan
     from cryptolake.plot import Charts
     from cryptolake.progress import Progress
@@ -32,9 +35,14 @@ if TYPE_CHECKING:
     from cryptolake.readers.describe import Description
     from cryptolake.report import Report
     from cryptolake.storage.tables import Meta
+    from cryptolake.transfer.options import TransferOptions
+
+    Options: TypeAlias = TransferOptions | Mapping[str, Any] | str | None
+
+Mode = Literal["auto", "download", "direct", "relay", "traditional"]
 
 
-class Lake(Care, Reads):
+class Lake:
     """A lake of archive files (Bronze), typed Parquet (Silver) and derived sets (Gold).
 
     Parameters
@@ -121,8 +129,8 @@ class Lake(Care, Reads):
         """
         query.check()
         self.listing.ask_ahead(query.selection, refresh=refresh)
-        from cryptolake.listing.progress import shown
         from cryptolake.planning.planner import make_plan  # after the questions: it loads Polars
+        from cryptolake.progress import shown
 
         with shown(progress):
             plan = make_plan(
@@ -184,8 +192,8 @@ class Lake(Care, Reads):
         ListingError
             The archive does not answer and no cached listing can stand in.
         """
-        from cryptolake.listing.progress import shown
         from cryptolake.listing.symbols import symbol_table
+        from cryptolake.progress import shown
 
         with shown(progress):
             return symbol_table(
@@ -373,7 +381,7 @@ class Lake(Care, Reads):
             rows that are here.
         """
         from cryptolake.bronze.ledger import one_data_type
-        from cryptolake.outcome import require_rows
+        from cryptolake.planning.plan import require_rows
 
         one_data_type(query)
         how = {"mode": mode, "checksum_policy": checksum_policy, "options": options}
@@ -381,7 +389,234 @@ class Lake(Care, Reads):
         require_rows(plan, report)
         return self.silver(query, exact=exact).collect()
 
-    # ------------------------------------------------------------------ look
+    # ------------------------------------------------------------------ read
+
+    def bronze(self, query: Query) -> pl.LazyFrame:
+        """Scan Bronze in place, still zipped: the columns as published, plus ``key``."""
+        from cryptolake.readers.polars_frames import bronze_frame
+
+        return bronze_frame(query, self.storage, self.meta)
+
+    def silver(self, query: Query, *, exact: bool = False) -> pl.LazyFrame:
+        """Scan the typed rows of a query's days: one data type, with market, symbol and interval.
+
+        Parameters
+        ----------
+        query
+            Markets, one data type, intervals, symbols and days.
+        exact
+            Prices and quantities as ``Decimal`` with the published scale instead of ``Float64``; such
+            rows are made from Bronze at the call, whole months in memory.
+
+        Raises
+        ------
+        InvalidQuery
+            The query names no data type, or several.
+        CorruptArchive
+            With ``exact``: a file of the range cannot be used.
+        """
+        if exact:
+            from cryptolake.silver.decimals import exact_rows
+
+            return exact_rows(query, self.storage, self.meta).lazy()
+        from cryptolake.readers.polars_frames import silver_frame
+
+        return silver_frame(query, self.storage, self.meta)
+
+    def connect(self, path: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnection:
+        """Return a DuckDB connection with every view; with a path the views stay in that file.
+
+        Plain DuckDB can open such a file and ask ``silver``, ``gold`` and ``meta`` of a lake on a disk;
+        ``bronze`` needs a connection made here, which knows how to look into zips.
+        """
+        from cryptolake.readers.duckdb_views import connect
+
+        return connect(self.storage, self.meta, path=None if path is None else Path(path))
+
+    def sql(self, text: str) -> duckdb.DuckDBPyRelation:
+        """Ask in SQL: ``lake.sql("from silver.spot_klines where symbol = 'BTCUSDT'")``.
+
+        The views are those of :meth:`connect`, as the lake stands at the call. Times are UTC. A relation
+        becomes a Polars frame by ``cryptolake.readers.duckdb_views.to_polars(relation)``, without pyarrow.
+        """
+        from cryptolake.readers.duckdb_views import refresh
+
+        refresh(self._connection, self.storage, self.meta)
+        # A cursor of its own for each question: relations are lazy, and may be read in any order.
+        return self._connection.cursor().sql(text)
+
+    @cached_property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        return self.connect()
+
+    def datasets(self) -> pl.DataFrame:
+        """Return what the lake holds: zone, dataset, symbols, intervals, first, last, files, bytes, rows."""
+        from cryptolake.readers.inventory import datasets
+
+        self._told = datasets(self.storage, self.meta)
+        return self._told
+
+    # ------------------------------------------------------------------ keep whole and fresh
+
+    def status(self) -> pl.DataFrame:
+        """Return per dataset what is here, how new it is, and what was set aside. Asks only the lake."""
+        from cryptolake.maintenance.status import status
+
+        return status(self.meta)
+
+    def freshness(self, *, refresh: bool = False) -> pl.DataFrame:
+        """Return, per dataset held, how many days the archive and the lake are behind. Asks the archive.
+
+        Raises
+        ------
+        ListingError
+            The archive does not answer and no cached listing can stand in.
+        """
+        from cryptolake.quality.freshness import freshness
+
+        found = freshness(self.meta, self.listing, refresh=refresh)
+        self._fresh = found, datetime.now(UTC)
+        return found
+
+    def update(
+        self,
+        query: Query | None = None,
+        *,
+        mode: Mode = "auto",
+        progress: Progress = True,
+        checksum_policy: ChecksumPolicy = "quarantine",
+        options: Options = None,
+    ) -> Update:
+        """Bring what the lake holds to the newest published day; done twice, the second does nothing.
+
+        Parameters
+        ----------
+        query
+            Only what it means of the lake; everything when left out.
+        mode, checksum_policy, options
+            As :meth:`transfer` takes them.
+        progress
+            Show a bar where a person is watching, or a callable that is told each step.
+
+        Raises
+        ------
+        ListingError
+            The archive does not answer.
+        """
+        from cryptolake.maintenance.update import update
+        from cryptolake.transfer.options import TransferOptions
+
+        chosen = TransferOptions.of(options)  # a wrong one is said before anything is asked
+        return update(
+            self.storage,
+            self.meta,
+            self.listing,
+            transfer=lambda plan: self.transfer(
+                plan, mode=mode, progress=progress, checksum_policy=checksum_policy, options=chosen
+            ),
+            build=lambda rows: self._build(
+                rows, progress=progress, checksum_policy=checksum_policy
+            ),
+            query=query,
+        )
+
+    def verify(
+        self, query: Query | None = None, *, against: str | None = None, repair: bool = False
+    ) -> pl.DataFrame:
+        """Hash Bronze again and compare with the ledger; or rebuild klines from another dataset.
+
+        Parameters
+        ----------
+        query
+            What to look at; the whole of Bronze when left out.
+        against
+            ``"trades"``, ``"aggTrades"`` or ``"klines"`` (finer ones): rebuild the query's klines from
+            that and return the bars that differ, with both values.
+        repair
+            Take damaged files out of Bronze, so that the next pull fetches them again.
+
+        Raises
+        ------
+        InvalidQuery
+            ``against`` needs a query of klines.
+        """
+        if against is None:
+            from cryptolake.maintenance.audit import audit
+
+            return audit(self.storage, self.meta, query, repair=repair)
+        if query is None:
+            message = f"verify(against={against!r}) rebuilds klines: say which, verify(query, against={against!r})."
+            raise InvalidQuery(message, what="query")
+        from cryptolake.quality.crosscheck import crosscheck
+
+        return crosscheck(query, self.storage, self.meta, against=against)
+
+    def quality(self, query: Query, *, refresh: bool = False) -> pl.DataFrame:
+        """Return one row per symbol-month: rows, expected, gaps, duplicates, rejects, coverage."""
+        from cryptolake.quality.report import quality
+
+        return quality(query, self.storage, self.meta, self.listing, refresh=refresh)
+
+    def gaps(self, query: Query, *, refresh: bool = False) -> pl.DataFrame:
+        """Return one row per gap of a query's klines, with its cause and the evidence for it."""
+        from cryptolake.quality.report import gaps
+
+        return gaps(query, self.storage, self.meta, self.listing, refresh=refresh)
+
+    def ids(self, query: Query) -> pl.DataFrame:
+        """Check trade and aggregate ids, inside and across files; return each hole and each repeat."""
+        from cryptolake.quality.trade_ids import ids
+
+        return ids(query, self.storage, self.meta)
+
+    def heal(
+        self,
+        query: Query,
+        *,
+        mode: Mode = "auto",
+        progress: Progress = True,
+        refresh: bool = False,
+        checksum_policy: ChecksumPolicy = "quarantine",
+        options: Options = None,
+    ) -> pl.DataFrame:
+        """Fill a query's gaps from the sibling files that have the rows; return what each gap came to.
+
+        Parameters
+        ----------
+        query
+            Which klines.
+        mode, checksum_policy, options
+            As :meth:`transfer` takes them.
+        progress
+            Show a bar where a person is watching, or a callable that is told each step.
+        refresh
+            Ask the archive again even where the cached listing is fresh.
+        """
+        from cryptolake.quality.repair import heal
+        from cryptolake.transfer.options import TransferOptions
+
+        chosen = TransferOptions.of(options)
+        return heal(
+            query,
+            self.storage,
+            self.meta,
+            self.listing,
+            transfer=lambda plan: self.transfer(
+                plan, mode=mode, progress=progress, checksum_policy=checksum_policy, options=chosen
+            ),
+            build=lambda rows: self._build(
+                rows, progress=progress, checksum_policy=checksum_policy
+            ),
+            refresh=refresh,
+        )
+
+    def fill(self, query: Query, *, against: str) -> pl.DataFrame:
+        """Make missing klines from trades or finer klines, on request only; kept in Gold, marked."""
+        from cryptolake.quality.fill import fill
+
+        return fill(query, self.storage, self.meta, against=against)
+
+    # ------------------------------------------------------------------ show
 
     @cached_property
     def plot(self) -> Charts:

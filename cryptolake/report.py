@@ -199,7 +199,7 @@ class Report:
             The run moved nothing, so there is no throughput.
         """
         from cryptolake.errors import InvalidQuery
-        from cryptolake.render.throughput import throughput_picture
+        from cryptolake.render.picture import throughput_picture
 
         slots = self.throughput()
         if slots.is_empty():
@@ -319,7 +319,7 @@ class Report:
         return f"<Report {self.summary()}>"
 
     def _repr_html_(self) -> str:
-        from cryptolake.render.reports import report_html
+        from cryptolake.render.cards import report_html
 
         return report_html(self)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cryptolake.archive.enums import Market
 
 if TYPE_CHECKING:
-    from cryptolake.selection import Contract, Universe
+    from cryptolake.query import Contract, Universe
 
 _SETTLED = re.compile(r"(?:_?SETTLED\d*)+$")
 _EXPIRY = re.compile(r"_(\d{6})$")
@@ -76,7 +76,7 @@ def in_universe(universe: Universe, market: str, symbol: str) -> bool:
 
     Examples
     --------
-    >>> from cryptolake.selection import Universe
+    >>> from cryptolake.query import Universe
     >>> rule = Universe(quote=("USDT",), contract=("perpetual",), exclude=("BTC*",))
     >>> [in_universe(rule, "futures_um", name) for name in ("ETHUSDT", "BTCUSDT", "ETHUSDC")]
     [True, False, False]

@@ -12,8 +12,7 @@ from cryptolake.errors import InvalidQuery
 
 if TYPE_CHECKING:
     from cryptolake.archive.enums import DataType
-    from cryptolake.query import Query
-    from cryptolake.selection import Selection
+    from cryptolake.query import Query, Selection
     from cryptolake.storage.tables import Meta
 
 _KEY = (

@@ -15,10 +15,37 @@ from cryptolake.archive.schemas import Schema, schema_of
 from cryptolake.bronze.sniff import detect
 from cryptolake.bronze.zips import Limits, find_member, inflate, inflate_chunks
 from cryptolake.errors import CorruptArchive, SchemaMismatch
-from cryptolake.seeking import sought
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+
+
+def sought(offset: int, whence: int, *, at: int, size: int) -> int:
+    """Return the place that a seek means.
+
+    Parameters
+    ----------
+    offset, whence
+        As ``io.IOBase.seek`` takes them.
+    at, size
+        Where the reader is, and how long the file is, in bytes.
+
+    Raises
+    ------
+    OSError
+        It lies before the beginning.
+
+    Examples
+    --------
+    >>> sought(-3, io.SEEK_END, at=0, size=10), sought(2, io.SEEK_CUR, at=4, size=10)
+    (7, 6)
+    """
+    place = {io.SEEK_SET: 0, io.SEEK_CUR: at, io.SEEK_END: size}[whence] + offset
+    if place < 0:
+        message = "a seek to before the beginning"
+        raise OSError(message)
+    return place
+
 
 AT_ONCE = 32 * 2**20
 """Bytes of CSV up to which a file is inflated in one piece."""

@@ -6,20 +6,355 @@ both are answered alike (``answers``).
 
 from __future__ import annotations
 
+import importlib
+import os
+import ssl
 import threading
+from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote, unquote, unquote_plus, urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
+from xml.etree import ElementTree
+
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.exceptions import BotoCoreError
+from botocore.session import Session
+from urllib3 import PoolManager, ProxyManager, Retry, Timeout, exceptions, make_headers
 
 from cryptolake.errors import ListingError
-from cryptolake.listing.answers import NoAnswer, Object, Page, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from urllib3 import BaseHTTPResponse
+
     from cryptolake.archive.source import Archive
-    from cryptolake.listing.signed import Signer
-    from cryptolake.listing.web import Answer, Web
+
+
+_TROUBLE = "no credentials can be had for it: "
+
+
+class Signer:
+    """Signs GETs with the credentials of the usual AWS chain: environment, profile, or machine.
+
+    Raises
+    ------
+    NoAnswer
+        There are none.
+    """
+
+    def __init__(self) -> None:
+        try:
+            found = Session().get_credentials()
+        except BotoCoreError as error:
+            raise NoAnswer(_TROUBLE + str(error)) from error
+        if found is None:
+            message = "it needs credentials, and there are none in the AWS environment or a profile"
+            raise NoAnswer(message)
+        self._credentials = found
+
+    def headers(self, url: str, region: str) -> Mapping[str, str]:
+        """Return the headers that sign a GET of this URL now.
+
+        Raises
+        ------
+        NoAnswer
+            The credentials ran out and cannot be renewed.
+        """
+        request = AWSRequest("GET", url)
+        try:
+            # Frozen: another thread may renew them between the reading of key and secret.
+            now = self._credentials.get_frozen_credentials()
+            S3SigV4Auth(now, "s3", region).add_auth(request)
+        except BotoCoreError as error:
+            raise NoAnswer(_TROUBLE + str(error)) from error
+        return dict(request.headers.items())
+
+
+ATTEMPTS = 4
+"""How often something is asked for before that counts as a failure."""
+
+_LONGEST = 20
+"""Seconds that a server may make us wait before the next attempt."""
+
+_TIMEOUT = Timeout(connect=10, read=60)
+
+
+class Answer(NamedTuple):
+    """What came: the status, the headers (their names in any case), and the whole body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class _Patience(Retry):
+    """Attempts, further and further apart, or as the server asks: but not for hours."""
+
+    def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
+        try:
+            said = super().get_retry_after(response)
+        except exceptions.InvalidHeader:
+            return None
+        return None if said is None else min(said, _LONGEST)
+
+
+_RETRIES = _Patience(
+    total=ATTEMPTS - 1,
+    status_forcelist={429, 500, 502, 503, 504},
+    backoff_factor=0.25,
+    backoff_jitter=0.5,
+    raise_on_status=False,  # the last answer says more than that it was the last
+)
+
+
+class Web:
+    """Connections to one endpoint, shared by any number of threads.
+
+    Parameters
+    ----------
+    url
+        The endpoint.
+    connections
+        How many are kept open.
+
+    Raises
+    ------
+    NoAnswer
+        The environment names a proxy or certificates that there cannot be.
+    """
+
+    def __init__(self, url: str, *, connections: int) -> None:
+        try:
+            self._pools = _pools(url, connections)
+        except (exceptions.HTTPError, OSError, ValueError) as error:
+            # Not the proxy's URL: it may hold a password.
+            why = (
+                f"no connection can be made as the environment says (proxy, certificates): {error}"
+            )
+            raise NoAnswer(why) from None
+
+    def get(self, url: str, headers: Mapping[str, str]) -> Answer:
+        """Ask for a URL. A redirect is an answer: nothing that is listed lies behind one.
+
+        Raises
+        ------
+        NoAnswer
+            Nothing answers, or not in time.
+        """
+        try:
+            answer = self._pools.urlopen(
+                "GET",
+                url,
+                headers=headers,
+                retries=_RETRIES,
+                timeout=_TIMEOUT,
+                redirect=False,
+            )
+        except exceptions.HTTPError as error:
+            raise NoAnswer(_silence(error)) from error
+        return Answer(answer.status, answer.headers, answer.data)
+
+
+def _pools(url: str, connections: int) -> PoolManager:
+    proxy = _proxy(url)
+    secure = any(address.startswith("https:") for address in (url, proxy or ""))
+    trusted = _trusted() if secure else None  # read once: every connection would do it anew
+    if proxy is None:
+        return PoolManager(maxsize=connections, ssl_context=trusted)
+    return ProxyManager(
+        proxy,
+        maxsize=connections,
+        ssl_context=trusted,
+        proxy_ssl_context=trusted,
+        proxy_headers=_login(proxy),
+    )
+
+
+def _proxy(url: str) -> str | None:
+    """Return the proxy that the environment (or the system) has for a URL, by the rules of botocore."""
+    parts = urlsplit(url)
+    said = None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
+    if not said or said.startswith(("http:", "https:")):
+        return said or None
+    return f"http://{said.removeprefix('//')}"
+
+
+def _login(proxy: str) -> Mapping[str, str]:
+    parts = urlsplit(proxy)
+    if not parts.username or parts.password is None:
+        return {}
+    return make_headers(proxy_basic_auth=f"{unquote(parts.username)}:{unquote(parts.password)}")
+
+
+def _trusted() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    file = certificates()
+    if file is None:
+        context.load_default_certs()
+    else:
+        context.load_verify_locations(file)
+    return context
+
+
+def certificates() -> str | None:
+    """Return the file of certificates to trust: as for botocore, the environment's, certifi's, or its own."""
+    said = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
+    if said:
+        return said
+    with suppress(ImportError):
+        return str(importlib.import_module("certifi").where())
+    found = find_spec("botocore")  # finds it without loading it
+    file = Path(found.origin).with_name("cacert.pem") if found and found.origin else None
+    return str(file) if file and file.is_file() else None
+
+
+def _silence(error: exceptions.HTTPError) -> str:
+    """Say in words why there was no answer."""
+    reason = error.reason if isinstance(error, exceptions.MaxRetryError) else error
+    if isinstance(reason, exceptions.ProxyError):
+        return (
+            f"the proxy that the environment names does not let us through: {reason.original_error}"
+        )
+    if isinstance(reason, exceptions.NewConnectionError):
+        return "nothing answers there (connection refused, or the name is not known)"
+    if isinstance(reason, exceptions.TimeoutError):
+        return "it did not answer in time"
+    if isinstance(reason, exceptions.SSLError):
+        return f"its certificate is not trusted (AWS_CA_BUNDLE names a file of others): {reason}"
+    if isinstance(reason, exceptions.ProtocolError):
+        return f"the connection broke off, again and again: {reason.args[-1]}"
+    return str(reason)
+
+
+NO_LISTING = "it answered, but not with an S3 listing (a web page, a proxy's or a portal's?)"
+
+
+class NoAnswer(Exception):
+    """There is no page; the message says why, as the end of a sentence about the endpoint."""
+
+
+class Object(NamedTuple):
+    """A listed object: its key, bytes, ETag without quotes, and last modification as ISO text (UTC)."""
+
+    key: str
+    size: int
+    etag: str
+    modified: str
+
+
+class Page(NamedTuple):
+    """One answer: its objects, its folders where those were asked for, and the token of the next page."""
+
+    objects: list[Object]
+    folders: list[str]
+    token: str | None = None
+
+
+def read(status: int, headers: Mapping[str, str], body: bytes, *, anonymous: bool) -> Page:
+    """Read an answer. Names are the bucket's own, whether or not they came percent-encoded.
+
+    Raises
+    ------
+    NoAnswer
+        It is no whole listing; the message says what it means.
+
+    Examples
+    --------
+    >>> read(
+    ...     200,
+    ...     {},
+    ...     b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>",
+    ...     anonymous=True,
+    ... )
+    Page(objects=[], folders=[], token=None)
+    """
+    root = _parsed(body)
+    space, brace, kind = root.tag.rpartition("}") if root is not None else ("", "", "")
+    if root is not None and status == 200 and kind == "ListBucketResult":
+        try:
+            return _page(root, space + brace)
+        except ValueError:  # something lacks, or a size is no number
+            raise NoAnswer(NO_LISTING) from None
+    if status == 200 and kind != "Error":
+        raise NoAnswer(NO_LISTING)
+    said: dict[str, str] = {}
+    if root is not None and kind == "Error":
+        said = {item.tag.rpartition("}")[2]: (item.text or "").strip() for item in root}
+    code, message = said.get("Code", ""), said.get("Message", "")
+    raise NoAnswer(_refusal(status, headers, code, message, anonymous=anonymous))
+
+
+def _page(root: ElementTree.Element, space: str) -> Page:
+    """Return what a listing holds. S3 names the space of its elements; not all that speak S3 do.
+
+    Raises
+    ------
+    ValueError
+        It is not whole.
+    """
+
+    def text(element: ElementTree.Element, name: str) -> str:
+        found = element.findtext(space + name)
+        if found is None:
+            raise ValueError
+        return found
+
+    def plain(name: str) -> str:
+        return unquote_plus(name) if encoded else name
+
+    encoded = root.findtext(f"{space}EncodingType") == "url"
+    objects = [
+        Object(
+            plain(text(item, "Key")),
+            int(text(item, "Size")),
+            text(item, "ETag").strip('"'),
+            text(item, "LastModified"),
+        )
+        for item in root.iterfind(f"{space}Contents")
+    ]
+    folders = [plain(text(item, "Prefix")) for item in root.iterfind(f"{space}CommonPrefixes")]
+    goes_on = text(root, "IsTruncated").strip().lower() == "true"
+    return Page(objects, folders, text(root, "NextContinuationToken") if goes_on else None)
+
+
+def _refusal(
+    status: int, headers: Mapping[str, str], code: str, message: str, *, anonymous: bool
+) -> str:
+    """Say in words what an S3 error, or another server's, means."""
+    denied = "cannot be listed anonymously there" if anonymous else "refuses these credentials"
+    meanings = {
+        "NoSuchBucket": "it has no such bucket",
+        "AccessDenied": f"it refused: this bucket {denied}",
+        "RequestTimeTooSkewed": "it finds this machine's clock wrong, and refuses what it signs: set it",
+        "SlowDown": "it asked to slow down, again and again; try later",
+        "403": f"it refused (403): this bucket {denied}",
+        "404": "it answered 404: it is no S3 endpoint, or has no such bucket",
+        "429": "it asked to slow down, again and again; try later",
+    }
+    if meaning := meanings.get(code) or meanings.get(str(status)):
+        return meaning
+    if region := headers.get("x-amz-bucket-region"):
+        return f"it answered {status}: the bucket is in the region {region!r} (Archive(region=...))"
+    if location := headers.get("location"):
+        return f"it answered {status}, pointing to {location[:200]!r}, which is no S3 listing"
+    said = ": ".join(part for part in (code, message) if part)
+    return f"it answered {status}" + (f" ({said})" if said else "")
+
+
+def _parsed(body: bytes) -> ElementTree.Element | None:
+    # S3 declares no document type; and without one there are no entities that could swell.
+    if b"<!DOCTYPE" in body:
+        return None
+    try:
+        return ElementTree.fromstring(body)  # noqa: S314
+    except ElementTree.ParseError:
+        return None
+
 
 __all__ = ["Object", "Page", "Pages"]
 
@@ -108,7 +443,6 @@ class Pages:
 
     @cached_property
     def _web(self) -> Web:
-        from cryptolake.listing.web import Web
 
         return Web(self._endpoint, connections=self.connections)
 
@@ -116,7 +450,6 @@ class Pages:
     def _signer(self) -> Signer | None:
         if self.archive.anonymous:
             return None
-        from cryptolake.listing.signed import Signer
 
         return Signer()
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from cryptolake.archive.periods import Days
     from cryptolake.archive.source import Archive
     from cryptolake.listing.snapshot import Listed
-    from cryptolake.selection import Selection
+    from cryptolake.query import Selection
     from cryptolake.storage.files import Storage
 
 T = TypeVar("T")

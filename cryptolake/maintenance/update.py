@@ -19,7 +19,7 @@ from cryptolake.archive.enums import Partition
 from cryptolake.archive.periods import Days
 from cryptolake.bronze.ledger import holdings
 from cryptolake.planning.cover import FOLDER, cover
-from cryptolake.quality.fetching import plan_of
+from cryptolake.planning.planner import plan_of
 from cryptolake.quality.freshness import NAME, OBJECT, held_folders, listed_files
 from cryptolake.quality.report import gaps
 from cryptolake.query import Query

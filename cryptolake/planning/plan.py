@@ -6,6 +6,7 @@ person, and loaded elsewhere. :func:`cryptolake.planning.planner.make_plan` make
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from cryptolake.archive.enums import dataset_name
+from cryptolake.errors import IncompleteWarning, NotPublished, TransferError
 from cryptolake.planning import commands
 from cryptolake.planning.commands import Planned
 from cryptolake.storage.spooled import Rows, Table
@@ -24,6 +27,84 @@ if TYPE_CHECKING:
 
     from cryptolake.archive.source import Archive
     from cryptolake.query import Query
+    from cryptolake.report import Report
+
+
+_HEAD = ("dataset", "interval", "symbols", "files", "cached", "new", "updated", "other", "missing")
+_MOST_ROWS = 20
+
+
+def size_text(size: float) -> str:
+    """Write bytes with a decimal unit.
+
+    Examples
+    --------
+    >>> size_text(512), size_text(23_400_000)
+    ('512 B', '23.4 MB')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def plan_text(plan: Plan) -> str:
+    """Draw a plan in plain text."""
+    try:
+        rows = _rows(plan)
+        shown = [_HEAD, *rows[:_MOST_ROWS]]
+        widths = [max(len(row[i]) for row in shown) for i in range(len(_HEAD))]
+        table = [
+            "  ".join(_cell(row, i, w) for i, w in enumerate(widths)).rstrip() for row in shown
+        ]
+        if len(rows) > _MOST_ROWS:
+            table.append(f"… and {len(rows) - _MOST_ROWS} rows more")
+        moving = f"to move: {plan.to_transfer:,} files, {size_text(plan.total_bytes)}"
+        if plan.to_transfer:
+            moving += f" (and {size_text(plan.sidecar_bytes)} of checksums)"
+        listing = f"listing of {plan.archive}: {age_of(plan.listed_at, plan.created_at)}"
+        notes = [f"note: {note}" for note in plan.notes]
+        return "\n".join([f"Plan {plan.id}", f"{plan.query!r}", *table, moving, listing, *notes])
+    except Exception as error:  # noqa: BLE001 - a repr never raises
+        return f"Plan {plan.id} (cannot be drawn: {type(error).__name__}: {error})"
+
+
+def _rows(plan: Plan) -> list[tuple[str, ...]]:
+    group = ["market", "data_type", "interval"]
+    status = pl.col("status")
+    other = ~status.is_in(["cached", "new", "updated"])
+    counts = plan.rows.sums(
+        group,
+        pl.len().alias("files"),
+        (status == "cached").sum().alias("cached"),
+        (status == "new").sum().alias("new"),
+        (status == "updated").sum().alias("updated"),
+        other.sum().alias("other"),
+    )
+    named = (
+        plan.rows.select(*group, "symbol").group_by(group).agg(symbols=pl.col("symbol").unique())
+    )
+    files = counts.join(named, on=group, nulls_equal=True)
+    missing = plan.missing_periods.group_by(group).agg(
+        missing=pl.len(), without=pl.col("symbol").unique()
+    )
+    both = files.join(missing, on=group, how="full", coalesce=True, nulls_equal=True).sort(group)
+    return [
+        (
+            dataset_name(row["market"], row["data_type"]),
+            row["interval"] or "",
+            f"{len({*(row['symbols'] or ()), *(row['without'] or ())}):,}",
+            *(f"{row[name] or 0:,}" for name in ("files", "cached", "new", "updated", "other")),
+            f"{row['missing'] or 0:,}",
+        )
+        for row in both.iter_rows(named=True)
+    ]
+
+
+def _cell(row: tuple[str, ...], index: int, width: int) -> str:
+    return row[index].ljust(width) if index < 2 else row[index].rjust(width)
+
 
 TIME = pl.Datetime("us", "UTC")
 
@@ -211,7 +292,6 @@ class Plan:
     # ------------------------------------------------------------------ show
 
     def __repr__(self) -> str:
-        from cryptolake.planning.text import plan_text
 
         return plan_text(self)
 
@@ -255,3 +335,44 @@ def age_of(moment: datetime | None, now: datetime | None = None) -> str:
             count = seconds // length
             return f"{count} {unit}{'s' if count > 1 else ''} old"
     return f"{seconds} seconds old" if seconds > 5 else "fresh"
+
+
+def require_rows(plan: Plan, report: Report) -> None:
+    """Say what a frame of a plan's rows would lack.
+
+    Raises
+    ------
+    NotPublished
+        The plan has no file.
+    TransferError
+        Files or months failed.
+
+    Warns
+    -----
+    IncompleteWarning
+        Files are in quarantine.
+    """
+    if not plan.rows.height:
+        raise _not_published(plan)
+    if report.failed:
+        message = (
+            f"{report.failed:,} of the range's files or months could not be had; error.report says "
+            "which and why. lake.silver(query) has the rows that are here; pull again for the rest.\n"
+            f"{report.summary()}"
+        )
+        raise TransferError(message, report=report, plan=plan)
+    if report.quarantined:
+        warnings.warn(
+            f"{report.quarantined:,} files of the range are in quarantine, so their rows are missing: "
+            f"see lake.meta.quarantined(), or pull with checksum_policy='accept'.\n{report.summary()}",
+            IncompleteWarning,
+            stacklevel=3,
+        )
+
+
+def _not_published(plan: Plan) -> NotPublished:
+    reasons = plan.missing_periods.group_by("reason").len("periods").sort("reason").rows()
+    why = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in reasons)
+    notes = " ".join(plan.notes)
+    message = f"the archive has no file for {plan.query!r} (periods: {why or 'none'}). {notes}"
+    return NotPublished(message.strip(), plan=plan, reasons=dict(reasons))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,12 @@ from cryptolake.archive.enums import Partition
 from cryptolake.archive.periods import Days
 from cryptolake.planning.commands import selectors
 from cryptolake.planning.cover import FOLDER, cover
+from cryptolake.planning.estimates import suspect_sizes
 from cryptolake.planning.plan import FILES, MISSING, TO_MOVE, Plan, age_of
 from cryptolake.planning.resolve import find_targets
-from cryptolake.planning.sizes import suspect_sizes
 from cryptolake.planning.status import status_of
 from cryptolake.progress import Step, tell
+from cryptolake.query import Query
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from cryptolake.archive.source import Archive
     from cryptolake.listing.listing import Folder, Listing
     from cryptolake.listing.snapshot import Listed
-    from cryptolake.query import Query
     from cryptolake.storage.files import Storage
     from cryptolake.storage.tables import Meta
 
@@ -176,3 +177,59 @@ def _notes(listed: Listed, now: datetime) -> list[str]:
             f"e.g. {listed.strange['key'][0]}"
         )
     return notes
+
+
+def plan_of(
+    files: pl.DataFrame,
+    archive: Archive,
+    storage: Storage,
+    meta: Meta,
+    *,
+    notes: Iterable[str] = (),
+    listed_at: datetime | None = None,
+) -> Plan:
+    """Return the plan that fetches these listed files, and says which of them are here already.
+
+    Parameters
+    ----------
+    files
+        Rows of the listing with their key parts: ``key, market, data_type, symbol, interval, partition,
+        period, first, last, size, etag, last_modified, checksum_size, checksum_etag``.
+    archive, storage, meta
+        Where they are, and the lake.
+    notes
+        Why these files, in words.
+    listed_at
+        When the listing was asked, UTC.
+    """
+    standing = files.with_columns(status_of(files, storage, meta).alias("status"))
+    absent = [
+        pl.lit(None, dtype).alias(name) for name, dtype in FILES.items() if name not in standing
+    ]
+    now = datetime.now(UTC)
+    return Plan(
+        id=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
+        query=_sentence(files),
+        archive=archive,
+        created_at=now,
+        listed_at=listed_at,
+        files=standing.with_columns(absent)
+        .select(pl.col(name).cast(dtype) for name, dtype in FILES.items())
+        .sort("key"),
+        missing_periods=pl.DataFrame(schema=MISSING),
+        notes=tuple(notes),
+    )
+
+
+def _sentence(files: pl.DataFrame) -> Query:
+    """Return a query that takes in these files (and perhaps others of the same names and days)."""
+    said = Query()
+    if not files.height:
+        return said
+
+    def words(column: str) -> list[str]:
+        return files[column].drop_nulls().unique().sort().to_list()
+
+    first, last = files.select(pl.col("first").min(), pl.col("last").max()).row(0)
+    said = said.markets(words("market")).data_types(words("data_type")).symbols(words("symbol"))
+    return said.intervals(words("interval")).between(first, last)

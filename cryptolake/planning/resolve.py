@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cryptolake.archive.matrix import Row
     from cryptolake.listing.listing import Folder, Listing
     from cryptolake.listing.snapshot import Listed
-    from cryptolake.selection import Selection
+    from cryptolake.query import Selection
 
 
 class Targets(NamedTuple):

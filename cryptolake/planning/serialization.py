@@ -18,10 +18,9 @@ import polars as pl
 from cryptolake.archive.keys import parse_key
 from cryptolake.archive.source import Archive
 from cryptolake.errors import CryptolakeError, PlanError, StorageError
-from cryptolake.memory import give_back_code
 from cryptolake.planning.plan import FILES, MISSING, TIME, Plan
 from cryptolake.query import Query
-from cryptolake.storage.spooled import PIECE, Rows
+from cryptolake.storage.spooled import PIECE, Rows, give_back_code
 
 if TYPE_CHECKING:
     import os

@@ -24,14 +24,15 @@ from cryptolake.quality.causes import (
 )
 from cryptolake.quality.gaps import (
     bar_number,
+    bars_of_file,
     expected_numbers,
     missing_runs,
     number_of,
     open_of,
+    opens_of_text,
     present_numbers,
 )
 from cryptolake.quality.halts import load_halts
-from cryptolake.quality.presence import bars_of_file, opens_of_text
 
 if TYPE_CHECKING:
     from cryptolake.quality.survey import Survey, SymbolMonth

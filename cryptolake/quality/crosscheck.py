@@ -13,9 +13,9 @@ from cryptolake.archive.periods import Days
 from cryptolake.archive.schemas import schema_of
 from cryptolake.errors import InvalidQuery, NotPublished, unknown_word
 from cryptolake.quality import bars
-from cryptolake.quality.findings import record_new
 from cryptolake.quality.gaps import bar_number, expected_numbers, open_of, opens_of
 from cryptolake.quality.survey import Folder, Survey, SymbolMonth, survey
+from cryptolake.storage.tables import record_new
 
 if TYPE_CHECKING:
     from cryptolake.query import Query

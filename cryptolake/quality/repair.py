@@ -16,7 +16,7 @@ import polars as pl
 from cryptolake.archive.enums import DataType, Interval, Market, dataset_name
 from cryptolake.archive.periods import Period
 from cryptolake.bronze.ledger import holdings
-from cryptolake.quality.fetching import plan_of
+from cryptolake.planning.planner import plan_of
 from cryptolake.quality.report import GAPS, gaps_of
 from cryptolake.quality.survey import Survey, survey
 from cryptolake.silver.months import silver_path

@@ -15,7 +15,7 @@ from cryptolake.archive.periods import Days, Period
 from cryptolake.bronze.ledger import means, with_key_parts
 from cryptolake.errors import ListingError
 from cryptolake.listing.listing import Folder as ListedFolder
-from cryptolake.planning.sizes import suspect_sizes
+from cryptolake.planning.estimates import suspect_sizes
 from cryptolake.silver.months import silver_path
 from cryptolake.silver.records import current
 
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from cryptolake.archive.enums import Interval
     from cryptolake.archive.matrix import Row
     from cryptolake.listing.listing import Listing
-    from cryptolake.query import Query
-    from cryptolake.selection import Selection
+    from cryptolake.query import Query, Selection
     from cryptolake.storage.files import Storage
     from cryptolake.storage.tables import Meta
 

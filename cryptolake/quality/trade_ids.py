@@ -15,9 +15,9 @@ import polars as pl
 from cryptolake.archive.enums import DataType
 from cryptolake.archive.periods import Days
 from cryptolake.archive.schemas import Schema, schema_of
-from cryptolake.quality.findings import record_new
 from cryptolake.quality.report import repeats
 from cryptolake.quality.survey import survey
+from cryptolake.storage.tables import record_new
 
 if TYPE_CHECKING:
     from cryptolake.quality.survey import Survey, SymbolMonth

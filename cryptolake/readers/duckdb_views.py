@@ -8,9 +8,11 @@ bucket. No extension is downloaded to read: an S3 lake uses httpfs where it is i
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import secrets
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,25 +23,85 @@ import duckdb
 import polars as pl
 
 from cryptolake.errors import StorageError
-from cryptolake.readers import template
-from cryptolake.readers.duckfiles import reach
-from cryptolake.readers.filesystems import nothing_listed
+from cryptolake.readers import duckdb_views
+from cryptolake.readers.filesystems import BronzeFileSystem, SharedBucket, nothing_listed
+from cryptolake.readers.rootfs import RootFileSystem, misleads
 from cryptolake.readers.silver_files import extra_columns
-from cryptolake.readers.sqltext import literal, quoted
 from cryptolake.readers.view_sql import (
     SCHEMAS,
     Held,
     View,
     bronze_views,
     gold_views,
+    literal,
     meta_views,
+    quoted,
     silver_views,
 )
+from cryptolake.storage.files import S3Storage, Storage
 from cryptolake.storage.tables import TABLES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fsspec import AbstractFileSystem
+
     from cryptolake.storage.files import Storage
     from cryptolake.storage.tables import Meta
+
+
+def reach(connection: duckdb.DuckDBPyConnection, storage: Storage, meta: Meta) -> None:
+    """Register with a connection what it needs to read a lake."""
+    if isinstance(storage, S3Storage):
+        _reach_bucket(connection, storage)
+    if misleads(storage):
+        _register(connection, RootFileSystem(storage))
+    _register(connection, BronzeFileSystem(storage, meta))
+
+
+def _reach_bucket(connection: duckdb.DuckDBPyConnection, storage: S3Storage) -> None:
+    """Let DuckDB read the lake's bucket: by httpfs where it is installed, else by s3fs."""
+    if storage.options.get("key") and _loads(connection, "httpfs"):
+        connection.execute(_secret(storage))
+    else:
+        _register(connection, SharedBucket("s3://", storage.filesystem))
+
+
+def _register(connection: duckdb.DuckDBPyConnection, files: AbstractFileSystem) -> None:
+    """Register a filesystem, in the place of one that an earlier connection to the same file left."""
+    protocols = [files.protocol] if isinstance(files.protocol, str) else files.protocol
+    for protocol in protocols:
+        if connection.filesystem_is_registered(protocol):
+            connection.unregister_filesystem(protocol)
+    connection.register_filesystem(files)
+
+
+def _loads(connection: duckdb.DuckDBPyConnection, extension: str) -> bool:
+    try:
+        connection.load_extension(extension)
+    except duckdb.Error:
+        return False
+    return True
+
+
+def _secret(storage: S3Storage) -> str:
+    """Return the statement that gives this connection, and no file, the lake's credentials."""
+    options = storage.options
+    said: dict[str, Any] = {
+        "KEY_ID": options["key"],
+        "SECRET": options.get("secret", ""),
+        "SESSION_TOKEN": options.get("token"),
+        "REGION": storage.region,
+        "SCOPE": storage.url(),
+    }
+    endpoint = storage.endpoint_url
+    if endpoint:
+        scheme, _, host = endpoint.partition("://")
+        said |= {"ENDPOINT": host.rstrip("/"), "URL_STYLE": "path"}
+        said["USE_SSL"] = "true" if scheme == "https" else "false"
+    cells = ", ".join(f"{name} {literal(str(value))}" for name, value in said.items() if value)
+    return f"CREATE OR REPLACE TEMPORARY SECRET cryptolake (TYPE s3, {cells})"
+
 
 _STATE = "SELECT comment FROM duckdb_views() WHERE schema_name = 'meta' AND view_name = 'files'"
 """What the views were made for, kept as the comment of one of them."""
@@ -83,14 +145,14 @@ def connect(storage: Storage, meta: Meta, *, path: Path | None = None) -> duckdb
 
 def _create_bronze(connection: duckdb.DuckDBPyConnection, *, in_memory: bool) -> None:
     statements = [view.create for view in bronze_views()]
-    ready = template.place(statements) if in_memory else None
-    if ready is not None and template.take(connection, ready):
+    ready = duckdb_views.place(statements) if in_memory else None
+    if ready is not None and duckdb_views.take(connection, ready):
         return
     for schema in SCHEMAS:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
     _create(connection, statements)
     if ready is not None:
-        template.keep(connection, ready)
+        duckdb_views.keep(connection, ready)
 
 
 def refresh(connection: duckdb.DuckDBPyConnection, storage: Storage, meta: Meta) -> None:
@@ -221,3 +283,44 @@ def _local_folders(folder: Path, name: str, depth: int) -> Iterator[str]:
         return
     for item in found:
         yield from _local_folders(Path(item.path), f"{name}/{item.name}", depth - 1)
+
+
+_AS = "cryptolake_template"
+
+
+def place(statements: Sequence[str]) -> Path:
+    """Return where the views of some statements are kept: below ``XDG_CACHE_HOME``, else ``~/.cache``."""
+    what = "\n".join([duckdb.__version__, *statements])
+    name = f"bronze-{hashlib.sha256(what.encode()).hexdigest()[:24]}.duckdb"
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "cryptolake" / name
+
+
+def take(connection: duckdb.DuckDBPyConnection, file: Path) -> bool:
+    """Copy the views that a file keeps into a connection in memory; say whether it worked."""
+    if not file.is_file():
+        return False
+    with contextlib.suppress(duckdb.Error):
+        connection.execute(f"ATTACH {literal(str(file))} AS {_AS} (READ_ONLY)")
+        try:
+            connection.execute(f"COPY FROM DATABASE {_AS} TO memory (SCHEMA)")
+        finally:
+            connection.execute(f"DETACH {_AS}")
+        return True
+    return False
+
+
+def keep(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
+    """Keep the views that a connection in memory has so far; where that cannot be, nothing is said."""
+    draft = file.with_name(f"{file.name}.{secrets.token_hex(6)}")
+    with contextlib.suppress(duckdb.Error, OSError):
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            connection.execute(f"ATTACH {literal(str(draft))} AS {_AS}")
+            try:
+                connection.execute(f"COPY FROM DATABASE memory TO {_AS} (SCHEMA)")
+            finally:
+                connection.execute(f"DETACH {_AS}")
+            draft.replace(file)
+        finally:
+            draft.unlink(missing_ok=True)

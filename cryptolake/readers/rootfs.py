@@ -15,8 +15,7 @@ from typing import Any
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from cryptolake.readers.sharing import SharedFile
-from cryptolake.readers.sqltext import unglobbed
+from cryptolake.readers.filesystems import SharedFile
 from cryptolake.storage.files import S3Storage, Storage
 
 PROTOCOL = "lake"
@@ -35,6 +34,8 @@ def misleads(storage: Storage) -> bool:
 
 def pattern_of(storage: Storage, path: str) -> str:
     """Return a pattern for DuckDB that matches one path of the lake literally."""
+    from cryptolake.readers.view_sql import unglobbed
+
     if misleads(storage):
         return f"{PROTOCOL}://{unglobbed(path)}"
     return unglobbed(storage.url(path))

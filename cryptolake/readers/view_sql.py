@@ -3,6 +3,7 @@
 Column lists are written out from the schemas, so that a view has the same columns whether its dataset
 has files or not, and whatever a stray file adds. Every name, text and path goes through ``sqltext``.
 """
+
 # ruff: noqa: S608  # SQL is what this module makes; nothing enters it unquoted
 
 from __future__ import annotations
@@ -14,12 +15,68 @@ from cryptolake.archive.keys import prefix_of
 from cryptolake.archive.matrix import Row, load_matrix
 from cryptolake.archive.schemas import schema_of
 from cryptolake.readers.rootfs import pattern_of
-from cryptolake.readers.sqltext import listed, literal, quoted, struct
 from cryptolake.storage.tables import TABLES
 
 if TYPE_CHECKING:
     from cryptolake.archive.enums import Interval
     from cryptolake.storage.files import Storage
+
+
+def quoted(name: str) -> str:
+    """Return an identifier, quoted.
+
+    Examples
+    --------
+    >>> quoted('a "b" c')
+    '"a ""b"" c"'
+    """
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Return a text literal.
+
+    Examples
+    --------
+    >>> print(literal("it's"))
+    'it''s'
+    """
+    return "'" + text.replace("'", "''") + "'"
+
+
+def listed(texts: Iterable[str]) -> str:
+    """Return a list of text literals.
+
+    Examples
+    --------
+    >>> listed(["a", "b"])
+    "['a', 'b']"
+    """
+    return "[" + ", ".join(literal(text) for text in texts) + "]"
+
+
+def struct(values: dict[str, str]) -> str:
+    """Return a struct literal of texts, as ``read_csv(columns = ...)`` takes it.
+
+    Examples
+    --------
+    >>> print(struct({"open": "DOUBLE"}))
+    {'open': 'DOUBLE'}
+    """
+    fields = ", ".join(f"{literal(name)}: {literal(value)}" for name, value in values.items())
+    return "{" + fields + "}"
+
+
+def unglobbed(path: str) -> str:
+    """Return a pattern that matches a path literally: a sign between brackets stands for itself.
+
+    Examples
+    --------
+    >>> print(unglobbed("/data/a*[b]"))
+    /data/a[*][[]b]
+    """
+    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in path)
+
 
 SCHEMAS = ("bronze", "silver", "gold", "meta")
 PROTOCOL = "bronze://"

@@ -9,11 +9,8 @@ what cannot be drawn is shown as its plain text. Import a drawing where it is us
         return plan_html(self)
 """
 
-from cryptolake.render.cards import plan_html
+from cryptolake.render.cards import lake_html, plan_html, query_html, report_html
 from cryptolake.render.grids import coverage_html, matrix_html
-from cryptolake.render.lakes import lake_html
-from cryptolake.render.queries import query_html
-from cryptolake.render.reports import report_html
 
 __all__ = [
     "coverage_html",

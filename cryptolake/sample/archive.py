@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import random
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
@@ -19,16 +22,168 @@ from cryptolake.archive.enums import (
     parse_interval,
     parse_market,
 )
+from cryptolake.archive.keys import ArchiveKey
 from cryptolake.archive.matrix import Row, load_matrix
-from cryptolake.archive.periods import DayLike, Days, parse_days
+from cryptolake.archive.periods import DayLike, Days, Period, parse_days
+from cryptolake.errors import InvalidQuery
 from cryptolake.sample.corrupt import damage_folder
-from cryptolake.sample.csv_files import Maker
+from cryptolake.sample.csv_files import Maker, header_of
 from cryptolake.sample.defects import Defect, parse_defects
-from cryptolake.sample.files import MadeFile, make_files
 from cryptolake.sample.folder import ArchiveFolder, published_at
-from cryptolake.sample.halts import choose_halt, note_halts
-from cryptolake.sample.injector import MANIFEST_SCHEMA, Injector
-from cryptolake.sample.instruments import Instrument, instruments_of
+from cryptolake.sample.injector import MANIFEST_SCHEMA, Harm, Injector, group_of
+from cryptolake.sample.instruments import INSTRUMENTS, Instrument, instruments_of, life
+from cryptolake.sample.klines import make_grid, off_grid_end
+from cryptolake.sample.market import DAY_US, Halt, microseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cryptolake.archive.matrix import Row
+    from cryptolake.sample.instruments import Instrument
+
+
+_BEGIN = timedelta(hours=3, minutes=12, seconds=20, milliseconds=250)
+_END = timedelta(hours=5, minutes=28, seconds=14, milliseconds=789)
+
+Halts = dict[tuple[Market, str], Halt]
+"""Which symbols stop trading, and when."""
+
+
+def choose_halt(made: Sequence[tuple[Row, Instrument, Days]], seed: int) -> Halts:
+    """Choose a symbol with klines and a day in the middle of its days on which it halts.
+
+    Returns
+    -------
+    dict
+        One symbol's halt.
+
+    Raises
+    ------
+    InvalidQuery
+        No symbol has klines.
+    """
+    places = []
+    for row, instrument, days in made:
+        middle = days.first + timedelta(days=len(days) // 2)
+        day = datetime(middle.year, middle.month, middle.day, tzinfo=UTC)
+        opens, closes = life(instrument)
+        if row.data_type is DataType.KLINES and opens <= day and closes > day + timedelta(days=1):
+            places.append((instrument, day))
+    if not places:
+        message = (
+            "no file here can show exchange_halt: it needs klines of a symbol for a whole day."
+        )
+        raise InvalidQuery(message, what="defect", given=Defect.EXCHANGE_HALT.value)
+    instrument, day = random.Random(f"{seed}/halt").choice(places)
+    halt = Halt(microseconds(day + _BEGIN), microseconds(day + _END))
+    return {(instrument.market, instrument.symbol): halt}
+
+
+def note_halts(injector: Injector, halts: Halts) -> None:
+    """Write a halt into the manifest, for each daily file of klines, and keep other defects away."""
+    for (market, symbol), halt in halts.items():
+        day = datetime.fromtimestamp(halt.begin / 1e6, UTC).date()
+        for file in injector.files:
+            if (file.market, file.symbol) != (market, symbol):
+                continue
+            injector.claimed.add(group_of(file))
+            if file.interval is not None and file.period.days == Days(day, day):
+                _note(injector, file, halt)
+
+
+def _note(injector: Injector, file: ArchiveKey, halt: Halt) -> None:
+    interval = file.interval
+    if file.data_type is not DataType.KLINES or interval is None:
+        return
+    like = next((i for i in INSTRUMENTS if i.market is file.market), INSTRUMENTS[0])
+    whole = make_grid(file.period.days, interval, like, None)
+    left = make_grid(file.period.days, interval, like, halt)
+    gone = whole.join(left, on="open_time", how="anti")["open_time"]
+    if interval is Interval.H1:
+        gone = gone.filter((gone >= halt.begin) & (gone + 3_600_000_000 <= halt.end))
+    begin, end = (datetime.fromtimestamp(t / 1e6, UTC) for t in (halt.begin, halt.end))
+    detail = f"no trading from {begin:%H:%M:%S} to {end:%H:%M:%S}"
+    if interval is Interval.H1:
+        back = datetime.fromtimestamp(off_grid_end(halt) / 1e6, UTC)
+        detail += f"; bars off the grid until {back:%H:%M}"
+    times = gone.sort().to_list()
+    first, last = (times[0], times[-1]) if times else (None, None)
+    injector.note(Defect.EXCHANGE_HALT, file, Harm(file.key, first, last, len(times), detail))
+
+
+_EPOCH = date(1970, 1, 1).toordinal()
+
+
+class MadeFile(NamedTuple):
+    """One file to be: its key, its CSV with the header it has, and its rows."""
+
+    key: ArchiveKey
+    text: bytes
+    rows: int
+
+
+def make_files(
+    maker: Maker,
+    row: Row,
+    instrument: Instrument,
+    days: Days,
+    intervals: list[Interval],
+    trees: list[Partition],
+) -> Iterator[MadeFile]:
+    """Yield every file of a symbol in a row; a monthly one where the month's last day is covered."""
+    if row.has_interval:
+        made: Iterable[tuple[Interval | None, pl.DataFrame]]
+        made = maker.bars(row.data_type, instrument, intervals, days)
+    else:
+        made = [(None, maker.lines(row.data_type, instrument, days))]
+    for interval, lines in made:
+        by_day = _split(lines)
+        for partition in row.partitions_of(interval):
+            if partition in trees:
+                yield from _of_partition(by_day, partition, row, instrument.symbol, interval, days)
+
+
+def _split(lines: pl.DataFrame) -> dict[date, tuple[bytes, int]]:
+    """Cut lines, in order of time, into the text and the number of rows of each day."""
+    if lines.is_empty():
+        return {}
+    text = lines["text"].str.join("\n").item().encode() + b"\n"
+    ends = (lines["text"].str.len_bytes().cast(pl.Int64) + 1).cum_sum()
+    runs = (
+        lines.select(day=pl.col("time") // DAY_US, end=ends)
+        .group_by("day", maintain_order=True)
+        .agg(pl.col("end").last(), rows=pl.len())
+    )
+    cut: dict[date, tuple[bytes, int]] = {}
+    begin = 0
+    for number, end, count in runs.iter_rows():
+        cut[date.fromordinal(_EPOCH + number)] = (text[begin:end], count)
+        begin = end
+    return cut
+
+
+def _of_partition(
+    by_day: dict[date, tuple[bytes, int]],
+    partition: Partition,
+    row: Row,
+    symbol: str,
+    interval: Interval | None,
+    days: Days,
+) -> Iterator[MadeFile]:
+    periods: dict[Period, list[date]] = {}
+    for day in by_day:
+        period = Period.day(day)
+        if partition is Partition.MONTHLY:
+            period = period.of_month
+        periods.setdefault(period, []).append(day)
+    for period, held in periods.items():
+        if partition is Partition.MONTHLY and period.days.last > days.last:
+            continue
+        key = ArchiveKey(row.market, row.data_type, symbol, interval, period)
+        header = header_of(row.market, row.data_type, period)
+        text = b"".join([header, *(by_day[day][0] for day in held)])
+        yield MadeFile(key, text, sum(by_day[day][1] for day in held))
+
 
 DEFAULT_DAYS = parse_days("2024-12-27", "2025-02-02")
 """The sample's days: the change to microseconds in the middle, a month not yet published at the end."""

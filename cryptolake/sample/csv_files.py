@@ -11,7 +11,7 @@ import polars as pl
 from cryptolake.archive.enums import DataType, Interval, Market, Partition
 from cryptolake.archive.periods import Days, Period
 from cryptolake.sample import klines, other_types
-from cryptolake.sample.bars import (
+from cryptolake.sample.klines import (
     first_open,
     make_grid,
     make_klines,

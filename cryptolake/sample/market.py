@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cryptolake.sample.instruments import Instrument, life
-from cryptolake.sample.noise import below, stream, waves
+from cryptolake.sample.instruments import Instrument, below, life, stream, waves
 
 if TYPE_CHECKING:
     from cryptolake.archive.periods import Days

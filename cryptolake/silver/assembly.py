@@ -7,24 +7,93 @@ parts of files too big to hold (:mod:`cryptolake.silver.stream`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import polars as pl
 
 from cryptolake.archive.periods import Period
 from cryptolake.bronze.sniff import Layout, detect
 from cryptolake.errors import CryptolakeError, SchemaMismatch
-from cryptolake.silver.account import Account, Finding
 from cryptolake.silver.checks import Flag, Frame, check, reason
-from cryptolake.silver.derive import derived, with_optional
-from cryptolake.silver.lines import Reject, clip, parse_lines, split_lines
-from cryptolake.silver.parse import FILE, LINE, Piece, parse_fast
+from cryptolake.silver.parse import (
+    FILE,
+    LINE,
+    Piece,
+    Reject,
+    clip,
+    derived,
+    parse_fast,
+    parse_lines,
+    split_lines,
+    with_optional,
+)
 
 if TYPE_CHECKING:
     from cryptolake.archive.enums import Interval
     from cryptolake.archive.schemas import Schema
     from cryptolake.bronze.zips import Limits
+    from cryptolake.errors import CryptolakeError
     from cryptolake.silver.dedupe import Conflict
+
+
+@dataclass(frozen=True)
+class Text:
+    """One archive file's text and what its key says of it."""
+
+    key: str
+    period: Period
+    text: bytes
+
+
+@dataclass
+class Account:
+    """What became of one file's lines."""
+
+    key: str
+    rows_in: int = 0
+    rows_out: int = 0
+    duplicates: int = 0
+    rejects: int = 0
+    first_time: datetime | None = None
+    last_time: datetime | None = None
+    warnings: list[str] = field(default_factory=list)
+    error: CryptolakeError | None = None
+
+    def warn(self, warning: str) -> None:
+        """Add a warning, once."""
+        if warning not in self.warnings:
+            self.warnings.append(warning)
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every line is accounted for."""
+        return self.rows_in == self.rows_out + self.duplicates + self.rejects
+
+
+class Finding(NamedTuple):
+    """Something seen in one file's rows that is worth knowing and changes nothing."""
+
+    kind: str
+    key: str
+    rows: int
+    first: datetime | None
+    last: datetime | None
+    detail: str
+
+
+@dataclass
+class Normalized:
+    """A month's Silver frame, the account of each file, rejected lines, and findings."""
+
+    frame: pl.DataFrame
+    accounts: list[Account]
+    rejects: list[tuple[str, Reject]] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    spills: set[Period] = field(default_factory=set)
+    """Other months that rows of these files belong to."""
+
 
 KEPT_REJECTS = 100_000
 """Rejected lines kept of one file; of the rest only the number is."""

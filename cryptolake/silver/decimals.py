@@ -18,12 +18,11 @@ from cryptolake.bronze.ledger import holdings, one_data_type
 from cryptolake.bronze.sniff import detect
 from cryptolake.bronze.zips import DEFAULT_LIMITS, Limits, inflate
 from cryptolake.errors import CorruptArchive
-from cryptolake.silver.account import Text
-from cryptolake.silver.lines import split_lines
+from cryptolake.silver.assembly import Text
 from cryptolake.silver.month import read_source
 from cryptolake.silver.months import Month, months_to_build
 from cryptolake.silver.normalize import in_file_order, normalize
-from cryptolake.silver.parse import FILE, LINE
+from cryptolake.silver.parse import FILE, LINE, split_lines
 
 if TYPE_CHECKING:
     from cryptolake.query import Query

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cryptolake.silver.account import Finding
+from cryptolake.silver.assembly import Finding
 from cryptolake.silver.dedupe import merge
 from cryptolake.silver.parse import FILE
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from cryptolake.archive.periods import Period
 from cryptolake.bronze.zips import DEFAULT_LIMITS, Limits, inflate
 from cryptolake.errors import BuildError, CorruptArchive, CryptolakeError, StorageError
-from cryptolake.silver.account import Account, Finding, Normalized, Text
+from cryptolake.silver.assembly import Account, Finding, Normalized, Text
 from cryptolake.silver.external_sort import DEFAULT_SIZES, Sizes
 from cryptolake.silver.late_verification import Learnt, learn
 from cryptolake.silver.normalize import normalize
@@ -25,8 +25,8 @@ from cryptolake.silver.stream import Stream
 
 if TYPE_CHECKING:
     from cryptolake.bronze.verify import Policy
-    from cryptolake.silver.lines import Reject
     from cryptolake.silver.months import Month, Source
+    from cryptolake.silver.parse import Reject
     from cryptolake.storage.files import Storage
 
 Status = Literal["built", "unchanged", "failed"]

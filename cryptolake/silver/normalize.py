@@ -15,11 +15,9 @@ import polars as pl
 
 from cryptolake.archive.enums import Interval, Partition
 from cryptolake.bronze.zips import DEFAULT_LIMITS, Limits
-from cryptolake.silver.account import Finding, Normalized, Text
-from cryptolake.silver.assembly import Work
+from cryptolake.silver.assembly import Finding, Normalized, Text, Work
 from cryptolake.silver.dedupe import merge
-from cryptolake.silver.derive import extra_columns, silver_shape
-from cryptolake.silver.parse import FILE, LINE, Piece
+from cryptolake.silver.parse import FILE, LINE, Piece, extra_columns, silver_shape
 
 if TYPE_CHECKING:
     from cryptolake.archive.periods import Period

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 if TYPE_CHECKING:
-    from cryptolake.silver.account import Account
+    from cryptolake.silver.assembly import Account
     from cryptolake.silver.month import Made
     from cryptolake.storage.tables import Meta
 

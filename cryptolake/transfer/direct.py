@@ -12,23 +12,21 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from cryptolake.bronze.verify import Verdict, agrees, check
-from cryptolake.memory import SMALL
+from cryptolake.storage.spooled import SMALL
 from cryptolake.storage.tables import QUARANTINE
 from cryptolake.transfer import s3_store
-from cryptolake.transfer.evidence import StreamEvidence
+from cryptolake.transfer.evidence import StreamEvidence, triage
+from cryptolake.transfer.pipeline import Checked
 from cryptolake.transfer.s3_mode import InBucket
 from cryptolake.transfer.s3_store import MIB, TROUBLES, BucketVault, lake_secrets
 from cryptolake.transfer.s5cmd import Flags
-from cryptolake.transfer.triage import triage
-from cryptolake.transfer.work import Checked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cryptolake.storage.files import S3Storage
-    from cryptolake.transfer.jobs import Job
-    from cryptolake.transfer.orders import Orders
-    from cryptolake.transfer.work import Work
+    from cryptolake.transfer.jobs import Job, Orders
+    from cryptolake.transfer.pipeline import Work
 
 
 class Copies(InBucket):

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from cryptolake.archive.keys import CHECKSUM
 from cryptolake.bronze.verify import check_file
-from cryptolake.transfer.pipeline import Pipeline
+from cryptolake.transfer.evidence import triage
+from cryptolake.transfer.pipeline import Checked, Pipeline
 from cryptolake.transfer.stores import present
-from cryptolake.transfer.triage import triage
-from cryptolake.transfer.work import Checked
 
 if TYPE_CHECKING:
     from cryptolake.transfer.jobs import Job
-    from cryptolake.transfer.work import Mode
+    from cryptolake.transfer.pipeline import Mode
 
 
 class Downloads(Pipeline):

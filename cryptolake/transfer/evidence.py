@@ -6,11 +6,15 @@ import hashlib
 import io
 from typing import TYPE_CHECKING
 
-from cryptolake.bronze.verify import check_zip_file
-from cryptolake.seeking import sought
+from cryptolake.bronze.text import sought
+from cryptolake.bronze.verify import agrees, check_zip_file
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+    from cryptolake.bronze.verify import Policy, Proof, Verdict
+    from cryptolake.transfer.jobs import Job
+
 
 _HEAD, _TAIL = 2**16, 2**18
 
@@ -97,3 +101,19 @@ class _Ends(io.RawIOBase):
         view[: len(found)] = found
         self._at += len(found)
         return len(found)
+
+
+def triage(job: Job, verdict: Verdict, policy: Policy) -> tuple[Proof | None, bool]:
+    """Decide on checked bytes: what proves them good, or else whether they go to quarantine."""
+    if verdict.proof is not None:
+        return verdict.proof, False
+    if verdict.finding not in {"stale", "bad_sidecar", "corrupt"}:
+        return None, False
+    # Without an ETag that can be compared, bytes count as the archive's when they came twice.
+    undecided = verdict.md5 is not None and agrees(verdict.md5, job.expected.etag) is None
+    if undecided and job.last_sha256 != verdict.sha256:
+        job.last_sha256 = verdict.sha256
+        return None, False
+    if verdict.finding != "corrupt" and policy == "accept":
+        return "stale_accepted", False
+    return None, True

@@ -14,21 +14,53 @@ from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from cryptolake.ahead import load_next
 from cryptolake.archive.keys import CHECKSUM
 from cryptolake.errors import StorageError
-from cryptolake.memory import SMALL, give_back_code
+from cryptolake.storage.spooled import SMALL, give_back_code
 from cryptolake.transfer.faults import HOPELESS, NOBODY_HOME, Fault, fault_of, readable, shortened
 from cryptolake.transfer.s5cmd import Flags, Run
 from cryptolake.transfer.s5cmd_log import Ended, Event, Repeat, Retry, Said
-from cryptolake.transfer.work import Checked
 
 if TYPE_CHECKING:
-    from cryptolake.transfer.jobs import Job
-    from cryptolake.transfer.orders import Orders
-    from cryptolake.transfer.work import Mode, Work
+    from cryptolake.archive.source import Archive
+    from cryptolake.bronze.verify import Policy, Proof, Verdict
+    from cryptolake.progress import Bar
+    from cryptolake.transfer.jobs import Job, Orders
+    from cryptolake.transfer.options import TransferOptions
+    from cryptolake.transfer.recorder import Book
+    from cryptolake.transfer.staging import Staging
+    from cryptolake.transfer.stores import Vault
+
+
+Mode = Literal["download", "direct", "relay", "traditional"]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What every mode needs: where files come from, where they go, and who is told."""
+
+    archive: Archive
+    staging: Staging
+    vault: Vault
+    book: Book
+    bar: Bar
+    options: TransferOptions
+    policy: Policy
+
+
+class Checked(NamedTuple):
+    """What a thread found, and did: stored, held in quarantine, or (neither) nothing that lasts."""
+
+    job: Job
+    verdict: Verdict | None
+    proof: Proof | None = None
+    held: str | None = None
+    error: str | None = None
+
 
 LARGE = 4 * 2**20
 """Bytes above which a file is checked at once and by itself."""

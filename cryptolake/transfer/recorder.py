@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from cryptolake.bronze.verify import REASONS
-from cryptolake.memory import SMALL, give_back_code
 from cryptolake.report import FILES, Report, State
-from cryptolake.storage.spooled import Rows
+from cryptolake.storage.spooled import SMALL, Rows, give_back_code
 from cryptolake.storage.tables import TABLES, Meta, new_run_id
 
 if TYPE_CHECKING:

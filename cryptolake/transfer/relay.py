@@ -13,19 +13,17 @@ from cryptolake.archive.keys import CHECKSUM
 from cryptolake.bronze.verify import check
 from cryptolake.storage.tables import QUARANTINE
 from cryptolake.transfer.download import Downloads
-from cryptolake.transfer.evidence import StreamEvidence
+from cryptolake.transfer.evidence import StreamEvidence, triage
+from cryptolake.transfer.pipeline import Checked
 from cryptolake.transfer.s3_mode import InBucket
 from cryptolake.transfer.s3_store import MIB, BucketVault, archive_client
-from cryptolake.transfer.triage import triage
-from cryptolake.transfer.work import Checked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cryptolake.bronze.verify import Evidence, Proof, Verdict
-    from cryptolake.transfer.jobs import Job
-    from cryptolake.transfer.orders import Orders
-    from cryptolake.transfer.work import Work
+    from cryptolake.transfer.jobs import Job, Orders
+    from cryptolake.transfer.pipeline import Work
 
 PART = 8 * MIB
 """Bytes of one part: with :data:`THREADS`, the bound on what is in memory."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cryptolake.archive.enums import Market
 from cryptolake.archive.symbols import in_universe, is_glob, matching, split_symbol
-from cryptolake.selection import CONTRACTS, Universe
+from cryptolake.query import CONTRACTS, Universe
 
 CASES = [
     ("spot", "BTCUSDT", "BTC", "USDT", "spot", None),

@@ -3,8 +3,7 @@
 import pytest
 
 import cryptolake as cl
-from cryptolake.cli.options import scope, sentence
-from cryptolake.cli.ways import way
+from cryptolake.cli.options import scope, sentence, way
 from cryptolake.errors import InvalidQuery
 
 

@@ -15,7 +15,7 @@ import pytest
 from urllib3 import HTTPResponse
 
 import cryptolake as cl
-from cryptolake.listing import web
+from cryptolake.listing import client
 from cryptolake.listing.client import Pages
 from tests.listing.tunnel import certificate, tunnel
 from tests.transfer.proxy import Fault, proxied
@@ -116,7 +116,7 @@ def test_a_server_that_stays_busy_is_left_after_four_attempts(anonymous: Endpoin
         proxy.faults = lambda *_: Fault("status", 503)
         with pytest.raises(cl.ListingError, match="slow down"):
             keys(anonymous.pages(proxy.url), "s/")
-        assert proxy.gets("") == web.ATTEMPTS
+        assert proxy.gets("") == client.ATTEMPTS
 
 
 def test_a_connection_that_always_breaks_says_so(anonymous: Endpoint, at_once: None):
@@ -132,7 +132,7 @@ def test_a_server_may_say_when_to_come_again_but_not_tomorrow(
 ):
     headers = {"Retry-After": said} if said else {}
     answer = HTTPResponse(status=HTTPStatus.SERVICE_UNAVAILABLE, headers=headers)
-    assert web._RETRIES.get_retry_after(answer) == waits
+    assert client._RETRIES.get_retry_after(answer) == waits
 
 
 def test_a_bucket_is_asked_for_in_the_region_that_it_turns_out_to_be_in(anonymous: Endpoint):
@@ -236,14 +236,14 @@ assert lake.frame(query, progress=False).height == 3
 """
     found = loaded(program, str(tmp_path / "lake"), str(archive.endpoint))
     assert not found & {"boto3", "botocore", "aiobotocore", "s3fs", "fsspec", "aiohttp"}
-    assert "cryptolake.listing.web" in found
+    assert "cryptolake.listing.client" in found
 
 
 def test_botocores_certificates_are_found_without_botocore(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     program = """
 from pathlib import Path
-from cryptolake.listing.web import certificates
+from cryptolake.listing.client import certificates
 sys.modules["certifi"] = None
 found = Path(certificates())
 assert found.parent.name == "botocore" and found.is_file(), found

@@ -6,7 +6,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cryptolake.planning.sizes import suspect_sizes
+from cryptolake.planning.estimates import suspect_sizes
 
 START = date(2024, 1, 1)
 

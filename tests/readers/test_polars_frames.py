@@ -9,7 +9,7 @@ import pytest
 
 import cryptolake as cl
 from cryptolake.errors import CorruptArchive, InvalidQuery, StorageError
-from cryptolake.readers import bronzerows
+from cryptolake.readers import polars_frames
 from cryptolake.readers.duckdb_views import to_polars
 from tests.readers.lakes import (
     build_all,
@@ -167,7 +167,7 @@ class TestBronze:
     def test_files_are_read_in_batches_that_do_not_show(self, lake, monkeypatch):
         whole = lake.bronze(ALL).collect()
         for size in (1, 999, 20_000):
-            monkeypatch.setattr(bronzerows, "BATCH", size)
+            monkeypatch.setattr(polars_frames, "BATCH", size)
             assert lake.bronze(ALL).collect().equals(whole)
 
     def test_odd_cells_are_null_and_no_row_is_lost(self, lake):

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 import cryptolake as cl
+from cryptolake.readers.filesystems import SharedBucket, SharedFile
 from cryptolake.readers.rootfs import RootFileSystem
-from cryptolake.readers.sharing import SharedBucket, SharedFile
 from cryptolake.storage.files import open_storage
 from tests.readers.lakes import days, klines_key, klines_text, put, sql
 

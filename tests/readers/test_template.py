@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import cryptolake as cl
-from cryptolake.readers import template
+from cryptolake.readers import duckdb_views
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_a_kept_duckdb_file_is_whole_in_itself(tmp_path, cache):
 
 
 def test_other_views_have_another_file():
-    assert template.place(["create view a"]) != template.place(["create view b"])
+    assert duckdb_views.place(["create view a"]) != duckdb_views.place(["create view b"])
 
 
 def test_any_number_of_connections_may_begin_at_once(tmp_path, cache):

@@ -9,7 +9,7 @@ import pytest
 from cryptolake.archive.keys import parse_key
 from cryptolake.archive.schemas import schema_of
 from cryptolake.bronze.zips import inflate
-from cryptolake.silver.account import Text
+from cryptolake.silver.assembly import Text
 from cryptolake.silver.normalize import normalize
 from tests.conftest import REAL_ARCHIVE
 from tests.silver.independent import read_rows

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cryptolake.bronze.ledger import holdings
-from cryptolake.silver.chunks import blocks, gathered
 from cryptolake.silver.external_sort import Sizes
 from cryptolake.silver.month import make
 from cryptolake.silver.months import months_to_build
+from cryptolake.silver.stream import blocks, gathered
 from tests.silver.test_stream import HEADER, TRADES, key, text, told
 from tests.silver.texts import stored, zipped
 

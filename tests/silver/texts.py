@@ -13,7 +13,7 @@ import polars as pl
 
 from cryptolake.archive.keys import parse_key
 from cryptolake.archive.schemas import schema_of
-from cryptolake.silver.account import Normalized, Text
+from cryptolake.silver.assembly import Normalized, Text
 from cryptolake.silver.normalize import normalize
 from cryptolake.storage.files import Storage, open_storage
 from cryptolake.storage.tables import Meta

@@ -11,18 +11,18 @@ from botocore.awsrequest import AWSResponse
 
 import cryptolake as cl
 from cryptolake.archive.source import Archive
+from cryptolake.progress import Bar
 from cryptolake.storage.files import S3Storage, open_storage
 from cryptolake.storage.spooled import Rows
 from cryptolake.storage.tables import Meta
 from cryptolake.transfer.direct import Copies
 from cryptolake.transfer.engine import transfer
+from cryptolake.transfer.jobs import Orders
 from cryptolake.transfer.options import TransferOptions
-from cryptolake.transfer.orders import Orders
-from cryptolake.transfer.progress import Bar
+from cryptolake.transfer.pipeline import Work
 from cryptolake.transfer.recorder import Book
 from cryptolake.transfer.s3_store import BucketVault
 from cryptolake.transfer.staging import Staging
-from cryptolake.transfer.work import Work
 from tests.transfer.archives import plan_of, write_archive
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from cryptolake.archive.source import Archive
 from cryptolake.storage.files import open_storage
 from cryptolake.storage.spooled import FEW, PIECE
 from cryptolake.storage.tables import Meta
-from cryptolake.transfer.moves import Moves
+from cryptolake.transfer.jobs import Moves
 from tests.transfer.archives import KEY, FolderPlan
 
 STATUSES = ("new", "updated", "cached", "unrecorded", "quarantined")
