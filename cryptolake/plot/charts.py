@@ -1,8 +1,15 @@
-"""The charts of a lake: each reads Silver, thins it to what the width can show, and returns a Picture."""
+"""The charts of a lake.
+
+Each chart reads Silver rows of a query, merges them to as many as the width can show
+(:mod:`cryptolake.plot.decimate`), puts them into a specification (:mod:`cryptolake.plot.specs`), and returns
+a Picture.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+import polars as pl
 
 from cryptolake.errors import InvalidQuery, NotPublished
 from cryptolake.plot import specs
@@ -12,16 +19,20 @@ from cryptolake.render.picture import Picture
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import polars as pl
-
-    from cryptolake.lake import Lake
     from cryptolake.query import Query
 
 BARS = ("klines", "markPriceKlines", "indexPriceKlines", "premiumIndexKlines")
 """Data types that have an open, a high, a low and a close."""
 
-MOST_SERIES = 6
+MAX_SERIES = 6
 """Symbols drawn as lines of one chart; more could not be told apart."""
+
+
+class SilverReader(Protocol):
+    """What charts ask of a lake."""
+
+    def silver(self, query: Query) -> pl.LazyFrame:
+        """Return the Silver rows of a query."""
 
 
 class Charts:
@@ -33,7 +44,7 @@ class Charts:
         The lake whose Silver is read.
     """
 
-    def __init__(self, lake: Lake) -> None:
+    def __init__(self, lake: SilverReader) -> None:
         self._lake = lake
 
     def __repr__(self) -> str:
@@ -58,15 +69,15 @@ class Charts:
         NotPublished
             The lake has no Silver rows for the query.
         """
-        _must_be(query, BARS, "candles")
+        _require_data_type(query, BARS, "candles")
         rows = self._lake.silver(query)
         series, number = _first_series(rows, ("market", "symbol", "interval"))
-        thin = decimate_bars(_only(rows, series), bars)
+        merged = decimate_bars(_only(rows, series), bars)
         name = _name(series)
         count = f", the first of {number}" if number > 1 else ""
         return Picture(
-            specs.candles(thin, name + count, _range(rows, "open_time")),
-            f"candles of {name}{count}: {thin.height} bars",
+            specs.candles(merged, name + count, _range(rows, "open_time")),
+            f"candles of {name}{count}: {merged.height} bars",
         )
 
     def funding(self, query: Query, *, steps: int = specs.STEPS) -> Picture:
@@ -86,23 +97,21 @@ class Charts:
         NotPublished
             The lake has no Silver rows for the query.
         """
-        import polars as pl
-
-        _must_be(query, ("fundingRate",), "funding")
+        _require_data_type(query, ("fundingRate",), "funding")
         rows = self._lake.silver(query)
         symbols = _symbols(rows)
-        shown = symbols[:MOST_SERIES]
+        shown = symbols[:MAX_SERIES]
         percent = rows.filter(pl.col("symbol").cast(pl.String).is_in(shown)).with_columns(
             pl.col("symbol").cast(pl.String), pl.col("funding_rate") * 100
         )
-        thin = decimate_values(
+        merged = decimate_values(
             percent, "funding_rate", ["symbol"], max(1, steps // len(shown)), time="time"
         )
         count = (
             f" and {len(symbols) - len(shown)} more not drawn" if len(symbols) > len(shown) else ""
         )
         heading = f"Funding rate: {', '.join(shown)}{count}"
-        return Picture(specs.funding(thin, heading, _range(rows, "time")), heading)
+        return Picture(specs.funding(merged, heading, _range(rows, "time")), heading)
 
     def depth(self, query: Query, *, steps: int = specs.STEPS // 6) -> Picture:
         """Draw what rests in the book within 1 to 5 percent of the mid price: bids up, asks down.
@@ -121,18 +130,16 @@ class Charts:
         NotPublished
             The lake has no Silver rows for the query.
         """
-        import polars as pl
-
-        _must_be(query, ("bookDepth",), "depth")
+        _require_data_type(query, ("bookDepth",), "depth")
         rows = self._lake.silver(query)
         series, number = _first_series(rows, ("market", "symbol"))
         levels = _only(rows, series).filter(
             pl.col("percentage").is_in([-5.0, -3.0, -1.0, 1.0, 3.0, 5.0])
         )
-        thin = decimate_values(levels, "notional", ["percentage"], steps, time="time")
+        merged = decimate_values(levels, "notional", ["percentage"], steps, time="time")
         count = f", the first of {number}" if number > 1 else ""
         heading = f"Book depth: {_name(series)}{count}"
-        return Picture(specs.depth(thin, heading, _range(rows, "time")), heading)
+        return Picture(specs.depth(merged, heading, _range(rows, "time")), heading)
 
     def coverage(self, query: Query) -> Picture:
         """Draw which months of each symbol Silver holds, as far as the query's days go.
@@ -142,8 +149,6 @@ class Charts:
         NotPublished
             The lake has no Silver rows for the query.
         """
-        import polars as pl
-
         rows = self._lake.silver(query)
         time = _time_column(rows)
         months = (
@@ -169,20 +174,18 @@ def coverage_picture(months: pl.DataFrame) -> Picture:
     return Picture(specs.coverage(months, shown, heading), heading)
 
 
-def _must_be(query: Query, kinds: Sequence[str], chart: str) -> None:
-    said = [kind.value for kind in query.selection.data_types]
-    if len(said) != 1 or said[0] not in kinds:
+def _require_data_type(query: Query, kinds: Sequence[str], chart: str) -> None:
+    given = [kind.value for kind in query.selection.data_types]
+    if len(given) != 1 or given[0] not in kinds:
         message = (
             f"a chart of {chart} is drawn from one of {', '.join(kinds)}; "
-            f"the query says {', '.join(said) or 'no data type'}."
+            f"the query says {', '.join(given) or 'no data type'}."
         )
-        raise InvalidQuery(message, what="data type", given=tuple(said), allowed=tuple(kinds))
+        raise InvalidQuery(message, what="data type", given=tuple(given), allowed=tuple(kinds))
 
 
 def _first_series(rows: pl.LazyFrame, names: Sequence[str]) -> tuple[dict[str, Any], int]:
     """Return the first series by name, and how many there are."""
-    import polars as pl
-
     found = rows.select(pl.col(list(names)).cast(pl.String)).unique().sort(list(names)).collect()
     if found.is_empty():
         raise _nothing(None)
@@ -190,16 +193,12 @@ def _first_series(rows: pl.LazyFrame, names: Sequence[str]) -> tuple[dict[str, A
 
 
 def _only(rows: pl.LazyFrame, series: dict[str, Any]) -> pl.LazyFrame:
-    import polars as pl
-
     return rows.filter(
         *(pl.col(name).cast(pl.String).eq_missing(value) for name, value in series.items())
     )
 
 
 def _symbols(rows: pl.LazyFrame) -> list[str]:
-    import polars as pl
-
     names = rows.select(pl.col("symbol").cast(pl.String)).unique().collect()["symbol"].sort()
     if names.is_empty():
         raise _nothing(None)
@@ -207,8 +206,6 @@ def _symbols(rows: pl.LazyFrame) -> list[str]:
 
 
 def _time_column(rows: pl.LazyFrame) -> str:
-    import polars as pl
-
     schema = rows.collect_schema()
     return next(name for name, kind in schema.items() if isinstance(kind, pl.Datetime))
 
@@ -219,9 +216,7 @@ def _name(series: dict[str, Any]) -> str:
 
 
 def _range(rows: pl.LazyFrame, time: str) -> str:
-    """Say from when to when the rows reach, before any were merged."""
-    import polars as pl
-
+    """Return the first and last time of the rows as text, before any are merged."""
     ends = rows.select(first=pl.col(time).min(), last=pl.col(time).max()).collect()
     first, last = ends.select(pl.all().dt.strftime("%Y-%m-%d %H:%M")).row(0)
     return f"{first} to {last} UTC"

@@ -1,4 +1,4 @@
-"""Fewer rows that look the same: what a pixel column can show of the bars that fall into it."""
+"""Decimation: merge rows into one for each pixel column, so that the chart keeps its outline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Vega-Lite specifications, as data. Times are passed as milliseconds since 1970, UTC."""
+"""Vega-Lite specifications of the charts, as plain dictionaries with their rows inside.
+
+Times are milliseconds since 1970, UTC.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ SYMBOLS = 40
 
 WIDTH = 840
 UP, DOWN = "#2a9d8f", "#e76f51"
-"""Rise and fall: told apart by colour-blind readers, and seen on light and dark."""
+"""Rise and fall: distinct for colour-blind readers, and legible on light and dark."""
 
 _SERIES = ["#4c8bf5", "#e9a03b", "#2a9d8f", "#c678dd", "#e76f51", "#8a8f98"]
 
@@ -150,7 +153,7 @@ def depth(levels: pl.DataFrame, heading: str, days: str) -> Spec:
 
 
 def coverage(months: pl.DataFrame, symbols: Sequence[str], heading: str) -> Spec:
-    """Return a strip per symbol, for ``symbol, month, share`` rows; alike months are one bar."""
+    """Return a strip per symbol, for ``symbol, month, share`` rows; consecutive months of one shade are one bar."""
     marked = months.filter(pl.col("symbol").is_in(list(symbols))).with_columns(
         shade=pl.when(pl.col("share") >= 0.999).then(pl.lit("whole")).otherwise(pl.lit("in part")),
         last=pl.col("month").dt.offset_by("1mo"),
@@ -214,7 +217,7 @@ def _zero() -> Spec:
 
 
 def _values(rows: pl.DataFrame) -> Spec:
-    """Return rows as JSON data; six digits are more than a pixel can show."""
+    """Return rows as JSON data, rounded to six digits: more than a pixel can show."""
     times = [name for name, kind in rows.schema.items() if isinstance(kind, pl.Datetime)]
     floats = [name for name, kind in rows.schema.items() if kind.is_float()]
     plain = rows.with_columns(

@@ -1,7 +1,7 @@
 """How objects show themselves in a notebook: pure functions from data to small, escaped HTML.
 
-No script, no I/O, no colours of their own (they follow the page, dark or light), and they never raise:
-what cannot be drawn is shown as its plain text. Import a drawing where it is used::
+They contain no script, do no I/O, follow the page's colours (dark or light), and never raise: what cannot
+be drawn is shown as its plain text. Import a function where it is used::
 
     def _repr_html_(self) -> str:
         from cryptolake.render import plan_html

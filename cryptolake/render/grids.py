@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from cryptolake.render.html import drawing, never_raises, number, text
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from cryptolake.archive.matrix import Matrix, Row
-
-MOST_SYMBOLS = 60
+MAX_SYMBOLS = 60
 """Rows of a coverage grid; more are counted, not drawn."""
 
 _MARKS = {"live": "●", "discontinued": "◐", "never_observed": "○"}
 
 
+class _Row(Protocol):
+    @property
+    def market(self) -> str: ...
+    @property
+    def data_type(self) -> str: ...
+    @property
+    def partitions(self) -> Sequence[str]: ...
+    @property
+    def first_date(self) -> date: ...
+    @property
+    def last_date(self) -> date | None: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def notes(self) -> Sequence[str]: ...
+
+
+class _Matrix(Protocol):
+    @property
+    def bucket(self) -> str: ...
+    @property
+    def rows(self) -> Sequence[_Row]: ...
+
+
 @never_raises
-def matrix_html(matrix: Matrix) -> str:
+def matrix_html(matrix: _Matrix) -> str:
     """Draw the availability matrix: a row per data type, a column per market.
 
     Examples
@@ -33,9 +53,9 @@ def matrix_html(matrix: Matrix) -> str:
     markets = list(dict.fromkeys(row.market for row in matrix.rows))
     types = list(dict.fromkeys(row.data_type for row in matrix.rows))
     by_pair = {(row.market, row.data_type): row for row in matrix.rows}
-    head = "".join(f'<th scope="col">{text(market.value)}</th>' for market in markets)
+    head = "".join(f'<th scope="col">{text(market)}</th>' for market in markets)
     body = "".join(
-        f'<tr><th scope="row">{text(kind.value)}</th>'
+        f'<tr><th scope="row">{text(kind)}</th>'
         + "".join(_matrix_cell(by_pair.get((market, kind))) for market in markets)
         + "</tr>"
         for kind in types
@@ -48,15 +68,15 @@ def matrix_html(matrix: Matrix) -> str:
     )
 
 
-def _matrix_cell(row: Row | None) -> str:
+def _matrix_cell(row: _Row | None) -> str:
     if row is None:
         return '<td class="dim">-</td>'
-    partitions = " + ".join(partition.value for partition in row.partitions)
+    partitions = " + ".join(row.partitions)
     last = f"to {row.last_date}" if row.last_date else ""
-    said = row.status.replace("_", " ")
+    status = row.status.replace("_", " ")
     since = f"<br><span class='dim'>{row.first_date} {last}</span>"
     return (
-        f'<td title="{text(" ".join(row.notes))}"><span aria-label="{text(said)}">'
+        f'<td title="{text(" ".join(row.notes))}"><span aria-label="{text(status)}">'
         f"{_MARKS.get(row.status, '')}</span> {text(partitions)}{since}</td>"
     )
 
@@ -95,9 +115,9 @@ def coverage_html(
     symbols = list(coverage)
     rows = "".join(
         f'<tr><th scope="row">{text(symbol)}</th><td>{_strip(coverage[symbol], columns, chosen)}</td></tr>'
-        for symbol in symbols[:MOST_SYMBOLS]
+        for symbol in symbols[:MAX_SYMBOLS]
     )
-    more = len(symbols) - MOST_SYMBOLS
+    more = len(symbols) - MAX_SYMBOLS
     rest = f'<p class="dim">and {number(more)} symbols more</p>' if more > 0 else ""
     return drawing(
         f'<h4>{text(title)} <span class="dim">{text(columns[0])} to {text(columns[-1])}</span></h4>',
@@ -108,7 +128,7 @@ def coverage_html(
 def _strip(
     by_month: Mapping[str, float], months: Sequence[str], chosen: tuple[str, str] | None
 ) -> str:
-    """Draw one symbol; months alike in a row are one rectangle, so that long histories stay small."""
+    """Draw one symbol; consecutive months of one shade are one rectangle, so a long history stays small."""
     width = max(2, min(14, 720 // len(months)))
     rects = []
     at = 0
@@ -158,7 +178,7 @@ def _between(known: Iterable[str]) -> list[str]:
         return []
     year, month = (int(part) for part in named[0].split("-"))
     months = []
-    while (text_of := f"{year:04d}-{month:02d}") <= named[-1]:
-        months.append(text_of)
+    while (month_text := f"{year:04d}-{month:02d}") <= named[-1]:
+        months.append(month_text)
         year, month = (year + 1, 1) if month == 12 else (year, month + 1)
     return months

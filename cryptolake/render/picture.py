@@ -1,4 +1,7 @@
-"""A Picture: a Vega-Lite specification that shows itself, offline, in the colours of the page."""
+"""Pictures: Vega-Lite specifications that show themselves offline, in the colours of the page.
+
+:class:`Picture` draws any specification; :func:`throughput_picture` makes the one of a run's throughput.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryptolake.errors import MissingTool
-from cryptolake.render.html import plural, size
+from cryptolake.render.html import plural, size, text
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -21,9 +24,12 @@ if TYPE_CHECKING:
 LARGEST_SVG = 500_000
 """Bytes; no picture of this package is larger, whatever the number of rows behind it."""
 
+FEWEST_STEPS = 3
+"""Steps of a throughput below which there is nothing to see."""
+
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 _VERSION = "5.20"
-"""Written down, so that a newer vl-convert draws the same picture."""
+"""Fixed, so that a newer vl-convert draws the same picture."""
 
 
 class Picture:
@@ -95,7 +101,7 @@ class Picture:
         return target
 
     def altair(self) -> altair.TopLevelMixin:
-        """Return the chart as an altair object, to go on with (altair has to be installed).
+        """Return the chart as an altair object, to change it further.
 
         Raises
         ------
@@ -111,16 +117,63 @@ class Picture:
         return chart
 
     def _repr_html_(self) -> str:
-        from cryptolake.render.html import text
-
         label = text(self.note)
-        # it shrinks with the page as far as its letters can be read, then scrolls
+        # the chart shrinks with the page while its letters are legible, then scrolls
         style = "max-width:100%;min-width:36em;height:auto"
         fitted = self.svg.replace("<svg ", f'<svg style="{style}" ', 1)
         return f'<div role="img" aria-label="{label}" style="overflow-x:auto">{fitted}</div>'
 
     def __repr__(self) -> str:
         return f"<Picture: {self.note}>"
+
+
+def throughput_picture(steps: pl.DataFrame, every: timedelta) -> Picture:
+    """Draw megabytes a second over the time of a run.
+
+    Parameters
+    ----------
+    steps
+        Columns ``time, files, bytes, bytes_per_second``; one row for each step of time, at least one.
+    every
+        The length of a step.
+    """
+    seconds = every.total_seconds()
+    began = steps["time"].min()
+    rates = steps.select(
+        second=(steps["time"] - began).dt.total_milliseconds() / 1000,
+        rate=steps["bytes_per_second"] / 1e6,
+    ).rows()
+    scale, unit = (60.0, "minutes") if rates[-1][0] > 300 else (1.0, "seconds")
+    rows = [
+        {"from": second / scale, "to": (second + seconds) / scale, "rate": rate}
+        for second, rate in rates
+    ]
+    files, moved = steps["files"].to_list(), steps["bytes"].to_list()
+    note = (
+        f"{plural(sum(files), 'file')}, {size(sum(moved))} in {plural(steps.height, 'step')} of {seconds:g} s, "
+        f"at most {size(max(moved) / seconds)} a second"
+    )
+    return Picture(_throughput_spec(rows, seconds / scale, unit), note)
+
+
+def _throughput_spec(rows: list[dict[str, float]], step: float, unit: str) -> dict[str, Any]:
+    x = {"type": "quantitative", "title": f"{unit} since the first file"}
+    return {
+        "data": {"values": rows},
+        "width": 640,
+        "height": 90,
+        "mark": {"type": "bar", "color": "#4c8bf5", "binSpacing": 1},
+        "encoding": {
+            "x": {"field": "from", "bin": {"binned": True, "step": step}, **x},
+            "x2": {"field": "to"},
+            "y": {
+                "field": "rate",
+                "type": "quantitative",
+                "title": "MB/s",
+                "axis": {"tickCount": 3},
+            },
+        },
+    }
 
 
 def _converter() -> ModuleType:
@@ -165,46 +218,3 @@ def _recoloured(part: Any, ink: str) -> Any:
     if isinstance(part, list):
         return [_recoloured(value, ink) for value in part]
     return ink if part == "currentColor" else part
-
-
-WIDTH, HEIGHT = 640, 90
-FEW = 3
-"""Slots below which there is nothing to see."""
-
-
-def throughput_picture(slots: pl.DataFrame, every: timedelta) -> Picture:
-    """Draw megabytes a second, for ``time, files, bytes, bytes_per_second`` rows of ``every`` seconds each."""
-    seconds = every.total_seconds()
-    began = slots["time"].min()
-    shown = slots.select(
-        second=(slots["time"] - began).dt.total_milliseconds() / 1000,
-        rate=slots["bytes_per_second"] / 1e6,
-    )
-    scale, unit = (60.0, "minutes") if shown["second"].max() > 300 else (1.0, "seconds")  # type: ignore[operator]
-    rows = [
-        {"from": second / scale, "to": (second + seconds) / scale, "rate": rate}
-        for second, rate in shown.rows()
-    ]
-    ends = {"type": "quantitative", "title": f"{unit} since the first file"}
-    spec: dict[str, Any] = {
-        "data": {"values": rows},
-        "width": WIDTH,
-        "height": HEIGHT,
-        "mark": {"type": "bar", "color": "#4c8bf5", "binSpacing": 1},
-        "encoding": {
-            "x": {"field": "from", "bin": {"binned": True, "step": seconds / scale}, **ends},
-            "x2": {"field": "to"},
-            "y": {
-                "field": "rate",
-                "type": "quantitative",
-                "title": "MB/s",
-                "axis": {"tickCount": 3},
-            },
-        },
-    }
-    files, moved = slots["files"].to_list(), slots["bytes"].to_list()
-    note = (
-        f"{plural(sum(files), 'file')}, {size(sum(moved))} in {plural(slots.height, 'step')} of {seconds:g} s, "
-        f"at most {size(max(moved) / seconds)} a second"
-    )
-    return Picture(spec, note)

@@ -33,7 +33,7 @@ FILE_COLUMNS = {
 
 
 def a_plan(files: list[dict[str, Any]], missing: list[dict[str, Any]] | None = None) -> Any:
-    """A plan's facts as the drawing reads them."""
+    """Return the facts of a plan that its card reads."""
     frame = pl.DataFrame(files, schema=FILE_COLUMNS)
     gaps = pl.DataFrame(
         missing or [],
@@ -50,7 +50,9 @@ def a_plan(files: list[dict[str, Any]], missing: list[dict[str, Any]] | None = N
         to_transfer=to_move.height,
         cached=int((frame["status"] == "cached").sum()),
         missing=gaps.height,
+        rows_expected=None,
         listed_at=datetime(2024, 5, 1, 12, tzinfo=UTC),
+        notes=("a note",),
     )
 
 
