@@ -19,7 +19,6 @@ from typing import NamedTuple
 import polars as pl
 
 from cryptolake.archive.keys import CHECKSUM
-from cryptolake.transfer.s5cmd import copy_line, quoted
 
 _LEVELS = {"daily": (5, 8, 9, 10), "monthly": (0, 5, 6, 7)}
 """How much of a period a selector may hold: the year, the month, the month's tens of days, the day."""
@@ -30,6 +29,40 @@ _SIGNS = r"[*?\[,]"
 _MOST_PATTERNS = 40
 
 _PAGE = 1000
+
+
+def copy_line(bucket: str, key: str, target: str | None = None) -> str:
+    r"""Return the ``cp`` line that fetches one object, quoted so that nothing in a name is interpreted.
+
+    ``target`` is a path relative to the folder s5cmd runs in (by default the key itself) or an
+    ``s3://`` URL.
+
+    Examples
+    --------
+    >>> copy_line("b", "data/x/A-1m.zip")
+    "cp 's3://b/data/x/A-1m.zip' 'data/x/A-1m.zip'"
+    >>> copy_line("b", "data/it's.zip", "s3://c/d.zip")
+    "cp 's3://b/data/it'\\''s.zip' 's3://c/d.zip'"
+    """
+    target = key if target is None else target
+    # --raw: both are names, not patterns. It is said only where it matters.
+    raw = "--raw " if set(key + target) & set("*?") else ""
+    return f"cp {raw}{quoted(f's3://{bucket}/{key}')} {quoted(target)}"
+
+
+def quoted(word: str) -> str:
+    """Return a word as s5cmd's command file reads it literally.
+
+    Raises
+    ------
+    ValueError
+        The word holds a line break, which a command file cannot.
+    """
+    if "\n" in word or "\r" in word or "\0" in word:
+        message = f"{word!r} holds a line break and cannot stand in an s5cmd command file"
+        raise ValueError(message)
+    inner = word.replace("'", "'\\''")
+    return f"'{inner}'"
 
 
 def selectors(listed: pl.DataFrame, stems: pl.DataFrame, strange: pl.DataFrame) -> pl.DataFrame:

@@ -16,40 +16,40 @@ from cryptolake.storage.spooled import SMALL
 from cryptolake.storage.tables import QUARANTINE
 from cryptolake.transfer import s3_store
 from cryptolake.transfer.evidence import StreamEvidence, triage
-from cryptolake.transfer.pipeline import Checked
-from cryptolake.transfer.s3_mode import InBucket
-from cryptolake.transfer.s3_store import MIB, TROUBLES, BucketVault, lake_secrets
+from cryptolake.transfer.pipeline import CheckResult
+from cryptolake.transfer.s3_mode import S3Pipeline
+from cryptolake.transfer.s3_store import MIB, TROUBLES, S3Store, lake_secrets
 from cryptolake.transfer.s5cmd import Flags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cryptolake.storage.files import S3Storage
-    from cryptolake.transfer.jobs import Job, Orders
-    from cryptolake.transfer.pipeline import Work
+    from cryptolake.transfer.jobs import CommandWriter, Job
+    from cryptolake.transfer.pipeline import TransferContext
 
 
-class Copies(InBucket):
+class DirectPipeline(S3Pipeline):
     """Has S3 copy the files, then compares the two listings."""
 
     mode = "direct"
 
     def __init__(
         self,
-        work: Work,
+        context: TransferContext,
         batches: Iterator[list[Job]],
-        orders: Orders,
+        commands: CommandWriter,
         *,
         storage: S3Storage,
-        vault: BucketVault,
+        store: S3Store,
         last: bool,
     ) -> None:
-        super().__init__(work, batches, orders, vault=vault, last=last)
+        super().__init__(context, batches, commands, store=store, last=last)
         self._storage = storage
         self._copied: list[Job] = []
 
     def _flags(self, workers: int) -> Flags:
-        archive, options = self._work.archive, self._options
+        archive, options = self._context.archive, self._options
         return Flags(
             # Never the accelerated endpoint: it refuses copies from another region, and inside one there
             # is nothing to speed up.
@@ -60,7 +60,7 @@ class Copies(InBucket):
             workers=workers,
             retries=options.retries,
             extra=options.s5cmd_args,
-            thrifty=self._book.size > SMALL,
+            low_memory=self._recorder.size > SMALL,
             secrets=lake_secrets(self._storage),
         )
 
@@ -104,7 +104,7 @@ class Copies(InBucket):
             else:
                 self._settled(checked)
 
-    def _compared(self, job: Job, listed: dict[str, tuple[int, str]]) -> Checked:
+    def _compared(self, job: Job, listed: dict[str, tuple[int, str]]) -> CheckResult:
         size, etag = listed.get(job.key, (-1, ""))
         wanted = job.expected
         beside = listed.get(job.sidecar_key, (-1, ""))
@@ -118,31 +118,31 @@ class Copies(InBucket):
         elif self._with_sidecar(job) and beside[0] != wanted.checksum_size:
             wrong = f"the copy of the CHECKSUM has {beside[0]} bytes, not {wanted.checksum_size}"
         if wrong is not None and size >= 0:
-            self._vault.remove(job.key)  # nothing unverified stays at a final name
+            self._store.remove(job.key)  # nothing unverified stays at a final name
         verdict = Verdict(
             "good" if wrong is None else "transport", size, "", None, None, wrong or ""
         )
-        return Checked(job, verdict, "etag" if wrong is None else None, error=wrong)
+        return CheckResult(job, verdict, "etag" if wrong is None else None, error=wrong)
 
     def _listed(self, jobs: list[Job]) -> dict[str, tuple[int, str]]:
         """List what the copies made: per folder, from the longest beginning that their names share."""
-        vault = self._vault
+        store = self._store
         folders: dict[str, list[str]] = defaultdict(list)
         for job in jobs:
             folders[job.key.rsplit("/", 1)[0]].append(job.key)
         found: dict[str, tuple[int, str]] = {}
-        start = len(vault.key("bronze/x")) - 1
-        pages = vault.client.get_paginator("list_objects_v2")
+        start = len(store.key("bronze/x")) - 1
+        pages = store.client.get_paginator("list_objects_v2")
         for keys in folders.values():
-            prefix = vault.key("bronze/" + os.path.commonprefix(keys))  # noqa: RUF071 - of letters
-            for page in pages.paginate(Bucket=vault.bucket, Prefix=prefix):
+            prefix = store.key("bronze/" + os.path.commonprefix(keys))  # noqa: RUF071 - of letters
+            for page in pages.paginate(Bucket=store.bucket, Prefix=prefix):
                 for item in page.get("Contents", ()):
                     found[item["Key"][start:]] = (item["Size"], item["ETag"].strip('"'))
         return found
 
     # ------------------------------------------------------------------ in threads
 
-    def _judge(self, job: Job) -> Checked:
+    def _judge(self, job: Job) -> CheckResult:
         if aside := self._out_of_quarantine(job):
             return aside
         if job.expected.size <= s3_store.LARGEST_COPY or job.fetched:
@@ -152,48 +152,48 @@ class Copies(InBucket):
             return copied
         return self._read(job)
 
-    def _copied_in_parts(self, job: Job) -> Checked:
+    def _copied_in_parts(self, job: Job) -> CheckResult:
         """Copy an object that is too large for one request.
 
         The ETag of what comes of it says nothing of the bytes, so S3 is told to copy only from the listed
         version, and the sizes are compared.
         """
-        vault, wanted = self._vault, job.expected
+        store, wanted = self._store, job.expected
         found = wanted.checksum_size
         if self._with_sidecar(job):
             beside = f"bronze/{job.sidecar_key}"
-            vault.copy(self._work.archive.bucket, job.sidecar_key, beside, wanted.checksum_etag)
-            found = vault.length(beside)
-        vault.copy(self._work.archive.bucket, job.key, f"bronze/{job.key}", wanted.etag)
-        size = vault.length(f"bronze/{job.key}")
+            store.copy(self._context.archive.bucket, job.sidecar_key, beside, wanted.checksum_etag)
+            found = store.length(beside)
+        store.copy(self._context.archive.bucket, job.key, f"bronze/{job.key}", wanted.etag)
+        size = store.length(f"bronze/{job.key}")
         wrong = ""
         if size != wanted.size:
             wrong = f"the copy has {size} bytes, the archive's listing says {wanted.size}"
         elif found != wanted.checksum_size:
             wrong = f"the copy of the CHECKSUM has {found} bytes, the listing says {wanted.checksum_size}"
         if wrong:
-            vault.remove(job.key)  # nothing unverified stays at a final name
+            store.remove(job.key)  # nothing unverified stays at a final name
             verdict = Verdict("transport", size, "", None, None, wrong)
-            return Checked(job, verdict, error=wrong)
+            return CheckResult(job, verdict, error=wrong)
         job.fetched, job.moved = True, size
         verdict = Verdict("good", size, "", None, None, "")
-        return Checked(job, verdict, "etag")
+        return CheckResult(job, verdict, "etag")
 
-    def _read(self, job: Job) -> Checked:
-        vault = self._vault
-        sidecar = vault.sidecar(f"bronze/{job.sidecar_key}") if self._with_sidecar(job) else None
+    def _read(self, job: Job) -> CheckResult:
+        store = self._store
+        sidecar = store.sidecar(f"bronze/{job.sidecar_key}") if self._with_sidecar(job) else None
         evidence = StreamEvidence()
-        for chunk in vault.get(f"bronze/{job.key}")["Body"].iter_chunks(MIB):
+        for chunk in store.get(f"bronze/{job.key}")["Body"].iter_chunks(MIB):
             evidence.take(chunk)
         verdict = check(evidence, sidecar, job.expected, job.name, found=job.found)
-        proof, hold = triage(job, verdict, self._work.policy)
+        proof, hold = triage(job, verdict, self._context.policy)
         if proof is not None:
-            return Checked(job, verdict, proof)
+            return CheckResult(job, verdict, proof)
         if hold:
-            vault.set_aside(job.key, sidecar=sidecar is not None)
-            return Checked(job, verdict, held=QUARANTINE + job.key)
-        vault.remove(job.key)
-        return Checked(job, verdict, error=verdict.detail)
+            store.set_aside(job.key, sidecar=sidecar is not None)
+            return CheckResult(job, verdict, held=QUARANTINE + job.key)
+        store.remove(job.key)
+        return CheckResult(job, verdict, error=verdict.detail)
 
 
 def _differ(etag: str, wanted: str | None) -> bool:

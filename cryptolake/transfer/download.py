@@ -1,6 +1,6 @@
 """Downloads: s5cmd fetches a batch into staging while threads verify and store what has arrived.
 
-For a lake on a disk (mode ``download``), and, with a vault that uploads, for a lake in a bucket (mode
+For a lake on a disk (mode ``download``), and, with a store that uploads, for a lake in a bucket (mode
 ``traditional``).
 """
 
@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, ClassVar
 from cryptolake.archive.keys import CHECKSUM
 from cryptolake.bronze.verify import check_file
 from cryptolake.transfer.evidence import triage
-from cryptolake.transfer.pipeline import Checked, Pipeline
+from cryptolake.transfer.pipeline import CheckResult, Pipeline
 from cryptolake.transfer.stores import present
 
 if TYPE_CHECKING:
     from cryptolake.transfer.jobs import Job
-    from cryptolake.transfer.pipeline import Mode
+    from cryptolake.transfer.options import Mode
 
 
-class Downloads(Pipeline):
+class DownloadPipeline(Pipeline):
     """Fetches to a disk, verifies there, stores."""
 
     mode: ClassVar[Mode] = "download"
@@ -32,7 +32,7 @@ class Downloads(Pipeline):
 
     def _hand_out(self, batch: list[Job]) -> None:
         fresh = [job.key for job in batch if not job.looked]
-        self._here = self._work.vault.here(fresh)
+        self._here = self._context.store.here(fresh)
         names = [name for job in batch for name in (job.key, job.sidecar_key)]
         self._staged = present(self._staging.folder, names)
         super()._hand_out(batch)
@@ -54,11 +54,11 @@ class Downloads(Pipeline):
         return job.arrived
 
     def _from_quarantine(self, job: Job) -> bool:
-        held = self._work.vault.held(job.key)
+        held = self._context.store.held(job.key)
         if held is None:
             return False
-        if self._work.policy != "accept":
-            self._book.set_aside([job.row])
+        if self._context.policy != "accept":
+            self._recorder.set_aside([job.row])
             self._bar.settled()
             return True
         job.found, job.path = True, held
@@ -84,7 +84,7 @@ class Downloads(Pipeline):
         alone = job.key in self._staged and job.sidecar_key not in self._staged
         if not (job.has_sidecar and alone) or job.key in self._here:
             return
-        for stored in self._work.vault.here([job.sidecar_key]).values():
+        for stored in self._context.store.here([job.sidecar_key]).values():
             with contextlib.suppress(FileNotFoundError):
                 shutil.copyfile(stored, self._staging.path(job.sidecar_key))
                 self._staged.add(job.sidecar_key)
@@ -95,25 +95,25 @@ class Downloads(Pipeline):
 
     # ------------------------------------------------------------------ in threads
 
-    def _judge(self, job: Job) -> Checked:
+    def _judge(self, job: Job) -> CheckResult:
         path = job.path or self._staging.path(job.key)
         beside = Path(f"{path}{CHECKSUM}")
         sidecar = _head(beside) if job.has_sidecar else None
         verdict = check_file(path, sidecar, job.expected, job.name, found=job.found)
-        proof, hold = triage(job, verdict, self._work.policy)
+        proof, hold = triage(job, verdict, self._context.policy)
         files = (path, beside if job.has_sidecar else None)
         if proof is not None:
-            self._work.vault.store(job.key, *files)
-            return Checked(job, verdict, proof)
+            self._context.store.store(job.key, *files)
+            return CheckResult(job, verdict, proof)
         if hold:
-            return Checked(job, verdict, held=self._work.vault.hold(job.key, *files))
+            return CheckResult(job, verdict, held=self._context.store.hold(job.key, *files))
         # An earlier version at the final name is good, and stays until the new bytes replace it.
         staged = path.is_relative_to(self._staging.folder)
         if staged or job.status in {"new", "unrecorded"}:
             if verdict.finding != "sidecar_transport":
                 path.unlink(missing_ok=True)
             beside.unlink(missing_ok=True)
-        return Checked(job, verdict, error=verdict.detail)
+        return CheckResult(job, verdict, error=verdict.detail)
 
 
 def _head(sidecar: Path) -> bytes:

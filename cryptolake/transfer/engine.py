@@ -16,16 +16,23 @@ from cryptolake.errors import ChecksumMismatch, TransferError, unknown_word
 from cryptolake.progress import Bar
 from cryptolake.storage.files import S3Storage
 from cryptolake.storage.spooled import SMALL, give_back_code
-from cryptolake.transfer.download import Downloads
+from cryptolake.transfer.download import DownloadPipeline
 from cryptolake.transfer.faults import fault_of
-from cryptolake.transfer.jobs import Moves, Orders, batches, copy_flags, download_flags, jobs_of
-from cryptolake.transfer.options import TransferOptions
-from cryptolake.transfer.pipeline import Mode, Work
-from cryptolake.transfer.recorder import Book
+from cryptolake.transfer.jobs import (
+    CommandWriter,
+    WorkList,
+    batches,
+    copy_flags,
+    download_flags,
+    jobs_of,
+)
+from cryptolake.transfer.options import Mode, TransferOptions
+from cryptolake.transfer.pipeline import TransferContext
+from cryptolake.transfer.recorder import RunRecorder
 from cryptolake.transfer.routing import check_acceleration, route
 from cryptolake.transfer.s5cmd import find_s5cmd
 from cryptolake.transfer.staging import Staging, temporary
-from cryptolake.transfer.stores import DiskVault
+from cryptolake.transfer.stores import DiskStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,9 +52,9 @@ if TYPE_CHECKING:
 def run_route(
     route: Route,
     plan: Plan,
-    moves: Moves,
+    moves: WorkList,
     storage: Storage,
-    book: Book,
+    recorder: RunRecorder,
     options: TransferOptions,
     policy: Policy,
     *,
@@ -55,24 +62,26 @@ def run_route(
 ) -> bool:
     """Move what is to move by the route's modes; return whether the last one still found an endpoint.
 
-    What one mode could not move waits for the next; the book counts why.
+    What one mode could not move waits for the next; the recorder counts why.
     """
     answered = True
     bar = Bar(total_bytes=moves.total_bytes, total_files=moves.rows.height, shown=progress)
     try:
         for number, mode in enumerate(route.modes):
-            if not book.waiting(moves.numbers):
+            if not recorder.waiting(moves.numbers):
                 break
             last = number == len(route.modes) - 1
-            with _staging(storage, book.run_id) as staging:
+            with _staging(storage, recorder.run_id) as staging:
                 if storage.is_local:
                     staging.adopt(moves.among)
-                work = _Parts(plan, storage, book, bar, options, policy, staging)
-                left = jobs_of(map(book.still_waiting, moves.pieces()))
-                pipeline = work.pipeline(mode, _batched(left, options, probe=not last), last=last)
+                context = _Parts(plan, storage, recorder, bar, options, policy, staging)
+                left = jobs_of(map(recorder.still_waiting, moves.pieces()))
+                pipeline = context.pipeline(
+                    mode, _batched(left, options, probe=not last), last=last
+                )
                 answered = pipeline.run()
             if not last:
-                book.fell_back(mode, pipeline.reasons, book.waiting(moves.numbers))
+                recorder.fell_back(mode, pipeline.reasons, recorder.waiting(moves.numbers))
     finally:
         bar.close()
     return answered
@@ -85,38 +94,38 @@ class _Parts:
         self,
         plan: Plan,
         storage: Storage,
-        book: Book,
+        recorder: RunRecorder,
         bar: Bar,
         options: TransferOptions,
         policy: Policy,
         staging: Staging,
     ) -> None:
         self._plan, self._storage, self._options = plan, storage, options
-        self._given = (book, bar, options, policy)
+        self._given = (recorder, bar, options, policy)
         self._staging = staging
 
     def pipeline(self, mode: Mode, jobs: Iterator[list[Job]], *, last: bool) -> Pipeline:
         plan, options, storage = self._plan, self._options, self._storage
         bucket = plan.archive.bucket
-        orders = Orders(bucket, flags=download_flags(options))
+        commands = CommandWriter(bucket, flags=download_flags(options))
         if not isinstance(storage, S3Storage):
-            work = Work(plan.archive, self._staging, DiskVault(storage), *self._given)
-            return Downloads(work, jobs, orders, last=last)
+            context = TransferContext(plan.archive, self._staging, DiskStore(storage), *self._given)
+            return DownloadPipeline(context, jobs, commands, last=last)
         # boto3 is loaded for a lake in a bucket only.
-        from cryptolake.transfer.direct import Copies
-        from cryptolake.transfer.relay import Relays, Traditional
-        from cryptolake.transfer.s3_store import BucketVault
+        from cryptolake.transfer.direct import DirectPipeline
+        from cryptolake.transfer.relay import RelayPipeline, TraditionalPipeline
+        from cryptolake.transfer.s3_store import S3Store
 
-        vault = BucketVault(storage, options)
-        work = Work(plan.archive, self._staging, vault, *self._given)
+        store = S3Store(storage, options)
+        context = TransferContext(plan.archive, self._staging, store, *self._given)
         if mode == "relay":
-            return Relays(work, jobs, orders, vault=vault, last=last)
+            return RelayPipeline(context, jobs, commands, store=store, last=last)
         if mode == "traditional":
-            return Traditional(work, jobs, orders, vault=vault, last=last)
+            return TraditionalPipeline(context, jobs, commands, store=store, last=last)
         into = storage.url("bronze") + "/"
         # Inside S3 a named copy is one request; a wildcard would add a LIST.
-        direct = Orders(bucket, into=into, flags=copy_flags(options), wildcards=False)
-        return Copies(work, jobs, direct, storage=storage, vault=vault, last=last)
+        direct = CommandWriter(bucket, into=into, flags=copy_flags(options), wildcards=False)
+        return DirectPipeline(context, jobs, direct, storage=storage, store=store, last=last)
 
 
 def _staging(storage: Storage, run_id: str) -> AbstractContextManager[Staging]:
@@ -190,27 +199,27 @@ def transfer(
     large = plan.rows.height > SMALL
     if large:
         give_back_code()  # what planning, or reading the plan, has left behind
-    moves = Moves(plan, meta, storage, quarantined_too=checksum_policy != "quarantine")
+    moves = WorkList(plan, meta, storage, quarantined_too=checksum_policy != "quarantine")
     if large:
         give_back_code()
-    book = Book(meta, plan.rows, chosen.modes[0], str(chosen))
-    book.cached(moves.cached)
-    book.set_aside(moves.set_aside)
+    recorder = RunRecorder(meta, plan.rows, chosen.modes[0], str(chosen))
+    recorder.cached(moves.cached)
+    recorder.set_aside(moves.set_aside)
     if not moves.rows.height:
-        return book.report("done")
+        return recorder.report("done")
     find_s5cmd()
     state: State = "stopped"
     with _sigterm_raises():
-        book.open()
+        recorder.open()
         try:
             answered = run_route(
-                chosen, plan, moves, storage, book, settings, checksum_policy, progress=progress
+                chosen, plan, moves, storage, recorder, settings, checksum_policy, progress=progress
             )
-            book.abandon(moves.numbers, NOT_TRIED)
-            state = "failed" if book.failed else "done"
+            recorder.abandon(moves.numbers, NOT_TRIED)
+            state = "failed" if recorder.failed else "done"
         finally:
-            book.close(state)
-    report = book.report(state)
+            recorder.close(state)
+    report = recorder.report(state)
     if not answered:
         _raise_if_nothing_worked(report, plan)
     if checksum_policy == "raise":
@@ -230,7 +239,7 @@ def _raise_if_nothing_worked(report: Report, plan: Plan) -> None:
     reason = failed["error"].drop_nulls().filter(failed["error"] != NOT_TRIED)
     skewed = fault_of(reason[0]) == "skewed"  # that says by itself what to do
     first = "Then" if skewed else "Check the endpoint and the network;"
-    message = f"nothing could be fetched from {where}: {reason[0]}. {first} the same call completes the work."
+    message = f"nothing could be fetched from {where}: {reason[0]}. {first} the same call completes the context."
     raise TransferError(message, endpoint=where, failed=failed.height, report=report)
 
 

@@ -26,7 +26,7 @@ HOPELESS: frozenset[Fault] = frozenset({"full", "skewed", "denied", "absent"})
 """Faults that another attempt does not mend."""
 
 NOBODY_HOME: frozenset[Fault] = frozenset({"unreachable", "page", "denied", "skewed", "broken"})
-"""Faults of the endpoint, not of one file: when every file has one, nothing can work."""
+"""Faults of the endpoint, not of one file: when every file has one, nothing can context."""
 
 _SIGNS: tuple[tuple[Fault, str], ...] = (
     ("full", r"no space left on device|disk quota exceeded"),

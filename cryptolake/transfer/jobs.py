@@ -16,11 +16,10 @@ import polars as pl
 from cryptolake.archive.keys import CHECKSUM
 from cryptolake.bronze.verify import Expected
 from cryptolake.planning import commands
-from cryptolake.planning.commands import Planned
+from cryptolake.planning.commands import Planned, copy_line
 from cryptolake.planning.plan import TO_MOVE, selected
 from cryptolake.storage.files import checked
 from cryptolake.storage.spooled import Rows
-from cryptolake.transfer.s5cmd import copy_line
 
 if TYPE_CHECKING:
     from cryptolake.planning.plan import Plan
@@ -131,7 +130,7 @@ _TAKEN_UP = (*TO_MOVE, "unrecorded")
 """Statuses of plan rows that a transfer takes up. ``unrecorded`` ones are only verified."""
 
 
-class Moves:
+class WorkList:
     """The rows of a plan, sorted by what a run does with them.
 
     ``rows`` are those to move: ``row``, their number in the plan, and what a job is made of. ``cached`` and
@@ -214,7 +213,7 @@ S5CMD_PART_SIZE, S5CMD_CONCURRENCY = 50, 5
 """What s5cmd does by itself: MiB a part, and parts in flight."""
 
 
-class Orders:
+class CommandWriter:
     """Writes command lines for jobs.
 
     Parameters
@@ -240,7 +239,7 @@ class Orders:
         self._bucket, self._into, self._wildcards = bucket, into, wildcards
         self._flags = " ".join(["cp", *flags]) + " "
 
-    def of(self, jobs: Sequence[Job]) -> list[str]:
+    def lines(self, jobs: Sequence[Job]) -> list[str]:
         """Return the lines that fetch what the jobs need.
 
         Wildcards fetch what needs both zip and sidecar for the first time. Anything else is named: what

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from cryptolake.errors import InvalidQuery, nearest, unknown_word
 
+Mode = Literal["download", "direct", "relay", "traditional"]
+"""How files move: see :func:`cryptolake.transfer.engine.transfer`."""
+
 StorageClass = Literal[
     "STANDARD",
     "REDUCED_REDUNDANCY",

@@ -1,7 +1,7 @@
 """A pipeline: batches handed to s5cmd, what it says taken in, files checked in threads, all of it booked.
 
 Everything that happens is said to one queue: s5cmd's lines, finished checks, the end of a batch. The thread
-that called takes from it, keeps the book and draws the bar; nothing else touches either. What a mode does
+that called takes from it, keeps the recorder and draws the bar; nothing else touches either. What a mode does
 with a file is in its subclass: :mod:`downloads`, :mod:`copies`, :mod:`relays`.
 """
 
@@ -15,44 +15,41 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from cryptolake.ahead import load_next
 from cryptolake.archive.keys import CHECKSUM
 from cryptolake.errors import StorageError
 from cryptolake.storage.spooled import SMALL, give_back_code
 from cryptolake.transfer.faults import HOPELESS, NOBODY_HOME, Fault, fault_of, readable, shortened
-from cryptolake.transfer.s5cmd import Flags, Run
-from cryptolake.transfer.s5cmd_log import Ended, Event, Repeat, Retry, Said
+from cryptolake.transfer.s5cmd import Flags, S5cmdProcess
+from cryptolake.transfer.s5cmd_log import LogEvent, ObjectResult, ProcessEnded, Repeat, Retry
 
 if TYPE_CHECKING:
     from cryptolake.archive.source import Archive
     from cryptolake.bronze.verify import Policy, Proof, Verdict
     from cryptolake.progress import Bar
-    from cryptolake.transfer.jobs import Job, Orders
-    from cryptolake.transfer.options import TransferOptions
-    from cryptolake.transfer.recorder import Book
+    from cryptolake.transfer.jobs import CommandWriter, Job
+    from cryptolake.transfer.options import Mode, TransferOptions
+    from cryptolake.transfer.recorder import RunRecorder
     from cryptolake.transfer.staging import Staging
-    from cryptolake.transfer.stores import Vault
-
-
-Mode = Literal["download", "direct", "relay", "traditional"]
+    from cryptolake.transfer.stores import BronzeStore
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class TransferContext:
     """What every mode needs: where files come from, where they go, and who is told."""
 
     archive: Archive
     staging: Staging
-    vault: Vault
-    book: Book
+    store: BronzeStore
+    recorder: RunRecorder
     bar: Bar
     options: TransferOptions
     policy: Policy
 
 
-class Checked(NamedTuple):
+class CheckResult(NamedTuple):
     """What a thread found, and did: stored, held in quarantine, or (neither) nothing that lasts."""
 
     job: Job
@@ -69,7 +66,7 @@ GATHERING = 0.01
 """Seconds for which small files are gathered before a thread is woken to check them."""
 
 
-Heard = Said | Checked | BaseException  # the last: what a check did not expect
+Message = LogEvent | CheckResult | BaseException  # the last: what a check did not expect
 
 
 class Pipeline(ABC):
@@ -77,11 +74,11 @@ class Pipeline(ABC):
 
     Parameters
     ----------
-    work
-        Source, target, book.
+    context
+        Source, target, recorder.
     batches
         What to move, made lazily: one batch of objects exists at a time.
-    orders
+    commands
         Who writes s5cmd's lines.
     last
         Whether no other mode comes after this one. A file that fails is then booked as failed; else it is
@@ -94,24 +91,29 @@ class Pipeline(ABC):
     group: ClassVar[int] = 1
 
     def __init__(
-        self, work: Work, batches: Iterator[list[Job]], orders: Orders, *, last: bool = True
+        self,
+        context: TransferContext,
+        batches: Iterator[list[Job]],
+        commands: CommandWriter,
+        *,
+        last: bool = True,
     ) -> None:
-        self._fresh, self._orders, self._last = batches, orders, last
-        self._work = work
-        self._book, self._bar, self._options = work.book, work.bar, work.options
-        self._staging = work.staging
+        self._fresh, self._commands, self._last = batches, commands, last
+        self._context = context
+        self._recorder, self._bar, self._options = context.recorder, context.bar, context.options
+        self._staging = context.staging
         self.reasons: Counter[str] = Counter()
         # What is said lies in the deque until it is dealt with; the queue only wakes who waits for it. A
         # Ctrl-C while something is taken from a queue would lose that.
-        self._heard: deque[Heard] = deque()
-        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._events: deque[Message] = deque()
+        self._wakeup: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._due: list[Job] = []
-        threads = self.threads or work.options.verify_threads
+        threads = self.threads or context.options.verify_threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="verify")
         self._active: dict[str, Job] = {}
         self._again: list[Job] = []
-        self._run: Run | None = None
-        self._ended: Ended | None = None
+        self._run: S5cmdProcess | None = None
+        self._ended: ProcessEnded | None = None
         self._checking = 0
         self._batch_error: str | None = None
         self._good = 0
@@ -131,17 +133,17 @@ class Pipeline(ABC):
         """Take in a file whose parts s5cmd has moved."""
 
     @abstractmethod
-    def _judge(self, job: Job) -> Checked:
+    def _judge(self, job: Job) -> CheckResult:
         """In a thread: look at a file, and store it, set it aside, or say what is wrong."""
 
     def _batch_done(self) -> None:  # noqa: B027 - most modes have nothing to do
         """Do what a whole batch needs."""
 
     def _count_requests(self) -> None:  # noqa: B027
-        """Book the requests that were made by other means than s5cmd."""
+        """Record the requests that were made by other means than s5cmd."""
 
     def _flags(self, workers: int) -> Flags:
-        archive = self._work.archive
+        archive = self._context.archive
         return Flags(
             endpoint=archive.endpoint,
             region=archive.region,
@@ -149,7 +151,7 @@ class Pipeline(ABC):
             workers=workers,
             retries=self._options.retries,
             extra=self._options.s5cmd_args,
-            thrifty=self._book.size > SMALL,
+            low_memory=self._recorder.size > SMALL,
         )
 
     def run(self) -> bool:
@@ -198,7 +200,7 @@ class Pipeline(ABC):
             job.error = None
             wanted.append(job)
         if wanted:
-            lines = self._orders.of(wanted)
+            lines = self._commands.lines(wanted)
             self._fetch(lines, retry=any(job.attempts > 1 for job in wanted))
         self._batch_done()
         self._count_requests()
@@ -209,16 +211,18 @@ class Pipeline(ABC):
     def _fetch(self, lines: list[str], *, retry: bool) -> None:
         workers = self._options.workers // 4 if retry else self._options.workers
         flags = self._flags(max(1, workers))
-        if flags.thrifty:
+        if flags.low_memory:
             give_back_code()
         self._moved_at = time.monotonic()
-        self._run = Run(lines, self._staging.folder, flags, self._say, self._staging.keep_open)
+        self._run = S5cmdProcess(
+            lines, self._staging.folder, flags, self._say, self._staging.keep_open
+        )
         load_next()
         while self._ended is None:
             self._take()
         self._run.stop()
         self._run = None
-        self._book.flush()
+        self._recorder.flush()
         self._staging.sweep()
         for job in self._active.values():
             self._undone(job, job.error or self._ended_badly(self._ended))
@@ -237,10 +241,10 @@ class Pipeline(ABC):
         if due:
             self._pool.submit(self._checked, due)
 
-    def _say(self, news: Sequence[Heard]) -> None:
+    def _say(self, news: Sequence[Message]) -> None:
         """Tell the calling thread, from any other."""
-        self._heard.extend(news)
-        self._bell.put(None)
+        self._events.extend(news)
+        self._wakeup.put(None)
 
     def _checked(self, jobs: list[Job]) -> None:
         try:
@@ -248,19 +252,19 @@ class Pipeline(ABC):
         except BaseException as error:  # noqa: BLE001 - none of the troubles: raised to who waits for it
             self._say([error])
 
-    def _looked_at(self, job: Job) -> Checked:
+    def _looked_at(self, job: Job) -> CheckResult:
         try:
             return self._judge(job)
         except self.troubles as error:
             said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            return Checked(job, None, error=f"{said} ({job.name})")
+            return CheckResult(job, None, error=f"{said} ({job.name})")
 
     # ------------------------------------------------------------------ events, in the calling thread
 
     def _take(self) -> None:
         patience = GATHERING if self._due else 0.25 if self._bar.shown else 1.0
         try:
-            self._bell.get(timeout=patience)
+            self._wakeup.get(timeout=patience)
         except queue.Empty:
             if self._due:
                 self._submit()
@@ -268,35 +272,35 @@ class Pipeline(ABC):
                 self._idle()
             return
         self._moved_at = time.monotonic()
-        while self._heard:
+        while self._events:
             # Taken off only when it is dealt with: a Ctrl-C in between must lose no record.
-            self._hear(self._heard[0])
-            self._heard.popleft()
-        self._book.flush(busy=self._run is not None)
+            self._hear(self._events[0])
+            self._events.popleft()
+        self._recorder.flush(busy=self._run is not None)
         self._bar.show()
 
-    def _hear(self, said: Heard) -> None:
+    def _hear(self, said: Message) -> None:
         if isinstance(said, BaseException):
             raise said
-        if isinstance(said, Event):
+        if isinstance(said, ObjectResult):
             self._arrived(said)
-        elif isinstance(said, Checked):
+        elif isinstance(said, CheckResult):
             self._checking -= 1
             self._settled(said)
         elif isinstance(said, Retry):
-            self._book.retry(shortened(readable(said.reason)))
+            self._recorder.retry(shortened(readable(said.reason)))
         elif isinstance(said, Repeat):
             self._repeated(said)
         else:
             self._ended = said
-            self._book.requests += said.requests
+            self._recorder.requests += said.requests
             self._submit()
 
     def _repeated(self, said: Repeat) -> None:
         job = self._job_of(said.path)
         if job is not None:
             job.repeats += 1
-        self._book.repeated()
+        self._recorder.repeated()
 
     def _job_of(self, path: str) -> Job | None:
         """Return the file under way that a URL's path is for: the archive's key, or the lake's."""
@@ -308,7 +312,7 @@ class Pipeline(ABC):
                 return self._active[key]
         return None
 
-    def _arrived(self, event: Event) -> None:
+    def _arrived(self, event: ObjectResult) -> None:
         job = self._active.get(event.key.removesuffix(CHECKSUM))
         if job is None:
             if event.error:
@@ -329,7 +333,7 @@ class Pipeline(ABC):
             del self._active[job.key]
             self._landed(job)
 
-    def _settled(self, checked: Checked) -> None:
+    def _settled(self, checked: CheckResult) -> None:
         job, verdict = checked.job, checked.verdict
         if verdict is None or (checked.proof is None and checked.held is None):
             if job.found and verdict is not None:
@@ -345,9 +349,9 @@ class Pipeline(ABC):
         if not job.shown:
             self._bar.arrived(job.expected.size)
         if checked.proof is not None:
-            self._book.store(job, verdict, checked.proof, self.mode, fetched=job.fetched)
+            self._recorder.store(job, verdict, checked.proof, self.mode, fetched=job.fetched)
         else:
-            self._book.quarantine(job, verdict, checked.held or "", self.mode)
+            self._recorder.quarantine(job, verdict, checked.held or "", self.mode)
 
     def _undone(self, job: Job, error: str, fault: Fault | None = None) -> None:
         found = fault_of(error)
@@ -363,14 +367,14 @@ class Pipeline(ABC):
         if fault not in HOPELESS and job.attempts <= self._options.engine_retries:
             self._again.append(job)
         elif self._last or fault == "absent":
-            self._book.fail(job, job.error, self.mode)
+            self._recorder.fail(job, job.error, self.mode)
             self._bar.settled()
         else:
             self.reasons[shortened(job.error)] += 1
 
     def _idle(self) -> None:
         """Nothing happened for a moment: draw, write what is due, and see whether bytes still come."""
-        self._book.flush(busy=self._run is not None)
+        self._recorder.flush(busy=self._run is not None)
         arriving = self._staging.arriving() if self._run is not None else 0
         self._bar.show(arriving)
         if self._run is None:
@@ -385,7 +389,7 @@ class Pipeline(ABC):
             self._run.stop()
             self._moved_at = time.monotonic()
 
-    def _ended_badly(self, ended: Ended) -> str:
+    def _ended_badly(self, ended: ProcessEnded) -> str:
         if self._batch_error:
             return self._batch_error
         return (
@@ -397,9 +401,9 @@ class Pipeline(ABC):
         if self._run is not None:
             self._run.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
-        for said in list(self._heard):
-            if isinstance(said, Checked) and (said.proof or said.held):
+        for said in list(self._events):
+            if isinstance(said, CheckResult) and (said.proof or said.held):
                 self._settled(said)
-            elif isinstance(said, Ended):
-                self._book.requests += said.requests
+            elif isinstance(said, ProcessEnded):
+                self._recorder.requests += said.requests
         self._count_requests()

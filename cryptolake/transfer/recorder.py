@@ -1,4 +1,4 @@
-"""The book of a run: outcomes per file, and the lake's tables fed while it goes.
+"""The recorder of a run: outcomes per file, and the lake's tables fed while it goes.
 
 Outcomes are kept in arrays by plan row, a few bytes a file, so that memory does not grow with their
 number. Table rows are written in batches: a killed run loses at most the last ones, and the next run finds
@@ -36,7 +36,7 @@ _FIRST_PAUSE, _BUSY_PAUSE, _LONGEST_PAUSE = 1.0, 30.0, 30.0
 """Seconds between two writes: at first between batches, at first within one, and at most."""
 
 
-class Book:
+class RunRecorder:
     """Records of one transfer run."""
 
     def __init__(self, meta: Meta, rows: Rows, mode: str, note: str = "") -> None:

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from cryptolake.archive.keys import CHECKSUM
 from cryptolake.bronze.verify import check
 from cryptolake.storage.tables import QUARANTINE
-from cryptolake.transfer.download import Downloads
+from cryptolake.transfer.download import DownloadPipeline
 from cryptolake.transfer.evidence import StreamEvidence, triage
-from cryptolake.transfer.pipeline import Checked
-from cryptolake.transfer.s3_mode import InBucket
-from cryptolake.transfer.s3_store import MIB, BucketVault, archive_client
+from cryptolake.transfer.pipeline import CheckResult
+from cryptolake.transfer.s3_mode import S3Pipeline
+from cryptolake.transfer.s3_store import MIB, S3Store, archive_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cryptolake.bronze.verify import Evidence, Proof, Verdict
-    from cryptolake.transfer.jobs import Job, Orders
-    from cryptolake.transfer.pipeline import Work
+    from cryptolake.transfer.jobs import CommandWriter, Job
+    from cryptolake.transfer.pipeline import TransferContext
 
 PART = 8 * MIB
 """Bytes of one part: with :data:`THREADS`, the bound on what is in memory."""
@@ -31,7 +31,7 @@ PART = 8 * MIB
 THREADS = 8
 
 
-class Traditional(InBucket, Downloads):
+class TraditionalPipeline(S3Pipeline, DownloadPipeline):
     """Downloads with s5cmd to a temporary folder, verifies there, uploads: the last resort."""
 
     mode = "traditional"
@@ -40,11 +40,11 @@ class Traditional(InBucket, Downloads):
         job.looked = False
         return self._lies_aside(job)
 
-    def _judge(self, job: Job) -> Checked:
+    def _judge(self, job: Job) -> CheckResult:
         return self._out_of_quarantine(job) or super()._judge(job)
 
 
-class Relays(InBucket):
+class RelayPipeline(S3Pipeline):
     """Streams files from the archive into the lake's bucket, several at once."""
 
     mode = "relay"
@@ -52,16 +52,16 @@ class Relays(InBucket):
 
     def __init__(
         self,
-        work: Work,
+        context: TransferContext,
         batches: Iterator[list[Job]],
-        orders: Orders,
+        commands: CommandWriter,
         *,
-        vault: BucketVault,
+        store: S3Store,
         last: bool,
     ) -> None:
-        super().__init__(work, batches, orders, vault=vault, last=last)
-        self._source = archive_client(work.archive, work.options)
-        self._wire.listen(self._source)
+        super().__init__(context, batches, commands, store=store, last=last)
+        self._source = archive_client(context.archive, context.options)
+        self._counter.listen(self._source)
 
     def _at_hand(self, job: Job) -> bool:
         if self._lies_aside(job):
@@ -76,7 +76,7 @@ class Relays(InBucket):
 
     # ------------------------------------------------------------------ in threads
 
-    def _judge(self, job: Job) -> Checked:
+    def _judge(self, job: Job) -> CheckResult:
         if aside := self._out_of_quarantine(job):
             return aside
         sidecar = None
@@ -94,13 +94,13 @@ class Relays(InBucket):
         job.fetched, job.moved = True, evidence.size
         path = QUARANTINE + job.key if held else None
         error = None if proof or held else verdict.detail
-        return Checked(job, verdict, proof, path, error)
+        return CheckResult(job, verdict, proof, path, error)
 
     def _decide(
         self, job: Job, evidence: Evidence, sidecar: bytes | None
     ) -> tuple[Verdict, Proof | None, bool]:
         verdict = check(evidence, sidecar, job.expected, job.name)
-        return verdict, *triage(job, verdict, self._work.policy)
+        return verdict, *triage(job, verdict, self._context.policy)
 
     def _target(self, job: Job, proof: Proof | None, held: bool) -> str:  # noqa: FBT001
         if proof is not None:
@@ -111,7 +111,7 @@ class Relays(InBucket):
         self, job: Job, body: Any, first: bytes, evidence: StreamEvidence, sidecar: bytes | None
     ) -> tuple[Verdict, Proof | None, bool]:
         """Upload in parts; complete the upload only when the whole is what the archive publishes."""
-        upload = _Upload(self._vault, f"bronze/{job.key}")
+        upload = _Upload(self._store, f"bronze/{job.key}")
         try:
             upload.part(first)
             while part := self._part(body, evidence):
@@ -128,7 +128,7 @@ class Relays(InBucket):
 
     def _hold(self, job: Job, sidecar: bytes | None) -> None:
         self._put_sidecar(QUARANTINE + job.key, sidecar)
-        upload = _Upload(self._vault, QUARANTINE + job.key)
+        upload = _Upload(self._store, QUARANTINE + job.key)
         try:
             body = self._get(job.key)["Body"]
             while part := body.read(PART):
@@ -145,24 +145,24 @@ class Relays(InBucket):
         return bytes(gathered)
 
     def _get(self, key: str) -> Any:
-        return self._source.get_object(Bucket=self._work.archive.bucket, Key=key)
+        return self._source.get_object(Bucket=self._context.archive.bucket, Key=key)
 
     def _put(self, path: str, data: bytes, sidecar: bytes | None) -> None:
         self._put_sidecar(path, sidecar)
-        self._vault.put(path, data)
+        self._store.put(path, data)
 
     def _put_sidecar(self, path: str, sidecar: bytes | None) -> None:
         if sidecar is not None:
-            self._vault.put(path + CHECKSUM, sidecar)
+            self._store.put(path + CHECKSUM, sidecar)
 
 
 class _Upload:
     """A multipart upload: parts, then complete; aborted unless completed."""
 
-    def __init__(self, vault: BucketVault, path: str) -> None:
-        self._client = vault.carrier
-        self._where = {"Bucket": vault.bucket, "Key": vault.key(path)}
-        self._id = self._client.create_multipart_upload(**self._where, **vault.extra)["UploadId"]
+    def __init__(self, store: S3Store, path: str) -> None:
+        self._client = store.carrier
+        self._where = {"Bucket": store.bucket, "Key": store.key(path)}
+        self._id = self._client.create_multipart_upload(**self._where, **store.extra)["UploadId"]
         self.parts: list[dict[str, Any]] = []
         self._open = True
 

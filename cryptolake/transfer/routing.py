@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from cryptolake.errors import InvalidQuery, unknown_word
 from cryptolake.storage.files import S3Storage
-from cryptolake.transfer.pipeline import Mode
+from cryptolake.transfer.options import Mode
 
 if TYPE_CHECKING:
     from cryptolake.archive.source import Archive

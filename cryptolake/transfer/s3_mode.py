@@ -16,18 +16,18 @@ from cryptolake.storage.errors import clock_said
 from cryptolake.storage.tables import QUARANTINE
 from cryptolake.transfer.evidence import StreamEvidence, triage
 from cryptolake.transfer.faults import fault_of
-from cryptolake.transfer.pipeline import Checked, Pipeline
-from cryptolake.transfer.s3_store import MIB, TROUBLES, BucketVault, is_absent
+from cryptolake.transfer.pipeline import CheckResult, Pipeline
+from cryptolake.transfer.s3_store import MIB, TROUBLES, S3Store, is_absent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cryptolake.transfer.faults import Fault
-    from cryptolake.transfer.jobs import Job, Orders
-    from cryptolake.transfer.pipeline import Work
+    from cryptolake.transfer.jobs import CommandWriter, Job
+    from cryptolake.transfer.pipeline import TransferContext
 
 
-class Wire:
+class RequestCounter:
     """Listens to clients, from whatever thread they are used in."""
 
     def __init__(self) -> None:
@@ -85,14 +85,14 @@ def _attempt(headers: Any) -> int:
     return int(found[1]) if found else 1
 
 
-class InBucket(Pipeline):
+class S3Pipeline(Pipeline):
     """A mode whose target is a bucket.
 
     Parameters
     ----------
-    work, batches, orders, last
+    context, batches, commands, last
         As :class:`Pipeline` takes them.
-    vault
+    store
         The lake's bucket.
     """
 
@@ -100,18 +100,18 @@ class InBucket(Pipeline):
 
     def __init__(
         self,
-        work: Work,
+        context: TransferContext,
         batches: Iterator[list[Job]],
-        orders: Orders,
+        commands: CommandWriter,
         *,
-        vault: BucketVault,
+        store: S3Store,
         last: bool,
     ) -> None:
-        super().__init__(work, batches, orders, last=last)
-        self._vault = vault
-        self._wire = Wire()
-        for client in {id(c): c for c in (vault.client, vault.carrier)}.values():
-            self._wire.listen(client)
+        super().__init__(context, batches, commands, last=last)
+        self._store = store
+        self._counter = RequestCounter()
+        for client in {id(c): c for c in (store.client, store.carrier)}.values():
+            self._counter.listen(client)
         self._aside: set[int] = set()
         self._clock: str | None = None
 
@@ -120,8 +120,8 @@ class InBucket(Pipeline):
         if job.status != "quarantined" or job.looked:
             return False
         job.looked = True
-        if self._work.policy != "accept":
-            self._book.set_aside([job.row])
+        if self._context.policy != "accept":
+            self._recorder.set_aside([job.row])
             self._bar.settled()
             return True
         job.found = True
@@ -137,23 +137,23 @@ class InBucket(Pipeline):
     def _clock_said(self) -> str:
         """Say by how much this clock is off: S3's own time is in each of its answers. Asked once."""
         if self._clock is None:
-            self._clock = clock_said(self._vault.clock_off())
+            self._clock = clock_said(self._store.clock_off())
         return self._clock
 
     def _count_requests(self) -> None:
-        requests, repeats = self._wire.taken()
-        self._book.requests += requests
+        requests, repeats = self._counter.taken()
+        self._recorder.requests += requests
         for why, number in repeats.items():
-            self._book.retry(why, number)
-            self._book.repeated(number)
+            self._recorder.retry(why, number)
+            self._recorder.repeated(number)
 
     # ------------------------------------------------------------------ in threads
 
-    def _looked_at(self, job: Job) -> Checked:
-        with self._wire.working_on(job):
+    def _looked_at(self, job: Job) -> CheckResult:
+        with self._counter.working_on(job):
             return super()._looked_at(job)
 
-    def _out_of_quarantine(self, job: Job) -> Checked | None:
+    def _out_of_quarantine(self, job: Job) -> CheckResult | None:
         """Check a file where it lies aside, and move it to its final name; None when it is not such a one.
 
         One that is gone from there, or is not the listed one, is told of as a fault of the wire: it will
@@ -166,18 +166,18 @@ class InBucket(Pipeline):
         evidence = StreamEvidence()
         try:
             if job.has_sidecar:
-                sidecar = self._vault.sidecar(QUARANTINE + job.sidecar_key)
-            for chunk in self._vault.get(QUARANTINE + job.key)["Body"].iter_chunks(MIB):
+                sidecar = self._store.sidecar(QUARANTINE + job.sidecar_key)
+            for chunk in self._store.get(QUARANTINE + job.key)["Body"].iter_chunks(MIB):
                 evidence.take(chunk)
         except ClientError as error:
             if not is_absent(error):
                 raise
             gone = Verdict("transport", 0, "", None, None, "it is not in quarantine any more")
-            return Checked(job, gone, error=gone.detail)
+            return CheckResult(job, gone, error=gone.detail)
         verdict = check(evidence, sidecar, job.expected, job.name, found=True)
-        proof, hold = triage(job, verdict, self._work.policy)
+        proof, hold = triage(job, verdict, self._context.policy)
         if proof is not None:
-            self._vault.take_back(job.key, sidecar=sidecar is not None)
-            return Checked(job, verdict, proof)
+            self._store.take_back(job.key, sidecar=sidecar is not None)
+            return CheckResult(job, verdict, proof)
         held = QUARANTINE + job.key if hold else None
-        return Checked(job, verdict, held=held, error=verdict.detail)
+        return CheckResult(job, verdict, held=held, error=verdict.detail)

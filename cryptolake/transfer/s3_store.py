@@ -1,4 +1,4 @@
-"""A lake in a bucket: its S3 client, the credentials for s5cmd, and the vault that uploads."""
+"""A lake in a bucket: its S3 client, the credentials for s5cmd, and the store that uploads."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def lake_secrets(storage: S3Storage) -> dict[str, str]:
     return {name: str(value) for name, value in names.items() if value}
 
 
-class BucketVault:
+class S3Store:
     """Bronze and quarantine in a bucket. A put shows an object whole or not at all.
 
     ``client`` is for what stays inside S3 or is small: copies, listings, deletions. ``carrier`` is for the

@@ -1,4 +1,4 @@
-"""The real s5cmd: finding its binary, writing its command lines, running it.
+"""The s5cmd program: finding its binary, its flags and environment, running it.
 
 A run is a child process of its own session: Ctrl-C in a terminal reaches Python only, which then ends the
 child. What it says is read by :mod:`cryptolake.transfer.s5cmd_log`.
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cryptolake.errors import MissingTool
-from cryptolake.transfer.s5cmd_log import Ended, Log, Said
+from cryptolake.transfer.s5cmd_log import Log, LogEvent, ProcessEnded
 
 MINIMUM = (2, 2)
 """The oldest s5cmd whose JSON lines and flags are the ones read and used here."""
@@ -45,7 +45,7 @@ class Flags(NamedTuple):
     """What holds for a whole run of s5cmd: endpoint, region, signing, parallelism.
 
     ``secrets`` are environment variables with credentials, for signed runs; they reach the child's
-    environment and nothing else. ``extra`` are further global flags, already checked. ``thrifty`` trades a
+    environment and nothing else. ``extra`` are further global flags, already checked. ``low_memory`` trades a
     tenth of s5cmd's speed for a fifth of its memory.
     """
 
@@ -55,7 +55,7 @@ class Flags(NamedTuple):
     workers: int
     retries: int
     extra: tuple[str, ...] = ()
-    thrifty: bool = False
+    low_memory: bool = False
     secrets: Mapping[str, str] | None = None
 
     def __repr__(self) -> str:
@@ -80,7 +80,7 @@ class Flags(NamedTuple):
                 environment.pop(name, None)
             # A profile or a metadata service that is not there must not delay or fail an unsigned run.
             environment |= {"AWS_SDK_LOAD_CONFIG": "0", "AWS_EC2_METADATA_DISABLED": "true"}
-        if self.thrifty:
+        if self.low_memory:
             environment.setdefault("GOGC", "50")  # Go's collector, twice as often
         return environment | dict(self.secrets or {})
 
@@ -131,41 +131,7 @@ def look_ahead() -> None:
     threading.Thread(target=look, name="s5cmd-version", daemon=True).start()
 
 
-def copy_line(bucket: str, key: str, target: str | None = None) -> str:
-    r"""Return the ``cp`` line that fetches one object, quoted so that nothing in a name is interpreted.
-
-    ``target`` is a path relative to the folder s5cmd runs in (by default the key itself) or an
-    ``s3://`` URL.
-
-    Examples
-    --------
-    >>> copy_line("b", "data/x/A-1m.zip")
-    "cp 's3://b/data/x/A-1m.zip' 'data/x/A-1m.zip'"
-    >>> copy_line("b", "data/it's.zip", "s3://c/d.zip")
-    "cp 's3://b/data/it'\\''s.zip' 's3://c/d.zip'"
-    """
-    target = key if target is None else target
-    # --raw: both are names, not patterns. It is said only where it matters.
-    raw = "--raw " if set(key + target) & set("*?") else ""
-    return f"cp {raw}{quoted(f's3://{bucket}/{key}')} {quoted(target)}"
-
-
-def quoted(word: str) -> str:
-    """Return a word as s5cmd's command file reads it literally.
-
-    Raises
-    ------
-    ValueError
-        The word holds a line break, which a command file cannot.
-    """
-    if "\n" in word or "\r" in word or "\0" in word:
-        message = f"{word!r} holds a line break and cannot stand in an s5cmd command file"
-        raise ValueError(message)
-    inner = word.replace("'", "'\\''")
-    return f"'{inner}'"
-
-
-class Run:
+class S5cmdProcess:
     """One running ``s5cmd run`` on a command file. Its events go to ``say``, from a thread of its own.
 
     Parameters
@@ -178,7 +144,7 @@ class Run:
     flags
         Endpoint, signing and parallelism.
     say
-        Called with each few things that s5cmd says, and at the end with one :class:`~cryptolake.transfer.s5cmd_log.Ended`.
+        Called with each few things that s5cmd says, and at the end with one :class:`~cryptolake.transfer.s5cmd_log.ProcessEnded`.
     keep_open
         File descriptors that the child inherits.
 
@@ -193,7 +159,7 @@ class Run:
         commands: Sequence[str],
         folder: Path,
         flags: Flags,
-        say: Callable[[Sequence[Said]], None],
+        say: Callable[[Sequence[LogEvent]], None],
         keep_open: Sequence[int] = (),
     ) -> None:
         binary = find_s5cmd()
@@ -245,7 +211,7 @@ class Run:
                 time.sleep(_GATHERING)
         said = log.read([rest])
         code = self._child.wait()
-        self._say([*said, Ended(code, "\n".join(log.other), log.requests)])
+        self._say([*said, ProcessEnded(code, "\n".join(log.other), log.requests)])
 
 
 def _places() -> Iterable[Path]:

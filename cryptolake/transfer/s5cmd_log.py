@@ -14,7 +14,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 
-class Event(NamedTuple):
+class ObjectResult(NamedTuple):
     """An object is done, or (with ``error``) an object or a command failed.
 
     ``key`` is the object's key in the source bucket, empty where s5cmd does not name one object.
@@ -37,7 +37,7 @@ class Repeat(NamedTuple):
     path: str
 
 
-class Ended(NamedTuple):
+class ProcessEnded(NamedTuple):
     """The last thing a run says.
 
     ``code`` is its exit code, ``said`` the lines that were no JSON (a usage error, a panic), ``requests``
@@ -49,7 +49,7 @@ class Ended(NamedTuple):
     requests: int = 0
 
 
-Said = Event | Retry | Repeat | Ended
+LogEvent = ObjectResult | Retry | Repeat | ProcessEnded
 """Anything that a run says."""
 
 _REMARK = b'{"message":"DEBUG: Re'
@@ -76,9 +76,9 @@ class Log:
         self._asked: set[bytes] = set()
         self.other: list[str] = []
 
-    def read(self, lines: Iterable[bytes]) -> list[Said]:
+    def read(self, lines: Iterable[bytes]) -> list[LogEvent]:
         """Return what the lines say. Lines that are no JSON are kept in ``other``, the last twenty."""
-        said: list[Said] = []
+        said: list[LogEvent] = []
         for line in lines:
             if line.startswith(_REMARK):
                 path = self._repeated(line)
@@ -107,13 +107,13 @@ class Log:
         return unquote(json.loads(b'"' + path + b'"'))
 
 
-def parse_line(line: bytes) -> Event | Retry | None:
+def parse_line(line: bytes) -> ObjectResult | Retry | None:
     """Read one JSON line about objects; None when it is something else.
 
     Examples
     --------
     >>> parse_line(b'{"operation":"cp","command":"cp s3://b/k.zip k.zip","error":"no"}')
-    Event(key='k.zip', size=0, error='no')
+    ObjectResult(key='k.zip', size=0, error='no')
     >>> parse_line(b"panic: runtime error") is None
     True
     """
@@ -129,11 +129,11 @@ def parse_line(line: bytes) -> Event | Retry | None:
             return Retry(reason.removeprefix("retryable error: "))
         if "job" in said:  # a remark, of a failure that is told of elsewhere
             return None
-        return Event(_key_of_command(said.get("command", "")), 0, reason)
+        return ObjectResult(_key_of_command(said.get("command", "")), 0, reason)
     if not said.get("success"):
         return None
     size = (said.get("object") or {}).get("size") or 0
-    return Event(_key_of_url(said.get("source", "")), int(size), None)
+    return ObjectResult(_key_of_url(said.get("source", "")), int(size), None)
 
 
 def _key_of_url(url: str) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cryptolake.storage.files import Storage
 
 
-class Vault(Protocol):
+class BronzeStore(Protocol):
     """What the download pipeline needs of a lake."""
 
     def here(self, keys: Iterable[str]) -> dict[str, Path]:
@@ -34,7 +34,7 @@ class Vault(Protocol):
         """Put a file that failed verification into quarantine; return its path in the lake."""
 
 
-class DiskVault:
+class DiskStore:
     """Bronze and quarantine of a lake in a folder: every step is a rename."""
 
     def __init__(self, storage: Storage) -> None:

@@ -15,13 +15,13 @@ from cryptolake.progress import Bar
 from cryptolake.storage.files import S3Storage, open_storage
 from cryptolake.storage.spooled import Rows
 from cryptolake.storage.tables import Meta
-from cryptolake.transfer.direct import Copies
+from cryptolake.transfer.direct import DirectPipeline
 from cryptolake.transfer.engine import transfer
-from cryptolake.transfer.jobs import Orders
+from cryptolake.transfer.jobs import CommandWriter
 from cryptolake.transfer.options import TransferOptions
-from cryptolake.transfer.pipeline import Work
-from cryptolake.transfer.recorder import Book
-from cryptolake.transfer.s3_store import BucketVault
+from cryptolake.transfer.pipeline import TransferContext
+from cryptolake.transfer.recorder import RunRecorder
+from cryptolake.transfer.s3_store import S3Store
 from cryptolake.transfer.staging import Staging
 from tests.transfer.archives import plan_of, write_archive
 
@@ -34,13 +34,13 @@ AT_AWS = {"key": "K", "secret": "S", "client_kwargs": {"region_name": "eu-west-1
 
 
 @pytest.fixture
-def vault(monkeypatch: pytest.MonkeyPatch) -> BucketVault:
-    """A vault at AWS, accelerated, whose requests stop before the network."""
+def store(monkeypatch: pytest.MonkeyPatch) -> S3Store:
+    """A store at AWS, accelerated, whose requests stop before the network."""
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
         monkeypatch.delenv(name, raising=False)
     storage = open_storage("s3://my-lake/root", AT_AWS)
     assert isinstance(storage, S3Storage)
-    return BucketVault(storage, TransferOptions(acceleration=True))
+    return S3Store(storage, TransferOptions(acceleration=True))
 
 
 def sent_by(client: Any) -> list[str]:
@@ -63,35 +63,33 @@ def sent_by(client: Any) -> list[str]:
     return urls
 
 
-def test_bytes_that_are_sent_go_by_the_accelerated_endpoint(vault: BucketVault):
-    urls = sent_by(vault.carrier)
-    vault.put("bronze/x", b"1")
-    vault.get("bronze/x")
+def test_bytes_that_are_sent_go_by_the_accelerated_endpoint(store: S3Store):
+    urls = sent_by(store.carrier)
+    store.put("bronze/x", b"1")
+    store.get("bronze/x")
     assert urls == [f"PUT {ACCELERATED}root/bronze/x", f"GET {ACCELERATED}root/bronze/x"]
 
 
-def test_copies_and_deletions_stay_at_the_regions_own_endpoint(vault: BucketVault):
-    urls = sent_by(vault.client)
-    vault.copy("data.binance.vision", "data/k.zip", "bronze/data/k.zip")
-    vault.remove("data/k.zip")
+def test_copies_and_deletions_stay_at_the_regions_own_endpoint(store: S3Store):
+    urls = sent_by(store.client)
+    store.copy("data.binance.vision", "data/k.zip", "bronze/data/k.zip")
+    store.remove("data/k.zip")
     own = [url.split(" ")[1] for url in urls if "data.binance.vision" not in url]
     assert len(own) == 3
     assert all(url.startswith(REGIONAL) for url in own)
 
 
-def test_a_copy_by_s5cmd_is_never_sent_to_the_accelerated_endpoint(
-    vault: BucketVault, tmp_path: Path
-):
+def test_a_copy_by_s5cmd_is_never_sent_to_the_accelerated_endpoint(store: S3Store, tmp_path: Path):
     storage = open_storage("s3://my-lake/root", AT_AWS)
     assert isinstance(storage, S3Storage)
     rows = Rows.of(pl.DataFrame({"key": ["k"]}))
     options = TransferOptions(acceleration=True)
-    book = Book(Meta(open_storage(tmp_path)), rows, "direct")
+    recorder = RunRecorder(Meta(open_storage(tmp_path)), rows, "direct")
     bar = Bar(total_bytes=0, total_files=0, shown=False)
     staging = Staging(tmp_path / "incoming", "run")
-    work = Work(Archive(), staging, vault, book, bar, options, "quarantine")
-    orders = Orders("data.binance.vision", wildcards=False)
-    copies = Copies(work, iter(()), orders, storage=storage, vault=vault, last=True)
+    context = TransferContext(Archive(), staging, store, recorder, bar, options, "quarantine")
+    commands = CommandWriter("data.binance.vision", wildcards=False)
+    copies = DirectPipeline(context, iter(()), commands, storage=storage, store=store, last=True)
     said = copies._flags(8).arguments()
     assert "--endpoint-url" not in said
     assert not [word for word in said if "accelerate" in word]

@@ -13,7 +13,7 @@ from cryptolake.archive.source import Archive
 from cryptolake.storage.files import open_storage
 from cryptolake.storage.spooled import FEW, PIECE
 from cryptolake.storage.tables import Meta
-from cryptolake.transfer.jobs import Moves
+from cryptolake.transfer.jobs import WorkList
 from tests.transfer.archives import KEY, FolderPlan
 
 STATUSES = ("new", "updated", "cached", "unrecorded", "quarantined")
@@ -60,7 +60,7 @@ def test_every_row_is_moved_or_here_or_set_aside(
     )
     got = {n * 7 for n in range(len(recorded)) if n % 3 and n % 2}
 
-    moves = Moves(plan, meta, storage, quarantined_too=quarantined_too)  # type: ignore[arg-type]
+    moves = WorkList(plan, meta, storage, quarantined_too=quarantined_too)  # type: ignore[arg-type]
 
     by_status = {
         status: {n for n, one in enumerate(rows) if one["status"] == status} for status in STATUSES
@@ -87,7 +87,7 @@ def test_every_row_is_moved_or_here_or_set_aside(
 def test_it_says_which_keys_it_would_fetch(tmp_path: Path):
     plan = FolderPlan(pl.DataFrame([row(number) for number in range(PIECE + 50)]), Archive())
     storage = open_storage(tmp_path)
-    moves = Moves(plan, Meta(storage), storage, quarantined_too=False)  # type: ignore[arg-type]
+    moves = WorkList(plan, Meta(storage), storage, quarantined_too=False)  # type: ignore[arg-type]
     keys = plan.files["key"]
     asked = {keys[0], keys[2], keys[PIECE], keys[PIECE + 2], "data/else.zip"}
     assert moves.among(asked) == {keys[0], keys[PIECE]}

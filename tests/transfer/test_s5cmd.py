@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cryptolake as cl
-from cryptolake.transfer.s5cmd import Flags, copy_line, find_s5cmd, quoted
-from cryptolake.transfer.s5cmd_log import Event, Log, Repeat, Retry, parse_line
+from cryptolake.planning.commands import copy_line, quoted
+from cryptolake.transfer.s5cmd import Flags, find_s5cmd
+from cryptolake.transfer.s5cmd_log import Log, ObjectResult, Repeat, Retry, parse_line
 
 
 def program(path: Path, said: str) -> Path:
@@ -62,13 +63,13 @@ def test_a_line_break_cannot_stand_in_a_command(sign: str):
 def test_lines_of_the_log_are_read():
     assert parse_line(
         b'{"operation":"cp","success":true,"source":"s3://b/data/a b.zip","destination":"x","object":{"size":7}}'
-    ) == Event("data/a b.zip", 7, None)
+    ) == ObjectResult("data/a b.zip", 7, None)
     assert parse_line(
         b'{"operation":"cp","command":"cp s3://b/data/a b.zip data/a b.zip","error":"no"}'
-    ) == Event("data/a b.zip", 0, "no")
+    ) == ObjectResult("data/a b.zip", 0, "no")
     assert parse_line(
         b'{"operation":"cp","command":"cp s3://b/data/a.zip s3://c/lake/data/a.zip","error":"no"}'
-    ) == Event("data/a.zip", 0, "no")
+    ) == ObjectResult("data/a.zip", 0, "no")
     assert parse_line(b'{"error":"retryable error: SlowDown"}') == Retry("SlowDown")
     assert parse_line(b"") is parse_line(b"{broken") is None
 
