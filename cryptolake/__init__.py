@@ -12,8 +12,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cryptolake.archive.matrix import load_matrix as load_matrix
     from cryptolake.archive.matrix import matrix as matrix
     from cryptolake.archive.source import Archive as Archive
+    from cryptolake.demo import sample_lake as sample_lake
     from cryptolake.errors import BuildError as BuildError
     from cryptolake.errors import ChecksumMismatch as ChecksumMismatch
     from cryptolake.errors import CorruptArchive as CorruptArchive
@@ -33,7 +35,10 @@ if TYPE_CHECKING:
     from cryptolake.planning.plan import Plan as Plan
     from cryptolake.query import Query as Query
     from cryptolake.query import query as query
+    from cryptolake.readers.duckdb_views import to_polars as to_polars
     from cryptolake.report import Report as Report
+    from cryptolake.sample.archive import sample_archive as sample_archive
+    from cryptolake.sample.server import serve_archive as serve_archive
     from cryptolake.transfer.options import TransferOptions as TransferOptions
 
 __version__ = "0.1.0"
@@ -46,8 +51,13 @@ _HOMES = {
     "Report": "report",
     "TransferOptions": "transfer.options",
     "query": "query",
+    "load_matrix": "archive.matrix",
     "matrix": "archive.matrix",
     "picker": "picker",
+    "sample_archive": "sample.archive",
+    "sample_lake": "demo",
+    "serve_archive": "sample.server",
+    "to_polars": "readers.duckdb_views",
     "BuildError": "errors",
     "ChecksumMismatch": "errors",
     "CorruptArchive": "errors",

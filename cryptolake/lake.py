@@ -437,7 +437,7 @@ class Lake:
         """Ask in SQL: ``lake.sql("from silver.spot_klines where symbol = 'BTCUSDT'")``.
 
         The views are those of :meth:`connect`, as the lake stands at the call. Times are UTC. A relation
-        becomes a Polars frame by ``cryptolake.readers.duckdb_views.to_polars(relation)``, without pyarrow.
+        becomes a Polars frame by ``cl.to_polars(relation)``, without pyarrow.
         """
         from cryptolake.readers.duckdb_views import refresh
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
-from cryptolake.sample import generate
+import cryptolake as cl
 from cryptolake.sample.server import serve_archive
 
 if TYPE_CHECKING:
@@ -61,20 +61,22 @@ def sample_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     main = ["BTCUSDT", "BTCUSD_PERP", "BTCUSD"]
     month, border = ("2024-12-30", "2025-02-01"), ("2024-12-31", "2025-01-02")
     klines = [f"{market}_klines" for market in markets]
-    generate(root, rows=klines, symbols=few, intervals=["1h", "1d"], days=month)
+    cl.sample_archive(root, datasets=klines, symbols=few, intervals=["1h", "1d"], days=month)
     trades = [f"{market}_{kind}" for market in markets for kind in ("trades", "agg_trades")]
-    generate(root, rows=klines + trades, symbols=main, intervals=["1m"], days=border)
+    cl.sample_archive(root, datasets=klines + trades, symbols=main, intervals=["1m"], days=border)
     kinds = ("mark_price_klines", "index_price_klines", "premium_index_klines")
     futures = [
         f"{market}_{kind}" for market in markets[1:] for kind in (*kinds, "metrics", "book_depth")
     ]
-    generate(root, rows=futures, symbols=main, intervals=["1m", "1h"], days=border)
+    cl.sample_archive(root, datasets=futures, symbols=main, intervals=["1m", "1h"], days=border)
     funding = ["futures_um_funding_rate", "futures_cm_funding_rate"]
-    generate(root, rows=funding, symbols=main, days=("2024-12-01", "2025-01-31"))
+    cl.sample_archive(root, datasets=funding, symbols=main, days=("2024-12-01", "2025-01-31"))
     stopped = ["futures_um_book_ticker", "futures_cm_book_ticker"]
     stopped += ["futures_cm_liquidation_snapshot", "options_eoh_summary"]
-    generate(root, rows=stopped, symbols=["BTCUSDT", "BTCUSD_PERP"])
-    generate(root, rows=["options_bvol_index"], symbols=["BTCBVOLUSDT"], days="2025-01-01")
+    cl.sample_archive(root, datasets=stopped, symbols=["BTCUSDT", "BTCUSD_PERP"])
+    cl.sample_archive(
+        root, datasets=["options_bvol_index"], symbols=["BTCBVOLUSDT"], days="2025-01-01"
+    )
     return root
 
 

@@ -55,7 +55,7 @@ def run(root: Path | None = None, *, say: Callable[[str], object] | None = None)
         moto, the ``demo`` extra, is not installed.
     """
     import cryptolake as cl
-    from cryptolake.sample import generate
+    from cryptolake.sample import sample_archive
     from cryptolake.sample.server import serve_archive
 
     tell = say or _print
@@ -63,9 +63,9 @@ def run(root: Path | None = None, *, say: Callable[[str], object] | None = None)
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cryptolake-demo-")))
         folder = root or scratch / "lake"
         tell(_title("A sample archive, served as S3 on loopback"))
-        made = generate(
+        made = sample_archive(
             scratch / "archive",
-            rows=["spot_klines", "futures_um_klines"],
+            datasets=["spot_klines", "futures_um_klines"],
             symbols=["BTCUSDT", "ETHUSDT"],
             intervals=["1h"],
             days=(FIRST, LAST),
@@ -157,12 +157,12 @@ def sample(
 
     In the real one's layout and formats; the same bytes for the same seed.
     """
-    from cryptolake.sample import Defect, generate
+    from cryptolake.sample import Defect, sample_archive
 
     first, _, last = (days or "").partition("..")
-    made = generate(
+    made = sample_archive(
         folder,
-        rows=split(rows) or None,
+        datasets=split(rows) or None,
         days=parse_days(first, last or None) if first else None,
         defects=tuple(Defect) if defects else split(defect),
         seed=seed,
@@ -190,8 +190,8 @@ def serve_archive(
     if folder is not None:
         serve_forever(folder, host=host, port=port)
         return
-    from cryptolake.sample import generate
+    from cryptolake.sample import sample_archive
 
     with tempfile.TemporaryDirectory(prefix="cryptolake-sample-") as scratch:
-        generate(scratch)
+        sample_archive(scratch)
         serve_forever(scratch, host=host, port=port)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cryptolake.sample.archive import DEFAULT_DAYS, SampleSummary, generate
+from cryptolake.sample.archive import DEFAULT_DAYS, SampleSummary, sample_archive
 from cryptolake.sample.defects import Defect
 from cryptolake.sample.injector import MANIFEST
 
-__all__ = ["DEFAULT_DAYS", "MANIFEST", "Defect", "SampleSummary", "generate"]
+__all__ = ["DEFAULT_DAYS", "MANIFEST", "Defect", "SampleSummary", "sample_archive"]

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import io
+import random
 import zipfile
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
 
-from cryptolake.archive.enums import DataType, Market, Partition
-from cryptolake.archive.keys import CHECKSUM
+from cryptolake.archive.enums import DataType, Interval, Market, Partition
+from cryptolake.archive.keys import CHECKSUM, ArchiveKey
+from cryptolake.archive.periods import Days
+from cryptolake.errors import InvalidQuery
 from cryptolake.sample import corrupt_rows as rows
 from cryptolake.sample.defects import Defect
 from cryptolake.sample.folder import make_sidecar, make_zip, member_info
-from cryptolake.sample.injector import Damage, Harm, Injector, Site, Target
-from cryptolake.sample.market import DAY_US
+from cryptolake.sample.injector import Damage, Harm, Injector, Site, Target, group_of
+from cryptolake.sample.instruments import INSTRUMENTS, Instrument, life
+from cryptolake.sample.klines import make_grid, off_grid_end
+from cryptolake.sample.market import DAY_US, Halt, microseconds
+
+if TYPE_CHECKING:
+    from cryptolake.archive.matrix import Row
 
 _BOMB = 64_000_000
+_HALT_BEGIN = timedelta(hours=3, minutes=12, seconds=20, milliseconds=250)
+_HALT_END = timedelta(hours=5, minutes=28, seconds=14, milliseconds=789)
+
+Halts = dict[tuple[Market, str], Halt]
+"""Which symbols stop trading, and when."""
 
 
 def stale_checksum(site: Site) -> list[Harm]:
@@ -186,3 +200,65 @@ _DAMAGES: dict[Defect, tuple[Target, Damage]] = {
     Defect.ID_GAP: (Target(_TRADES), rows.id_gap),
     Defect.DUPLICATE_ID: (Target(_TRADES), rows.of_rows(rows.duplicate_id)),
 }
+
+
+def choose_halt(made: Sequence[tuple[Row, Instrument, Days]], seed: int) -> Halts:
+    """Choose a symbol with klines and a day in the middle of its days on which it halts.
+
+    Returns
+    -------
+    dict
+        One symbol's halt.
+
+    Raises
+    ------
+    InvalidQuery
+        No symbol has klines.
+    """
+    places = []
+    for row, instrument, days in made:
+        middle = days.first + timedelta(days=len(days) // 2)
+        day = datetime(middle.year, middle.month, middle.day, tzinfo=UTC)
+        opens, closes = life(instrument)
+        if row.data_type is DataType.KLINES and opens <= day and closes > day + timedelta(days=1):
+            places.append((instrument, day))
+    if not places:
+        message = (
+            "no file here can show exchange_halt: it needs klines of a symbol for a whole day."
+        )
+        raise InvalidQuery(message, what="defect", given=Defect.EXCHANGE_HALT.value)
+    instrument, day = random.Random(f"{seed}/halt").choice(places)
+    halt = Halt(microseconds(day + _HALT_BEGIN), microseconds(day + _HALT_END))
+    return {(instrument.market, instrument.symbol): halt}
+
+
+def note_halts(injector: Injector, halts: Halts) -> None:
+    """Write a halt into the manifest, for each daily file of klines, and keep other defects away."""
+    for (market, symbol), halt in halts.items():
+        day = datetime.fromtimestamp(halt.begin / 1e6, UTC).date()
+        for file in injector.files:
+            if (file.market, file.symbol) != (market, symbol):
+                continue
+            injector.claimed.add(group_of(file))
+            if file.interval is not None and file.period.days == Days(day, day):
+                _note(injector, file, halt)
+
+
+def _note(injector: Injector, file: ArchiveKey, halt: Halt) -> None:
+    interval = file.interval
+    if file.data_type is not DataType.KLINES or interval is None:
+        return
+    like = next((i for i in INSTRUMENTS if i.market is file.market), INSTRUMENTS[0])
+    whole = make_grid(file.period.days, interval, like, None)
+    left = make_grid(file.period.days, interval, like, halt)
+    gone = whole.join(left, on="open_time", how="anti")["open_time"]
+    if interval is Interval.H1:
+        gone = gone.filter((gone >= halt.begin) & (gone + 3_600_000_000 <= halt.end))
+    begin, end = (datetime.fromtimestamp(t / 1e6, UTC) for t in (halt.begin, halt.end))
+    detail = f"no trading from {begin:%H:%M:%S} to {end:%H:%M:%S}"
+    if interval is Interval.H1:
+        back = datetime.fromtimestamp(off_grid_end(halt) / 1e6, UTC)
+        detail += f"; bars off the grid until {back:%H:%M}"
+    times = gone.sort().to_list()
+    first, last = (times[0], times[-1]) if times else (None, None)
+    injector.note(Defect.EXCHANGE_HALT, file, Harm(file.key, first, last, len(times), detail))

@@ -40,8 +40,9 @@ def published_at(period: Period, market: Market) -> datetime:
 def make_zip(name: str, text: bytes, moment: datetime, market: Market) -> bytes:
     """Return a zip with one deflated member, made as the archive makes them."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        archive.writestr(member_info(name, moment, market), text)
+    with zipfile.ZipFile(buffer, "w") as archive:
+        # The level is said here: that of the ZipFile does not count for a ZipInfo.
+        archive.writestr(member_info(name, moment, market), text, compresslevel=1)
     return buffer.getvalue()
 
 

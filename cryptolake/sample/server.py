@@ -6,6 +6,7 @@ store, since thousands of PUT requests would take longer than the work that foll
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import logging
 import signal
@@ -84,15 +85,15 @@ def serve_archive(
     MissingTool
         moto is not installed.
     StorageError
-        The folder has no ``data/`` in it, or the port cannot be had.
+        The folder has no ``data/`` in it, or the port cannot be bound.
 
     Examples
     --------
     >>> import tempfile
-    >>> from cryptolake.sample import generate
+    >>> import cryptolake as cl
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = generate(folder, rows=["spot_klines"], intervals=["1d"], days="2025-01-01")
-    ...     with serve_archive(folder) as served:
+    ...     _ = cl.sample_archive(folder, days="2025-01-01", datasets=["spot_klines"])
+    ...     with cl.serve_archive(folder) as served:
     ...         print(served.endpoint.startswith("http://127.0.0.1:"), served.objects > 2)
     True True
     """
@@ -162,12 +163,23 @@ def _listening(host: str, port: int, account: str) -> Iterator[str]:
         server.server_close()
 
 
-def _backend(account: str) -> Any:
-    try:
-        from moto.backends import get_backend
-    except ImportError as error:
+def require_moto() -> None:
+    """Check that the server's library is there, before anything is written for it to serve.
+
+    Raises
+    ------
+    MissingTool
+        moto is not installed.
+    """
+    if importlib.util.find_spec("moto") is None:
         message = "serving an archive needs moto: pip install 'cryptolake[demo]'"
-        raise MissingTool(message, tool="moto") from error
+        raise MissingTool(message, tool="moto")
+
+
+def _backend(account: str) -> Any:
+    require_moto()
+    from moto.backends import get_backend
+
     return get_backend("s3")[account]["aws"]
 
 

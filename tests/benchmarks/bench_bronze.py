@@ -34,7 +34,6 @@ from urllib.request import urlopen
 import polars as pl
 
 import cryptolake as cl
-from cryptolake.sample import generate
 
 DAYS = ("2024-01-02", "2024-10-27")
 BUCKET = "data.binance.vision"
@@ -61,9 +60,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)  # nginx's workers may be another user
-        made = generate(
+        made = cl.sample_archive(
             folder / "served" / BUCKET,
-            rows=["spot_klines"],
+            datasets=["spot_klines"],
             symbols=["BTCUSDT"],
             intervals=["1m"],
             partitions=["daily"],

@@ -87,11 +87,11 @@ def main() -> None:
 
 
 def _make(bucket: Path) -> None:
-    from cryptolake.sample import generate
+    import cryptolake as cl
 
-    generate(
+    cl.sample_archive(
         bucket,
-        rows=["spot_klines"],
+        datasets=["spot_klines"],
         symbols=["BTCUSDT"],
         intervals=["1m"],
         days=("2024-12-01", "2025-01-31"),

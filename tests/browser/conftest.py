@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cryptolake.sample import generate
+import cryptolake as cl
 from cryptolake.sample.server import serve_archive
 from tests.tools.jupyterlab import CHROMIUM, Lab, chromium, running_lab
 
@@ -47,9 +47,9 @@ def _lacking() -> str | None:
 def browser_endpoint(tmp_path_factory) -> Iterator[str]:
     """An archive with three months of hourly and daily bars, and 3,000 more listed names."""
     folder = tmp_path_factory.mktemp("archive")
-    generate(
+    cl.sample_archive(
         folder,
-        rows=["spot_klines", "futures_um_klines"],
+        datasets=["spot_klines", "futures_um_klines"],
         symbols=["BTCUSDT", "ETHUSDT", "ETHBTC"],
         intervals=["1h", "1d"],
         days=("2024-11-01", "2025-01-31"),

@@ -180,11 +180,13 @@ def test_a_closed_pipe_is_no_error(program, endpoint, tmp_path):
 @pytest.fixture
 def broken_archive(tmp_path):
     """An archive of which one daily zip does not match its CHECKSUM."""
-    from cryptolake.sample import generate
+    import cryptolake as cl
 
     folder = tmp_path / "archive"
     days = ("2024-12-30", "2025-01-03")
-    generate(folder, rows=["spot_klines"], symbols=["BTCUSDT"], intervals=["1h"], days=days)
+    cl.sample_archive(
+        folder, datasets=["spot_klines"], symbols=["BTCUSDT"], intervals=["1h"], days=days
+    )
     sidecar = next(folder.rglob("BTCUSDT-1h-2025-01-02.zip.CHECKSUM"))
     sidecar.write_text("0" * 64 + sidecar.read_text()[64:])
     with serving(folder) as endpoint:

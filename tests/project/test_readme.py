@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 from cryptolake.archive.enums import DataType, Market
@@ -33,17 +34,22 @@ def test_the_table_of_what_is_covered_is_the_matrix():
     assert "\n".join(coverage()) in README
 
 
-def test_the_module_map_names_every_module_and_no_other():
-    package = ROOT / "cryptolake"
+def test_the_module_map_is_the_layers_contract_and_names_every_module():
     section = README.partition("## Module map")[2].partition("\n## ")[0]
-    named = [
-        name
-        for row in re.findall(r"^\| (`[^|]+) \|", section, flags=re.MULTILINE)
-        for name in re.findall(r"`(\w+)`", row)
-    ]
+    rows = re.findall(r"^\| (`[^|]+) \|", section, flags=re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    package = ROOT / "cryptolake"
     there = {path.stem for path in package.glob("*.py")}
     there |= {path.parent.name for path in package.glob("*/__init__.py")}
     assert sorted(named) == sorted(there - {"__init__"})
+    assert named == [name for layer in layers() for name in re.findall(r"\w+", layer)]
+
+
+def layers() -> list[str]:
+    """Return the layers that the import contract draws, top to bottom."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]
+    (found,) = (one["layers"] for one in contracts["contracts"] if one["type"] == "layers")
+    return list(found)
 
 
 def test_it_is_short_enough_to_be_read():

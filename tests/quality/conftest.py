@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 import cryptolake as cl
-from cryptolake.sample import generate
 from cryptolake.sample.folder import ArchiveFolder
 from cryptolake.sample.server import serve_archive
 from tests.quality.world import World
@@ -23,7 +22,7 @@ def world(tmp_path: Path) -> Iterator[Callable[..., World]]:
 
         def make(**arguments: Any) -> World:
             root = tmp_path / "archive"
-            generate(root, **arguments)
+            cl.sample_archive(root, **arguments)
             # A bucket name of its own: the session's sample archive has the usual one.
             served = running.enter_context(serve_archive(root, bucket="damaged"))
             source = cl.Archive(bucket="damaged", endpoint_url=served.endpoint)

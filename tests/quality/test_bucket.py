@@ -13,7 +13,7 @@ KEYS = {"key": "k", "secret": "s", "client_kwargs": {"region_name": "us-east-1"}
 
 def test_a_lake_in_a_bucket_says_the_same(world):
     here = world(
-        rows=["futures_um_klines", "futures_um_trades"],
+        datasets=["futures_um_klines", "futures_um_trades"],
         symbols=["BTCUSDT"],
         intervals=["1h"],
         days=DAYS,

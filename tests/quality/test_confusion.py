@@ -232,7 +232,7 @@ def table(rows: list[tuple[str, str, str]]) -> str:
 @pytest.mark.slow
 def test_every_defect_of_klines_is_named_rightly(world, capsys):
     symbols = [case.symbol for case in CASES]
-    here = world(rows=["futures_um_klines"], symbols=symbols, intervals=["1h"], days=DAYS)
+    here = world(datasets=["futures_um_klines"], symbols=symbols, intervals=["1h"], days=DAYS)
     for case in CASES:
         case.inject(here, case.symbol)
     here.publish()
@@ -262,7 +262,7 @@ def test_every_defect_of_trades_is_named_rightly(world):
         "C3USDT": (lambda lines: [*lines, *lines[-3:]], [("id_repeat", 3)]),
         "C4USDT": (lambda lines: [*lines[1::2], *lines[::2]], []),  # out of order, as #12 and #288
     }
-    here = world(rows=["spot_trades"], symbols=list(cases), days=days, partitions=["daily"])
+    here = world(datasets=["spot_trades"], symbols=list(cases), days=days, partitions=["daily"])
     for symbol, (change, _) in cases.items():
         here.edit(key_of("2024-12-31", market="spot", data_type="trades", symbol=symbol), change)
     here.publish()
@@ -278,7 +278,7 @@ def test_every_defect_of_trades_is_named_rightly(world):
 def test_known_halts_are_named_with_their_sources(world):
     """The five hours and a half of 2020-06-28, in minutes and hours, from the monthly file alone."""
     here = world(
-        rows=["spot_klines"],
+        datasets=["spot_klines"],
         symbols=["BTCUSDT"],
         intervals=["1m", "1h"],
         days="2020-06",

@@ -21,7 +21,7 @@ KLINES = SPOT.klines("1m", "1h", "1d")
 def here(world):
     """Two days on each side of the change to microseconds: klines, trades and aggTrades."""
     made = world(
-        rows=["spot_klines", "spot_trades", "spot_agg_trades"],
+        datasets=["spot_klines", "spot_trades", "spot_agg_trades"],
         symbols=["BTCUSDT"],
         intervals=["1m", "1h", "1d"],
         days=DAYS,

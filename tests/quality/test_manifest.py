@@ -12,7 +12,7 @@ import pytest
 
 import cryptolake as cl
 from cryptolake.bronze.ledger import with_key_parts
-from cryptolake.sample import Defect, generate
+from cryptolake.sample import Defect
 from cryptolake.sample.server import serve_archive
 
 DAYS = ("2024-12-01", "2025-01-08")
@@ -135,9 +135,9 @@ def test_every_defect_of_the_sample_archive_leaves_the_trace_it_should(tmp_path,
         )
         for market in markets
     ]
-    summary = generate(
+    summary = cl.sample_archive(
         tmp_path / "archive",
-        rows=rows,
+        datasets=rows,
         symbols=["BTCUSDT", "ETHUSDT", "1000SHIBUSDT", "ETHBTC"],
         intervals=["15m", "30m", "1h", "2h"],
         days=DAYS,

@@ -7,7 +7,7 @@ from cryptolake.quality.repair import heal
 from tests.quality.world import key_of, without
 
 HOURS = {
-    "rows": ["futures_um_klines"],
+    "datasets": ["futures_um_klines"],
     "symbols": ["BTCUSDT"],
     "intervals": ["1h"],
     "days": ("2024-12-01", "2025-01-03"),
@@ -65,7 +65,7 @@ def test_each_gap_is_filled_from_its_sibling_and_told(world):
 
 def test_a_known_halt_is_left_alone(world):
     here = world(
-        rows=["spot_klines"],
+        datasets=["spot_klines"],
         symbols=["BTCUSDT"],
         intervals=["1h"],
         days=("2020-06-25", "2020-07-02"),
@@ -99,7 +99,7 @@ def test_a_lake_without_gaps_has_nothing_to_heal(world):
 
 
 def test_a_missing_day_of_trades_comes_from_the_monthly_file(world):
-    here = world(rows=["spot_trades"], symbols=["BTCUSDT"], days=("2024-12-27", "2025-01-02"))
+    here = world(datasets=["spot_trades"], symbols=["BTCUSDT"], days=("2024-12-27", "2025-01-02"))
     here.remove(key_of("2024-12-29", market="spot", data_type="trades"))
     here.publish()
     query = cl.query().markets("spot").data_types("trades").symbols("BTCUSDT")

@@ -9,7 +9,12 @@ import cryptolake as cl
 from tests.quality.world import key_of, without
 
 MONTH = ("2024-12-01", "2025-01-03")
-HOURS = {"rows": ["futures_um_klines"], "symbols": ["BTCUSDT"], "intervals": ["1h"], "days": MONTH}
+HOURS = {
+    "datasets": ["futures_um_klines"],
+    "symbols": ["BTCUSDT"],
+    "intervals": ["1h"],
+    "days": MONTH,
+}
 DECEMBER = cl.query().markets("futures_um").klines("1h").symbols("BTCUSDT").between("2024-12")
 
 
@@ -132,7 +137,7 @@ def test_nothing_held_and_nothing_listed_is_an_empty_frame(world):
 
 def test_trades_are_held_to_days(world):
     here = world(
-        rows=["spot_trades"],
+        datasets=["spot_trades"],
         symbols=["BTCUSDT"],
         days=("2024-12-28", "2025-01-03"),
         partitions=["daily"],

@@ -10,10 +10,13 @@ import pytest
 import cryptolake as cl
 from cryptolake.maintenance.update import Update, update
 from cryptolake.quality.freshness import freshness
-from cryptolake.sample import generate
 from tests.quality.world import key_of
 
-HOURS: dict[str, Any] = {"rows": ["futures_um_klines"], "symbols": ["BTCUSDT"], "intervals": ["1h"]}
+HOURS: dict[str, Any] = {
+    "datasets": ["futures_um_klines"],
+    "symbols": ["BTCUSDT"],
+    "intervals": ["1h"],
+}
 QUERY = cl.query().markets("futures_um").klines("1h").symbols("BTCUSDT")
 
 
@@ -93,7 +96,9 @@ def test_the_monthly_file_is_fetched_where_days_lack_rows(world):
 def test_the_monthly_file_of_a_whole_month_is_not(world):
     here = world(**HOURS, days=("2024-12-01", "2025-01-03"), partitions=["daily"])
     here.pull(QUERY.between("2024-12-01", "2025-01-03"))
-    generate(here.folder.root, **HOURS, days=("2024-12-01", "2025-01-03"), partitions=["monthly"])
+    cl.sample_archive(
+        here.folder.root, **HOURS, days=("2024-12-01", "2025-01-03"), partitions=["monthly"]
+    )
     here.publish()
     assert not refreshed(here).changed
 
@@ -105,7 +110,7 @@ def test_an_empty_lake_has_nothing_to_update(world):
 
 def test_only_what_a_query_means_is_updated(world):
     here = world(
-        rows=["futures_um_klines"],
+        datasets=["futures_um_klines"],
         symbols=["BTCUSDT", "ETHUSDT"],
         intervals=["1h"],
         days=("2024-12-28", "2025-01-03"),
@@ -150,7 +155,7 @@ def test_freshness_counts_the_days_since_the_newest_file(world):
 
 def test_a_discontinued_type_says_its_last_day(world):
     here = world(
-        rows=["options_eoh_summary"], symbols=["BTCUSDT"], days=("2023-10-22", "2023-10-23")
+        datasets=["options_eoh_summary"], symbols=["BTCUSDT"], days=("2023-10-22", "2023-10-23")
     )
     here.pull(
         cl.query()

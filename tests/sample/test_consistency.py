@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from cryptolake.sample import generate
+import cryptolake as cl
 from cryptolake.sample.folder import ArchiveFolder
 
 DAYS = ("2024-12-31", "2025-01-01")
@@ -17,7 +17,9 @@ def market(request, tmp_path_factory):
     folder = ArchiveFolder(tmp_path_factory.mktemp(name))
     rows = [f"{name}_klines", f"{name}_trades", f"{name}_agg_trades"]
     symbol = "BTCUSD_PERP" if name == "futures_cm" else "BTCUSDT"
-    generate(folder.root, rows=rows, symbols=[symbol], intervals=["1m", "1h"], days=DAYS)
+    cl.sample_archive(
+        folder.root, datasets=rows, symbols=[symbol], intervals=["1m", "1h"], days=DAYS
+    )
     return folder
 
 
@@ -88,7 +90,7 @@ def test_every_interval_has_whole_bars_that_meet(tmp_path, market_name):
     folder = ArchiveFolder(tmp_path)
     rows = [f"{market_name}_klines"]
     intervals = ["15m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1mo"]
-    generate(tmp_path, rows=rows, symbols=["ETHUSDT"], intervals=intervals, days=days)
+    cl.sample_archive(tmp_path, datasets=rows, symbols=["ETHUSDT"], intervals=intervals, days=days)
     monthly = [key for key in folder.zip_keys() if "/monthly/" in key]
     assert {key.split("/")[-2] for key in monthly} == set(intervals)
     for key in monthly:
@@ -100,8 +102,8 @@ def test_every_interval_has_whole_bars_that_meet(tmp_path, market_name):
 
 def test_a_quiet_minute_repeats_the_close_before_it(tmp_path):
     folder = ArchiveFolder(tmp_path)
-    generate(
-        tmp_path, rows=["spot_klines"], symbols=["ETHBTC"], intervals=["1m"], days="2025-01-01"
+    cl.sample_archive(
+        tmp_path, datasets=["spot_klines"], symbols=["ETHBTC"], intervals=["1m"], days="2025-01-01"
     )
     bars = table(folder, "/1m/")
     quiet = [n for n, bar in enumerate(bars) if bar[8] == "0" and n]

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
+import cryptolake as cl
 from cryptolake.archive.keys import CHECKSUM, parse_key
 from cryptolake.errors import InvalidQuery
-from cryptolake.sample import MANIFEST, Defect, generate
+from cryptolake.sample import MANIFEST, Defect
 from cryptolake.sample.folder import ArchiveFolder
 from cryptolake.sample.injector import MANIFEST_SCHEMA, group_of
 
 ARGUMENTS: dict[str, Any] = {
-    "rows": ["spot_klines", "futures_um_klines", "futures_um_metrics", "futures_um_agg_trades"],
+    "datasets": ["spot_klines", "futures_um_klines", "futures_um_metrics", "futures_um_agg_trades"],
     "symbols": ["BTCUSDT", "ETHUSDT", "1000SHIBUSDT", "ETHBTC"],
     "intervals": ["15m", "30m", "1h", "2h"],
     "days": ("2024-12-28", "2025-01-02"),
@@ -26,14 +27,14 @@ ARGUMENTS: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory):
     folder = ArchiveFolder(tmp_path_factory.mktemp("clean"))
-    generate(folder.root, **ARGUMENTS)
+    cl.sample_archive(folder.root, **ARGUMENTS)
     return folder
 
 
 @pytest.fixture(scope="module")
 def damaged(tmp_path_factory):
     folder = ArchiveFolder(tmp_path_factory.mktemp("damaged"))
-    summary = generate(folder.root, **ARGUMENTS, defects=["all"])
+    summary = cl.sample_archive(folder.root, **ARGUMENTS, defects=["all"])
     return folder, summary.manifest
 
 
@@ -265,9 +266,9 @@ def test_ids_are_absent_or_come_twice(clean, damaged):
 def test_a_halt_is_in_every_file_of_its_symbol(tmp_path):
     folder = ArchiveFolder(tmp_path)
     rows = ["spot_klines", "spot_trades"]
-    summary = generate(
+    summary = cl.sample_archive(
         tmp_path,
-        rows=rows,
+        datasets=rows,
         symbols=["BTCUSDT"],
         intervals=["1m", "1h", "1d"],
         days=("2024-12-30", "2024-12-31"),
@@ -293,22 +294,24 @@ def test_a_halt_is_in_every_file_of_its_symbol(tmp_path):
 
 def test_the_same_seed_does_the_same_damage(tmp_path):
     few: dict[str, Any] = {**ARGUMENTS, "defects": ["truncated_zip", "id_gap", "unsorted_rows"]}
-    first, second = (generate(tmp_path / name, **few).manifest for name in "ab")
+    first, second = (cl.sample_archive(tmp_path / name, **few).manifest for name in "ab")
     assert first.equals(second)
-    third = generate(tmp_path / "c", **few, seed=3).manifest
+    third = cl.sample_archive(tmp_path / "c", **few, seed=3).manifest
     assert not first.equals(third)
 
 
 def test_an_unknown_defect_names_the_nearest(tmp_path):
     with pytest.raises(InvalidQuery, match="did you mean 'truncated_zip'"):
-        generate(tmp_path, rows=["spot_klines"], days="2025-01-01", defects=["truncated"])
+        cl.sample_archive(
+            tmp_path, datasets=["spot_klines"], days="2025-01-01", defects=["truncated"]
+        )
 
 
 def test_a_defect_that_nothing_here_can_show_is_refused(tmp_path):
     with pytest.raises(InvalidQuery, match="no file here can show id_gap"):
-        generate(
+        cl.sample_archive(
             tmp_path,
-            rows=["spot_klines"],
+            datasets=["spot_klines"],
             symbols=["BTCUSDT"],
             intervals=["1h"],
             days="2025-01-01",
@@ -318,7 +321,9 @@ def test_a_defect_that_nothing_here_can_show_is_refused(tmp_path):
 
 def test_a_halt_needs_klines(tmp_path):
     with pytest.raises(InvalidQuery, match="no file here can show exchange_halt"):
-        generate(tmp_path, rows=["spot_trades"], days="2025-01-01", defects=["exchange_halt"])
+        cl.sample_archive(
+            tmp_path, datasets=["spot_trades"], days="2025-01-01", defects=["exchange_halt"]
+        )
 
 
 def test_without_defects_there_is_no_manifest(clean):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import cryptolake as cl
 from cryptolake.archive.keys import parse_key
-from cryptolake.sample import generate
 from cryptolake.sample.folder import ArchiveFolder
 
 pytestmark = pytest.mark.real
@@ -82,7 +82,9 @@ def pairs(real_archive, root):
         last = parts.period.days.last
         first = parts.period.days.first if interval is None else last
         days = (first if parts.data_type == "fundingRate" else last, last)
-        generate(root, rows=dataset, symbols=[parts.symbol], intervals=interval, days=days)
+        cl.sample_archive(
+            root, datasets=dataset, symbols=[parts.symbol], intervals=interval, days=days
+        )
         yield kind, key, split(text_of(path)), split(folder.read_text(key).decode())
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+import cryptolake as cl
 from cryptolake.archive.keys import CHECKSUM, parse_key
 from cryptolake.archive.matrix import load_matrix
-from cryptolake.sample import generate
 from cryptolake.sample.folder import ArchiveFolder
 
 ROWS = load_matrix().rows
@@ -51,7 +51,9 @@ def days_of(row):
 def made(request, tmp_path_factory):
     row = request.param
     folder = ArchiveFolder(tmp_path_factory.mktemp(row.dataset))
-    generate(folder.root, rows=[row.dataset], symbols=MAIN, intervals=["1h"], days=days_of(row))
+    cl.sample_archive(
+        folder.root, datasets=[row.dataset], symbols=MAIN, intervals=["1h"], days=days_of(row)
+    )
     return row, folder
 
 
@@ -116,7 +118,7 @@ def rows_of(folder, key):
 
 
 def test_never_observed_and_withdrawn_rows_have_no_files_unless_asked_for(tmp_path):
-    summary = generate(tmp_path, symbols=["BTCUSD"], intervals=["1d"])
+    summary = cl.sample_archive(tmp_path, symbols=["BTCUSD"], intervals=["1d"])
     unseen = {row.dataset for row in ROWS if row.status == "never_observed"}
     assert unseen
     assert not unseen & set(summary.datasets)
@@ -127,7 +129,7 @@ def test_spot_turns_to_microseconds_with_2025_and_futures_never_do(tmp_path):
     folder = ArchiveFolder(tmp_path)
     rows = ["spot_klines", "spot_trades", "futures_um_klines"]
     days = ("2024-12-31", "2025-01-01")
-    generate(tmp_path, rows=rows, symbols=["BTCUSDT"], intervals=["1h"], days=days)
+    cl.sample_archive(tmp_path, datasets=rows, symbols=["BTCUSDT"], intervals=["1h"], days=days)
     first = {key: folder.read_text(key).splitlines()[-1].split(b",") for key in folder.zip_keys()}
     for key, cells in first.items():
         cell = 4 if "/trades/" in key else 0
@@ -137,9 +139,9 @@ def test_spot_turns_to_microseconds_with_2025_and_futures_never_do(tmp_path):
 
 def test_old_files_look_old(tmp_path):
     folder = ArchiveFolder(tmp_path)
-    generate(
+    cl.sample_archive(
         tmp_path,
-        rows=["futures_um_klines", "futures_um_trades"],
+        datasets=["futures_um_klines", "futures_um_trades"],
         symbols=["BTCUSDT"],
         intervals=["1h"],
         days=("2020-08-30", "2020-08-31"),
@@ -156,8 +158,8 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path):
     def bytes_of(name, seed):
         root = tmp_path / name
         rows = ["spot_klines", "futures_um_agg_trades", "options_eoh_summary"]
-        generate(
-            root, rows=rows, symbols=["BTCUSDT"], intervals=["1m"], days="2024-12-31", seed=seed
+        cl.sample_archive(
+            root, datasets=rows, symbols=["BTCUSDT"], intervals=["1m"], days="2024-12-31", seed=seed
         )
         files = sorted(path for path in root.rglob("*") if path.is_file())
         return [(path.relative_to(root), path.read_bytes()) for path in files]
@@ -168,10 +170,10 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path):
 
 def test_a_day_is_the_same_whatever_days_are_made_with_it(tmp_path):
     rows = ["spot_klines", "futures_um_mark_price_klines", "futures_um_trades"]
-    choice: dict[str, Any] = {"rows": rows, "symbols": ["BTCUSDT"], "intervals": ["1m"]}
+    choice: dict[str, Any] = {"datasets": rows, "symbols": ["BTCUSDT"], "intervals": ["1m"]}
     choice["partitions"] = ["daily"]
-    generate(tmp_path / "one", days="2025-01-10", **choice)
-    generate(tmp_path / "more", days=("2025-01-08", "2025-01-11"), **choice)
+    cl.sample_archive(tmp_path / "one", days="2025-01-10", **choice)
+    cl.sample_archive(tmp_path / "more", days=("2025-01-08", "2025-01-11"), **choice)
     one, more = ArchiveFolder(tmp_path / "one"), ArchiveFolder(tmp_path / "more")
     assert len(one.zip_keys()) == 3
     for key in one.zip_keys():
@@ -181,7 +183,7 @@ def test_a_day_is_the_same_whatever_days_are_made_with_it(tmp_path):
 def test_symbols_live_from_their_listing_to_their_end(tmp_path):
     folder = ArchiveFolder(tmp_path)
     names = ["龙虾USDT", "OMGUSDT"]
-    generate(tmp_path, rows=["spot_klines"], symbols=names, intervals=["1h"])
+    cl.sample_archive(tmp_path, datasets=["spot_klines"], symbols=names, intervals=["1h"])
     days: dict[str, list[date]] = {}
     for key in folder.zip_keys():
         one = parsed(key)
@@ -194,14 +196,16 @@ def test_symbols_live_from_their_listing_to_their_end(tmp_path):
 def test_the_month_under_way_has_no_monthly_file(tmp_path):
     folder = ArchiveFolder(tmp_path)
     days = ("2025-01-30", "2025-02-02")
-    generate(tmp_path, rows=["spot_klines"], symbols=["BTCUSDT"], intervals=["1h"], days=days)
+    cl.sample_archive(
+        tmp_path, datasets=["spot_klines"], symbols=["BTCUSDT"], intervals=["1h"], days=days
+    )
     monthly = [key for key in folder.zip_keys() if "/monthly/" in key]
     assert [key.rsplit("-1h-", 1)[1] for key in monthly] == ["2025-01.zip"]
 
 
 def test_zips_are_stamped_with_the_day_they_would_appear(tmp_path):
-    generate(
-        tmp_path, rows=["spot_klines"], symbols=["BTCUSDT"], intervals=["1d"], days="2025-01-05"
+    cl.sample_archive(
+        tmp_path, datasets=["spot_klines"], symbols=["BTCUSDT"], intervals=["1d"], days="2025-01-05"
     )
     folder = ArchiveFolder(tmp_path)
     (key,) = folder.zip_keys()

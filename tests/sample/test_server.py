@@ -12,8 +12,8 @@ import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
 
+import cryptolake as cl
 from cryptolake.errors import StorageError
-from cryptolake.sample import generate
 from cryptolake.sample.server import BUCKET, serve_archive
 
 PREFIX = "data/spot/daily/klines/BTCUSDT/1h/"
@@ -97,8 +97,12 @@ def test_s5cmd_copies_by_name_and_by_wildcard(endpoint, sample_archive, tmp_path
 
 def test_two_folders_are_served_side_by_side(tmp_path):
     for name, day in (("a", "2025-01-01"), ("b", "2025-01-02")):
-        generate(
-            tmp_path / name, rows=["spot_klines"], symbols=["BTCUSDT"], intervals=["1d"], days=day
+        cl.sample_archive(
+            tmp_path / name,
+            datasets=["spot_klines"],
+            symbols=["BTCUSDT"],
+            intervals=["1d"],
+            days=day,
         )
     key = PREFIX.replace("1h", "1d") + "BTCUSDT-1d-{}.zip"
     with serve_archive(tmp_path / "a") as a, serve_archive(tmp_path / "b") as b:
@@ -108,7 +112,9 @@ def test_two_folders_are_served_side_by_side(tmp_path):
 
 
 def test_a_changed_folder_shows_after_a_refresh(tmp_path):
-    generate(tmp_path, rows=["spot_klines"], symbols=["BTCUSDT"], intervals=["1d"], days="2025-01")
+    cl.sample_archive(
+        tmp_path, datasets=["spot_klines"], symbols=["BTCUSDT"], intervals=["1d"], days="2025-01"
+    )
     key = PREFIX.replace("1h", "1d") + "BTCUSDT-1d-2025-01-01.zip"
     with serve_archive(tmp_path) as served:
         (tmp_path / key).write_bytes(b"rewritten")

@@ -28,20 +28,17 @@ import tempfile
 from contextlib import ExitStack
 
 import cryptolake as cl
-from cryptolake.archive.matrix import load_matrix
-from cryptolake.sample import generate
-from cryptolake.sample.server import serve_archive
 
 stack = ExitStack()  # keeps the sample archive served until the kernel ends
 scratch = stack.enter_context(tempfile.TemporaryDirectory())
 names = ["BTCUSDT", "BTCUSD_PERP", "BTCUSD", "BTCBVOLUSDT"]
-generate(f"{scratch}/archive", symbols=names, intervals=["1h"], days="2025-01-01")
+cl.sample_archive(f"{scratch}/archive", symbols=names, intervals=["1h"], days="2025-01-01")
 funding = ["futures_um_funding_rate", "futures_cm_funding_rate"]
-generate(f"{scratch}/archive", rows=funding, symbols=names, days="2025-01")
+cl.sample_archive(f"{scratch}/archive", datasets=funding, symbols=names, days="2025-01")
 stopped = ["futures_um_book_ticker", "futures_cm_book_ticker", "futures_cm_liquidation_snapshot"]
 stopped += ["options_eoh_summary", "options_bvol_index"]
-generate(f"{scratch}/archive", rows=stopped, symbols=names, partitions=["daily"])
-served = stack.enter_context(serve_archive(f"{scratch}/archive"))
+cl.sample_archive(f"{scratch}/archive", datasets=stopped, symbols=names, partitions=["daily"])
+served = stack.enter_context(cl.serve_archive(f"{scratch}/archive"))
 lake = cl.Lake(f"{scratch}/lake", source=cl.Archive(endpoint_url=served.endpoint))
 
 
@@ -53,7 +50,7 @@ def look(market, data_type, *intervals):
     return lake.silver(query).head(3).collect()
 
 
-load_matrix()"""
+cl.load_matrix()"""
 
 UNSEEN = "No file of it was ever seen, so there is no row to show."
 WITHDRAWN = frozenset({"futures_um_liquidation_snapshot"})

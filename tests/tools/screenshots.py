@@ -41,22 +41,21 @@ def take(folder: Path) -> list[Path]:
     RuntimeError
         JupyterLab does not start, or the chart could not be drawn.
     """
-    from cryptolake.sample import generate
-    from cryptolake.sample.server import serve_archive
+    import cryptolake as cl
 
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         scratch = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="cryptolake-pictures-"))
         )
-        generate(
+        cl.sample_archive(
             scratch / "archive",
-            rows=["spot_klines"],
+            datasets=["spot_klines"],
             symbols=SYMBOLS,
             intervals=["1h"],
             days=DAYS,
         )
-        served = stack.enter_context(serve_archive(scratch / "archive"))
+        served = stack.enter_context(cl.serve_archive(scratch / "archive"))
         lab = stack.enter_context(running_lab(scratch / "lab", endpoint=served.endpoint))
         browser = stack.enter_context(chromium())
         opening = f"import cryptolake as cl\nlake = cl.Lake({str(scratch / 'lake')!r})"

@@ -1,0 +1,53 @@
+"""The sample lake: empty, its archive on loopback with what the default preset promises, gone afterwards."""
+
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+import cryptolake as cl
+
+DATASETS = [
+    ("spot", "klines", ("1m", "1h")),
+    ("futures_um", "klines", ("1m", "1h")),
+    ("spot", "trades", ()),
+    ("futures_um", "trades", ()),
+    ("futures_um", "fundingRate", ()),
+    ("futures_um", "metrics", ()),
+]
+
+
+@pytest.fixture(scope="module")
+def lake() -> Iterator[cl.Lake]:
+    with cl.sample_lake() as opened:
+        yield opened
+    assert not Path(opened.root).parent.exists()
+
+
+@pytest.mark.parametrize(("market", "data_type", "intervals"), DATASETS)
+def test_the_archive_covers_75_days_of_both_symbols(lake, market, data_type, intervals):
+    query = cl.query().markets(market).data_types(data_type).intervals(*intervals)
+    query = query.symbols("BTCUSDT", "ETHUSDT").between("2024-12-01", "2025-02-28")
+    plan = lake.plan(query, progress=False)
+    assert plan.missing == 0
+    assert {*plan.files["symbol"]} == {"BTCUSDT", "ETHUSDT"}
+    assert {*plan.files["interval"].drop_nulls()} == set(intervals)
+    days = query.selection.days
+    assert days is not None
+    assert days.last - days.first >= timedelta(days=74)
+
+
+def test_the_lake_is_empty_and_can_be_filled(lake):
+    assert not Path(lake.root).exists() or lake.datasets().is_empty()
+    query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-03-01")
+    assert lake.frame(query, progress=False).height == 24
+
+
+def test_wrong_presets_and_missing_libraries_are_said_at_the_call(monkeypatch):
+    with pytest.raises(cl.InvalidQuery, match="default, research"):
+        cl.sample_lake("big")
+    monkeypatch.setitem(sys.modules, "moto", None)
+    with pytest.raises(cl.MissingTool, match=r"pip install 'cryptolake\[demo\]'"):
+        cl.sample_lake()
