@@ -1,6 +1,6 @@
-"""The read side: DuckDB ``views`` and Polars ``frames`` over Bronze, still zipped, and Silver.
+"""The read side: SQL views in DuckDB and Polars frames over Bronze, still zipped, and Silver.
 
-``zipfs`` shows DuckDB each zip as its CSV, ``viewdefs`` writes the views, ``duckfiles`` and ``rootfs``
-let DuckDB reach any root, ``sharing`` has its threads read one file at once; ``inventory`` tells what is
-held, ``describe`` what a dataset's columns mean.
+``filesystems`` shows DuckDB each zip as its CSV text, ``view_sql`` writes the views and ``duckdb_views``
+makes them in a connection; ``polars_frames`` reads the same rows as frames. ``silver_files`` and
+``inventory`` say what the lake holds, ``describe`` what a dataset's columns mean.
 """

@@ -25,7 +25,6 @@ import polars as pl
 from cryptolake.errors import StorageError
 from cryptolake.readers import duckdb_views
 from cryptolake.readers.filesystems import BronzeFileSystem, SharedBucket, nothing_listed
-from cryptolake.readers.rootfs import RootFileSystem, misleads
 from cryptolake.readers.silver_files import extra_columns
 from cryptolake.readers.view_sql import (
     SCHEMAS,
@@ -54,8 +53,6 @@ def reach(connection: duckdb.DuckDBPyConnection, storage: Storage, meta: Meta) -
     """Register with a connection what it needs to read a lake."""
     if isinstance(storage, S3Storage):
         _reach_bucket(connection, storage)
-    if misleads(storage):
-        _register(connection, RootFileSystem(storage))
     _register(connection, BronzeFileSystem(storage, meta))
 
 

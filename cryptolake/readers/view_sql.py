@@ -1,7 +1,7 @@
 """What each view of a lake selects, as SQL text. Pure: nothing is read, nothing is created.
 
 Column lists are written out from the schemas, so that a view has the same columns whether its dataset
-has files or not, and whatever a stray file adds. Every name, text and path goes through ``sqltext``.
+has files or not, and whatever a stray file adds. Every name, text and path is quoted here.
 """
 
 # ruff: noqa: S608  # SQL is what this module makes; nothing enters it unquoted
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cryptolake.archive.keys import prefix_of
 from cryptolake.archive.matrix import Row, load_matrix
 from cryptolake.archive.schemas import schema_of
-from cryptolake.readers.rootfs import pattern_of
 from cryptolake.storage.tables import TABLES
 
 if TYPE_CHECKING:
@@ -250,7 +249,7 @@ def _silver_select(
         hive["interval"] = "VARCHAR"
     else:
         types["interval"] = "NULL"
-    pattern = f"{pattern_of(storage, folder)}{levels}/symbol=*/*.parquet"
+    pattern = f"{unglobbed(storage.url(folder))}{levels}/symbol=*/*.parquet"
     options = f"hive_partitioning = true, hive_types = {struct(hive)}"
     if extras:
         options += ", union_by_name = true"
@@ -267,7 +266,7 @@ def meta_views(storage: Storage, held: Held) -> Iterator[View]:
         if table not in held.tables and not storage.is_local:
             yield View("meta", table, _nothing(types))
             continue
-        pattern = f"{pattern_of(storage, f'meta/{table}')}/*.parquet"
+        pattern = f"{unglobbed(storage.url(f'meta/{table}'))}/*.parquet"
         # Segments written before a column existed lack it; union_by_name and the list make it null.
         order = ", file_row_number = true, filename = true" if table == "files" else ""
         rows = _selected(
@@ -287,7 +286,7 @@ def meta_views(storage: Storage, held: Held) -> Iterator[View]:
 def gold_views(storage: Storage, held: Held) -> Iterator[View]:
     """Yield a view for each recipe's folder under ``gold/``."""
     for recipe in held.recipes:
-        pattern = f"{pattern_of(storage, f'gold/{recipe}')}/**/*.parquet"
+        pattern = f"{unglobbed(storage.url(f'gold/{recipe}'))}/**/*.parquet"
         yield View(
             "gold",
             recipe,

@@ -105,6 +105,7 @@ class LocalStorage(Storage):
         # abspath, not resolve(): a lake behind a symbolic link keeps the name its owner gave it.
         self._root = Path(os.path.abspath(Path(root).expanduser()))  # noqa: PTH100
         self.root = str(self._root)
+        _check_root(self.root, "" if os.sep == "\\" else "\\")
         self._swept: set[Path] = set()
 
     def local(self, path: str = "") -> Path:
@@ -200,6 +201,7 @@ class S3Storage(Storage):
         self.bucket = bucket
         self.prefix = prefix.strip("/")
         self.root = "/".join(part for part in (f"s3://{bucket}", self.prefix) if part)
+        _check_root(self.root, "\\?*[")
         self.options = dict(options or {})
 
     @cached_property
@@ -327,7 +329,7 @@ def open_storage(
     Raises
     ------
     StorageError
-        A URL that is neither.
+        A URL that is neither, or a root whose name SQL would misread.
 
     Examples
     --------
@@ -342,6 +344,27 @@ def open_storage(
         message = f"a lake cannot be at {text!r}; use a folder or 's3://bucket/prefix'."
         raise StorageError(message, root=text)
     return LocalStorage(text)
+
+
+def _check_root(root: str, signs: str) -> None:
+    """Refuse a root whose name SQL would misread, however it is quoted.
+
+    DuckDB reads a folder ``name=value`` as a partition, whose column hides the files' own column of that
+    name, and a backslash as a separator; httpfs finds nothing below a name with ``?``, ``*`` or ``[``.
+    """
+    part = next((part for part in re.split(r"[/\\]", root) if part.find("=") > 0), None)
+    sign = next((sign for sign in signs if sign in root), None)
+    if part is not None:
+        why = f"SQL reads {part!r} as a partition (name=value); use a root without '='"
+    elif sign is not None:
+        listed = ", ".join(repr(sign) for sign in signs)
+        why = (
+            f"SQL does not read the sign {sign!r} as a part of a name; use a root without {listed}"
+        )
+    else:
+        return
+    message = f"a lake cannot be at {root!r}: {why}."
+    raise StorageError(message, root=root)
 
 
 def checked(path: str) -> str:

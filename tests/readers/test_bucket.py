@@ -7,8 +7,6 @@ import pytest
 import cryptolake as cl
 from cryptolake.bronze.text import AT_ONCE
 from cryptolake.readers.duckdb_views import to_polars
-from cryptolake.readers.rootfs import pattern_of
-from cryptolake.storage.files import open_storage
 from tests.readers.lakes import (
     build_all,
     days,
@@ -56,15 +54,8 @@ def test_a_question_about_one_symbol_opens_no_other_object(lake):
 @pytest.mark.parametrize(
     ("name", "neighbour"),
     [
-        ("symbol=X/lake", "symbol=Y/lake"),
-        ("market=crypto", "market=other"),
-        ("back\\slash", "back/slash"),
-        ("q?m", "qXm"),
-        ("star*x", "star_x"),
-        ("br[ack]et", "bracket"),
         ("brace{a,b}", "bracea"),
         ("it's", "its"),
-        ("a=b", "a"),
         ("pct%20", "pct "),
         ("hash#x", "hash"),
         ("plus+x", "plus x"),
@@ -81,17 +72,6 @@ def test_a_root_with_an_odd_name_is_read_and_its_neighbour_is_not(s3_storage, na
         assert lake.sql(f"select count(*), max(close) from {table}").fetchall() == [(4, 103.0)]
     assert lake.sql("select count(*) from meta.files").fetchall() == [(1,)]
     assert lake.silver(QUERY).collect().height == 4
-
-
-@pytest.mark.parametrize("name", ["q?m", "star*x", "br[ack]et"])
-def test_a_root_that_httpfs_would_take_for_a_pattern_is_not_told_to_it(name):
-    bucket = open_storage(f"s3://lakes/{name}", {})
-    assert pattern_of(bucket, "silver/it[1]") == "lake://silver/it[[]1]"
-
-
-def test_a_plain_root_is_read_where_it_lies():
-    bucket = open_storage("s3://lakes/my lake", {})
-    assert pattern_of(bucket, "silver") == "s3://lakes/my lake/silver"
 
 
 def test_an_object_that_the_ledger_does_not_have_is_not_seen(lake):

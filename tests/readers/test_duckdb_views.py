@@ -309,10 +309,6 @@ ODD_NAMES = [
     "new\nline",
     "q?m",
     'dq"x',
-    "a=b",
-]
-ODD_NAMES += [
-    "back\\slash",
     "hash#x",
     "pct%20",
     "龙虾",
@@ -323,7 +319,7 @@ ODD_NAMES += [
 
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_a_root_with_an_odd_name_is_read_and_its_neighbours_are_not(tmp_path, name):
-    for root, rows in [(name, 4), ("star_x", 5), ("bra", 5), ("qXm", 5), ("backXslash", 5)]:
+    for root, rows in [(name, 4), ("star_x", 5), ("bra", 5), ("qXm", 5)]:
         lake = Lake(tmp_path / root)
         put_days(lake.storage, lake.meta, ["BTCUSDT"], WEEK[:1], rows=rows)
         build_all(lake.storage, lake.meta)

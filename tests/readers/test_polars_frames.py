@@ -226,9 +226,9 @@ class TestBronze:
             lake.bronze(ALL).collect()
 
 
-@pytest.mark.parametrize("name", ["a=b", "star*x", "br[ack]et", "new\nline", "q?m", "back\\slash"])
+@pytest.mark.parametrize("name", ["star*x", "br[ack]et", "new\nline", "q?m", "it's"])
 def test_a_root_with_an_odd_name_is_read(tmp_path, name):
-    lake = cl.Lake(tmp_path / name / "symbol=XUSDT")
+    lake = cl.Lake(tmp_path / name)
     put_days(lake.storage, lake.meta, ["BTCUSDT", "ETHUSDT"], WEEK[:2], rows=4)
     build_all(lake.storage, lake.meta)
     for frame in (lake.silver(ALL).collect(), lake.bronze(ALL).collect()):

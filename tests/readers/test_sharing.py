@@ -5,14 +5,10 @@ from __future__ import annotations
 import io
 from concurrent.futures import ThreadPoolExecutor
 
-import duckdb
-import polars as pl
 import pytest
 
 import cryptolake as cl
 from cryptolake.readers.filesystems import SharedBucket, SharedFile
-from cryptolake.readers.rootfs import RootFileSystem
-from cryptolake.storage.files import open_storage
 from tests.readers.lakes import days, klines_key, klines_text, put, sql
 
 TEXT = b"abcdefghij"
@@ -85,20 +81,3 @@ def test_a_long_bronze_file_is_read_by_many_threads_of_duckdb(tmp_path):
     (_, _, once) = rows[1]
     assert rows[0] == ("LONGUSDT", 50_000 * times, str(int(once) * times))
     assert rows[1][:2] == ("ONCEUSDT", 50_000)
-
-
-def test_many_threads_of_duckdb_read_one_file_right(tmp_path):
-    """Without SharedFile nine of ten such questions failed (DuckDB 2.0.1, two cores)."""
-    root = tmp_path / "back\\slash"
-    (root / "silver").mkdir(parents=True)
-    numbers = pl.int_range(400_000, eager=True)
-    frame = pl.DataFrame({f"c{n}": numbers.hash(n) for n in range(6)})
-    frame.write_parquet(root / "silver" / "a.parquet", row_group_size=50_000)
-    files = RootFileSystem(open_storage(str(root), {}))
-    wanted = tuple(frame.select(pl.all().max()).row(0))
-    for _ in range(10):
-        with duckdb.connect() as connection:
-            connection.register_filesystem(files)
-            connection.execute("SET threads = 8")
-            found = connection.sql("SELECT max(COLUMNS(*)) FROM 'lake://silver/a.parquet'")
-            assert found.fetchall() == [wanted]

@@ -17,6 +17,12 @@ from cryptolake.errors import StorageError
 from cryptolake.storage.files import OLD, LocalStorage, Storage, open_storage
 
 ODD_ROOTS = ["a lake", "quo'te", 'dou"ble', "star*", "semi;colon", "new\nline", "[brackets]", "ü龙"]
+MISREAD_ROOTS = [
+    ("back\\slash", "the sign '\\\\\\\\'"),
+    ("symbol=X/lake", "'symbol=X' as a partition"),
+    ("Open=7", "'Open=7' as a partition"),
+]
+MISREAD_PREFIXES = [("q?m", "[?]"), ("a/star*", "[*]"), ("[brackets]", r"\[")]
 
 
 @pytest.mark.parametrize("name", ODD_ROOTS)
@@ -25,6 +31,21 @@ def test_any_folder_name_can_be_a_root(tmp_path: Path, name: str) -> None:
     storage.write("meta/x/y.bin", b"1")
     assert storage.read("meta/x/y.bin") == b"1"
     assert [entry.path for entry in storage.list("meta")] == ["meta/x/y.bin"]
+
+
+@pytest.mark.parametrize(("name", "why"), MISREAD_ROOTS)
+@pytest.mark.parametrize("above", ["", "s3://bucket/"])
+def test_a_root_that_sql_would_misread_is_refused(
+    tmp_path: Path, above: str, name: str, why: str
+) -> None:
+    with pytest.raises(StorageError, match=f"a lake cannot be at .*{why}.*; use a root without"):
+        open_storage(f"{above or tmp_path}/{name}")
+
+
+@pytest.mark.parametrize(("name", "sign"), MISREAD_PREFIXES)
+def test_a_prefix_that_httpfs_takes_for_a_pattern_is_refused(name: str, sign: str) -> None:
+    with pytest.raises(StorageError, match=f"the sign '{sign}'.*; use a root without"):
+        open_storage(f"s3://bucket/{name}")
 
 
 def test_opening_touches_nothing(tmp_path: Path) -> None:

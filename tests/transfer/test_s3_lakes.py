@@ -59,9 +59,7 @@ def test_every_mode_brings_the_same_objects_and_a_ledger(near: S3Bench, mode: st
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(
-    "name", ["q?m/star*x", "symbol=X/it's", "back\\slash/br[ack]et", "龙 +%20#"]
-)
+@pytest.mark.parametrize("name", ["it's/brace{a,b}", "龙 +%20#"])
 def test_a_root_with_an_odd_name_is_filled_by_every_mode(near: S3Bench, mode: str, name: str):
     near.settle(name)
     assert near.transfer(mode=mode).modes == {mode: 12}
