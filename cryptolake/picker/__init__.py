@@ -1,6 +1,6 @@
-"""The notebook's widgets. ``cl.picker(lake)`` makes a Query by mouse or keyboard.
+"""The notebook's widget: ``cl.picker(lake)`` makes a Query by mouse or keyboard.
 
-ipywidgets and anywidget are imported when the picker is made, not before.
+ipywidgets and anywidget are imported when a picker is made, not before.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 def picker(lake: Lake, query: Query | None = None) -> Picker:
     """Return a widget that selects markets, data types, intervals, symbols and days.
 
-    Making it does no I/O. When it is shown it lists the symbols of what is chosen, and says so; plan,
-    pull, build and preview run beside the kernel, which stays free.
+    Making it does no I/O. Once shown, it lists the symbols of what is chosen. Plan, pull, build and preview
+    run in background threads, so the kernel stays free.
 
     Parameters
     ----------
     lake
         The lake to plan for, pull into and preview from.
     query
-        The sentence to begin with; hourly spot klines of last month when left out.
+        The query to begin with; hourly spot klines of last month when left out.
 
     Returns
     -------
     Picker
-        ``picker.query`` is the sentence it holds, at any time; setting it moves the widget.
+        ``picker.query`` is the query it holds, at any time; setting it moves the widget.
 
     Raises
     ------

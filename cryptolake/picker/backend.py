@@ -1,7 +1,7 @@
-"""What the picker asks of a lake, as plain answers: no widget here, and nothing past the public API.
+"""What the picker asks of a lake, as plain answers: no widgets, and only the lake's public methods.
 
-Every method does I/O and is called on a worker's thread. None is called by the constructor. Where one
-takes ``watch``, that is told how far it is and may stop it (:mod:`cryptolake.progress`).
+Every method does I/O and runs on a background thread; the constructor does none. A ``watch`` receives the
+progress of a method and can stop it (:mod:`cryptolake.progress`).
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ Coverage = dict[str, dict[str, float]]
 
 COLUMNS = ("symbol", "quote", "contract")
 
-MOST_FOLDERS = 60
-"""Folders (symbol x interval) that are listed without being asked; more wait for the Plan button."""
+MAX_FOLDERS = 60
+"""Folders (symbol x interval) that are listed unasked; more are listed when Plan is pressed."""
 
 BARS = frozenset({"klines", "markPriceKlines", "indexPriceKlines", "premiumIndexKlines"})
 
 
 @dataclass(frozen=True)
 class Preview:
-    """What the lake has of a query, to look at."""
+    """What the lake holds of a query: the first rows, how many there are, a chart, and the months held."""
 
     query: Query
     head: pl.DataFrame
@@ -54,13 +54,13 @@ class Preview:
 
 
 @dataclass
-class Session:
-    """The questions a picker asks.
+class Backend:
+    """The questions that a picker asks of its lake.
 
     Parameters
     ----------
     lake
-        Who answers.
+        The lake.
     """
 
     lake: Lake
@@ -103,8 +103,8 @@ class Session:
 
         moves = (pl.col("kind") == "transfer") & (pl.col("bytes") > 0)
         runs = self.lake.meta.read("runs").filter(moves).tail(20)
-        took = (pl.col("ended_at") - pl.col("started_at")).dt.total_microseconds() / 1e6
-        moved, seconds = runs["bytes"].sum(), runs.select(took.sum()).item()
+        seconds_each = (pl.col("ended_at") - pl.col("started_at")).dt.total_microseconds() / 1e6
+        moved, seconds = runs["bytes"].sum(), runs.select(seconds_each.sum()).item()
         return float(moved) / float(seconds) if moved and seconds else None
 
     def pull(self, query: Query, watch: Watch) -> Report:
@@ -126,7 +126,7 @@ class Session:
         if count:
             try:
                 picture = self._picture(one, kind)
-            except MissingTool as error:  # the rows are worth showing without a chart
+            except MissingTool as error:  # rows are shown without a chart, too
                 note = "; ".join(part for part in (note, str(error)) if part)
         return Preview(one, head, count, held, picture, note)
 
@@ -139,15 +139,15 @@ class Session:
         return plot.depth(query)._repr_html_() if kind == "bookDepth" else ""
 
 
-def folders(query: Query, known: Iterable[str]) -> int:
+def count_folders(query: Query, known: Iterable[str]) -> int:
     """Return how many archive folders a plan would list, given the known symbols' names."""
     from fnmatch import fnmatchcase
 
     names = list(known)
-    said = query.selection.symbols
-    globs = [word for word in said if set(word) & set("*?[")]
+    selected = query.selection.symbols
+    globs = [word for word in selected if set(word) & set("*?[")]
     matched = {name for name in names if any(fnmatchcase(name, glob) for glob in globs)}
-    symbols = len(matched | (set(said) - set(globs))) if said else len(names)
+    symbols = len(matched | (set(selected) - set(globs))) if selected else len(names)
     intervals = max(1, len(query.selection.intervals))
     return symbols * intervals * max(1, len(query.selection.rows()))
 
@@ -182,20 +182,20 @@ def coverage_of(files: pl.DataFrame) -> Coverage:
     }
 
 
-def words_of(error: Exception) -> str:
-    """Return an error in words; a stranger's error keeps its kind."""
+def error_text(error: Exception) -> str:
+    """Return an error as text; an error that is not of this package is shown with its type."""
     if isinstance(error, CryptolakeError):
         return str(error)
     return f"{type(error).__name__}: {error}"
 
 
 def _one_type(query: Query) -> tuple[Query, str]:
-    said = [kind.value for kind in query.selection.data_types]
-    if len(said) < 2:
+    names = [kind.value for kind in query.selection.data_types]
+    if len(names) < 2:
         return query, ""
     from cryptolake.picker.choices import choose_data_types
 
-    return choose_data_types(query, said[:1]), f"of {', '.join(said)} only {said[0]} is shown"
+    return choose_data_types(query, names[:1]), f"of {', '.join(names)} only {names[0]} is shown"
 
 
 def _held(rows: pl.LazyFrame) -> tuple[int, Coverage]:

@@ -1,8 +1,8 @@
 """What the picker may offer, and what a choice does to the Query. Pure: no widget, no I/O.
 
-Chips are offered only where they agree with what is chosen: a data type that every chosen market has, an
-interval that every chosen data type has. A choice that stops others from agreeing drops them, so the
-Query never says a pair that cannot exist.
+An option is enabled only where it agrees with what is chosen: a data type that every chosen market has, an
+interval that every chosen data type has. A choice drops earlier ones that no longer agree, so the Query
+never holds a pair that cannot exist.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cryptolake.query import Query
 
 
 class Option(NamedTuple):
-    """One chip: a word, whether it may be chosen now, and why (not)."""
+    """One chip: its word, whether it can be chosen now, and a remark (why it cannot)."""
 
     value: str
     enabled: bool
@@ -25,7 +25,7 @@ class Option(NamedTuple):
 
 
 def market_options() -> list[Option]:
-    """Return the markets; each may always be chosen (others are dropped when they do not agree)."""
+    """Return the markets; each can always be chosen (choices that do not agree are dropped)."""
     matrix = load_matrix()
     return [
         Option(
@@ -85,7 +85,7 @@ def interval_options(query: Query) -> list[Option]:
 
 
 def choose_markets(query: Query, markets: Iterable[str]) -> Query:
-    """Say the markets, and drop data types and intervals that one of them lacks.
+    """Set the markets, and drop data types and intervals that one of them lacks.
 
     Examples
     --------
@@ -93,27 +93,28 @@ def choose_markets(query: Query, markets: Iterable[str]) -> Query:
     >>> choose_markets(query().markets("spot").klines("1h"), ["options"])
     cl.query().markets('options')
     """
-    said = query.markets(*markets)
-    return choose_data_types(said, [kind.value for kind in said.selection.data_types])
+    changed = query.markets(*markets)
+    return choose_data_types(changed, [kind.value for kind in changed.selection.data_types])
 
 
 def choose_data_types(query: Query, data_types: Iterable[str]) -> Query:
-    """Say the data types, without those a chosen market lacks, and drop intervals they lack."""
-    said = query.data_types(*data_types)
-    allowed = _enabled(data_type_options(said))
-    said = said.data_types(*(k.value for k in said.selection.data_types if k.value in allowed))
-    return choose_intervals(said, [interval.value for interval in said.selection.intervals])
+    """Set the data types, without those that a chosen market lacks, and drop intervals they lack."""
+    changed = query.data_types(*data_types)
+    allowed = _enabled(data_type_options(changed))
+    kept = [kind.value for kind in changed.selection.data_types if kind.value in allowed]
+    changed = changed.data_types(*kept)
+    return choose_intervals(changed, [interval.value for interval in changed.selection.intervals])
 
 
 def choose_intervals(query: Query, intervals: Iterable[str]) -> Query:
-    """Say the intervals, without those a chosen data type lacks."""
-    said = query.intervals(*intervals)
-    allowed = _enabled(interval_options(said))
-    return said.intervals(*(i.value for i in said.selection.intervals if i.value in allowed))
+    """Set the intervals, without those that a chosen data type lacks."""
+    changed = query.intervals(*intervals)
+    allowed = _enabled(interval_options(changed))
+    return changed.intervals(*(i.value for i in changed.selection.intervals if i.value in allowed))
 
 
 def choose_rule(query: Query, rule: dict[str, Any]) -> Query:
-    """Say the symbols' rule from the page's filters; empty filters take it away.
+    """Set the rule for symbols from the page's filters; empty filters remove it.
 
     Raises
     ------
@@ -182,14 +183,14 @@ def presets(day: date, first: date) -> list[tuple[str, str, str]]:
     return [(name, a.isoformat(), b.isoformat()) for name, a, b in ranges]
 
 
-def beginning(day: date) -> Query:
-    """Return the sentence a picker starts with: hourly spot klines of last month, no symbol yet."""
+def initial_query(day: date) -> Query:
+    """Return the query that a picker starts with: hourly spot klines of last month, no symbol yet."""
     _, first, last = presets(day, load_matrix().first_date)[0]
     return Query().markets("spot").klines("1h").between(first, last)
 
 
 def code(query: Query, root: str) -> str:
-    """Return the sentence as a cell to paste.
+    """Return the query as a cell to paste.
 
     Examples
     --------
@@ -206,13 +207,12 @@ def code(query: Query, root: str) -> str:
         .symbols('BTCUSDT')
     )
     """
-    lines = _verbs(repr(query))
-    said = "\n".join(f"    {line}" for line in lines)
-    return f"import cryptolake as cl\n\nlake = cl.Lake({root!r})\nquery = (\n{said}\n)"
+    verbs = "\n".join(f"    {line}" for line in _verbs(repr(query)))
+    return f"import cryptolake as cl\n\nlake = cl.Lake({root!r})\nquery = (\n{verbs}\n)"
 
 
 def _verbs(text: str) -> list[str]:
-    """Split ``cl.query().a(...).b(...)`` before each verb; quoted text holds no bracket to mislead."""
+    """Split ``cl.query().a(...).b(...)`` before each verb; quoted words contain no parenthesis."""
     parts: list[str] = []
     depth = 0
     start = 0
@@ -225,14 +225,14 @@ def _verbs(text: str) -> list[str]:
 
 
 def _about(rows: Sequence[Row]) -> str:
-    """Say what is known of a data type, where it is not simply live."""
-    said = []
+    """Return what is known of a data type that is not live everywhere."""
+    remarks = []
     for row in rows:
         if row.status == "never_observed":
-            said.append(f"{row.market.value}: never seen in the archive")
+            remarks.append(f"{row.market.value}: never seen in the archive")
         elif row.last_date:
-            said.append(f"{row.market.value}: ended {row.last_date}")
-    return "; ".join(said)
+            remarks.append(f"{row.market.value}: ended {row.last_date}")
+    return "; ".join(remarks)
 
 
 def _enabled(options: Iterable[Option]) -> set[str]:

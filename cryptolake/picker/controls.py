@@ -1,7 +1,14 @@
-"""The picker's parts with a front end of their own: traits here, drawing in ``static/``.
+"""The picker's controls: synchronized traits here, their views in ``static/``.
 
-Each is a standard widget to the notebook (its own comm, no script fetched from anywhere), so JupyterLab,
+Each is a standard widget to the notebook (its own comm, no script fetched from elsewhere), so JupyterLab,
 Notebook 7, VS Code and Voila show it alike.
+
+ipywidgets has buttons, toggles and HTML of its own. In JupyterLab they lack what these controls have:
+
+- The notebook takes keys pressed on them as shortcuts: D twice on a toggle deletes the picker's cell.
+- A button that is disabled when pressed loses the keyboard's focus.
+- Each toggle is a Tab stop and has no ``aria-pressed``; a row has no group role.
+- HTML replaces its live region with each text, so screen readers do not announce it.
 """
 
 from __future__ import annotations
@@ -14,38 +21,42 @@ import anywidget
 import traitlets
 
 _STATIC = Path(__file__).parent / "static"
-_CSS = _STATIC / "picker.css"
 
 
 def _synced(kind: type[traitlets.TraitType[Any, Any]], default: Any) -> Any:
     return kind(default).tag(sync=True)
 
 
-class _Part(anywidget.AnyWidget):
-    """Anything of the picker that the page draws by itself."""
+def _script(name: str) -> str:
+    """Return a view's module: the functions that all views share, then its own text."""
+    return "\n".join((_STATIC / file).read_text("utf-8") for file in ("shared.js", name))
 
-    _css = _CSS
+
+class _Control(anywidget.AnyWidget):
+    """A widget with a view of its own."""
+
+    _css = _STATIC / "picker.css"
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 
 
-class Chips(_Part):
-    """A row of toggles: ``options`` are ``{value, label, enabled, why}``; ``value`` those that are on."""
+class Chips(_Control):
+    """A row of toggles: ``options`` are ``{value, enabled, why}``; ``value`` those that are on."""
 
-    _esm = _STATIC / "chips.js"
+    _esm = _script("chips.js")
     label = _synced(traitlets.Unicode, "")
     options = _synced(traitlets.List, [])
     value = _synced(traitlets.List, [])
 
 
-class Symbols(_Part):
-    """Search and choice: ``rows`` are ``[name, quote, contract]``; ``value`` the chosen.
+class SymbolSearch(_Control):
+    """Search and choice: ``rows`` are ``[name, quote, contract]``; ``value`` the chosen names.
 
     ``listed`` is a day and the names that were listed on it, once the page has asked by a message.
     """
 
-    _esm = _STATIC / "symbols.js"
+    _esm = _script("symbols.js")
     rows = _synced(traitlets.List, [])
     value = _synced(traitlets.List, [])
     rule = _synced(traitlets.Dict, {})
@@ -54,10 +65,10 @@ class Symbols(_Part):
     note = _synced(traitlets.Unicode, "")
 
 
-class DateRange(_Part):
-    """Days over coverage: ``value`` is two ISO days or nothing; ``coverage`` symbol to month to share."""
+class DateRange(_Control):
+    """Days over coverage: ``value`` is two ISO days or empty; ``coverage`` symbol to month to share."""
 
-    _esm = _STATIC / "range.js"
+    _esm = _script("range.js")
     value = _synced(traitlets.List, [])
     earliest = _synced(traitlets.Unicode, "2017-08-01")
     latest = _synced(traitlets.Unicode, "2017-08-02")
@@ -66,26 +77,26 @@ class DateRange(_Part):
     note = _synced(traitlets.Unicode, "")
 
 
-class Said(_Part):
-    """HTML that the kernel made (and escaped), announced as ``status`` or ``alert``."""
+class Notice(_Control):
+    """HTML that the kernel made (and escaped), announced to screen readers as ``status`` or ``alert``."""
 
-    _esm = _STATIC / "say.js"
+    _esm = _script("notice.js")
     html = _synced(traitlets.Unicode, "")
     role = _synced(traitlets.Unicode, "status")
 
 
-class Buttons(_Part):
+class ButtonRow(_Control):
     """Buttons in a row, with a text field before them when ``field`` names one.
 
     Parameters
     ----------
-    acts
-        Name to hint and what the button does; while its name is in ``disabled``, nothing.
+    actions
+        Button name to tooltip and what the button does. A name in ``disabled`` does nothing.
     **traits
         The widget's other traits.
     """
 
-    _esm = _STATIC / "buttons.js"
+    _esm = _script("buttons.js")
     label = _synced(traitlets.Unicode, "")
     names = _synced(traitlets.List, [])
     hints = _synced(traitlets.List, [])
@@ -93,23 +104,24 @@ class Buttons(_Part):
     field = _synced(traitlets.Unicode, "")
     text = _synced(traitlets.Unicode, "")
 
-    def __init__(self, acts: dict[str, tuple[str, Callable[[], None]]], **traits: Any) -> None:
-        super().__init__(names=list(acts), hints=[hint for hint, _ in acts.values()], **traits)
-        self._acts = {name: act for name, (_, act) in acts.items()}
+    def __init__(self, actions: dict[str, tuple[str, Callable[[], None]]], **traits: Any) -> None:
+        hints = [hint for hint, _ in actions.values()]
+        super().__init__(names=list(actions), hints=hints, **traits)
+        self._actions = {name: action for name, (_, action) in actions.items()}
         self.on_msg(self._on_message)
 
     def press(self, name: str) -> None:
         """Do what a button does, unless it is disabled."""
-        if name in self._acts and name not in self.disabled:
-            self._acts[name]()
+        if name in self._actions and name not in self.disabled:
+            self._actions[name]()
 
     def _on_message(self, _: Any, content: Any, __: Any) -> None:
         if isinstance(content, dict) and content.get("kind") == "pressed":
             self.press(str(content.get("name")))
 
 
-class Code(_Part):
-    """The sentence as code, with a copy button."""
+class Code(_Control):
+    """The query as code, with a copy button."""
 
-    _esm = _STATIC / "code.js"
+    _esm = _script("code.js")
     code = _synced(traitlets.Unicode, "")

@@ -1,4 +1,4 @@
-"""What the picker says, as escaped HTML. Pure."""
+"""The picker's messages, as escaped HTML. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def to_do(problems: Sequence[str]) -> str:
-    """Say what is still to be chosen.
+    """Return what is still to be chosen.
 
     Examples
     --------
@@ -30,7 +30,7 @@ def to_do(problems: Sequence[str]) -> str:
 
 
 def plan_line(plan: Plan, rate: float | None) -> str:
-    """Say a plan in a line: files, bytes, cached, missing, and how long at the lake's own pace."""
+    """Return a plan in a line: files, bytes, cached, missing, and the time at the lake's past rate."""
     files = plan.rows.height
     parts = [
         f"<b>{text(plural(files, 'file'))}</b>",
@@ -47,43 +47,48 @@ def plan_line(plan: Plan, rate: float | None) -> str:
     return " · ".join(parts)
 
 
+def note(what: str) -> str:
+    """Return a remark."""
+    return f'<span class="cl-dim">{text(what)}</span>'
+
+
 def working(what: str) -> str:
-    """Say that something is being done.
+    """Return that something is being done.
 
     Examples
     --------
     >>> working("Listing <b>")
     '<span class="cl-dim">Listing &lt;b&gt; …</span>'
     """
-    return f'<span class="cl-dim">{text(what)} …</span>'
+    return note(f"{what} …")
 
 
 def progress(what: str, step: Step) -> str:
-    """Say how far a piece of work is."""
+    """Return how far a piece of work is."""
     moved = f"{size(step.done)} of {size(step.total)}, " if step.unit == "files" else ""
-    note = f"{moved}{number(step.pieces)} of {number(step.all_pieces)} {step.unit}"
+    counts = f"{moved}{number(step.pieces)} of {number(step.all_pieces)} {step.unit}"
     bar = f'<progress max="1" value="{step.share:.4f}" aria-label="{text(what)}"></progress>'
-    return f"{text(what)} {bar} {step.share:.0%} <span class='cl-dim'>{text(note)}</span>"
+    return f"{text(what)} {bar} {step.share:.0%} <span class='cl-dim'>{text(counts)}</span>"
 
 
-def wrong(message: str) -> str:
-    """Say what went wrong."""
+def failure(message: str) -> str:
+    """Return what went wrong."""
     return f'<span class="cl-bad"><b>Not done.</b> {text(message)}</span>'
 
 
 def preview_html(preview: Preview) -> str:
-    """Show the first rows, the chart and the months held."""
+    """Return the first rows, the chart and the months held."""
     if not preview.rows:
         return "<p>The lake holds no Silver rows of this yet: Pull fetches and builds them.</p>"
     head = preview.head
     shown = [name for name in head.columns if head[name].null_count() < head.height]
     rows = [[_cell(value) for value in row] for row in head.select(shown).rows()]
     numeric = [name for name in shown if head.schema[name].is_numeric()]
-    note = f" {text(preview.note)}." if preview.note else ""
+    remark = f" {text(preview.note)}." if preview.note else ""
     held = coverage_html(preview.held, title="Held in Silver") if preview.held else ""
     of = words(preview.held, most=4)
     return (
-        f"<p><b>{text(plural(preview.rows, 'row'))}</b> of {text(of)}.{note} The first:</p>"
+        f"<p><b>{text(plural(preview.rows, 'row'))}</b> of {text(of)}.{remark} The first:</p>"
         f'<div class="cryptolake">{table(shown, rows, numbers=numeric)}</div>{preview.picture}{held}'
     )
 
@@ -91,5 +96,5 @@ def preview_html(preview: Preview) -> str:
 def _cell(value: object) -> object:
     if isinstance(value, float):
         return f"{value:.10g}"
-    said = str(value)
-    return said.removesuffix("+00:00") if said.endswith("+00:00") else value
+    shown = str(value)
+    return shown.removesuffix("+00:00") if shown.endswith("+00:00") else value

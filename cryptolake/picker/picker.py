@@ -1,7 +1,10 @@
-"""The picker: a Query by mouse or keyboard, beside what it costs and what it gives."""
+"""The picker: a widget that holds a Query, with what it costs and what the lake has of it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +14,13 @@ import traitlets
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.errors import CryptolakeError, InvalidQuery
 from cryptolake.picker import choices, controls, messages
-from cryptolake.picker.actions import Actions
-from cryptolake.picker.backend import Session
+from cryptolake.picker.actions import Actions, Task
+from cryptolake.picker.backend import Backend
 from cryptolake.query import Query
 
 if TYPE_CHECKING:
+    from enum import StrEnum
+
     from cryptolake.lake import Lake
 
 
@@ -27,7 +32,7 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
     lake
         The lake to ask; nothing is asked before the widget is shown or used.
     query
-        The sentence to begin with.
+        The query to begin with.
     """
 
     query = traitlets.Instance(Query)
@@ -35,21 +40,63 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
     def __init__(self, lake: Lake, query: Query | None = None) -> None:
         today = choices.today()
         self._lake = lake
+        self._pushing = False
+        self._make_controls(today)
+        self.actions = Actions(
+            Backend(lake), self._symbols, self._days, self._plan_line, self._notice
+        )
+        self.actions.on_tasks(self._on_tasks)
+        super().__init__(
+            children=[
+                self._markets,
+                self._data_types,
+                self._intervals,
+                self._symbols,
+                self._days,
+                self._plan_line,
+                self._action_buttons,
+                self._notice,
+                self._code,
+                self._file_buttons,
+            ],
+            query=query if query is not None else choices.initial_query(today),
+        )
+        self.add_class("cl-picker")
+        self._push()
+        self._listen()
+
+    def _make_controls(self, today: date) -> None:
+        first_date = load_matrix().first_date
         self._markets = controls.Chips(label="Market")
         self._data_types = controls.Chips(label="Data type")
         self._intervals = controls.Chips(label="Interval")
-        self._symbols = controls.Symbols(note="choose a market and a data type first")
+        self._symbols = controls.SymbolSearch(note="choose a market and a data type first")
         self._days = controls.DateRange(
-            earliest=load_matrix().first_date.isoformat(),
+            earliest=first_date.isoformat(),
             latest=choices.newest_day(today).isoformat(),
-            presets=[list(preset) for preset in choices.presets(today, load_matrix().first_date)],
+            presets=[list(preset) for preset in choices.presets(today, first_date)],
         )
-        self._line = controls.Said()
-        self._said = controls.Said()
+        self._plan_line = controls.Notice()
+        self._action_buttons = controls.ButtonRow(
+            {
+                "Plan": ("List what the selection needs", lambda: self.actions.plan(self.query)),
+                "Pull": (
+                    "Fetch what is missing and build it",
+                    lambda: self.actions.pull(self.query),
+                ),
+                "Build": ("Build Silver from what is here", lambda: self.actions.build(self.query)),
+                "Preview": (
+                    "Rows, chart and months held",
+                    lambda: self.actions.preview(self.query),
+                ),
+                "Cancel": ("Stop what runs", lambda: self.actions.cancel()),
+            },
+            label="Do it",
+            disabled=["Cancel"],
+        )
+        self._notice = controls.Notice()
         self._code = controls.Code()
-        self.actions = Actions(Session(lake), self._symbols, self._days, self._line, self._said)
-        self._does = self._buttons()
-        self._keeps = controls.Buttons(
+        self._file_buttons = controls.ButtonRow(
             {
                 "Save": ("Write the selection to the file", self._save),
                 "Load": ("Read the selection from the file", self._load),
@@ -58,27 +105,8 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
             field="File",
             text="selection.json",
         )
-        self._pushing = False
-        super().__init__(
-            children=[
-                self._markets,
-                self._data_types,
-                self._intervals,
-                self._symbols,
-                self._days,
-                self._line,
-                self._does,
-                self._said,
-                self._code,
-                self._keeps,
-            ],
-            query=query if query is not None else choices.beginning(today),
-        )
-        self.add_class("cl-picker")
-        self._push()
-        self._listen()
 
-    # ---------------------------------------------------------------- the sentence
+    # ---------------------------------------------------------------- the query
 
     def __repr__(self) -> str:
         return f"<Picker of {self._lake!r}: {self.query!r}>"
@@ -101,26 +129,23 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
         return self.query
 
     def close(self) -> None:
-        """Take the widget away and end its threads; what runs is stopped as by Cancel."""
+        """Remove the widget and end its threads; what runs is stopped as by Cancel."""
         self.actions.close()
         super().close()
 
-    # ---------------------------------------------------------------- page to sentence
+    # ---------------------------------------------------------------- page to query
 
     def _listen(self) -> None:
         self.observe(self._on_query, "query")
-        self._markets.observe(
-            lambda change: self._say(choices.choose_markets, change["new"]), "value"
-        )
-        self._data_types.observe(
-            lambda change: self._say(choices.choose_data_types, change["new"]), "value"
-        )
-        self._intervals.observe(
-            lambda change: self._say(choices.choose_intervals, change["new"]), "value"
-        )
-        self._symbols.observe(lambda change: self._say(_symbols, change["new"]), "value")
-        self._symbols.observe(lambda change: self._say(choices.choose_rule, change["new"]), "rule")
-        self._days.observe(lambda change: self._say(_between, change["new"]), "value")
+        for control, trait, verb in (
+            (self._markets, "value", choices.choose_markets),
+            (self._data_types, "value", choices.choose_data_types),
+            (self._intervals, "value", choices.choose_intervals),
+            (self._symbols, "value", _symbols),
+            (self._symbols, "rule", choices.choose_rule),
+            (self._days, "value", _between),
+        ):
+            control.observe(partial(self._on_change, verb), trait)
         self._symbols.on_msg(self._on_message)
 
     def _on_message(self, _: Any, content: Any, __: Any) -> None:
@@ -130,34 +155,33 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
         elif kind == "listed on":
             self.actions.listed_on(self.query, str(content.get("day")))
 
-    def _say(self, verb: Any, value: Any) -> None:
-        """Put what the page says into the sentence; what cannot be said is shown and taken back."""
+    def _on_change(self, verb: Callable[[Query, Any], Query], change: Any) -> None:
+        """Put a change on the page into the query; one that the query refuses is shown and undone."""
         if self._pushing:
             return
         try:
-            self.query = verb(self.query, value)
+            self.query = verb(self.query, change["new"])
         except CryptolakeError as error:
-            self.actions.tell(messages.wrong(str(error)), alert=True)
+            self.actions.show(messages.failure(str(error)), alert=True)
         self._push()
 
     def _on_query(self, _: Any) -> None:
         self._push()
         self.actions.follow(self.query)
 
-    # ---------------------------------------------------------------- sentence to page
+    # ---------------------------------------------------------------- query to page
 
     def _push(self) -> None:
-        said = self.query.selection
+        selection = self.query.selection
         self._pushing = True
         try:
-            _offer(self._markets, choices.market_options(), said.markets)
-            _offer(self._data_types, choices.data_type_options(self.query), said.data_types)
-            _offer(self._intervals, choices.interval_options(self.query), said.intervals)
-            self._symbols.value = list(said.symbols)
+            _offer(self._markets, choices.market_options(), selection.markets)
+            _offer(self._data_types, choices.data_type_options(self.query), selection.data_types)
+            _offer(self._intervals, choices.interval_options(self.query), selection.intervals)
+            self._symbols.value = list(selection.symbols)
             self._symbols.rule = choices.rule_of(self.query)
-            self._days.value = (
-                [said.first.isoformat(), said.last.isoformat()] if said.first and said.last else []
-            )
+            days = selection.days
+            self._days.value = [days.first.isoformat(), days.last.isoformat()] if days else []
             self._code.code = choices.code(self.query, self._lake.root)
         finally:
             self._pushing = False
@@ -166,49 +190,36 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
 
     def press(self, name: str) -> None:
         """Press a button by its name: Plan, Pull, Build, Preview, Cancel."""
-        self._does.press(name)
+        self._action_buttons.press(name)
 
-    def _buttons(self) -> controls.Buttons:
-        act = self.actions
-        made = controls.Buttons(
-            {
-                "Plan": ("List what the selection needs", lambda: act.plan(self.query)),
-                "Pull": ("Fetch what is missing and build it", lambda: act.pull(self.query)),
-                "Build": ("Build Silver from what is here", lambda: act.build(self.query)),
-                "Preview": ("Rows, chart and months held", lambda: act.preview(self.query)),
-                "Cancel": ("Stop what runs", act.cancel),
-            },
-            label="Do it",
-            disabled=["Cancel"],
-        )
-
-        def on_running(what: frozenset[str]) -> None:
-            held = ["Pull", "Build"] if "move" in what else []
-            made.disabled = held if what else ["Cancel"]
-
-        act.on_running(on_running)
-        return made
+    def _on_tasks(self, running: frozenset[Task]) -> None:
+        if not running:
+            self._action_buttons.disabled = ["Cancel"]
+        else:
+            self._action_buttons.disabled = ["Pull", "Build"] if "move" in running else []
 
     def _save(self) -> None:
+        name = self._file_buttons.text
         try:
-            path = self.save(self._keeps.text)
+            path = self.save(name)
         except OSError as error:
-            self.actions.tell(messages.wrong(f"{self._keeps.text}: {error.strerror}"), alert=True)
+            self.actions.show(messages.failure(f"{name}: {error.strerror}"), alert=True)
         else:
-            self.actions.tell(messages.working(f"saved to {path}").replace(" …", ""))
+            self.actions.show(messages.note(f"saved to {path}"))
 
     def _load(self) -> None:
+        name = self._file_buttons.text
         try:
-            self.load(self._keeps.text)
+            self.load(name)
         except OSError as error:
-            self.actions.tell(messages.wrong(f"{self._keeps.text}: {error.strerror}"), alert=True)
+            self.actions.show(messages.failure(f"{name}: {error.strerror}"), alert=True)
         except (InvalidQuery, UnicodeDecodeError) as error:
-            self.actions.tell(messages.wrong(str(error)), alert=True)
+            self.actions.show(messages.failure(str(error)), alert=True)
         else:
-            self.actions.tell(messages.working(f"loaded {self._keeps.text}").replace(" …", ""))
+            self.actions.show(messages.note(f"loaded {name}"))
 
 
-def _offer(chips: controls.Chips, options: list[choices.Option], chosen: Any) -> None:
+def _offer(chips: controls.Chips, options: list[choices.Option], chosen: Sequence[StrEnum]) -> None:
     chips.options = [option._asdict() for option in options]
     chips.value = [word.value for word in chosen]
 

@@ -1,26 +1,27 @@
-"""Work beside the kernel: a worker thread, newest request first to count, errors handed back.
+"""Work beside the kernel: one background thread, and a generation counter that drops late answers.
 
-A request names its slot; a newer one in the same slot replaces an older one that has not begun, and the
-older one's answer is dropped when it has. So typing and clicking never pile up work. Work that asks
-:attr:`Worker.stale` on its way can stop as soon as nobody waits for it, by raising ``KeyboardInterrupt``.
+Each request names a slot and takes the slot's next generation. Only the newest generation of a slot counts:
+an older request is not begun, or its answer is dropped. So typing and clicking never pile up work. Work that
+checks :attr:`Worker.stale` can stop early, by raising ``KeyboardInterrupt``.
 """
 
 from __future__ import annotations
 
 import threading
-import time
+from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 
 @dataclass(frozen=True)
-class _Job:
+class _Request:
+    slot: str
+    generation: int
     work: Callable[[], Any]
     done: Callable[[Any], None]
     failed: Callable[[Exception], None]
-    due: float
-    turn: int
 
 
 class Worker:
@@ -29,25 +30,24 @@ class Worker:
     Parameters
     ----------
     name
-        The thread's name.
+        What the thread's name begins with.
 
     Examples
     --------
-    >>> worker, said = Worker("doctest"), []
-    >>> worker.submit("sum", lambda: 1 + 1, said.append, said.append)
-    >>> worker.idle(timeout=5), said
+    >>> worker, answers = Worker("doctest"), []
+    >>> worker.submit("sum", lambda: 1 + 1, answers.append, answers.append)
+    >>> worker.idle(timeout=5), answers
     (True, [2])
     >>> worker.close()
     """
 
     def __init__(self, name: str) -> None:
-        self._name = name
-        self._waiting: dict[str, _Job] = {}
-        self._turns: dict[str, int] = {}
-        self._running: tuple[str, int] | None = None
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._generations: Counter[str] = Counter()
+        self._running: _Request | None = None
+        self._open = 0
         self._closed = False
-        self._thread: threading.Thread | None = None
-        self._change = threading.Condition()
+        self._changed = threading.Condition()
 
     def submit(
         self,
@@ -58,101 +58,88 @@ class Worker:
         *,
         delay: float = 0.0,
     ) -> None:
-        """Ask for ``work()``, then ``done(answer)`` or ``failed(error)``, all on the worker's thread.
+        """Request ``work()``, then ``done(answer)`` or ``failed(error)``, all on the background thread.
 
         Parameters
         ----------
         slot
             Requests of one slot replace each other; the newest counts.
         work, done, failed
-            What to do. ``done`` and ``failed`` are left out when a newer request came meanwhile.
+            What to do. ``done`` and ``failed`` are not called when a newer request came meanwhile.
         delay
             Seconds to wait first, so that a burst of requests becomes one.
         """
-        with self._change:
+        with self._changed:
             if self._closed:
                 return
-            turn = self._turns.get(slot, 0) + 1
-            self._turns[slot] = turn
-            self._waiting[slot] = _Job(work, done, failed, time.monotonic() + delay, turn)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
-            self._change.notify_all()
+            self.forget(slot)
+            request = _Request(slot, self._generations[slot], work, done, failed)
+            self._open += 1
+        if delay:
+            timer = threading.Timer(delay, self._enqueue, [request])
+            timer.daemon = True
+            timer.start()
+        else:
+            self._enqueue(request)
 
     def forget(self, slot: str) -> None:
-        """Drop a slot's request, and its answer if it is being worked on."""
-        with self._change:
-            self._turns[slot] = self._turns.get(slot, 0) + 1
-            self._waiting.pop(slot, None)
-            self._change.notify_all()
+        """Drop a slot's request, and its answer when the work has begun."""
+        with self._changed:
+            self._generations[slot] += 1
 
     @property
     def busy(self) -> bool:
-        """Whether something is being worked on or waits."""
-        with self._change:
-            return self._running is not None or bool(self._waiting)
+        """Whether a request runs or waits."""
+        with self._changed:
+            return self._open > 0
 
     @property
     def stale(self) -> bool:
-        """Whether nobody waits any more for what is being worked on; for the work itself to ask."""
-        with self._change:
-            return self._running is not None and not self._counts(*self._running)
+        """Whether the answer of the running work would be dropped; for that work to check."""
+        with self._changed:
+            return self._running is not None and not self._is_newest(self._running)
 
     def idle(self, timeout: float) -> bool:
-        """Wait until nothing is left to do; False when that takes longer than ``timeout`` seconds."""
-        with self._change:
-            return self._change.wait_for(
-                lambda: self._running is None and not self._waiting, timeout
-            )
+        """Wait until no request runs or waits; False when that takes longer than ``timeout`` seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._open == 0, timeout)
 
     def close(self) -> None:
-        """Let the thread end after what it is doing; further requests are ignored."""
-        with self._change:
+        """End the thread after its current work, whose answer is dropped; later requests are ignored."""
+        with self._changed:
             self._closed = True
-            self._waiting.clear()
-            self._change.notify_all()
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _run(self) -> None:
-        while (taken := self._next()) is not None:
-            slot, job = taken
-            try:
-                self._do(slot, job)
-            finally:
-                with self._change:
-                    self._running = None
-                    self._change.notify_all()
+    def _enqueue(self, request: _Request) -> None:
+        with self._changed:
+            if self._closed:
+                self._finished()
+            else:
+                self._pool.submit(self._run, request).add_done_callback(self._finished)
 
-    def _next(self) -> tuple[str, _Job] | None:
-        with self._change:
-            while not self._closed:
-                if self._waiting:
-                    slot = min(self._waiting, key=lambda name: self._waiting[name].due)
-                    wait = self._waiting[slot].due - time.monotonic()
-                    if wait <= 0:
-                        job = self._waiting.pop(slot)
-                        self._running = slot, job.turn
-                        return slot, job
-                    self._change.wait(wait)
-                else:
-                    self._change.wait()
-            return None
+    def _finished(self, _: Future[None] | None = None) -> None:
+        with self._changed:
+            self._open -= 1
+            self._changed.notify_all()
 
-    def _do(self, slot: str, job: _Job) -> None:
+    def _run(self, request: _Request) -> None:
+        with self._changed:
+            if not self._is_newest(request):
+                return
+            self._running = request
         try:
-            answer = job.work()
-        except KeyboardInterrupt:  # it saw that it was stale
-            return
-        except Exception as error:  # noqa: BLE001 (whatever it is, the widget says it in words)
-            if self._is_newest(slot, job):
-                job.failed(error)
-        else:
-            if self._is_newest(slot, job):
-                job.done(answer)
+            answer = request.work()
+            if self._is_newest(request):
+                request.done(answer)
+        except KeyboardInterrupt:  # the work saw that it was stale
+            pass
+        except Exception as error:  # noqa: BLE001 (the picker shows any error in words)
+            if self._is_newest(request):
+                request.failed(error)
+        finally:
+            with self._changed:
+                self._running = None
 
-    def _is_newest(self, slot: str, job: _Job) -> bool:
-        with self._change:
-            return self._counts(slot, job.turn)
-
-    def _counts(self, slot: str, turn: int) -> bool:
-        return self._turns[slot] == turn and not self._closed
+    def _is_newest(self, request: _Request) -> bool:
+        with self._changed:
+            return not self._closed and self._generations[request.slot] == request.generation

@@ -61,7 +61,7 @@ def choose_and_read_the_line(page: Page) -> None:
     expect(chip(page, "Interval", "1d")).to_have_attribute("aria-pressed", "true")
     search(page).fill("btcu")
     page.get_by_role("option", name="BTCUSDT").click()
-    line = page.locator(".cl-say").first
+    line = page.locator(".cl-notice").first
     set_days(page, "2025-01-01", "2025-01-31")
     expect(line).to_contain_text("2 files to move", timeout=30_000)
     chip(page, "Data type", "klines").click()

@@ -100,7 +100,7 @@ def test_presets_end_before_today_and_begin_before_they_end(day):
 
 
 def test_the_picker_begins_with_hourly_spot_klines_of_last_month():
-    query = choices.beginning(date(2024, 3, 10))
+    query = choices.initial_query(date(2024, 3, 10))
     assert query == cl.query().markets("spot").klines("1h").between("2024-02")
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import cryptolake as cl
 from cryptolake.picker import messages
-from cryptolake.picker.backend import Session, coverage_of, folders, words_of
+from cryptolake.picker.backend import Backend, count_folders, coverage_of, error_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +60,7 @@ def test_a_picker_can_begin_with_a_query(lake):
 
 def test_its_repr_does_no_io_and_names_the_query(picker):
     assert "markets('spot')" in repr(picker)
-    assert not picker.actions._asking.busy
+    assert not picker.actions._questions.busy
 
 
 def test_it_shows_itself_by_the_standard_widget_mime_type_alone(picker):
@@ -122,8 +122,8 @@ def test_a_word_that_cannot_be_is_said_and_taken_back(picker):
     picker._symbols.value = ["A B"]
     assert picker.query == before
     assert picker._symbols.value == []
-    assert "cannot be a symbol" in picker._said.html
-    assert picker._said.role == "alert"
+    assert "cannot be a symbol" in picker._notice.html
+    assert picker._notice.role == "alert"
 
 
 def test_shown_it_lists_the_symbols_and_says_what_is_still_to_choose(picker):
@@ -131,16 +131,16 @@ def test_shown_it_lists_the_symbols_and_says_what_is_still_to_choose(picker):
     names = [row[0] for row in picker._symbols.rows]
     assert {"BTCUSDT", "ETHUSDT", "龙虾USDT"} <= set(names)
     assert picker._symbols.busy == ""
-    assert "which symbols" in picker._line.html
+    assert "which symbols" in picker._plan_line.html
 
 
 def test_the_line_says_files_bytes_cached_and_missing(picker):
     picker.query = JANUARY
     shown(picker)
-    assert "1 file" in picker._line.html
-    assert "kB" in picker._line.html
-    assert "0 cached" in picker._line.html
-    assert "missing" in picker._line.html
+    assert "1 file" in picker._plan_line.html
+    assert "kB" in picker._plan_line.html
+    assert "0 cached" in picker._plan_line.html
+    assert "missing" in picker._plan_line.html
 
 
 def test_coverage_is_what_the_archive_has_of_the_chosen_symbols(picker):
@@ -161,14 +161,14 @@ def test_pull_stores_and_the_preview_shows_rows_chart_and_months(picker, lake):
     picker.query = JANUARY
     picker.press("Pull")
     assert picker.actions.idle(120)
-    assert "Report: pull" in picker._said.html
+    assert "Report: pull" in picker._notice.html
     assert lake.silver(JANUARY).collect().height == 744
-    assert "nothing to fetch" in picker._line.html
+    assert "nothing to fetch" in picker._plan_line.html
     picker.press("Preview")
     assert picker.actions.idle(60)
-    assert "<b>744 rows</b>" in picker._said.html
-    assert "<svg" in picker._said.html
-    assert "Held in Silver" in picker._said.html
+    assert "<b>744 rows</b>" in picker._notice.html
+    assert "<svg" in picker._notice.html
+    assert "Held in Silver" in picker._notice.html
 
 
 def test_without_the_drawing_library_the_preview_shows_rows_and_says_what_to_install(
@@ -180,8 +180,8 @@ def test_without_the_drawing_library_the_preview_shows_rows_and_says_what_to_ins
     picker.actions.idle(120)
     picker.press("Preview")
     assert picker.actions.idle(60)
-    assert "<b>744 rows</b>" in picker._said.html
-    assert "pip install" in picker._said.html
+    assert "<b>744 rows</b>" in picker._notice.html
+    assert "pip install" in picker._notice.html
 
 
 def test_after_a_pull_the_line_estimates_by_the_lakes_own_pace(picker):
@@ -190,7 +190,7 @@ def test_after_a_pull_the_line_estimates_by_the_lakes_own_pace(picker):
     assert picker.actions.idle(120)
     picker.query = JANUARY.symbols("BTCUSDT", "ETHUSDT")
     assert picker.actions.idle(60)
-    assert "about 1.0 s" in picker._line.html
+    assert "about 1.0 s" in picker._plan_line.html
 
 
 def test_cancel_stops_as_ctrl_c_does_and_the_next_pull_completes(picker, lake):
@@ -200,15 +200,15 @@ def test_cancel_stops_as_ctrl_c_does_and_the_next_pull_completes(picker, lake):
         if "<progress" in change["new"]:
             picker.press("Cancel")
 
-    picker._said.observe(at_the_first_step, "html")
+    picker._notice.observe(at_the_first_step, "html")
     picker.press("Pull")
     assert picker.actions.idle(120)
-    assert "Stopped" in picker._said.html
-    assert picker._does.disabled == ["Cancel"]
-    picker._said.unobserve(at_the_first_step, "html")
+    assert "Stopped" in picker._notice.html
+    assert picker._action_buttons.disabled == ["Cancel"]
+    picker._notice.unobserve(at_the_first_step, "html")
     picker.press("Pull")
     assert picker.actions.idle(120)
-    assert "Report: pull" in picker._said.html
+    assert "Report: pull" in picker._notice.html
     assert lake.plan(picker.query).to_transfer == 0
 
 
@@ -216,17 +216,17 @@ def test_cancel_stops_a_plan_over_thousands_of_symbols(picker, lake):
     many = [f"S{number}USDT" for number in range(3000)]
     picker.query = JANUARY.symbols(*many)
     seen = []
-    picker._does.observe(lambda change: seen.append(change["new"]), "disabled")
+    picker._action_buttons.observe(lambda change: seen.append(change["new"]), "disabled")
 
     def at_the_first_step(change):
         if "<progress" in change["new"]:
             assert "of 9,000 listings" in change["new"]
             picker.press("Cancel")
 
-    picker._said.observe(at_the_first_step, "html")
+    picker._notice.observe(at_the_first_step, "html")
     picker.press("Plan")
     assert picker.actions.idle(60)
-    assert "Stopped" in picker._said.html
+    assert "Stopped" in picker._notice.html
     assert seen == [[], ["Cancel"]]
     assert len(lake.storage.list("meta/listings")) < len(many)
 
@@ -262,21 +262,21 @@ def test_cancel_does_not_wait_for_an_archive_that_does_not_answer(tmp_path, sile
         if "<progress" in change["new"]:
             told.set()
 
-    picker._said.observe(hear, "html")
+    picker._notice.observe(hear, "html")
     act = picker.actions
-    begin, worker = {"Plan": (act.plan, act._asking), "Pull": (act.pull, act._moving)}[button]
+    begin, worker = {"Plan": (act.plan, act._questions), "Pull": (act.pull, act._moves)}[button]
     begin(query)
     assert told.wait(30)
     picker.press("Cancel")
     assert worker.idle(10)
-    assert "Stopped" in picker._said.html
+    assert "Stopped" in picker._notice.html
     picker.close()
     assert act.idle(10)
 
 
 def test_while_it_pulls_cancel_can_be_pressed_and_pull_cannot(picker):
     seen = []
-    picker._does.observe(lambda change: seen.append(change["new"]), "disabled")
+    picker._action_buttons.observe(lambda change: seen.append(change["new"]), "disabled")
     picker.query = JANUARY
     picker.press("Pull")
     assert picker.actions.idle(120)
@@ -285,16 +285,16 @@ def test_while_it_pulls_cancel_can_be_pressed_and_pull_cannot(picker):
 
 def test_an_incomplete_sentence_is_not_planned_but_said(picker):
     picker.press("Pull")
-    assert "which symbols" in picker._said.html
-    assert not picker.actions._moving.busy
+    assert "which symbols" in picker._notice.html
+    assert not picker.actions._moves.busy
 
 
 def test_a_symbol_that_is_not_listed_is_said_in_words(picker):
     picker.query = JANUARY.symbols("NOSUCHUSDT")
     picker.press("Plan")
     assert picker.actions.idle(60)
-    assert "NOSUCHUSDT" in picker._said.html
-    assert picker._said.role == "alert"
+    assert "NOSUCHUSDT" in picker._notice.html
+    assert picker._notice.role == "alert"
 
 
 def test_an_archive_that_does_not_answer_is_said_in_words(tmp_path):
@@ -302,44 +302,44 @@ def test_an_archive_that_does_not_answer_is_said_in_words(tmp_path):
         cl.Lake(tmp_path, source=cl.Archive(endpoint_url="http://127.0.0.1:9")), JANUARY
     )
     shown(made)
-    assert "Not done" in made._said.html
+    assert "Not done" in made._notice.html
     assert "could not be listed" in made._symbols.note
     made.close()
 
 
 def test_a_selection_is_saved_and_loaded(picker, tmp_path):
     picker.query = JANUARY
-    picker._keeps.text = str(tmp_path / "january.json")
-    picker._keeps.press("Save")
+    picker._file_buttons.text = str(tmp_path / "january.json")
+    picker._file_buttons.press("Save")
     picker.query = cl.query()
-    picker._keeps.press("Load")
+    picker._file_buttons.press("Load")
     assert picker.query == JANUARY
 
 
 def test_a_file_that_holds_no_selection_is_said_in_words(picker, tmp_path):
-    picker._keeps.text = str(tmp_path / "absent.json")
-    picker._keeps.press("Load")
-    assert "No such file" in picker._said.html
+    picker._file_buttons.text = str(tmp_path / "absent.json")
+    picker._file_buttons.press("Load")
+    assert "No such file" in picker._notice.html
     (tmp_path / "absent.json").write_text("{")
-    picker._keeps.press("Load")
-    assert "is no query" in picker._said.html
+    picker._file_buttons.press("Load")
+    assert "is no query" in picker._notice.html
 
 
 def test_a_preview_of_nothing_says_how_to_get_something(picker):
     picker.query = JANUARY
     picker.press("Preview")
     assert picker.actions.idle(60)
-    assert "Pull fetches and builds" in picker._said.html
+    assert "Pull fetches and builds" in picker._notice.html
 
 
 def test_folders_counts_names_and_globs_once():
     query = cl.query().markets("spot").klines("1h", "1d").symbols("A*", "B")
-    assert folders(query, ["A1", "A2", "B", "C"]) == 6
+    assert count_folders(query, ["A1", "A2", "B", "C"]) == 6
 
 
 def test_a_rule_alone_counts_every_known_symbol():
     query = cl.query().markets("spot").klines("1h").universe(quote="USDT")
-    assert folders(query, ["A", "B", "C"]) == 3
+    assert count_folders(query, ["A", "B", "C"]) == 3
 
 
 def test_monthly_and_daily_files_of_one_month_are_not_counted_twice(lake):
@@ -349,13 +349,13 @@ def test_monthly_and_daily_files_of_one_month_are_not_counted_twice(lake):
 
 def test_the_preview_of_several_types_shows_the_first_and_says_so(lake):
     query = JANUARY.data_types("klines", "trades")
-    preview = Session(lake).preview(query)
+    preview = Backend(lake).preview(query)
     assert "only klines" in preview.note
 
 
 def test_a_strangers_error_keeps_its_kind():
-    assert words_of(KeyError("x")) == "KeyError: 'x'"
+    assert error_text(KeyError("x")) == "KeyError: 'x'"
 
 
 def test_what_is_said_is_escaped():
-    assert "<b>" not in messages.wrong("<b>").replace("<b>Not done.</b>", "")
+    assert "<b>" not in messages.failure("<b>").replace("<b>Not done.</b>", "")

@@ -1,19 +1,12 @@
-// The sentence as code, and a button that copies it.
+// The query as code, and a button that copies it.
 function render({ model, el }) {
   el.classList.add("cl-part");
-  const box = document.createElement("div");
-  box.className = "cl-code";
-  const pre = document.createElement("pre");
-  pre.tabIndex = 0;
-  pre.setAttribute("aria-label", "The selection as code");
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = "cl-copy";
+  const pre = element("pre", { tabindex: "0", "aria-label": "The selection as code" });
+  const button = element("button", { type: "button", class: "cl-copy" });
   const idle = () => (button.textContent = "Copy as code");
   button.addEventListener("click", async () => {
-    const text = model.get("code");
     try {
-      await navigator.clipboard.writeText(text);
+      await navigator.clipboard.writeText(model.get("code"));
     } catch {
       const range = document.createRange();
       range.selectNodeContents(pre);
@@ -29,8 +22,7 @@ function render({ model, el }) {
   model.on("change:code", draw);
   idle();
   draw();
-  box.append(pre, button);
-  el.append(box);
+  el.append(element("div", { class: "cl-code" }, pre, button));
 }
 
 export default { render };

@@ -1,9 +1,9 @@
-// A range of UTC days over what the archive has: drag on the strips, type the days, or press a preset.
+// A range of UTC days above what the archive has: drag over the strips, type the days, or press a preset.
 const SVG = "http://www.w3.org/2000/svg";
 const DAY = 86400000;
 const LEFT = 92;
 const STRIP = 12;
-const MOST = 8;
+const MAX_STRIPS = 8;
 
 const toMs = (iso) => Date.parse(`${iso}T00:00:00Z`);
 const toIso = (ms) => new Date(ms).toISOString().slice(0, 10);
@@ -17,21 +17,15 @@ function svgNode(tag, attributes = {}, text = "") {
 
 function render({ model, el }) {
   el.classList.add("cl-part");
-  const make = (tag, attributes, text = "") => {
-    const made = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-    made.textContent = text;
-    return made;
-  };
-  const box = make("div", { class: "cl-range" });
-  const row = make("div", { class: "cl-row" });
-  const first = make("input", { type: "date", "aria-label": "First day (UTC)" });
-  const last = make("input", { type: "date", "aria-label": "Last day (UTC)" });
-  const presets = make("span", { class: "cl-row", role: "group", "aria-label": "Presets" });
-  const length = make("span", { class: "cl-dim" });
-  row.append(make("span", { class: "cl-name" }, "Days"), first, make("span", {}, "to"), last, presets, length);
+  const box = element("div", { class: "cl-range" });
+  const row = element("div", { class: "cl-row" });
+  const first = element("input", { type: "date", "aria-label": "First day (UTC)" });
+  const last = element("input", { type: "date", "aria-label": "Last day (UTC)" });
+  const presets = element("span", { class: "cl-row", role: "group", "aria-label": "Presets" });
+  const length = element("span", { class: "cl-dim" });
+  row.append(element("span", { class: "cl-name" }, "Days"), first, element("span", {}, "to"), last, presets, length);
   const drawing = svgNode("svg", { role: "group", "aria-label": "Coverage and chosen range" });
-  const note = make("span", { class: "cl-dim cl-coverage-note", role: "status" });
+  const note = element("span", { class: "cl-dim cl-coverage-note", role: "status" });
   box.append(row, drawing, note);
   el.append(box);
 
@@ -61,21 +55,19 @@ function render({ model, el }) {
     return Math.min(highest() - DAY, Math.floor(ms / DAY) * DAY);
   };
 
-  function save(from, to) {
-    const [a, b] = from <= to ? [from, to] : [to, from];
-    model.set("value", [toIso(a), toIso(b)]);
-    model.save_changes();
+  function choose(from, to) {
+    save(model, "value", [from, to].sort((m, n) => m - n).map(toIso));
   }
 
   function strips() {
     const coverage = model.get("coverage");
     const names = Object.keys(coverage);
-    if (names.length <= MOST) return names.map((name) => [name, coverage[name]]);
+    if (names.length <= MAX_STRIPS) return names.map((name) => [name, coverage[name]]);
     const sum = {};
     for (const name of names) for (const [month, share] of Object.entries(coverage[name])) sum[month] = (sum[month] || 0) + share;
     const mean = Object.fromEntries(Object.entries(sum).map(([month, total]) => [month, total / names.length]));
     const together = [`${names.length.toLocaleString()} symbols`, mean];
-    return [together, ...names.slice(0, MOST - 1).map((name) => [name, coverage[name]])];
+    return [together, ...names.slice(0, MAX_STRIPS - 1).map((name) => [name, coverage[name]])];
   }
 
   function monthEnds(month) {
@@ -97,7 +89,7 @@ function render({ model, el }) {
 
   function draw() {
     const [from, to] = model.get("value");
-    // a day half typed is left alone unless the range itself moved; writing a value moves the cursor
+    // writing a value moves the cursor: a half-typed day stays unless the range itself moved
     if (first.value !== (from || "") && (document.activeElement !== first || from !== drawn[0])) first.value = from || "";
     if (last.value !== (to || "") && (document.activeElement !== last || to !== drawn[1])) last.value = to || "";
     drawn = [from, to];
@@ -108,8 +100,8 @@ function render({ model, el }) {
     const days = from && to ? Math.round((toMs(to) - toMs(from)) / DAY) + 1 : 0;
     length.textContent = days ? `${days.toLocaleString()} day${days === 1 ? "" : "s"}, both ends in` : "";
     presets.replaceChildren(...model.get("presets").map(([label, a, b]) => {
-      const button = make("button", { type: "button", "aria-pressed": String(a === from && b === to), class: "cl-chip" }, label);
-      button.addEventListener("click", () => save(toMs(a), toMs(b)));
+      const button = element("button", { type: "button", "aria-pressed": String(a === from && b === to), class: "cl-chip" }, label);
+      button.addEventListener("click", () => choose(toMs(a), toMs(b)));
       return button;
     }));
     note.textContent = model.get("note");
@@ -197,8 +189,8 @@ function render({ model, el }) {
     event.preventDefault();
     const [from, to] = model.get("value").map(toMs);
     const clip = (ms, a, b) => Math.max(a, Math.min(b, ms));
-    if (end === "first") save(clip(from + step * DAY, lowest(), to), to);
-    else save(from, clip(to + step * DAY, from, highest() - DAY));
+    if (end === "first") choose(clip(from + step * DAY, lowest(), to), to);
+    else choose(from, clip(to + step * DAY, from, highest() - DAY));
   });
 
   function typed(event) {
@@ -208,19 +200,16 @@ function render({ model, el }) {
     const backwards = whole && a > b;
     for (const input of [first, last]) input.setAttribute("aria-invalid", String(backwards));
     if (backwards && event.type === "change") length.textContent = "ends before it begins";
-    else if (whole && (a !== model.get("value")[0] || b !== model.get("value")[1])) save(toMs(a), toMs(b));
+    else if (whole && (a !== model.get("value")[0] || b !== model.get("value")[1])) choose(toMs(a), toMs(b));
   }
-  // while a day is typed, its parts may pass through a range that ends before it begins
+  // a day that is being typed can pass through a range that ends before it begins
   for (const input of [first, last]) {
     input.addEventListener("change", typed);
     input.addEventListener("blur", (event) => {
       if (event.relatedTarget !== first && event.relatedTarget !== last) typed(event);
     });
   }
-  el.dataset.lmSuppressShortcuts = "true";
-  el.addEventListener("keydown", (event) => {
-    if (event.key !== "Tab" && !event.ctrlKey && !event.metaKey) event.stopPropagation();
-  });
+  keepKeys(el);
   for (const trait of ["value", "earliest", "latest", "coverage", "presets", "note"]) model.on(`change:${trait}`, draw);
   const observer = new ResizeObserver(() => {
     if (Math.abs((el.clientWidth || 640) - width) > 2) draw();

@@ -1,14 +1,7 @@
-// Symbols: filters, type-ahead over thousands of names, and what was chosen. All of it in the page:
-// no round trip to the kernel stands between a key and its answer.
+// Symbols: filters, type-ahead over thousands of names, and the chosen ones. All of it runs in the page, so
+// that no key waits for the kernel.
 const ROW = 22;
-const MOST_CHOSEN = 60;
-
-function node(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
-}
+const MAX_CHOSEN = 60;
 
 // A glob as the kernel reads it: *, ?, [...].
 function globToRegExp(glob) {
@@ -31,33 +24,33 @@ const isGlob = (text) => /[*?[]/.test(text);
 
 function render({ model, el }) {
   el.classList.add("cl-part");
-  const id = `cl-${Math.random().toString(36).slice(2)}`;
-  const search = node("input", {
+  const id = uniqueId();
+  const search = element("input", {
     type: "search", role: "combobox", "aria-label": "Search symbols", "aria-expanded": "true",
     "aria-controls": `${id}-list`, "aria-autocomplete": "list", autocomplete: "off", spellcheck: "false",
     placeholder: "Search, or a pattern such as ETH*", class: "cl-search",
   });
-  const quote = node("select", { "aria-label": "Quote asset" });
-  const contract = node("select", { "aria-label": "Contract" });
-  const listedOn = node("input", { type: "date", "aria-label": "Listed on" });
-  const exclude = node("input", { type: "text", "aria-label": "Exclude", placeholder: "*UP*, *DOWN*", class: "cl-narrow" });
-  const all = node("button", { type: "button", class: "cl-all" });
-  const rule = node("button", { type: "button", class: "cl-rule", title: "Keep the filters as a rule: symbols listed later join" }, "Keep as rule");
-  const clear = node("button", { type: "button", class: "cl-clear" }, "Clear");
-  const list = node("div", { class: "cl-list", role: "listbox", id: `${id}-list`, "aria-label": "Symbols", "aria-multiselectable": "true", tabindex: "-1" });
-  const space = node("div");
+  const quote = element("select", { "aria-label": "Quote asset" });
+  const contract = element("select", { "aria-label": "Contract" });
+  const listedOn = element("input", { type: "date", "aria-label": "Listed on" });
+  const exclude = element("input", { type: "text", "aria-label": "Exclude", placeholder: "*UP*, *DOWN*", class: "cl-narrow" });
+  const all = element("button", { type: "button", class: "cl-all" });
+  const rule = element("button", { type: "button", class: "cl-rule", title: "Keep the filters as a rule: symbols listed later join" }, "Keep as rule");
+  const clear = element("button", { type: "button", class: "cl-clear" }, "Clear");
+  const list = element("div", { class: "cl-list", role: "listbox", id: `${id}-list`, "aria-label": "Symbols", "aria-multiselectable": "true", tabindex: "-1" });
+  const space = element("div");
   list.append(space);
-  const count = node("span", { role: "status", class: "cl-dim cl-count" });
-  const chosen = node("div", { class: "cl-chosen", role: "group", "aria-label": "Chosen symbols" });
-  const name = node("span", { class: "cl-name" }, "Symbols");
+  const count = element("span", { role: "status", class: "cl-dim cl-count" });
+  const chosen = element("div", { class: "cl-chosen", role: "group", "aria-label": "Chosen symbols" });
+  const name = element("span", { class: "cl-name" }, "Symbols");
   el.append(
-    node("div", { class: "cl-symbols" },
-      node("div", { class: "cl-row" }, name, search, all, clear),
-      node("div", { class: "cl-row cl-filters" },
-        node("label", {}, node("span", { class: "cl-dim" }, "quote"), quote),
-        node("label", {}, node("span", { class: "cl-dim" }, "contract"), contract),
-        node("label", {}, node("span", { class: "cl-dim" }, "listed on"), listedOn),
-        node("label", {}, node("span", { class: "cl-dim" }, "without"), exclude), rule),
+    element("div", { class: "cl-symbols" },
+      element("div", { class: "cl-row" }, name, search, all, clear),
+      element("div", { class: "cl-row cl-filters" },
+        element("label", {}, element("span", { class: "cl-dim" }, "quote"), quote),
+        element("label", {}, element("span", { class: "cl-dim" }, "contract"), contract),
+        element("label", {}, element("span", { class: "cl-dim" }, "listed on"), listedOn),
+        element("label", {}, element("span", { class: "cl-dim" }, "without"), exclude), rule),
       list, count, chosen),
   );
 
@@ -108,13 +101,13 @@ function render({ model, el }) {
     const drawn = [];
     for (let at = from; at < to; at += 1) {
       const [symbol, quoted, kind] = rows[shown[at]];
-      const is = chosenSet.has(symbol);
-      const label = node("span");
+      const selected = chosenSet.has(symbol);
+      const label = element("span");
       const hit = text && !isGlob(text) ? symbol.indexOf(text) : -1;
       if (hit < 0) label.textContent = symbol;
-      else label.append(symbol.slice(0, hit), node("mark", {}, symbol.slice(hit, hit + text.length)), symbol.slice(hit + text.length));
-      const option = node("div", { role: "option", class: "cl-option", id: `${id}-${at}`, "aria-selected": String(is), "aria-setsize": shown.length, "aria-posinset": at + 1 },
-        node("span", { "aria-hidden": "true" }, is ? "✓" : ""), label, node("span", { class: "cl-dim" }, [quoted, kind].filter(Boolean).join(" · ")));
+      else label.append(symbol.slice(0, hit), element("mark", {}, symbol.slice(hit, hit + text.length)), symbol.slice(hit + text.length));
+      const option = element("div", { role: "option", class: "cl-option", id: `${id}-${at}`, "aria-selected": String(selected), "aria-setsize": shown.length, "aria-posinset": at + 1 },
+        element("span", { "aria-hidden": "true" }, selected ? "✓" : ""), label, element("span", { class: "cl-dim" }, [quoted, kind].filter(Boolean).join(" · ")));
       option.style.top = `${at * ROW}px`;
       option.classList.toggle("cl-active", at === active);
       option.addEventListener("mousedown", (event) => {
@@ -142,41 +135,36 @@ function render({ model, el }) {
 
   function drawChosen() {
     const value = model.get("value");
-    const said = model.get("rule");
+    const kept = model.get("rule");
     const parts = [];
-    const words = Object.entries(said).filter(([, v]) => v && String(v).length).map(([k, v]) => `${k.replace("_", " ")} ${[].concat(v).join(", ")}`);
+    const words = Object.entries(kept).filter(([, v]) => v && String(v).length).map(([k, v]) => `${k.replace("_", " ")} ${[].concat(v).join(", ")}`);
     if (words.length) {
-      const drop = node("button", { type: "button", "aria-label": "Remove the rule", class: "cl-drop-rule" }, `rule: ${words.join("; ")} ×`);
-      drop.addEventListener("click", () => save("rule", {}));
+      const drop = element("button", { type: "button", "aria-label": "Remove the rule", class: "cl-drop-rule" }, `rule: ${words.join("; ")} ×`);
+      drop.addEventListener("click", () => save(model, "rule", {}));
       parts.push(drop);
     }
-    for (const symbol of value.slice(0, MOST_CHOSEN)) {
-      const drop = node("button", { type: "button", "aria-label": `Remove ${symbol}`, "data-symbol": symbol }, `${symbol} ×`);
+    for (const symbol of value.slice(0, MAX_CHOSEN)) {
+      const drop = element("button", { type: "button", "aria-label": `Remove ${symbol}`, "data-symbol": symbol }, `${symbol} ×`);
       drop.addEventListener("click", () => {
         toggle(symbol);
         search.focus();
       });
       parts.push(drop);
     }
-    if (value.length > MOST_CHOSEN) parts.push(node("span", { class: "cl-dim" }, `and ${(value.length - MOST_CHOSEN).toLocaleString()} more`));
-    if (!parts.length) parts.push(node("span", { class: "cl-dim" }, "none chosen"));
+    if (value.length > MAX_CHOSEN) parts.push(element("span", { class: "cl-dim" }, `and ${(value.length - MAX_CHOSEN).toLocaleString()} more`));
+    if (!parts.length) parts.push(element("span", { class: "cl-dim" }, "none chosen"));
     chosen.replaceChildren(...parts);
     clear.disabled = !value.length && !words.length;
   }
 
-  function save(trait, value) {
-    model.set(trait, value);
-    model.save_changes();
-  }
-
   function toggle(symbol) {
     const now = model.get("value");
-    save("value", chosenSet.has(symbol) ? now.filter((s) => s !== symbol) : [...now, symbol]);
+    save(model, "value", chosenSet.has(symbol) ? now.filter((s) => s !== symbol) : [...now, symbol]);
   }
 
   function fill(select, words) {
     const kept = select.value;
-    select.replaceChildren(node("option", { value: "" }, "any"), ...words.map((word) => node("option", { value: word }, word)));
+    select.replaceChildren(element("option", { value: "" }, "any"), ...words.map((word) => element("option", { value: word }, word)));
     if (words.includes(kept)) select.value = kept;
   }
 
@@ -219,7 +207,7 @@ function render({ model, el }) {
         find();
       } else if (shown.length) toggle(rows[shown[active]][0]);
       else if (!rows.length && text) {
-        toggle(text); // nothing is listed: the name is taken as it is
+        toggle(text); // no list to choose from: take the name as typed
         search.value = "";
       }
     } else if (event.key === "Escape" && search.value) {
@@ -228,7 +216,7 @@ function render({ model, el }) {
       search.value = "";
       find();
     } else if (event.key === "Backspace" && !search.value && model.get("value").length) {
-      save("value", model.get("value").slice(0, -1));
+      save(model, "value", model.get("value").slice(0, -1));
     }
   });
   search.addEventListener("input", find);
@@ -242,18 +230,15 @@ function render({ model, el }) {
   all.addEventListener("click", () => {
     const now = model.get("value");
     const more = shown.map((index) => rows[index][0]).filter((symbol) => !chosenSet.has(symbol));
-    save("value", [...now, ...more]);
+    save(model, "value", [...now, ...more]);
   });
-  rule.addEventListener("click", () => save("rule", filters()));
+  rule.addEventListener("click", () => save(model, "rule", filters()));
   clear.addEventListener("click", () => {
     model.set("rule", {});
-    save("value", []);
+    save(model, "value", []);
     search.focus();
   });
-  el.dataset.lmSuppressShortcuts = "true";
-  el.addEventListener("keydown", (event) => {
-    if (event.key !== "Tab" && !event.ctrlKey && !event.metaKey) event.stopPropagation();
-  });
+  keepKeys(el);
   model.on("change:rows", onRows);
   model.on("change:value", onValue);
   model.on("change:rule", drawChosen);

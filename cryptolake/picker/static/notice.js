@@ -1,6 +1,7 @@
-// What the picker says: finished HTML (escaped in the kernel), announced to screen readers.
+// HTML from the kernel (escaped there). The element stays and its content changes: only so do screen readers
+// announce a live region.
 function render({ model, el }) {
-  el.classList.add("cl-part", "cl-say");
+  el.classList.add("cl-part", "cl-notice");
   const draw = () => {
     el.setAttribute("role", model.get("role"));
     el.setAttribute("aria-live", model.get("role") === "alert" ? "assertive" : "polite");
