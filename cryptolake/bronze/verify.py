@@ -11,10 +11,10 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-import zipfile
 from pathlib import Path
-from typing import IO, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
+from cryptolake.bronze.zips import find_member
 from cryptolake.errors import CorruptArchive
 
 Finding = Literal["good", "transport", "sidecar_transport", "stale", "bad_sidecar", "corrupt"]
@@ -25,9 +25,6 @@ Proof = Literal["sha256", "none_published", "etag", "stale_accepted"]
 """What a good file was checked against: its CHECKSUM; the ETag, since no CHECKSUM is published; the ETag
 alone, after a copy inside S3; the ETag, since the CHECKSUM is stale and the user accepts that."""
 
-MOST_INFLATED = 64 * 2**30
-"""Bytes a member may say it inflates to; the largest real ones are below 20 GiB."""
-
 Policy = Literal["quarantine", "accept", "raise"]
 """What becomes of a file whose bytes are the listed ones and whose CHECKSUM says otherwise."""
 
@@ -37,9 +34,6 @@ REASONS = {
     "corrupt": "corrupt_zip",
 }
 """The quarantine's word for each finding."""
-
-MOST_RATIO = 1100
-"""How many times its size a member may inflate to: deflate itself cannot do better than 1032."""
 
 _CHUNK = 2**20
 
@@ -119,35 +113,6 @@ def sidecar_of(sha256: str, name: str, etag: str | None) -> bytes | None:
     return None
 
 
-def check_zip(path: Path) -> str:
-    """Return the name of a zip's one member after checking the zip's structure (nothing is inflated).
-
-    Raises
-    ------
-    CorruptArchive
-        It is truncated or no zip, holds other than one file, its member's name is a path, or the
-        member says it inflates past any size the archive has.
-    """
-    with path.open("rb") as file:
-        return check_zip_file(file, path.name)
-
-
-def check_zip_file(file: IO[bytes], name: str) -> str:
-    """Do what :func:`check_zip` does, on an open file."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            member = _only_member(name, archive)
-            # Reading the member's own header: a zip whose directory is right may still lack its data.
-            with archive.open(member):
-                pass
-            return member.filename
-    except CorruptArchive:
-        raise
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
-        message = f"{name} is not a sound zip: {error}"
-        raise CorruptArchive(message, name=name, reason="zip_unsound") from error
-
-
 class Evidence(Protocol):
     """What is known of bytes that arrived, wherever they are."""
 
@@ -201,10 +166,8 @@ class FileEvidence:
 
     def structure(self, name: str) -> None:
         """Raise CorruptArchive when it is no sound zip of one CSV."""
-        if self._data is not None:
-            check_zip_file(io.BytesIO(self._data), name)
-        else:
-            check_zip(self._path)
+        with self._path.open("rb") if self._data is None else io.BytesIO(self._data) as file:
+            find_member(file, name)
 
 
 def check_file(
@@ -312,30 +275,8 @@ def _structured(evidence: Evidence, verdict: Verdict, name: str) -> Verdict:
     try:
         evidence.structure(name)
     except CorruptArchive as error:
-        return verdict._replace(finding="corrupt", proof=None, detail=str(error))
+        return verdict._replace(finding="corrupt", proof=None, detail=f"{name} {error.detail}")
     return verdict
-
-
-def _only_member(name: str, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
-    members = archive.infolist()
-    if len(members) != 1:
-        names = ", ".join(repr(member.filename) for member in members[:3]) or "none"
-        message = f"{name} holds {len(members)} members ({names}), not one CSV"
-        raise CorruptArchive(message, name=name, reason="zip_members")
-    member = members[0]
-    inner = member.filename
-    plain = inner and not set(inner) & set("/\\:\0") and inner not in {".", ".."}
-    if not plain or member.is_dir():
-        message = f"{name} has a member named {inner!r}, which is not a plain file name"
-        raise CorruptArchive(message, name=name, member=inner, reason="zip_member_name")
-    most = min(MOST_INFLATED, max(member.compress_size, 1) * MOST_RATIO)
-    if member.file_size > most:
-        message = (
-            f"{name} says its member inflates to {member.file_size} bytes, more than "
-            f"{member.compress_size} compressed bytes can hold"
-        )
-        raise CorruptArchive(message, name=name, member=inner, reason="zip_size")
-    return member
 
 
 def _digest(path: Path, algorithm: str) -> tuple[str, int]:

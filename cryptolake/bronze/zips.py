@@ -1,7 +1,9 @@
-"""One CSV out of one zip, within limits: what the archive never publishes is refused by name.
+"""One CSV out of one zip, within limits: what is not one sound CSV is refused, by name and reason.
 
-The directory is read by ``zipfile``; the bytes are inflated by isal where it is installed (some two and
-a half times faster), else by zlib, never past what the directory states, and their CRC is checked.
+:func:`find_member` is the one judgement of a zip's structure: a transfer asks it before a file enters
+Bronze, a reader before it inflates. The directory is read by ``zipfile``; the bytes are inflated by isal
+where it is installed (some two and a half times faster), else by zlib, never past what the directory
+states, and their CRC is checked.
 """
 
 from __future__ import annotations
@@ -22,6 +24,15 @@ except ImportError:  # an optional speed-up
     import zlib as _inflater  # type: ignore[no-redef]
 
 _LOCAL_HEADER = 30
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    NotImplementedError,
+    OSError,
+    ValueError,
+    EOFError,
+    struct.error,
+)
+_METHODS = (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED)
 _ARCHIVE_NAME = re.compile(r"[^/]+-[^/-]+-\d{4}-\d{2}(-\d{2})?")
 
 
@@ -33,8 +44,8 @@ class Limits:
     times, so the default ratio has room and still stops a bomb before it is inflated.
     """
 
-    max_bytes: int = 256 * 2**30
-    """Bytes of CSV that one zip may hold."""
+    max_bytes: int = 64 * 2**30
+    """Bytes of CSV that one zip may hold; the largest real ones are below 20 GiB."""
     max_ratio: float = 400.0
     """How many times its own size a zip may inflate to."""
     max_line: int = 64 * 1024
@@ -57,7 +68,16 @@ class Member:
 
 
 def find_member(file: IO[bytes], key: str, limits: Limits = DEFAULT_LIMITS) -> Member:
-    """Find the one CSV of an open zip.
+    """Find the one CSV of an open zip; nothing is inflated.
+
+    Parameters
+    ----------
+    file
+        The zip; its first member's header and its directory are read.
+    key
+        The archive key, or the last part of it: what the messages name and the CSV should be named after.
+    limits
+        How large the CSV may be.
 
     Raises
     ------
@@ -68,44 +88,40 @@ def find_member(file: IO[bytes], key: str, limits: Limits = DEFAULT_LIMITS) -> M
     try:
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
-    except (
-        zipfile.BadZipFile,
-        NotImplementedError,
-        OSError,
-        ValueError,
-        EOFError,
-        struct.error,
-    ) as error:
-        raise _corrupt(key, "not_a_zip", f"cannot be opened as a zip ({error})") from error
+    except _UNREADABLE as error:
+        raise _corrupt(key, "not_a_zip", f"is not a sound zip ({error})") from error
     if len(members) != 1:
-        names = [info.filename for info in members[:4]]
-        raise _corrupt(key, "members", f"holds {len(members)} members, not one: {names}")
+        names = ", ".join(repr(info.filename) for info in members[:3]) or "none"
+        raise _corrupt(key, "members", f"holds {len(members)} members ({names}), not one CSV")
     (info,) = members
+    _check_name(info.filename, key)
     if info.flag_bits & 1:
         raise _corrupt(key, "encrypted", "is encrypted")
-    if info.compress_type not in {zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED}:
-        raise _corrupt(
-            key, "compression", f"uses compression method {info.compress_type}, not deflate"
-        )
-    if _of_another(info.filename, key):
-        raise _corrupt(key, "wrong_file", f"holds the CSV of another file, {info.filename!r}")
-    _within(key, info.compress_size, info.file_size, limits)
-    try:
-        file.seek(info.header_offset)
-        head = file.read(_LOCAL_HEADER)
-        if len(head) != _LOCAL_HEADER or head[:4] != b"PK\x03\x04":
-            raise _corrupt(key, "not_a_zip", "has no member where its directory says")
-    except (OSError, ValueError) as error:
-        raise _corrupt(key, "not_a_zip", f"cannot be read ({error})") from error
-    name_length, extra_length = struct.unpack("<HH", head[26:30])
+    if info.compress_type not in _METHODS:
+        detail = f"uses compression method {info.compress_type}, not deflate"
+        raise _corrupt(key, "compression", detail)
+    _check_size(key, info.compress_size, info.file_size, limits)
     return Member(
         name=info.filename,
-        offset=info.header_offset + _LOCAL_HEADER + name_length + extra_length,
+        offset=_data_offset(file, info.header_offset, key),
         stored=info.compress_type == zipfile.ZIP_STORED,
         packed=info.compress_size,
         size=info.file_size,
         crc=info.CRC,
     )
+
+
+def _data_offset(file: IO[bytes], header: int, key: str) -> int:
+    """Return where a member's bytes begin: a zip whose directory is right may still lack its data."""
+    try:
+        file.seek(header)
+        head = file.read(_LOCAL_HEADER)
+    except (OSError, ValueError) as error:
+        raise _corrupt(key, "not_a_zip", f"is not a sound zip ({error})") from error
+    if len(head) != _LOCAL_HEADER or head[:4] != b"PK\x03\x04":
+        raise _corrupt(key, "not_a_zip", "is not a sound zip (no member where its directory says)")
+    name_length, extra_length = struct.unpack("<HH", head[26:30])
+    return header + _LOCAL_HEADER + int(name_length) + int(extra_length)
 
 
 def inflate(data: bytes, key: str, limits: Limits = DEFAULT_LIMITS) -> bytes:
@@ -127,7 +143,7 @@ def inflate(data: bytes, key: str, limits: Limits = DEFAULT_LIMITS) -> bytes:
             text = engine.decompress(packed, member.size + 1)
         except Exception as error:  # isal and zlib have each their own error class
             raise _corrupt(key, "deflate", f"does not inflate ({error})") from error
-    _whole(key, member, len(text), _inflater.crc32(text))
+    _check_text(key, member, len(text), _inflater.crc32(text))
     return text
 
 
@@ -164,7 +180,7 @@ def inflate_chunks(
             yield text
         elif not left and not pending:
             break
-    _whole(key, member, made, crc)
+    _check_text(key, member, made, crc)
 
 
 def _step(engine: Any, pending: bytes, chunk: int, key: str) -> tuple[bytes, bytes]:
@@ -177,44 +193,40 @@ def _step(engine: Any, pending: bytes, chunk: int, key: str) -> tuple[bytes, byt
     return text, engine.unconsumed_tail
 
 
-def _of_another(name: str, key: str) -> bool:
-    """Whether a member is named as the archive names CSVs, after another symbol, type or period.
-
-    Examples
-    --------
-    >>> (
-    ...     _of_another("ETHUSDT-1h-2024-01.csv", "BTCUSDT-1h-2024-01.zip"),
-    ...     _of_another("x.csv", "y.zip"),
-    ... )
-    (True, False)
-    """
+def _check_name(name: str, key: str) -> None:
+    """Refuse a member that is no plain file, or is named after another symbol, type or period."""
+    if not name or set(name) & set("/\\:\0") or name in {".", ".."}:
+        detail = f"has a member named {name!r}, which is not a plain file name"
+        raise _corrupt(key, "member_name", detail)
     inner, own = name.removesuffix(".csv"), key.rsplit("/", 1)[-1].removesuffix(".zip")
-    return inner.lower() != own.lower() and bool(_ARCHIVE_NAME.fullmatch(inner))
+    if inner.lower() != own.lower() and _ARCHIVE_NAME.fullmatch(inner):
+        raise _corrupt(key, "wrong_file", f"holds the CSV of another file, {name!r}")
 
 
-def _within(key: str, packed: int, size: int, limits: Limits) -> None:
+def _check_size(key: str, packed: int, size: int, limits: Limits) -> None:
+    detail = f"says that its member inflates to {size:,} bytes from {packed:,}"
     if size > limits.max_bytes:
-        detail = (
-            f"states {size:,} bytes of CSV, above the limit of {limits.max_bytes:,} (max_bytes)"
-        )
-        raise _corrupt(key, "too_big", detail)
+        above = f"above the limit of {limits.max_bytes:,} (max_bytes)"
+        raise _corrupt(key, "too_big", f"{detail}, {above}")
     if size > max(packed, 1) * limits.max_ratio:
-        detail = (
-            f"states {size:,} bytes of CSV in {packed:,}, above the limit of {limits.max_ratio:g} times "
-            "(max_ratio)"
-        )
-        raise _corrupt(key, "too_big", detail)
+        above = f"above the limit of {limits.max_ratio:g} times (max_ratio)"
+        raise _corrupt(key, "too_big", f"{detail}, {above}")
 
 
-def _whole(key: str, member: Member, made: int, crc: int) -> None:
-    if made != member.size:
-        more = "more" if made > member.size else "other"
+def _check_text(key: str, member: Member, size: int, crc: int) -> None:
+    if size != member.size:
+        more = "more" if size > member.size else "other"
         detail = f"inflates to {more} than the {member.size:,} bytes its directory states"
         raise _corrupt(key, "size", detail)
     if crc != member.crc:
         raise _corrupt(key, "crc", "fails its CRC: the bytes inside are damaged")
 
 
+_DAMAGE = frozenset({"not_a_zip", "truncated", "deflate", "size", "crc"})
+"""Reasons that damage on this side can have; the others are the archive's own doing."""
+
+
 def _corrupt(key: str, reason: str, detail: str) -> CorruptArchive:
-    message = f"{key} {detail}. Fetch it again (`cryptolake verify`), or leave it out."
+    what = "Fetch it again (`cryptolake verify`), or leave" if reason in _DAMAGE else "Leave"
+    message = f"{key} {detail}. {what} it out."
     return CorruptArchive(message, key=key, reason=reason, detail=detail)

@@ -25,8 +25,8 @@ from cryptolake.bronze.verify import (
     Verdict,
     agrees,
     check,
-    check_zip_file,
 )
+from cryptolake.bronze.zips import find_member
 from cryptolake.errors import CorruptArchive
 from cryptolake.storage.errors import in_words
 from cryptolake.storage.files import S3Storage
@@ -195,4 +195,4 @@ class _Evidence:
     def structure(self, name: str) -> None:
         """Raise CorruptArchive when it is no sound zip of one CSV."""
         self._file.seek(0)
-        check_zip_file(self._file, name)
+        find_member(self._file, name)

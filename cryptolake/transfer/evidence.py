@@ -7,7 +7,8 @@ import io
 from typing import TYPE_CHECKING
 
 from cryptolake.bronze.text import sought
-from cryptolake.bronze.verify import agrees, check_zip_file
+from cryptolake.bronze.verify import agrees
+from cryptolake.bronze.zips import find_member
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -67,7 +68,7 @@ class StreamEvidence:
         """Raise CorruptArchive when they are no sound zip of one CSV."""
         ends = _Ends(self._begin, bytes(self._end), self.size)
         with io.BufferedReader(ends) as file:
-            check_zip_file(file, name)
+            find_member(file, name)
 
 
 class _Ends(io.RawIOBase):
