@@ -7,7 +7,6 @@ both are answered alike (``answers``).
 from __future__ import annotations
 
 import importlib
-import os
 import ssl
 import threading
 from contextlib import suppress
@@ -15,17 +14,14 @@ from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import quote, unquote, unquote_plus, urlencode, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import quote, unquote_plus, urlencode
 from xml.etree import ElementTree
 
-from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.exceptions import BotoCoreError
-from botocore.session import Session
 from urllib3 import PoolManager, ProxyManager, Retry, Timeout, exceptions, make_headers
 
-from cryptolake.errors import ListingError
+from cryptolake.errors import CryptolakeError, ListingError
+from cryptolake.storage.aws_settings import login
+from cryptolake.storage.s3_config import S3Config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,45 +29,46 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
     from cryptolake.archive.source import Archive
-
-
-_TROUBLE = "no credentials can be had for it: "
+    from cryptolake.storage.s3_config import Http
 
 
 class Signer:
-    """Signs GETs with the credentials of the usual AWS chain: environment, profile, or machine.
+    """Signs GETs. Made only for a bucket that is not public: it loads botocore.
 
     Raises
     ------
     NoAnswer
-        There are none.
+        There are no credentials.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, config: S3Config) -> None:
         try:
-            found = Session().get_credentials()
-        except BotoCoreError as error:
-            raise NoAnswer(_TROUBLE + str(error)) from error
-        if found is None:
-            message = "it needs credentials, and there are none in the AWS environment or a profile"
-            raise NoAnswer(message)
-        self._credentials = found
+            self._credentials = config.credentials()
+        except CryptolakeError as error:
+            raise NoAnswer(str(error)) from error
 
-    def headers(self, url: str, region: str) -> Mapping[str, str]:
-        """Return the headers that sign a GET of this URL now.
+    def headers(
+        self, url: str, region: str, headers: Mapping[str, str] | None = None
+    ) -> Mapping[str, str]:
+        """Return the headers that sign a GET of this URL now, with those that are sent besides.
 
         Raises
         ------
         NoAnswer
             The credentials ran out and cannot be renewed.
         """
-        request = AWSRequest("GET", url)
+        from botocore.auth import S3SigV4Auth
+        from botocore.awsrequest import AWSRequest
+        from botocore.exceptions import BotoCoreError
+
+        request = AWSRequest("GET", url, headers=dict(headers or {}))
         try:
             # Frozen: another thread may renew them between the reading of key and secret.
             now = self._credentials.get_frozen_credentials()
             S3SigV4Auth(now, "s3", region).add_auth(request)
         except BotoCoreError as error:
-            raise NoAnswer(_TROUBLE + str(error)) from error
+            message = f"no credentials can be had for it: {error}"
+            raise NoAnswer(message) from error
         return dict(request.headers.items())
 
 
@@ -119,6 +116,8 @@ class Web:
     ----------
     url
         The endpoint.
+    http
+        Its proxy and certificates.
     connections
         How many are kept open.
 
@@ -128,9 +127,9 @@ class Web:
         The environment names a proxy or certificates that there cannot be.
     """
 
-    def __init__(self, url: str, *, connections: int) -> None:
+    def __init__(self, url: str, http: Http, *, connections: int) -> None:
         try:
-            self._pools = _pools(url, connections)
+            self._pools = _pools(url, http, connections)
         except (exceptions.HTTPError, OSError, ValueError) as error:
             # Not the proxy's URL: it may hold a password.
             why = (
@@ -160,40 +159,29 @@ class Web:
         return Answer(answer.status, answer.headers, answer.data)
 
 
-def _pools(url: str, connections: int) -> PoolManager:
-    proxy = _proxy(url)
+def _pools(url: str, http: Http, connections: int) -> PoolManager:
+    proxy = http.proxy
     secure = any(address.startswith("https:") for address in (url, proxy or ""))
-    trusted = _trusted() if secure else None  # read once: every connection would do it anew
+    trusted = _trusted(http) if secure else None  # read once: every connection would do it anew
     if proxy is None:
         return PoolManager(maxsize=connections, ssl_context=trusted)
+    named = login(proxy)
     return ProxyManager(
         proxy,
         maxsize=connections,
         ssl_context=trusted,
         proxy_ssl_context=trusted,
-        proxy_headers=_login(proxy),
+        proxy_headers=make_headers(proxy_basic_auth=named) if named else {},
     )
 
 
-def _proxy(url: str) -> str | None:
-    """Return the proxy that the environment (or the system) has for a URL, by the rules of botocore."""
-    parts = urlsplit(url)
-    said = None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
-    if not said or said.startswith(("http:", "https:")):
-        return said or None
-    return f"http://{said.removeprefix('//')}"
-
-
-def _login(proxy: str) -> Mapping[str, str]:
-    parts = urlsplit(proxy)
-    if not parts.username or parts.password is None:
-        return {}
-    return make_headers(proxy_basic_auth=f"{unquote(parts.username)}:{unquote(parts.password)}")
-
-
-def _trusted() -> ssl.SSLContext:
+def _trusted(http: Http) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    file = certificates()
+    if not http.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    file = http.certificates or usual_certificates()
     if file is None:
         context.load_default_certs()
     else:
@@ -201,11 +189,8 @@ def _trusted() -> ssl.SSLContext:
     return context
 
 
-def certificates() -> str | None:
-    """Return the file of certificates to trust: as for botocore, the environment's, certifi's, or its own."""
-    said = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
-    if said:
-        return said
+def usual_certificates() -> str | None:
+    """Return the certificates to trust where none are configured: as for botocore, certifi's, or its own."""
     with suppress(ImportError):
         return str(importlib.import_module("certifi").where())
     found = find_spec("botocore")  # finds it without loading it
@@ -360,11 +345,24 @@ __all__ = ["Object", "Page", "Pages"]
 
 
 class Pages:
-    """ListObjectsV2 against one archive, from any number of threads."""
+    """ListObjectsV2 against one archive, from any number of threads.
 
-    def __init__(self, archive: Archive, *, connections: int = 32) -> None:
+    Parameters
+    ----------
+    archive
+        What is listed.
+    connections
+        How many are kept open.
+    config
+        How its bucket is reached; by default as the environment says.
+    """
+
+    def __init__(
+        self, archive: Archive, *, connections: int = 32, config: S3Config | None = None
+    ) -> None:
         self.archive = archive
         self.connections = connections
+        self._given = config
         self._lock = threading.Lock()
         self._region = archive.region
 
@@ -433,33 +431,42 @@ class Pages:
     def _get(self, asked: Mapping[str, str]) -> Answer:
         # The bucket in the path: its dots fit no wildcard certificate.
         words = urlencode(asked, safe="", quote_via=quote)
-        url = f"{self._endpoint}/{self.archive.bucket}?{words}"
-        web, signer = self._tools()
-        return web.get(url, signer.headers(url, self._region) if signer else {})
+        url = f"{self._bucket}?{words}"
+        web, signer, headers = self._tools()
+        return web.get(url, signer.headers(url, self._region, headers) if signer else headers)
 
-    def _tools(self) -> tuple[Web, Signer | None]:
+    def _tools(self) -> tuple[Web, Signer | None, Mapping[str, str]]:
         with self._lock:
-            return self._web, self._signer
+            return self._web, self._signer, self._http.headers
+
+    @cached_property
+    def _config(self) -> S3Config:
+        archive = self.archive
+        return self._given or S3Config.of_archive(
+            archive.endpoint, archive.region, anonymous=archive.anonymous
+        )
+
+    @property
+    def _bucket(self) -> str:
+        return self._config.bucket_url(self.archive.bucket, self._region)
+
+    @cached_property
+    def _http(self) -> Http:
+        try:
+            return self._config.http(self._bucket)
+        except CryptolakeError as error:
+            raise NoAnswer(str(error)) from error
 
     @cached_property
     def _web(self) -> Web:
-
-        return Web(self._endpoint, connections=self.connections)
+        return Web(self._bucket, self._http, connections=self.connections)
 
     @cached_property
     def _signer(self) -> Signer | None:
-        if self.archive.anonymous:
-            return None
-
-        return Signer()
-
-    @property
-    def _endpoint(self) -> str:
-        china = ".cn" if self._region.startswith("cn-") else ""
-        return self.archive.endpoint or f"https://s3.{self._region}.amazonaws.com{china}"
+        return None if self._config.anonymous else Signer(self._config)
 
     def _failure(self, why: str) -> ListingError:
-        where = self._endpoint
+        where = self._bucket.removesuffix(f"/{self.archive.bucket}")
         hint = (
             "Check that this endpoint is right and running (CRYPTOLAKE_ENDPOINT_URL, or "
             "Archive(endpoint_url=...)); unset it for the public archive."

@@ -107,7 +107,7 @@ def _rows(
     time = schema_of(month.folder.row.market, month.folder.row.data_type).time
     scan = pl.scan_parquet(
         survey.storage.url(month.path),
-        storage_options=survey.storage.polars_options,
+        **survey.storage.polars_arguments,
         glob=False,
         hive_partitioning=False,
     )

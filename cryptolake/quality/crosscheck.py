@@ -219,7 +219,7 @@ def rows_of(month: SymbolMonth, days: Days, seen: Survey) -> pl.LazyFrame:
     time = schema_of(month.folder.row.market, month.folder.row.data_type).time
     scan = pl.scan_parquet(
         seen.storage.url(month.path),
-        storage_options=seen.storage.polars_options,
+        **seen.storage.polars_arguments,
         glob=False,
         hive_partitioning=False,
     )

@@ -179,7 +179,7 @@ def _pieces(month: SymbolMonth, seen: Survey, schema: Schema) -> Iterator[pl.Dat
         return
     scan = pl.scan_parquet(
         seen.storage.url(month.path),
-        storage_options=seen.storage.polars_options,
+        **seen.storage.polars_arguments,
         glob=False,
         hive_partitioning=False,
     )

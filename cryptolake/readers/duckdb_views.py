@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
 
-    from cryptolake.storage.files import Storage
+    from cryptolake.storage.s3_config import Httpfs
     from cryptolake.storage.tables import Meta
 
 
@@ -58,8 +58,10 @@ def reach(connection: duckdb.DuckDBPyConnection, storage: Storage, meta: Meta) -
 
 def _reach_bucket(connection: duckdb.DuckDBPyConnection, storage: S3Storage) -> None:
     """Let DuckDB read the lake's bucket: by httpfs where it is installed, else by s3fs."""
-    if storage.options.get("key") and _loads(connection, "httpfs"):
-        connection.execute(_secret(storage))
+    wanted = storage.config.httpfs(storage.bucket)
+    if wanted is not None and _loads(connection, "httpfs"):
+        for statement in _statements(wanted, storage.url()):
+            connection.execute(statement)
     else:
         _register(connection, SharedBucket("s3://", storage.filesystem))
 
@@ -81,23 +83,13 @@ def _loads(connection: duckdb.DuckDBPyConnection, extension: str) -> bool:
     return True
 
 
-def _secret(storage: S3Storage) -> str:
-    """Return the statement that gives this connection, and no file, the lake's credentials."""
-    options = storage.options
-    said: dict[str, Any] = {
-        "KEY_ID": options["key"],
-        "SECRET": options.get("secret", ""),
-        "SESSION_TOKEN": options.get("token"),
-        "REGION": storage.region,
-        "SCOPE": storage.url(),
-    }
-    endpoint = storage.endpoint_url
-    if endpoint:
-        scheme, _, host = endpoint.partition("://")
-        said |= {"ENDPOINT": host.rstrip("/"), "URL_STYLE": "path"}
-        said["USE_SSL"] = "true" if scheme == "https" else "false"
-    cells = ", ".join(f"{name} {literal(str(value))}" for name, value in said.items() if value)
-    return f"CREATE OR REPLACE TEMPORARY SECRET cryptolake (TYPE s3, {cells})"
+def _statements(wanted: Httpfs, scope: str) -> list[str]:
+    """Return the statements that give this connection, and no file, the lake's credentials."""
+    cells = [
+        f"{name} {literal(value)}" for name, value in {**wanted.secret, "SCOPE": scope}.items()
+    ]
+    secret = f"CREATE OR REPLACE TEMPORARY SECRET cryptolake (TYPE s3, {', '.join(cells)})"
+    return [*(f"SET GLOBAL {n} = {literal(v)}" for n, v in wanted.settings.items()), secret]
 
 
 _STATE = "SELECT comment FROM duckdb_views() WHERE schema_name = 'meta' AND view_name = 'files'"

@@ -254,7 +254,7 @@ def _parquet(
         schema=dict(types),
         missing_columns="insert",
         extra_columns="ignore",
-        storage_options=storage.polars_options,
+        **storage.polars_arguments,
         **hive,
     )
 

@@ -112,9 +112,7 @@ def read_origin(storage: Storage, path: str) -> Origin | None:
         if storage.is_local:
             found = pl.read_parquet_metadata(storage.local(path))
         else:
-            found = pl.read_parquet_metadata(
-                storage.url(path), storage_options=storage.polars_options
-            )
+            found = pl.read_parquet_metadata(storage.url(path), **storage.polars_arguments)
         said = json.loads(found[METADATA])
         return Origin(
             said["schema_version"],

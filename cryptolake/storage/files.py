@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from cryptolake.errors import StorageError
 from cryptolake.storage.errors import in_words
+from cryptolake.storage.s3_config import S3Config
 
 ZONES = ("bronze", "silver", "gold", "meta")
 """The folders that a lake is made of."""
@@ -86,9 +87,9 @@ class Storage(ABC):
         """Return the absolute local path, or the ``s3://`` URL, of a path under the root."""
 
     @property
-    def polars_options(self) -> dict[str, str] | None:
-        """What Polars needs to read the root (``storage_options``); None on a disk."""
-        return None
+    def polars_arguments(self) -> dict[str, Any]:
+        """The arguments that Polars' readers need to reach the root; none on a disk."""
+        return {}
 
     def local(self, path: str = "") -> Path:
         """Return the path on disk; StorageError where the root is a bucket."""
@@ -205,51 +206,21 @@ class S3Storage(Storage):
         self.options = dict(options or {})
 
     @cached_property
+    def config(self) -> S3Config:
+        """How the bucket is reached: the options, and what the AWS environment says when first asked."""
+        return S3Config.of(self.options)
+
+    @cached_property
     def filesystem(self) -> Any:
-        """The s3fs filesystem, made when first used. Listings are not cached: others write too."""
+        """The s3fs filesystem, made when first used."""
         import s3fs
 
-        given = {**self.options}
-        endpoint = self.endpoint_url
-        client = dict(given.pop("client_kwargs", None) or {})
-        given.pop("endpoint_url", None)
-        if endpoint:
-            client["endpoint_url"] = endpoint
-        return s3fs.S3FileSystem(
-            **{"use_listings_cache": False, "skip_instance_cache": True, **given},
-            client_kwargs=client,
-        )
+        return s3fs.S3FileSystem(**self.config.s3fs())
 
     @property
-    def endpoint_url(self) -> str | None:
-        """The S3 endpoint: from the options, else ``AWS_ENDPOINT_URL_S3`` / ``AWS_ENDPOINT_URL``."""
-        client = self.options.get("client_kwargs") or {}
-        given = self.options.get("endpoint_url") or client.get("endpoint_url")
-        found = given or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-        return str(found) if found else None
-
-    @property
-    def region(self) -> str | None:
-        """The bucket's region, where it was said."""
-        client = self.options.get("client_kwargs") or {}
-        found = client.get("region_name") or os.environ.get("AWS_REGION")
-        return found or os.environ.get("AWS_DEFAULT_REGION")
-
-    @property
-    def polars_options(self) -> dict[str, str] | None:
-        """Polars' names for the same endpoint, region and credentials."""
-        names = {
-            "aws_access_key_id": self.options.get("key"),
-            "aws_secret_access_key": self.options.get("secret"),
-            "aws_session_token": self.options.get("token"),
-            "aws_region": self.region,
-            "aws_endpoint_url": self.endpoint_url,
-            "aws_skip_signature": "true" if self.options.get("anon") else None,
-        }
-        found = {name: str(value) for name, value in names.items() if value}
-        if (self.endpoint_url or "").startswith("http://"):
-            found["aws_allow_http"] = "true"
-        return found
+    def polars_arguments(self) -> dict[str, Any]:
+        """``storage_options`` and ``credential_provider`` for Polars' readers."""
+        return self.config.polars(self.bucket)
 
     def key(self, path: str = "") -> str:
         """Return the object key of a path under the root."""

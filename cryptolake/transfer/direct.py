@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cryptolake.bronze.verify import Verdict, agrees, check
@@ -18,8 +19,8 @@ from cryptolake.transfer import s3_store
 from cryptolake.transfer.evidence import StreamEvidence, triage
 from cryptolake.transfer.pipeline import CheckResult
 from cryptolake.transfer.s3_mode import S3Pipeline
-from cryptolake.transfer.s3_store import MIB, TROUBLES, S3Store, lake_secrets
-from cryptolake.transfer.s5cmd import Flags
+from cryptolake.transfer.s3_store import MIB, TROUBLES, S3Store
+from cryptolake.transfer.s5cmd import Flags, global_flags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,19 +50,16 @@ class DirectPipeline(S3Pipeline):
         self._copied: list[Job] = []
 
     def _flags(self, workers: int) -> Flags:
-        archive, options = self._context.archive, self._options
+        archive, options, lake = self._context.archive, self._options, self._storage.config
+        # Never the accelerated endpoint: it refuses copies from another region, and inside one there is
+        # nothing to speed up. One run of s5cmd signs everything or nothing: to write, it has to sign.
+        config = replace(lake, endpoint=archive.endpoint, region=lake.region or archive.region)
         return Flags(
-            # Never the accelerated endpoint: it refuses copies from another region, and inside one there
-            # is nothing to speed up.
-            endpoint=archive.endpoint,
-            region=self._storage.region or archive.region,
-            # One run of s5cmd signs everything or nothing: to write, it has to sign.
-            anonymous=bool(self._storage.options.get("anon")),
+            config.s5cmd(global_flags),
             workers=workers,
             retries=options.retries,
             extra=options.s5cmd_args,
             low_memory=self._recorder.size > SMALL,
-            secrets=lake_secrets(self._storage),
         )
 
     def _at_hand(self, job: Job) -> bool:

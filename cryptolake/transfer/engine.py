@@ -124,7 +124,8 @@ class _Parts:
             return TraditionalPipeline(context, jobs, commands, store=store, last=last)
         into = storage.url("bronze") + "/"
         # Inside S3 a named copy is one request; a wildcard would add a LIST.
-        direct = CommandWriter(bucket, into=into, flags=copy_flags(options), wildcards=False)
+        flags = copy_flags(options, storage.config)
+        direct = CommandWriter(bucket, into=into, flags=flags, wildcards=False)
         return DirectPipeline(context, jobs, direct, storage=storage, store=store, last=last)
 
 

@@ -16,7 +16,7 @@ import polars as pl
 from cryptolake.archive.keys import CHECKSUM
 from cryptolake.bronze.verify import Expected
 from cryptolake.planning import commands
-from cryptolake.planning.commands import Planned, copy_line
+from cryptolake.planning.commands import Planned, copy_line, quoted
 from cryptolake.planning.plan import TO_MOVE, selected
 from cryptolake.storage.files import checked
 from cryptolake.storage.spooled import Rows
@@ -24,6 +24,7 @@ from cryptolake.storage.spooled import Rows
 if TYPE_CHECKING:
     from cryptolake.planning.plan import Plan
     from cryptolake.storage.files import Storage
+    from cryptolake.storage.s3_config import S3Config
     from cryptolake.storage.tables import Meta
     from cryptolake.transfer.options import TransferOptions
 
@@ -269,6 +270,8 @@ def download_flags(options: TransferOptions) -> list[str]:
     return flags
 
 
-def copy_flags(options: TransferOptions) -> list[str]:
-    """Return the flags of a ``cp`` inside S3."""
-    return ["--storage-class", options.storage_class] if options.storage_class else []
+def copy_flags(options: TransferOptions, config: S3Config) -> list[str]:
+    """Return the flags of a ``cp`` inside S3. The transfer's storage class counts, where it has one."""
+    own = {"--storage-class": options.storage_class} if options.storage_class else {}
+    flags = config.s5cmd_copy() | own
+    return [word for flag, value in flags.items() for word in (flag, quoted(value))]

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from cryptolake.ahead import load_next
 from cryptolake.archive.keys import CHECKSUM
 from cryptolake.errors import StorageError
+from cryptolake.storage.s3_config import S3Config
 from cryptolake.storage.spooled import SMALL, give_back_code
 from cryptolake.transfer.faults import HOPELESS, NOBODY_HOME, Fault, fault_of, readable, shortened
 from cryptolake.transfer.s5cmd import Flags, S5cmdProcess
@@ -144,10 +145,9 @@ class Pipeline(ABC):
 
     def _flags(self, workers: int) -> Flags:
         archive = self._context.archive
+        config = S3Config.of_archive(archive.endpoint, archive.region, anonymous=archive.anonymous)
         return Flags(
-            endpoint=archive.endpoint,
-            region=archive.region,
-            anonymous=archive.anonymous,
+            config.s5cmd(),
             workers=workers,
             retries=self._options.retries,
             extra=self._options.s5cmd_args,

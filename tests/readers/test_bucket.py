@@ -120,7 +120,7 @@ def test_a_large_object_is_read_in_pieces(lake):
 
 def test_credentials_are_in_no_view(lake):
     con = lake.connect()
-    lake.storage.options["secret"] = "hunter2"
+    lake = cl.Lake(lake.storage.root, storage_options=lake.storage.options | {"secret": "hunter2"})
     views = sql(con, "SELECT sql, comment FROM duckdb_views() WHERE NOT internal")
     assert "hunter2" not in str(views)
     assert "hunter2" not in str(sql(lake.connect(), "FROM duckdb_secrets()"))

@@ -31,7 +31,7 @@ def test_a_month_is_built_in_a_bucket_once(bucket_options: dict[str, Any], strea
     assert report.ok
     assert report.months["status"].to_list() == ["built"]
     path = report.months["path"][0]
-    frame = pl.read_parquet(storage.url(path), storage_options=storage.polars_options)
+    frame = pl.read_parquet(storage.url(path), **storage.polars_arguments)
     assert frame.height == 48
     again = build(storage, meta, holdings(meta), progress=False)
     assert again.months["status"].to_list() == ["unchanged"]

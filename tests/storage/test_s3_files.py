@@ -61,12 +61,10 @@ def test_credentials_are_in_no_text(bucket_options: dict[str, Any]) -> None:
 def test_polars_reads_where_the_storage_wrote(bucket_options: dict[str, Any]) -> None:
     storage = open_storage("s3://lakes/two", bucket_options)
     Meta(storage).append("runs", [{"run_id": "r", "files": 3}])
-    scan = pl.scan_parquet(
-        storage.url("meta/runs/*.parquet"), storage_options=storage.polars_options
-    )
+    scan = pl.scan_parquet(storage.url("meta/runs/*.parquet"), **storage.polars_arguments)
     assert scan.select("files").collect().item() == 3
 
 
 def test_the_endpoint_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:5")
-    assert S3Storage("s3://b").endpoint_url == "http://127.0.0.1:5"
+    assert S3Storage("s3://b").config.endpoint == "http://127.0.0.1:5"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import cryptolake as cl
 from cryptolake.planning.commands import copy_line, quoted
+from cryptolake.storage.s3_config import S3Config
 from cryptolake.transfer.s5cmd import Flags, find_s5cmd
 from cryptolake.transfer.s5cmd_log import Log, ObjectResult, Repeat, Retry, parse_line
 
@@ -116,9 +117,11 @@ def test_credentials_are_in_no_argument_and_an_unsigned_run_gets_none(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "sesame")
-    flags = Flags("http://h", "r", anonymous=True, workers=1, retries=1)
+    public = S3Config("http://h", "r", anonymous=True)
+    flags = Flags(public.s5cmd(), workers=1, retries=1)
     assert "sesame" not in flags.environment().values()
-    signed = flags._replace(anonymous=False, secrets={"AWS_SECRET_ACCESS_KEY": "other"})
+    lake = S3Config("http://h", "r", key="k", secret="other")
+    signed = flags._replace(s3=lake.s5cmd())
     assert signed.environment()["AWS_SECRET_ACCESS_KEY"] == "other"
     assert "other" not in " ".join(signed.arguments())
     assert "other" not in repr(signed)
