@@ -14,11 +14,11 @@ from cryptolake.archive.periods import Days
 from cryptolake.archive.schemas import schema_of
 from cryptolake.errors import CorruptArchive
 from cryptolake.quality.causes import (
+    GapCause,
     Life,
-    Month,
+    MonthFacts,
     Sibling,
     State,
-    Verdict,
     explain,
     explain_healed,
 )
@@ -42,7 +42,7 @@ _FRESH = timedelta(days=14)
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class Assessment:
     """A symbol-month's rows, and its gaps. Times are UTC; ``expected`` leaves out what is not listed."""
 
     rows: int
@@ -50,7 +50,7 @@ class Judgement:
     last: datetime | None
     expected: int
     missing: int
-    verdicts: Sequence[Verdict]
+    verdicts: Sequence[GapCause]
 
     @property
     def coverage(self) -> float | None:
@@ -69,18 +69,18 @@ def grid_of(month: SymbolMonth) -> Interval:
     return Interval.M5 if month.folder.row.data_type is DataType.METRICS else Interval.D1
 
 
-def judge(month: SymbolMonth, survey: Survey) -> Judgement:
+def assess(month: SymbolMonth, survey: Survey) -> Assessment:
     """Count a symbol-month's rows and name the cause of each of its gaps."""
     grid = grid_of(month)
     rows, first, last, present = _rows(month, survey, grid)
     span = _span(month)
     if span is None:
-        return Judgement(rows, first, last, 0, 0, ())
+        return Assessment(rows, first, last, 0, 0, ())
     expected = expected_numbers(grid, span.begin, span.end)
     runs = missing_runs(present, expected)
     rejected = _rejected(month, survey, grid)
     files = _files(month, survey, grid, runs, rejected)
-    known = Month(
+    known = MonthFacts(
         market=month.folder.row.market,
         interval=grid,
         files=files,
@@ -94,7 +94,7 @@ def judge(month: SymbolMonth, survey: Survey) -> Judgement:
     missing = sum(verdict.bars for verdict in verdicts) - unlisted
     healed = explain_healed(known)
     ordered = sorted([*verdicts, *healed], key=lambda verdict: (verdict.first, verdict.healed))
-    return Judgement(rows, first, last, len(expected) - unlisted, missing, ordered)
+    return Assessment(rows, first, last, len(expected) - unlisted, missing, ordered)
 
 
 def _rows(

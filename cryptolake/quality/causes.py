@@ -25,7 +25,7 @@ from cryptolake.quality.gaps import as_gap, expected_numbers, number_of, open_of
 if TYPE_CHECKING:
     from cryptolake.archive.enums import Interval, Market, Partition
     from cryptolake.archive.periods import Days
-    from cryptolake.quality.halts import Halt, HaltTable
+    from cryptolake.quality.halts import HaltTable, KnownHalt
 
 Cause = Literal["exchange_halt", "archive_gap", "not_listed", "unknown"]
 """The four causes."""
@@ -70,7 +70,7 @@ class Life:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class GapCause:
     """A gap, its cause and the evidence. Times are the open times of its first and last bar, UTC."""
 
     first: datetime
@@ -83,7 +83,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Month:
+class MonthFacts:
     """All that is known of one symbol-month: what :func:`explain` judges by."""
 
     market: Market
@@ -111,7 +111,7 @@ class Month:
         return sorted(cuts)
 
 
-def explain(run: range, month: Month) -> list[Verdict]:
+def explain(run: range, month: MonthFacts) -> list[GapCause]:
     """Name the cause of one run of missing bars; a run with several causes is cut where they change.
 
     Parameters
@@ -123,13 +123,13 @@ def explain(run: range, month: Month) -> list[Verdict]:
 
     Returns
     -------
-    list[Verdict]
+    list[GapCause]
         Earliest first, together as long as the run.
     """
     return _joined((_judge(piece, month) for piece in _pieces(run, month)), month.interval)
 
 
-def explain_healed(month: Month) -> list[Verdict]:
+def explain_healed(month: MonthFacts) -> list[GapCause]:
     """Name the bars that one file lacks and another one gave: archive gaps that are healed."""
     verdicts = []
     for file in month.files:
@@ -149,7 +149,7 @@ def explain_healed(month: Month) -> list[Verdict]:
     return sorted(_joined(iter(verdicts), month.interval), key=lambda verdict: verdict.first)
 
 
-def _judge(piece: range, month: Month) -> Verdict:
+def _judge(piece: range, month: MonthFacts) -> GapCause:
     gap = as_gap(piece, month.interval)
     end = open_of(piece.stop, month.interval)
     life = month.life
@@ -189,7 +189,7 @@ def _judge(piece: range, month: Month) -> Verdict:
     return _verdict(piece, month, "unknown", f"{read}; {_unseen(files, month)}", fetchable)
 
 
-def _unseen(files: Sequence[Sibling], month: Month) -> str:
+def _unseen(files: Sequence[Sibling], month: MonthFacts) -> str:
     """Say what became of the files that nobody looked into."""
     states = {file.state: file for file in files if file.lacks is None}
     if "stored" in states:
@@ -204,21 +204,21 @@ def _unseen(files: Sequence[Sibling], month: Month) -> str:
     return "no other is published" if month.listing_seen else "the listing was not asked for others"
 
 
-def _named(halt: Halt) -> str:
+def _named(halt: KnownHalt) -> str:
     return f"known halt {halt.start:%F %T} to {halt.end:%F %T} ({', '.join(halt.sources)})"
 
 
-def _covering(piece: range, month: Month) -> list[Sibling]:
+def _covering(piece: range, month: MonthFacts) -> list[Sibling]:
     day = open_of(piece.start, month.interval).date()
     return [file for file in month.files if day in file.days]
 
 
-def _some(piece: range, month: Month) -> Iterable[int]:
+def _some(piece: range, month: MonthFacts) -> Iterable[int]:
     """Walk the shorter of the piece and the rejected bars."""
     return piece if len(piece) < len(month.rejected) else (b for b in month.rejected if b in piece)
 
 
-def _pieces(run: range, month: Month) -> Iterator[range]:
+def _pieces(run: range, month: MonthFacts) -> Iterator[range]:
     """Cut a run at the borders of days and where causes may change."""
     first, end = open_of(run.start, month.interval), open_of(run.stop, month.interval)
     cuts = {run.start, run.stop}
@@ -233,21 +233,21 @@ def _pieces(run: range, month: Month) -> Iterator[range]:
 
 def _verdict(
     piece: range,
-    month: Month,
+    month: MonthFacts,
     cause: Cause,
     evidence: str,
     siblings: Iterable[Sibling] = (),
     *,
     healed: bool = False,
-) -> Verdict:
+) -> GapCause:
     first, last, bars = as_gap(piece, month.interval)
     keys = tuple(file.key for file in siblings)
-    return Verdict(first, last, bars, cause, evidence, healed, keys)
+    return GapCause(first, last, bars, cause, evidence, healed, keys)
 
 
-def _joined(verdicts: Iterator[Verdict], interval: Interval) -> list[Verdict]:
+def _joined(verdicts: Iterator[GapCause], interval: Interval) -> list[GapCause]:
     """Join neighbours that say the same."""
-    joined: list[Verdict] = []
+    joined: list[GapCause] = []
     for verdict in verdicts:
         before = joined[-1] if joined else None
         if (

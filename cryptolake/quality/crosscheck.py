@@ -14,7 +14,7 @@ from cryptolake.archive.schemas import schema_of
 from cryptolake.errors import InvalidQuery, NotPublished, unknown_word
 from cryptolake.quality import bars
 from cryptolake.quality.gaps import bar_number, expected_numbers, open_of, opens_of
-from cryptolake.quality.survey import Folder, Survey, SymbolMonth, survey
+from cryptolake.quality.survey import SeriesFiles, Survey, SymbolMonth, survey
 from cryptolake.storage.tables import record_new
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def require_klines(query: Query, against: str) -> None:
             raise InvalidQuery(message, what="data type", given=row.data_type.value)
 
 
-def by_folder(seen: Survey) -> Iterator[tuple[Folder, list[SymbolMonth]]]:
+def by_folder(seen: Survey) -> Iterator[tuple[SeriesFiles, list[SymbolMonth]]]:
     """Yield each folder of a survey with its months."""
     folders: dict[int, list[SymbolMonth]] = {}
     for month in seen.months:
@@ -126,7 +126,7 @@ def by_folder(seen: Survey) -> Iterator[tuple[Folder, list[SymbolMonth]]]:
 
 
 def partner_of(
-    folder: Folder, against: str, query: Query, storage: Storage, meta: Meta
+    folder: SeriesFiles, against: str, query: Query, storage: Storage, meta: Meta
 ) -> list[SymbolMonth]:
     """Return the months of the other dataset: of klines, the finest interval that the lake has built."""
     market, symbol = folder.row.market.value, folder.symbol
@@ -162,7 +162,7 @@ def whole_days(months: list[SymbolMonth]) -> set[date]:
 
 
 def _compare(
-    folder: Folder,
+    folder: SeriesFiles,
     months: list[SymbolMonth],
     partner: list[SymbolMonth],
     days: list[date],

@@ -17,7 +17,7 @@ import polars as pl
 from cryptolake.archive.enums import Interval, Market
 from cryptolake.archive.schemas import schema_of
 from cryptolake.quality import bars
-from cryptolake.quality.assess import judge
+from cryptolake.quality.assess import assess
 from cryptolake.quality.crosscheck import (
     by_folder,
     partner_of,
@@ -122,7 +122,7 @@ def _filled(
 ) -> pl.DataFrame:
     missing = [
         number
-        for verdict in judge(month, seen).verdicts
+        for verdict in assess(month, seen).verdicts
         if not verdict.healed and verdict.cause != "not_listed"
         for number in _numbers(verdict.first, verdict.bars, interval)
     ]

@@ -14,7 +14,7 @@ from cryptolake.archive.enums import Market
 from cryptolake.archive.matrix import data_file
 
 
-class Source(BaseModel):
+class HaltSource(BaseModel):
     """Where a halt is known from: a public address (or a folder of the archive), and what it says."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -23,7 +23,7 @@ class Source(BaseModel):
     says: str
 
 
-class Halt(BaseModel):
+class KnownHalt(BaseModel):
     """A span without trading: ``start`` is its first instant, ``end`` the first after it (both UTC)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,8 +47,8 @@ class HaltTable(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     about: str
-    sources: dict[str, Source]
-    halts: tuple[Halt, ...]
+    sources: dict[str, HaltSource]
+    halts: tuple[KnownHalt, ...]
 
     @model_validator(mode="after")
     def _names_its_sources(self) -> Self:
@@ -58,7 +58,7 @@ class HaltTable(BaseModel):
             raise ValueError(message)
         return self
 
-    def covering(self, market: Market, first: datetime, end: datetime) -> Halt | None:
+    def covering(self, market: Market, first: datetime, end: datetime) -> KnownHalt | None:
         """Return the halt that a span lies in; None when there is none.
 
         Examples
@@ -71,7 +71,7 @@ class HaltTable(BaseModel):
         found = (halt for halt in self.halts if halt.market is market)
         return next((halt for halt in found if halt.start <= first and end <= halt.end), None)
 
-    def of(self, market: Market) -> Sequence[Halt]:
+    def of(self, market: Market) -> Sequence[KnownHalt]:
         """Return the halts of one market, earliest first."""
         return sorted((h for h in self.halts if h.market is market), key=lambda halt: halt.start)
 

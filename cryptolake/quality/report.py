@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from cryptolake.quality.assess import Judgement, judge
+from cryptolake.quality.assess import Assessment, assess
 from cryptolake.quality.causes import CAUSES
 from cryptolake.quality.survey import Survey, SymbolMonth, survey
 
@@ -92,7 +92,7 @@ def quality(
         ``overlap`` those of a monthly file that the daily files beside it have too.
     """
     seen = survey(query, storage, meta, listing, refresh=refresh)
-    rows = [_quality_row(month, judge(month, seen), seen) for month in seen.months]
+    rows = [_quality_row(month, assess(month, seen), seen) for month in seen.months]
     return pl.DataFrame(rows, schema=QUALITY, orient="row")
 
 
@@ -127,12 +127,12 @@ def gaps_of(seen: Survey) -> pl.DataFrame:
     rows = [
         (*_who(month), *verdict_row)
         for month in seen.months
-        for verdict_row in _verdict_rows(judge(month, seen))
+        for verdict_row in _verdict_rows(assess(month, seen))
     ]
     return pl.DataFrame(rows, schema=GAPS, orient="row")
 
 
-def _verdict_rows(judged: Judgement) -> list[tuple[Any, ...]]:
+def _verdict_rows(judged: Assessment) -> list[tuple[Any, ...]]:
     return [
         (v.first, v.last, v.bars, v.cause, v.evidence, v.healed, list(v.siblings))
         for v in judged.verdicts
@@ -151,7 +151,7 @@ def _who(month: SymbolMonth) -> tuple[str | None, ...]:
     )
 
 
-def _quality_row(month: SymbolMonth, judged: Judgement, seen: Survey) -> tuple[Any, ...]:
+def _quality_row(month: SymbolMonth, judged: Assessment, seen: Survey) -> tuple[Any, ...]:
     sources = seen.sources_of(month)
     open_gaps = [verdict for verdict in judged.verdicts if not verdict.healed]
     counts = Counter[str]()

@@ -1,4 +1,4 @@
-"""What there is to judge: the symbol-months of a query, each with its files and where they are."""
+"""What there is to assess: the symbol-months of a query, each with its files and where they are."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _NO_KEYS = pl.DataFrame(schema={"key": pl.String, "size": pl.Int64})
 
 
 @dataclass(frozen=True)
-class Folder:
+class SeriesFiles:
     """A symbol of a dataset (and an interval): everything that is published of it, and held here.
 
     ``listed`` is None where the listing was not seen; it holds the monthly files, and the daily ones of
@@ -80,7 +80,7 @@ class Folder:
 class SymbolMonth:
     """One month of a folder, and the days of it that were asked for."""
 
-    folder: Folder
+    folder: SeriesFiles
     month: Period
     days: Days
     built: frozenset[str]
@@ -148,7 +148,7 @@ def survey(
         sources.join(used, on=["path", "key"], how="anti").group_by("path").agg("key").iter_rows()
     )
     folders = [
-        Folder(
+        SeriesFiles(
             row=row,
             symbol=symbol,
             interval=interval,
@@ -176,7 +176,7 @@ def _findings(meta: Meta) -> pl.DataFrame:
 
 
 def _months(
-    folder: Folder, days: Days, built: dict[str, list[str]], refused: dict[str, list[str]]
+    folder: SeriesFiles, days: Days, built: dict[str, list[str]], refused: dict[str, list[str]]
 ) -> Iterator[SymbolMonth]:
     for month in days.months():
         part = days.clip(month.days)
@@ -212,8 +212,8 @@ def _intervals(row: Row, said: tuple[Interval, ...]) -> list[Interval | None]:
 
 
 def _with_listing(
-    folders: list[Folder], days: Days, listing: Listing | None, *, refresh: bool
-) -> list[Folder]:
+    folders: list[SeriesFiles], days: Days, listing: Listing | None, *, refresh: bool
+) -> list[SeriesFiles]:
     """Add what the archive lists of each folder; as it is where the archive and its cache are silent."""
     if listing is None or not folders:
         return folders

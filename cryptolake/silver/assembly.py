@@ -1,6 +1,6 @@
 """The making of a month from pieces of its files: typed, held to the rules, and every line accounted for.
 
-:class:`Work` keeps the accounts. The pieces may be whole files (:mod:`cryptolake.silver.normalize`) or
+:class:`MonthAssembler` keeps the accounts. The pieces may be whole files (:mod:`cryptolake.silver.normalize`) or
 parts of files too big to hold (:mod:`cryptolake.silver.stream`).
 """
 
@@ -16,7 +16,7 @@ import polars as pl
 from cryptolake.archive.periods import Period
 from cryptolake.bronze.sniff import Layout, detect
 from cryptolake.errors import CryptolakeError, SchemaMismatch
-from cryptolake.silver.checks import Flag, Frame, check, reason
+from cryptolake.silver.checks import Flag, RowContext, check, reason
 from cryptolake.silver.parse import (
     FILE,
     LINE,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Text:
+class SourceText:
     """One archive file's text and what its key says of it."""
 
     key: str
@@ -48,7 +48,7 @@ class Text:
 
 
 @dataclass
-class Account:
+class RowAccount:
     """What became of one file's lines."""
 
     key: str
@@ -88,7 +88,7 @@ class Normalized:
     """A month's Silver frame, the account of each file, rejected lines, and findings."""
 
     frame: pl.DataFrame
-    accounts: list[Account]
+    accounts: list[RowAccount]
     rejects: list[tuple[str, Reject]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     spills: set[Period] = field(default_factory=set)
@@ -102,7 +102,7 @@ _OF_ANOTHER = ({"time_outside_period"}, {"wrong_symbol"})
 """What every row breaks in a file that is another day's or another symbol's."""
 
 
-class File(Protocol):
+class SourceFile(Protocol):
     """What work needs to know of a file."""
 
     @property
@@ -114,12 +114,12 @@ class File(Protocol):
         """The day or month it covers."""
 
 
-class Work:
+class MonthAssembler:
     """One month in the making; files are numbered by their place in ``files``."""
 
     def __init__(
         self,
-        files: Sequence[File],
+        files: Sequence[SourceFile],
         schema: Schema,
         *,
         symbol: str,
@@ -128,8 +128,8 @@ class Work:
         limits: Limits,
     ) -> None:
         self.files, self.schema, self.month, self.limits = files, schema, month, limits
-        self.facts = Frame(schema, interval, symbol, [file.period for file in files])
-        self.accounts = [Account(file.key) for file in files]
+        self.context = RowContext(schema, interval, symbol, [file.period for file in files])
+        self.accounts = [RowAccount(file.key) for file in files]
         self.own = [file.period.of_month == month for file in files]
         self.rejects: list[Reject] = []
         self.findings: dict[tuple[str, str], Finding] = {}
@@ -160,7 +160,7 @@ class Work:
     def rows(self, pieces: Sequence[Piece]) -> pl.DataFrame:
         """Type the pieces' rows and hold them to the rules; what is left belongs to the month."""
         parsed = self._parsed(pieces)
-        held = check(parsed, self.facts)
+        held = check(parsed, self.context)
         self._reject(held.rejected, {piece.file: piece for piece in pieces})
         for flag in held.flags:
             self._flag(flag)
@@ -281,7 +281,7 @@ class Work:
 
     def _of_month(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Keep the rows whose time is in the month; others belong to a neighbour's Silver file."""
-        if self.schema.tolerance(self.facts.interval) == (0, 0):
+        if self.schema.tolerance(self.context.interval) == (0, 0):
             return frame
         time = pl.col(self.schema.time)
         inside = (time >= self.month.days.begin) & (time < self.month.days.end)

@@ -21,8 +21,8 @@ from cryptolake.bronze.zips import DEFAULT_LIMITS, Limits
 from cryptolake.errors import BuildError, ChecksumMismatch
 from cryptolake.progress import Step, watched
 from cryptolake.report import FILES, MONTHS, Report, State
-from cryptolake.silver.late_verification import Proofs
-from cryptolake.silver.month import STREAM_ABOVE, Made, make
+from cryptolake.silver.late_verification import LateVerifications
+from cryptolake.silver.month import STREAM_ABOVE, MonthResult, make_month
 from cryptolake.silver.months import Month, months_to_build
 from cryptolake.silver.records import finding_rows, reject_rows, source_rows
 from cryptolake.silver.scratch import put, sweep
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from cryptolake.storage.tables import Meta
 
 
-Bar = Callable[[Iterable[Made], int], Iterable[Made]]
+Bar = Callable[[Iterable[MonthResult], int], Iterable[MonthResult]]
 """Wraps months being made, of so many, in something that shows how far it is."""
 
 _FLUSH_BYTES = 32 * 2**20
@@ -43,7 +43,7 @@ _FLUSH_SECONDS = 2.0
 _AT_ONCE = 16
 
 
-class Run:
+class BuildRun:
     """One build: work handed to threads, results stored in groups."""
 
     def __init__(self, storage: Storage, meta: Meta, threads: int, bar: Bar) -> None:
@@ -52,9 +52,9 @@ class Run:
         self.started = datetime.now(UTC)
         self.state: State = "stopped"
         self._bar = bar
-        self.proofs = Proofs(storage, meta, self.id)
+        self.verifications = LateVerifications(storage, meta, self.id)
         self._rows: list[dict[str, Any]] = []
-        self._waiting: list[Made] = []
+        self._waiting: list[MonthResult] = []
         self._flushed = time.monotonic()
         self._files = 0
 
@@ -68,12 +68,14 @@ class Run:
                 self._flush()
         self._flush()
 
-    def _made(self, months: list[Month], seen: set[str], options: dict[str, Any]) -> Iterator[Made]:
+    def _made(
+        self, months: list[Month], seen: set[str], options: dict[str, Any]
+    ) -> Iterator[MonthResult]:
         """Yield months as they are made; never more of them in memory than twice the threads."""
         todo = iter(months)
         extra: list[Month] = []
         with ThreadPoolExecutor(self.threads, thread_name_prefix="silver") as pool:
-            running: set[Future[Made]] = set()
+            running: set[Future[MonthResult]] = set()
             try:
                 while True:
                     while len(running) < 2 * self.threads:
@@ -81,7 +83,11 @@ class Run:
                         if month is None:
                             break
                         job = pool.submit(
-                            make, self.storage, month, known=self.proofs.known, **options
+                            make_month,
+                            self.storage,
+                            month,
+                            known=self.verifications.known,
+                            **options,
                         )
                         running.add(job)
                     if not running:
@@ -104,7 +110,7 @@ class Run:
         waiting, self._waiting = self._waiting, []
         told = [made for made in waiting if made.status != "unchanged"]
         now = datetime.now(UTC)
-        self.proofs.record([item for made in told for item in made.learnt])
+        self.verifications.record([item for made in told for item in made.late])
         self.meta.append("sources", source_rows(told, self.id, now))
         self.meta.append("rejects", reject_rows(told, self.id, now))
         self.meta.append("findings", finding_rows(told, self.id, now))
@@ -123,7 +129,7 @@ class Run:
             )
         self._flushed = time.monotonic()
 
-    def _place(self, months: list[Made]) -> None:
+    def _place(self, months: list[MonthResult]) -> None:
         """Put months in their places: one by one on a disk, side by side in a bucket."""
         if self.storage.is_local:
             for made in months:
@@ -161,7 +167,7 @@ class Run:
                 "status": "quarantined",
                 "error": f"{item.reason}: {item.verdict.detail}",
             }
-            for item in self.proofs.aside
+            for item in self.verifications.aside
         ]
         nothing = {"bytes": 0, "seconds": 0.0, "attempts": 0, "retries": 0}
         return pl.DataFrame([row | nothing for row in rows], schema=FILES)
@@ -171,14 +177,14 @@ class Run:
         return pl.DataFrame(self._rows, schema=MONTHS).sort("path")
 
 
-def _place(storage: Storage, made: Made) -> None:
+def _place(storage: Storage, made: MonthResult) -> None:
     if made.data is not None:
         storage.write(made.month.path, made.data)
     elif made.draft is not None:
         put(storage, made.draft, made.month.path)
 
 
-def _spilled(made: Made, seen: set[str]) -> list[Month]:
+def _spilled(made: MonthResult, seen: set[str]) -> list[Month]:
     """Return the months that rows stepped over into, and that nobody asked to build."""
     found = []
     for period in made.spills:
@@ -248,7 +254,7 @@ def build(
     processors = min(cpu_count() or 1, 8)
     # A bucket answers late, not slowly: more months at a time hide the waiting.
     at_once = processors if storage.is_local else 2 * processors
-    run = Run(
+    run = BuildRun(
         storage, meta, threads or at_once, lambda made, total: _bar(made, total, shown=progress)
     )
     months = months_to_build(bronze_rows, holdings(meta)) if bronze_rows.height else []
@@ -274,7 +280,7 @@ def build(
     return report
 
 
-def _bar(months: Iterable[Made], total: int, *, shown: Progress) -> Iterable[Made]:
+def _bar(months: Iterable[MonthResult], total: int, *, shown: Progress) -> Iterable[MonthResult]:
     """Wrap months in a tqdm bar, when there are some to wait for and a person watches."""
     if callable(shown):
         return _told(months, total, shown)
@@ -282,11 +288,11 @@ def _bar(months: Iterable[Made], total: int, *, shown: Progress) -> Iterable[Mad
         return months
     from tqdm.auto import tqdm
 
-    bar: Iterable[Made] = tqdm(months, total=total, unit="month", desc="build")
+    bar: Iterable[MonthResult] = tqdm(months, total=total, unit="month", desc="build")
     return bar
 
 
-def _told(months: Iterable[Made], total: int, watch: Watch) -> Iterator[Made]:
+def _told(months: Iterable[MonthResult], total: int, watch: Watch) -> Iterator[MonthResult]:
     """Tell a watcher of each month as it is made."""
     watch(Step(0, total, 0, total, "months"))
     for count, made in enumerate(months, 1):

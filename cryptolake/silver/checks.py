@@ -44,7 +44,7 @@ class Flag(NamedTuple):
 
 
 @dataclass
-class Checked:
+class CheckedRows:
     """A frame held to the rules: what stays, what is rejected (file, line, rule), what is flagged."""
 
     frame: pl.DataFrame
@@ -53,7 +53,7 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class Frame:
+class RowContext:
     """What rows are held to: the schema, the interval and symbol, and each file's period."""
 
     schema: Schema
@@ -69,17 +69,17 @@ class Frame:
         return begins, ends
 
 
-def check(frame: pl.DataFrame, facts: Frame) -> Checked:
+def check(frame: pl.DataFrame, context: RowContext) -> CheckedRows:
     """Hold every row to the rules; one pass when all is in order, as it nearly always is."""
-    schema = facts.schema
-    rejecting = {**_always(frame, facts), **_of(schema.checks, "reject", facts)}
-    flagging = _of(schema.checks, "flag", facts)
+    schema = context.schema
+    rejecting = {**_always(frame, context), **_of(schema.checks, "reject", context)}
+    flagging = _of(schema.checks, "flag", context)
     both = {**rejecting, **flagging}
     seen = frame.select(rule.any_broken.alias(name) for name, rule in both.items())
     found = {name for name in both if seen[name].item()} if frame.height else set()
     empty = frame.select(FILE, LINE).clear().with_columns(pl.lit("", pl.String).alias(_RULE))
     if not found:
-        return Checked(frame, empty)
+        return CheckedRows(frame, empty)
     rejected = empty
     hits = [name for name in rejecting if name in found]
     if hits:
@@ -104,7 +104,7 @@ def check(frame: pl.DataFrame, facts: Frame) -> Checked:
         .sort(FILE)
         .rows()
     ]
-    return Checked(frame, rejected, flags)
+    return CheckedRows(frame, rejected, flags)
 
 
 def reason(rule: str, schema: Schema) -> str:
@@ -141,12 +141,12 @@ def _rule(broken: pl.Expr, any_broken: pl.Expr | None = None, *, empty: bool = F
     return Rule(sure, sure.any() if any_broken is None else any_broken)
 
 
-def _always(frame: pl.DataFrame, facts: Frame) -> dict[str, Rule]:
-    schema = facts.schema
+def _always(frame: pl.DataFrame, context: RowContext) -> dict[str, Rule]:
+    schema = context.schema
     rules = {
         f"unreadable_{item.name}": _rule(pl.col(item.name).is_null()) for item in schema.derived
     }
-    rules["time_outside_period"] = _rule(_outside(facts), empty=True)
+    rules["time_outside_period"] = _rule(_outside(context), empty=True)
     floats = [
         pl.col(column.name)
         for column in schema.columns
@@ -160,13 +160,13 @@ def _always(frame: pl.DataFrame, facts: Frame) -> dict[str, Rule]:
     for column in schema.columns:
         if column.names_symbol and column.name in frame.columns:
             named = pl.col(column.name).str.to_uppercase()
-            rules["wrong_symbol"] = _rule(named != facts.symbol.upper())
+            rules["wrong_symbol"] = _rule(named != context.symbol.upper())
     return rules
 
 
-def _outside(facts: Frame) -> pl.Expr:
-    begins, ends = facts.bounds()
-    time = pl.col(facts.schema.time)
+def _outside(context: RowContext) -> pl.Expr:
+    begins, ends = context.bounds()
+    time = pl.col(context.schema.time)
     if len(begins) == 1:
         return (time < begins[0]) | (time >= ends[0])
     dtype = pl.Datetime("us", "UTC")
@@ -175,10 +175,10 @@ def _outside(facts: Frame) -> pl.Expr:
     return (time < begin) | (time >= end)
 
 
-def _of(checks: Sequence[Check], action: str, facts: Frame) -> dict[str, Rule]:
+def _of(checks: Sequence[Check], action: str, context: RowContext) -> dict[str, Rule]:
     found = {}
     for item in checks:
-        rule = _tested(item, facts.interval)
+        rule = _tested(item, context.interval)
         if item.action == action and rule is not None:
             found[item.rule] = rule
     return found

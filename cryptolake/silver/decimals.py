@@ -18,7 +18,7 @@ from cryptolake.bronze.ledger import holdings, one_data_type
 from cryptolake.bronze.sniff import detect
 from cryptolake.bronze.zips import DEFAULT_LIMITS, Limits, inflate
 from cryptolake.errors import CorruptArchive
-from cryptolake.silver.assembly import Text
+from cryptolake.silver.assembly import SourceText
 from cryptolake.silver.month import read_source
 from cryptolake.silver.months import Month, months_to_build
 from cryptolake.silver.normalize import in_file_order, normalize
@@ -91,7 +91,7 @@ def exact_rows(query: Query, storage: Storage, meta: Meta) -> pl.DataFrame:
     return pl.DataFrame(schema={**own, **types})
 
 
-def exact_texts(frame: pl.DataFrame, texts: Sequence[Text], schema: Schema) -> pl.DataFrame:
+def exact_texts(frame: pl.DataFrame, texts: Sequence[SourceText], schema: Schema) -> pl.DataFrame:
     """Put the published text of prices and quantities back into a frame that says where rows stand."""
     names = [column.name for column in schema.columns if column.kind in FLOATS]
     placed = frame.with_row_index("_place")
@@ -150,7 +150,7 @@ def _month(storage: Storage, month: Month, limits: Limits) -> pl.DataFrame:
     series = month.series
     texts = in_file_order(
         [
-            Text(
+            SourceText(
                 source.key, source.period, inflate(read_source(storage, source), source.key, limits)
             )
             for source in month.sources

@@ -2,7 +2,7 @@
 
 The archive's files are nearly always in order, so the usual way is :func:`in_passing`: each part is sorted
 with the last rows of the one before. Where that is not enough (interleaved files, daily files beside
-their monthly one), :class:`Spill` sorts runs to disk and reads them back by ranges of time.
+their monthly one), :class:`SortedRuns` sorts runs to disk and reads them back by ranges of time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cryptolake.silver.parse import FILE
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cryptolake.silver.assembly import Work
+    from cryptolake.silver.assembly import MonthAssembler
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ class OutOfOrder(Exception):
     """Rows came that belong before rows already passed on."""
 
 
-def in_passing(frames: Iterable[pl.DataFrame], work: Work, held: int) -> Iterator[pl.DataFrame]:
+def in_passing(
+    frames: Iterable[pl.DataFrame], assembler: MonthAssembler, held: int
+) -> Iterator[pl.DataFrame]:
     """Yield parts in order, each key once, holding back the last rows until the next part is seen.
 
     Raises
@@ -51,13 +53,13 @@ def in_passing(frames: Iterable[pl.DataFrame], work: Work, held: int) -> Iterato
     OutOfOrder
         A part reaches back beyond what was held.
     """
-    watch = _Watch(work)
+    watch = _Frontier(assembler)
     kept: pl.DataFrame | None = None
     for frame in frames:
         if not frame.height:
             continue
         whole = frame if kept is None else pl.concat([kept, frame], how="diagonal_relaxed")
-        part = _merged(whole, work)
+        part = _merged(whole, assembler)
         if watch.reaches_back(part):
             raise OutOfOrder
         cut = max(0, part.height - held)
@@ -68,11 +70,11 @@ def in_passing(frames: Iterable[pl.DataFrame], work: Work, held: int) -> Iterato
         yield watch.passed(kept)
 
 
-class Spill:
+class SortedRuns:
     """Sorted runs of rows in a folder, to be read back in order."""
 
-    def __init__(self, folder: Path, work: Work, sizes: Sizes) -> None:
-        self.folder, self.work, self.sizes = folder, work, sizes
+    def __init__(self, folder: Path, assembler: MonthAssembler, sizes: Sizes) -> None:
+        self.folder, self.assembler, self.sizes = folder, assembler, sizes
         self._waiting: list[pl.DataFrame] = []
         self._rows = 0
         self._runs: list[tuple[Path, datetime, datetime]] = []
@@ -88,22 +90,22 @@ class Spill:
     def read(self) -> Iterator[pl.DataFrame]:
         """Yield all rows in order, each key once, about a run's worth at a time."""
         self._write()
-        watch = _Watch(self.work)
-        time = pl.col(self.work.schema.time)
+        watch = _Frontier(self.assembler)
+        time = pl.col(self.assembler.schema.time)
         for begin, end in self._ranges():
             runs = [path for path, first, last in self._runs if first < end and last >= begin]
             wanted = (time >= begin) & (time < end)
             frame = pl.concat(
                 [pl.scan_parquet(path).filter(wanted) for path in runs], how="diagonal_relaxed"
             ).collect()
-            part = _merged(frame, self.work)
+            part = _merged(frame, self.assembler)
             watch.note_repeats(part)
             yield watch.passed(part)
 
     def _write(self) -> None:
         if not self._rows:
             return
-        schema = self.work.schema
+        schema = self.assembler.schema
         whole = pl.concat(self._waiting, how="diagonal_relaxed").sort(schema.sort)
         self._waiting, self._rows = [], 0
         times = whole[schema.time]
@@ -129,11 +131,11 @@ class Spill:
             yield begin, max(self._hours) + hour
 
 
-class _Watch:
+class _Frontier:
     """The end of what was passed on, so that what comes next can be held against it."""
 
-    def __init__(self, work: Work) -> None:
-        self.work, self.schema = work, work.schema
+    def __init__(self, assembler: MonthAssembler) -> None:
+        self.assembler, self.schema = assembler, assembler.schema
         self._last: tuple[object, ...] | None = None
         self._highest: int | None = None
 
@@ -153,12 +155,12 @@ class _Watch:
             return
         again = part.filter(pl.col(self.schema.id) <= self._highest)
         for (file,), rows in again.group_by([FILE], maintain_order=True):
-            key = self.work.files[int(str(file))].key
+            key = self.assembler.files[int(str(file))].key
             times = rows[self.schema.time]
             detail = (
                 f"{self.schema.id} falls while time rises; such rows are not compared for repeats"
             )
-            self.work.find(
+            self.assembler.find(
                 Finding("ids_out_of_order", key, rows.height, times[0], times[-1], detail)
             )
 
@@ -169,7 +171,7 @@ class _Watch:
             highest = self._number(part, highest=True)
             if highest is not None:
                 self._highest = max(highest, self._highest or highest)
-            self.work.count(part, {})
+            self.assembler.count(part, {})
         return part
 
     def _number(self, part: pl.DataFrame, *, highest: bool) -> int | None:
@@ -180,8 +182,8 @@ class _Watch:
         return found
 
 
-def _merged(frame: pl.DataFrame, work: Work) -> pl.DataFrame:
-    merged = merge(frame, work.schema, work.facts.periods)
-    work.count(merged.frame.clear(), merged.duplicates)
-    work.disagree(merged.conflicts)
+def _merged(frame: pl.DataFrame, assembler: MonthAssembler) -> pl.DataFrame:
+    merged = merge(frame, assembler.schema, assembler.context.periods)
+    assembler.count(merged.frame.clear(), merged.duplicates)
+    assembler.disagree(merged.conflicts)
     return merged.frame

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _BLOCK = 2**20
 
 
-class Learnt(NamedTuple):
+class LateVerification(NamedTuple):
     """What reading a file told of it. Without a proof it is not what the archive says that it publishes."""
 
     source: Source
@@ -67,7 +67,9 @@ class Learnt(NamedTuple):
         return CorruptArchive(message, key=self.key, reason=self.reason)
 
 
-def learn(storage: Storage, source: Source, file: IO[bytes], policy: Policy) -> Learnt:
+def verify_late(
+    storage: Storage, source: Source, file: IO[bytes], policy: Policy
+) -> LateVerification:
     """Read an open file that has no sha256 in the ledger, once, and hold it against its CHECKSUM.
 
     Raises
@@ -88,7 +90,7 @@ def learn(storage: Storage, source: Source, file: IO[bytes], policy: Policy) -> 
     proof = verdict.proof
     if proof is None and verdict.finding != "corrupt" and policy == "accept":
         proof = "stale_accepted"
-    return Learnt(source._replace(sha256=verdict.sha256), verdict, proof)
+    return LateVerification(source._replace(sha256=verdict.sha256), verdict, proof)
 
 
 def _beside(storage: Storage, source: Source) -> bytes | None:
@@ -103,24 +105,24 @@ def _beside(storage: Storage, source: Source) -> bytes | None:
     return None if agrees(md5, source.checksum_etag) is False else sidecar
 
 
-class Proofs:
+class LateVerifications:
     """What a build has learnt, and the recording of it: each file once, many in one segment."""
 
     def __init__(self, storage: Storage, meta: Meta, run_id: str) -> None:
-        self.known: dict[str, Learnt] = {}
+        self.known: dict[str, LateVerification] = {}
         self._storage, self._meta, self._run_id = storage, meta, run_id
 
     @property
-    def aside(self) -> list[Learnt]:
+    def aside(self) -> list[LateVerification]:
         """The files that went into quarantine."""
         return [item for item in self.known.values() if item.proof is None]
 
-    def record(self, learnt: Iterable[Learnt]) -> None:
+    def record(self, late: Iterable[LateVerification]) -> None:
         """Put into the ledger what is new, and into quarantine what is not as its CHECKSUM says.
 
         Only of files that are still the ones that were read: another process may have stored a newer one.
         """
-        new = {item.key: item for item in learnt if item.key not in self.known}
+        new = {item.key: item for item in late if item.key not in self.known}
         if not new:
             return
         self.known |= new
@@ -138,7 +140,7 @@ class Proofs:
         self._meta.append("quarantine", [self._held(item) for item in bad])
         self._meta.append("files", rows)
 
-    def _held(self, item: Learnt) -> dict[str, object]:
+    def _held(self, item: LateVerification) -> dict[str, object]:
         return {
             "key": item.key,
             "etag": item.source.etag,

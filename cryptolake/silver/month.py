@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Literal
 from cryptolake.archive.periods import Period
 from cryptolake.bronze.zips import DEFAULT_LIMITS, Limits, inflate
 from cryptolake.errors import BuildError, CorruptArchive, CryptolakeError, StorageError
-from cryptolake.silver.assembly import Account, Finding, Normalized, Text
+from cryptolake.silver.assembly import Finding, Normalized, RowAccount, SourceText
 from cryptolake.silver.external_sort import DEFAULT_SIZES, Sizes
-from cryptolake.silver.late_verification import Learnt, learn
+from cryptolake.silver.late_verification import LateVerification, verify_late
 from cryptolake.silver.normalize import normalize
 from cryptolake.silver.parquet import Origin, read_origin, to_parquet
 from cryptolake.silver.scratch import new_folder
-from cryptolake.silver.stream import Stream
+from cryptolake.silver.stream import StreamedMonth
 
 if TYPE_CHECKING:
     from cryptolake.bronze.verify import Policy
@@ -37,7 +37,7 @@ STREAM_ABOVE = 16 * 2**20
 
 
 @dataclass
-class Made:
+class MonthResult:
     """What became of one month: its Parquet bytes or draft (when built), and what there is to record of it."""
 
     month: Month
@@ -45,11 +45,11 @@ class Made:
     data: bytes | None = None
     draft: Path | None = None
     rows: int = 0
-    accounts: list[Account] = field(default_factory=list)
+    accounts: list[RowAccount] = field(default_factory=list)
     rejects: list[tuple[str, Reject]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     spills: tuple[Period, ...] = ()
-    learnt: list[Learnt] = field(default_factory=list)
+    late: list[LateVerification] = field(default_factory=list)
     error: str | None = None
     seconds: float = 0.0
 
@@ -64,7 +64,7 @@ class Made:
         return sum(account.rejects for account in self.accounts)
 
 
-def make(
+def make_month(
     storage: Storage,
     month: Month,
     *,
@@ -73,8 +73,8 @@ def make(
     stream_above: int = STREAM_ABOVE,
     sizes: Sizes = DEFAULT_SIZES,
     policy: Policy = "quarantine",
-    known: Mapping[str, Learnt] | None = None,
-) -> Made:
+    known: Mapping[str, LateVerification] | None = None,
+) -> MonthResult:
     """Make one month, or find that it is up to date. Failures are told, not raised.
 
     ``policy`` is for files whose sha256 is learnt only now, and is not what their CHECKSUM says; ``known``
@@ -99,22 +99,22 @@ def make(
     except StorageError:
         raise
     except CryptolakeError as error:
-        made = Made(month, "failed", error=str(error))
+        made = MonthResult(month, "failed", error=str(error))
     made.seconds = time.perf_counter() - begun
     return made
 
 
-def _unchanged(storage: Storage, month: Month) -> Made | None:
+def _unchanged(storage: Storage, month: Month) -> MonthResult | None:
     origin = read_origin(storage, month.path)
     if origin is None or not origin.same_inputs(month.series.schema.version, month.used):
         return None
     spills = tuple(Period.parse(text) for text in origin.spills)
-    return Made(month, "unchanged", spills=spills, error=_refusals(origin.refused))
+    return MonthResult(month, "unchanged", spills=spills, error=_refusals(origin.refused))
 
 
-def _made(storage: Storage, month: Month, limits: Limits, policy: Policy) -> Made:
-    texts, refused, learnt = _texts(storage, month, limits, policy)
-    month = month.knowing(learnt)
+def _made(storage: Storage, month: Month, limits: Limits, policy: Policy) -> MonthResult:
+    texts, refused, late = _texts(storage, month, limits, policy)
+    month = month.knowing(late)
     series = month.series
     done = normalize(
         texts,
@@ -125,7 +125,7 @@ def _made(storage: Storage, month: Month, limits: Limits, policy: Policy) -> Mad
         limits=limits,
     )
     made, origin = _settled(month, done, refused, done.frame.height)
-    made.learnt = learnt
+    made.late = late
     if made.status == "built":
         made.data = to_parquet(done.frame, month, origin)
     return made
@@ -137,13 +137,15 @@ def _is_big(month: Month, stream_above: int) -> bool:
     return not steps_over and sum(source.size for source in month.sources) > stream_above
 
 
-def _streamed(storage: Storage, month: Month, limits: Limits, sizes: Sizes, policy: Policy) -> Made:
+def _streamed(
+    storage: Storage, month: Month, limits: Limits, sizes: Sizes, policy: Policy
+) -> MonthResult:
     folder = new_folder(storage)
     try:
-        stream = Stream(storage, month, limits, folder, sizes, policy)
+        stream = StreamedMonth(storage, month, limits, folder, sizes, policy)
         done, refused, draft = stream.made()
         made, _ = _settled(stream.month, done, refused, stream.rows)
-        made.learnt = stream.learnt
+        made.late = stream.late
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -155,8 +157,8 @@ def _streamed(storage: Storage, month: Month, limits: Limits, sizes: Sizes, poli
 
 
 def _settled(
-    month: Month, done: Normalized, refused: list[Account], rows: int
-) -> tuple[Made, Origin]:
+    month: Month, done: Normalized, refused: list[RowAccount], rows: int
+) -> tuple[MonthResult, Origin]:
     """Close a month's accounts; it is failed when files were refused and no row is left."""
     unbalanced = [account.key for account in done.accounts if not account.balanced]
     if unbalanced or sum(account.rows_out for account in done.accounts) != rows:
@@ -168,7 +170,7 @@ def _settled(
     own = {source.key for source in month.sources if source.period.of_month == month.period}
     accounts = refused + done.accounts
     errors = {a.key: str(a.error) for a in accounts if a.error is not None and a.key in own}
-    made = Made(
+    made = MonthResult(
         month,
         "failed" if errors and not rows else "built",
         rows=rows,
@@ -195,13 +197,15 @@ def read_source(storage: Storage, source: Source) -> bytes:
     CorruptArchive
         The file is gone, or is not what the ledger recorded or its CHECKSUM says.
     """
-    data, learnt = _read(storage, source, "quarantine")
-    if learnt is not None and learnt.proof is None:
-        raise learnt.error
+    data, late = _read(storage, source, "quarantine")
+    if late is not None and late.proof is None:
+        raise late.error
     return data
 
 
-def _read(storage: Storage, source: Source, policy: Policy) -> tuple[bytes, Learnt | None]:
+def _read(
+    storage: Storage, source: Source, policy: Policy
+) -> tuple[bytes, LateVerification | None]:
     """Read a file, once, and say what that told of it where the ledger has no sha256."""
     try:
         data = storage.read(f"bronze/{source.key}")
@@ -214,37 +218,37 @@ def _read(storage: Storage, source: Source, policy: Policy) -> tuple[bytes, Lear
             "run `cryptolake verify` and pull it again."
         )
         raise CorruptArchive(message, key=source.key, reason="sha256_differs")
-    return data, None if source.sha256 else learn(storage, source, BytesIO(data), policy)
+    return data, None if source.sha256 else verify_late(storage, source, BytesIO(data), policy)
 
 
 def _texts(
     storage: Storage, month: Month, limits: Limits, policy: Policy
-) -> tuple[list[Text], list[Account], list[Learnt]]:
+) -> tuple[list[SourceText], list[RowAccount], list[LateVerification]]:
     """Read and inflate files: one by one on a disk, side by side in a bucket."""
-    learnt: list[Learnt] = []
+    late: list[LateVerification] = []
     sources, aside = month.sources, month.aside
 
-    def opened(source: Source) -> Text | Account:
+    def opened(source: Source) -> SourceText | RowAccount:
         if source.key in aside:
-            return Account(source.key, error=aside[source.key].error)
+            return RowAccount(source.key, error=aside[source.key].error)
         try:
             data, told = _read(storage, source, policy)
             if told is not None:
-                learnt.append(told)
+                late.append(told)
                 if told.proof is None:
-                    return Account(source.key, error=told.error)
+                    return RowAccount(source.key, error=told.error)
             text = inflate(data, source.key, limits)
         except CorruptArchive as error:
-            return Account(source.key, error=error)
-        return Text(source.key, source.period, text)
+            return RowAccount(source.key, error=error)
+        return SourceText(source.key, source.period, text)
 
     if storage.is_local or len(sources) < 2:
         found = [opened(source) for source in sources]
     else:
         with ThreadPoolExecutor(_READERS, thread_name_prefix="silver-get") as pool:
             found = list(pool.map(opened, sources))
-    texts = [item for item in found if isinstance(item, Text)]
-    return texts, [item for item in found if isinstance(item, Account)], learnt
+    texts = [item for item in found if isinstance(item, SourceText)]
+    return texts, [item for item in found if isinstance(item, RowAccount)], late
 
 
 def _refusals(errors: dict[str, str]) -> str | None:

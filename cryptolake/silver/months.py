@@ -15,7 +15,7 @@ from cryptolake.archive.periods import Period
 from cryptolake.archive.schemas import Schema, schema_of
 
 if TYPE_CHECKING:
-    from cryptolake.silver.late_verification import Learnt
+    from cryptolake.silver.late_verification import LateVerification
 
 _FOLDER = ("market", "data_type", "symbol", "interval")
 
@@ -69,16 +69,16 @@ class Month:
 
     series: Series
     period: Period
-    learnt: Mapping[str, Learnt] = field(default_factory=dict, repr=False, compare=False)
+    late: Mapping[str, LateVerification] = field(default_factory=dict, repr=False, compare=False)
     """What reading told of files that the ledger has no sha256 of, by key."""
 
     @property
     def sources(self) -> list[Source]:
         """The Bronze files it is about, with what was learnt of them."""
         found = self.series.sources_of(self.period)
-        if not self.learnt:
+        if not self.late:
             return found
-        return [self.learnt[s.key].source if s.key in self.learnt else s for s in found]
+        return [self.late[s.key].source if s.key in self.late else s for s in found]
 
     @property
     def used(self) -> list[Source]:
@@ -86,13 +86,13 @@ class Month:
         return [source for source in self.sources if source.key not in self.aside]
 
     @property
-    def aside(self) -> dict[str, Learnt]:
+    def aside(self) -> dict[str, LateVerification]:
         """The files that go into quarantine, by key."""
-        return {key: item for key, item in self.learnt.items() if item.proof is None}
+        return {key: item for key, item in self.late.items() if item.proof is None}
 
-    def knowing(self, learnt: Iterable[Learnt]) -> Month:
+    def knowing(self, late: Iterable[LateVerification]) -> Month:
         """Return the month with more learnt of its files."""
-        return replace(self, learnt={**self.learnt, **{item.key: item for item in learnt}})
+        return replace(self, late={**self.late, **{item.key: item for item in late}})
 
     @property
     def path(self) -> str:

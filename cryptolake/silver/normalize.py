@@ -15,7 +15,7 @@ import polars as pl
 
 from cryptolake.archive.enums import Interval, Partition
 from cryptolake.bronze.zips import DEFAULT_LIMITS, Limits
-from cryptolake.silver.assembly import Finding, Normalized, Text, Work
+from cryptolake.silver.assembly import Finding, MonthAssembler, Normalized, SourceText
 from cryptolake.silver.dedupe import merge
 from cryptolake.silver.parse import FILE, LINE, Piece, extra_columns, silver_shape
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def normalize(
-    texts: Sequence[Text],
+    texts: Sequence[SourceText],
     schema: Schema,
     *,
     symbol: str,
@@ -58,7 +58,7 @@ def normalize(
     --------
     >>> from cryptolake.archive.periods import Period
     >>> from cryptolake.archive.schemas import schema_of
-    >>> text = Text(
+    >>> text = SourceText(
     ...     "f.zip", Period.parse("2026-04"), b"1775001600000,8,-0.00003449\n1775030400000,8,x\n"
     ... )
     >>> done = normalize(
@@ -71,44 +71,48 @@ def normalize(
     (1, 1, 'unreadable_value')
     """
     ordered = in_file_order(texts)
-    work = Work(ordered, schema, symbol=symbol, month=month, interval=interval, limits=limits)
-    pieces = [piece for number in range(len(ordered)) if (piece := _piece(work, ordered, number))]
-    frame = work.rows(pieces)
-    merged = merge(frame, schema, work.facts.periods)
-    work.count(merged.frame, merged.duplicates)
-    work.disagree(merged.conflicts)
+    assembler = MonthAssembler(
+        ordered, schema, symbol=symbol, month=month, interval=interval, limits=limits
+    )
+    pieces = [
+        piece for number in range(len(ordered)) if (piece := _piece(assembler, ordered, number))
+    ]
+    frame = assembler.rows(pieces)
+    merged = merge(frame, schema, assembler.context.periods)
+    assembler.count(merged.frame, merged.duplicates)
+    assembler.disagree(merged.conflicts)
     for finding in _filled(frame, ordered, schema):
-        work.find(finding)
-    work.close()
+        assembler.find(finding)
+    assembler.close()
     shaped = silver_shape(merged.frame, schema, extra_columns(merged.frame, schema))
     return Normalized(
         shaped.with_columns(merged.frame.select(FILE, LINE)) if places else shaped,
-        work.accounts,
-        work.kept_rejects(),
-        list(work.findings.values()),
-        work.spills,
+        assembler.accounts,
+        assembler.kept_rejects(),
+        list(assembler.findings.values()),
+        assembler.spills,
     )
 
 
-def in_file_order(texts: Sequence[Text]) -> list[Text]:
+def in_file_order(texts: Sequence[SourceText]) -> list[SourceText]:
     """Return files in the one order that decides between equals: daily before monthly, then by time."""
     return sorted(texts, key=lambda text: (text.period.partition, text.period.first, text.key))
 
 
-def _piece(work: Work, texts: Sequence[Text], number: int) -> Piece | None:
+def _piece(assembler: MonthAssembler, texts: Sequence[SourceText], number: int) -> Piece | None:
     text = texts[number].text
-    layout = work.layout(number, text)
+    layout = assembler.layout(number, text)
     if layout is None:
-        work.refuse(number, text)
+        assembler.refuse(number, text)
         return None
     body = text[layout.skip :] if layout.skip else text
     if body and not body.endswith(b"\n"):
-        work.accounts[number].warn("no_final_line_end")
+        assembler.accounts[number].warn("no_final_line_end")
         body += b"\n"
     return Piece(number, body, layout.first_line, layout) if body else None
 
 
-def _filled(frame: pl.DataFrame, texts: Sequence[Text], schema: Schema) -> list[Finding]:
+def _filled(frame: pl.DataFrame, texts: Sequence[SourceText], schema: Schema) -> list[Finding]:
     """Find the rows that daily files have and the month's monthly file lacks."""
     monthly = [n for n, text in enumerate(texts) if text.period.partition is Partition.MONTHLY]
     if not monthly or len(monthly) == len(texts):

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 if TYPE_CHECKING:
-    from cryptolake.silver.assembly import Account
-    from cryptolake.silver.month import Made
+    from cryptolake.silver.assembly import RowAccount
+    from cryptolake.silver.month import MonthResult
     from cryptolake.storage.tables import Meta
 
 Row = dict[str, Any]
 
 
-def source_rows(months: Sequence[Made], run_id: str, now: datetime) -> list[Row]:
+def source_rows(months: Sequence[MonthResult], run_id: str, now: datetime) -> list[Row]:
     """Return a row for each file of each month: what went in, what came out."""
     found = []
     for made in months:
@@ -48,7 +48,7 @@ def source_rows(months: Sequence[Made], run_id: str, now: datetime) -> list[Row]
     return found
 
 
-def reject_rows(months: Sequence[Made], run_id: str, now: datetime) -> list[Row]:
+def reject_rows(months: Sequence[MonthResult], run_id: str, now: datetime) -> list[Row]:
     """Return a row for each rejected line; line 0 stands for a file refused as a whole."""
     return [
         {
@@ -67,7 +67,7 @@ def reject_rows(months: Sequence[Made], run_id: str, now: datetime) -> list[Row]
     ]
 
 
-def finding_rows(months: Sequence[Made], run_id: str, now: datetime) -> list[Row]:
+def finding_rows(months: Sequence[MonthResult], run_id: str, now: datetime) -> list[Row]:
     """Return a row for each finding, a file that could not be used included (``unusable_file``)."""
     found = []
     for made in months:
@@ -108,6 +108,6 @@ def current(meta: Meta, table: str) -> pl.DataFrame:
     return meta.read(table).join(builds, on=["path", "run_id"], how="semi", maintain_order="left")
 
 
-def _warnings(account: Account) -> str | None:
+def _warnings(account: RowAccount) -> str | None:
     said = [*account.warnings, *([f"refused: {account.error}"] if account.error else [])]
     return "; ".join(said) or None

@@ -22,9 +22,9 @@ from cryptolake.archive.enums import Partition
 from cryptolake.bronze.sniff import detect
 from cryptolake.bronze.zips import Limits, inflate_chunks
 from cryptolake.errors import CorruptArchive, SchemaMismatch
-from cryptolake.silver.assembly import Account, Normalized, Work
-from cryptolake.silver.external_sort import OutOfOrder, Sizes, Spill, in_passing
-from cryptolake.silver.late_verification import learn
+from cryptolake.silver.assembly import MonthAssembler, Normalized, RowAccount
+from cryptolake.silver.external_sort import OutOfOrder, Sizes, SortedRuns, in_passing
+from cryptolake.silver.late_verification import verify_late
 from cryptolake.silver.parquet import sink
 from cryptolake.silver.parse import Piece, silver_shape
 from cryptolake.silver.scratch import disk_errors, opened
@@ -32,7 +32,7 @@ from cryptolake.silver.scratch import disk_errors, opened
 if TYPE_CHECKING:
     from cryptolake.bronze.sniff import Layout
     from cryptolake.bronze.verify import Policy
-    from cryptolake.silver.late_verification import Learnt
+    from cryptolake.silver.late_verification import LateVerification
     from cryptolake.silver.months import Month, Source
     from cryptolake.storage.files import Storage
 
@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def pieces(file: IO[bytes], number: int, work: Work, *, chunk: int) -> Iterator[Piece]:
+def pieces(
+    file: IO[bytes], number: int, assembler: MonthAssembler, *, chunk: int
+) -> Iterator[Piece]:
     """Yield an open zip's rows as pieces of about ``chunk`` bytes that end with a line end.
 
     A file whose columns do not fit yields nothing, and its lines are counted as rejected.
@@ -50,24 +52,24 @@ def pieces(file: IO[bytes], number: int, work: Work, *, chunk: int) -> Iterator[
     CorruptArchive
         The zip is damaged; what was yielded of it is not to be kept.
     """
-    key = work.files[number].key
+    key = assembler.files[number].key
     layout: Layout | None = None
     line = 0
-    texts = gathered(inflate_chunks(file, key, work.limits, chunk=chunk), chunk)
-    for block in blocks(texts, 2 * work.limits.max_line):
+    texts = gathered(inflate_chunks(file, key, assembler.limits, chunk=chunk), chunk)
+    for block in blocks(texts, 2 * assembler.limits.max_line):
         text = block
         if line == 0:
-            layout = work.layout(number, text)
+            layout = assembler.layout(number, text)
             if layout is not None:
                 line, text = layout.first_line, text[layout.skip :]
         if layout is None:
             line = 1
-            work.refuse(number, text)
+            assembler.refuse(number, text)
             continue
         if not text:
             continue
         if not text.endswith((b"\n", b"\r")):
-            work.accounts[number].warn("no_final_line_end")
+            assembler.accounts[number].warn("no_final_line_end")
         piece = Piece(number, text if text.endswith(b"\n") else text + b"\n", line, layout)
         line += piece.lines
         yield piece
@@ -152,7 +154,7 @@ class _Unusable(Exception):
         self.key, self.error = key, error
 
 
-class Stream:
+class StreamedMonth:
     """One month being made in pieces."""
 
     def __init__(
@@ -167,13 +169,13 @@ class Stream:
         self.storage, self.month, self.limits = storage, month, limits
         self.folder, self.sizes = folder, sizes
         self.policy = policy
-        self.refused = {key: Account(key, error=told.error) for key, told in month.aside.items()}
-        self.learnt: list[Learnt] = []
+        self.refused = {key: RowAccount(key, error=told.error) for key, told in month.aside.items()}
+        self.late: list[LateVerification] = []
         self.unlike: dict[str, str] = {}
         self.extras: tuple[str, ...] = ()
         self.rows = 0
 
-    def made(self) -> tuple[Normalized, list[Account], Path]:
+    def made(self) -> tuple[Normalized, list[RowAccount], Path]:
         """Make the draft; return the accounts (with an empty frame), files refused, and the draft."""
         with _ONE:
             self._look()
@@ -184,7 +186,7 @@ class Stream:
                 except OutOfOrder:
                     spill = True
                 except _Unusable as unusable:
-                    self.refused[unusable.key] = Account(unusable.key, error=unusable.error)
+                    self.refused[unusable.key] = RowAccount(unusable.key, error=unusable.error)
 
     @property
     def usable(self) -> list[Source]:
@@ -204,28 +206,28 @@ class Stream:
                     head = next(inflate_chunks(file, source.key, self.limits, chunk=_BLOCK), b"")
                     extras |= set(detect(head, self.month.series.schema, source.key).extras)
             except CorruptArchive as error:
-                self.refused[source.key] = Account(source.key, error=error)
+                self.refused[source.key] = RowAccount(source.key, error=error)
             except SchemaMismatch as error:  # its lines are counted, and its account will say so
                 self.unlike[source.key] = str(error)
         self.extras = tuple(sorted(extras))
-        self.month = self.month.knowing(self.learnt)
+        self.month = self.month.knowing(self.late)
 
     def _check_hash(self, file: IO[bytes], source: Source) -> None:
         if source.sha256:
             _check_hash(file, source)
             return
-        told = learn(self.storage, source, file, self.policy)
-        self.learnt.append(told)
+        told = verify_late(self.storage, source, file, self.policy)
+        self.late.append(told)
         if told.proof is None:
             raise told.error
 
     def _overlap(self) -> bool:
         return any(a.period.days.last >= b.period.days.first for a, b in pairwise(self.usable))
 
-    def _attempt(self, *, spill: bool) -> tuple[Normalized, list[Account], Path]:
+    def _attempt(self, *, spill: bool) -> tuple[Normalized, list[RowAccount], Path]:
         series = self.month.series
         sources = self.usable
-        work = Work(
+        assembler = MonthAssembler(
             sources,
             series.schema,
             symbol=series.symbol,
@@ -237,16 +239,18 @@ class Stream:
         self.rows = 0
         refused = {key: str(account.error) for key, account in self.refused.items()} | self.unlike
         refused = {key: why for key, why in refused.items() if key not in self.month.aside}
-        lazy = register_io_source(self._source(work, sources, spill=spill), schema=self._dtypes())
+        lazy = register_io_source(
+            self._source(assembler, sources, spill=spill), schema=self._dtypes()
+        )
         with disk_errors(self.storage, self.month.path):
             sink(lazy, draft, self.month, refused)
-        work.close()
+        assembler.close()
         done = Normalized(
             pl.DataFrame(schema=self._dtypes()),
-            work.accounts,
-            work.kept_rejects(),
-            list(work.findings.values()),
-            work.spills,
+            assembler.accounts,
+            assembler.kept_rejects(),
+            list(assembler.findings.values()),
+            assembler.spills,
         )
         return done, list(self.refused.values()), draft
 
@@ -256,11 +260,13 @@ class Stream:
             **dict.fromkeys(self.extras, pl.String()),
         }
 
-    def _source(self, work: Work, sources: list[Source], *, spill: bool) -> Any:
+    def _source(self, assembler: MonthAssembler, sources: list[Source], *, spill: bool) -> Any:
         def rows(*_: object) -> Iterator[pl.DataFrame]:
-            frames = self._frames(work, sources)
+            frames = self._frames(assembler, sources)
             ordered = (
-                self._spilled(frames, work) if spill else in_passing(frames, work, self.sizes.held)
+                self._spilled(frames, assembler)
+                if spill
+                else in_passing(frames, assembler, self.sizes.held)
             )
             for frame in ordered:
                 self.rows += frame.height
@@ -269,24 +275,26 @@ class Stream:
                     for name in self.extras
                     if name not in frame.columns
                 ]
-                yield silver_shape(frame.with_columns(absent), work.schema, self.extras)
+                yield silver_shape(frame.with_columns(absent), assembler.schema, self.extras)
 
         return rows
 
-    def _spilled(self, frames: Iterator[pl.DataFrame], work: Work) -> Iterator[pl.DataFrame]:
+    def _spilled(
+        self, frames: Iterator[pl.DataFrame], assembler: MonthAssembler
+    ) -> Iterator[pl.DataFrame]:
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
-            runs = Spill(Path(folder), work, self.sizes)
+            runs = SortedRuns(Path(folder), assembler, self.sizes)
             for frame in frames:
                 runs.add(frame)
             yield from runs.read()
 
-    def _frames(self, work: Work, sources: list[Source]) -> Iterator[pl.DataFrame]:
+    def _frames(self, assembler: MonthAssembler, sources: list[Source]) -> Iterator[pl.DataFrame]:
         for number, source in enumerate(sources):
             try:
                 with opened(self.storage, source, self.folder) as file:
-                    parts = pieces(file, number, work, chunk=self.sizes.chunk)
+                    parts = pieces(file, number, assembler, chunk=self.sizes.chunk)
                     for piece in ahead(parts):
-                        yield work.rows([piece])
+                        yield assembler.rows([piece])
             except CorruptArchive as error:
                 raise _Unusable(source.key, error) from error
 

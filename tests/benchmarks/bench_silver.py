@@ -161,7 +161,7 @@ def with_pandas(root: Path, out: Path) -> int:
     return rows
 
 
-def timed(work: Callable[[], int], repeats: int) -> tuple[float, float, int]:
+def timed(assembler: Callable[[], int], repeats: int) -> tuple[float, float, int]:
     """Return the least seconds and processor seconds of some runs, and what they returned.
 
     The least, since the machine may be busy; processor seconds hold whatever else runs.
@@ -169,7 +169,7 @@ def timed(work: Callable[[], int], repeats: int) -> tuple[float, float, int]:
     seconds, processor, rows = [], [], 0
     for _ in range(repeats):
         begun, used = time.perf_counter(), time.process_time()
-        rows = work()
+        rows = assembler()
         seconds.append(time.perf_counter() - begun)
         processor.append(time.process_time() - used)
     return min(seconds), min(processor), rows

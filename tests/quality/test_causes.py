@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cryptolake.archive.enums import Interval, Market, Partition
 from cryptolake.archive.periods import Period, parse_days
-from cryptolake.quality.causes import Life, Month, Sibling, explain, explain_healed
+from cryptolake.quality.causes import Life, MonthFacts, Sibling, explain, explain_healed
 from cryptolake.quality.gaps import expected_numbers, open_of
 from cryptolake.quality.halts import load_halts
 
@@ -30,9 +30,9 @@ def file(period: str, state="built", lacks: tuple[range, ...] | None = ()) -> Si
     )
 
 
-def month(*files: Sibling, **more: Any) -> Month:
+def month(*files: Sibling, **more: Any) -> MonthFacts:
     said: dict[str, Any] = {"market": Market.FUTURES_UM, "interval": Interval.H1, "life": Life()}
-    return Month(files=files, **{**said, "halts": load_halts(), **more})
+    return MonthFacts(files=files, **{**said, "halts": load_halts(), **more})
 
 
 GAP = bars("2022-06-09 00:00", "2022-06-10 00:00")

@@ -9,7 +9,7 @@ import pytest
 from cryptolake.archive.keys import parse_key
 from cryptolake.archive.schemas import schema_of
 from cryptolake.bronze.zips import inflate
-from cryptolake.silver.assembly import Text
+from cryptolake.silver.assembly import SourceText
 from cryptolake.silver.normalize import normalize
 from tests.conftest import REAL_ARCHIVE
 from tests.silver.independent import read_rows
@@ -40,7 +40,7 @@ def test_a_real_file_becomes_silver_that_equals_a_second_reading(path: Path):
     text = inflate(data, key) if path.suffix == ".zip" else data
 
     done = normalize(
-        [Text(key, parts.period, text)],
+        [SourceText(key, parts.period, text)],
         schema_of(parts.market, parts.data_type),
         symbol=parts.symbol,
         month=parts.period.of_month,

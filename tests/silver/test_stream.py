@@ -16,7 +16,7 @@ import pytest
 
 from cryptolake.bronze.ledger import holdings
 from cryptolake.silver.external_sort import Sizes
-from cryptolake.silver.month import Made, make
+from cryptolake.silver.month import MonthResult, make_month
 from cryptolake.silver.months import months_to_build
 from cryptolake.silver.scratch import put, sweep
 from tests.silver.texts import stored, zipped
@@ -49,13 +49,13 @@ def text(lines: list[str], *, header: bool = True) -> bytes:
 
 def both_ways(
     root: Path, files: Mapping[str, bytes]
-) -> tuple[Made, Made, pl.DataFrame, pl.DataFrame]:
+) -> tuple[MonthResult, MonthResult, pl.DataFrame, pl.DataFrame]:
     """Make a month whole and in pieces; return what was told of each, and both frames."""
     storage, meta = stored(root, {name: zipped(data) for name, data in files.items()})
     held = holdings(meta)
     (month,) = months_to_build(held, held)
-    whole = make(storage, month, stream_above=10**12)
-    pieces = make(storage, month, stream_above=0, sizes=TINY)
+    whole = make_month(storage, month, stream_above=10**12)
+    pieces = make_month(storage, month, stream_above=0, sizes=TINY)
     assert whole.data is not None
     frame = pl.read_parquet(whole.data)
     assert pieces.draft is not None
@@ -64,7 +64,7 @@ def both_ways(
     return whole, pieces, frame, pl.read_parquet(storage.local(month.path))
 
 
-def told(made: Made) -> list[tuple[object, ...]]:
+def told(made: MonthResult) -> list[tuple[object, ...]]:
     return [
         (a.key, a.rows_in, a.rows_out, a.duplicates, a.rejects, a.first_time, a.last_time)
         for a in sorted(made.accounts, key=lambda account: account.key)
@@ -160,7 +160,7 @@ def test_a_damaged_file_is_refused_and_the_month_made_of_the_others(tmp_path: Pa
     storage, meta = stored(tmp_path, {**files, name: bytes(damaged)})
     held = holdings(meta)
     (month,) = months_to_build(held, held)
-    made = make(storage, month, stream_above=0, sizes=TINY)
+    made = make_month(storage, month, stream_above=0, sizes=TINY)
     assert made.status == "built"
     assert made.error is not None
     assert name in made.error

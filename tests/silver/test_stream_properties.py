@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cryptolake.bronze.ledger import holdings
 from cryptolake.silver.external_sort import Sizes
-from cryptolake.silver.month import make
+from cryptolake.silver.month import make_month
 from cryptolake.silver.months import months_to_build
 from cryptolake.silver.stream import blocks, gathered
 from tests.silver.test_stream import HEADER, TRADES, key, text, told
@@ -50,9 +50,9 @@ def test_pieces_of_any_size_make_the_same_month(data: bytes, chunk: int, held: i
         storage, meta = stored(Path(folder), {key(): zipped(data)})
         rows = holdings(meta)
         (month,) = months_to_build(rows, rows)
-        whole = make(storage, month, stream_above=10**12)
+        whole = make_month(storage, month, stream_above=10**12)
         sizes = Sizes(chunk=chunk, held=held, run=run)
-        pieces = make(storage, month, stream_above=0, sizes=sizes)
+        pieces = make_month(storage, month, stream_above=0, sizes=sizes)
         assert pieces.status == whole.status
         assert sum(a.rows_in for a in pieces.accounts) == sum(a.rows_in for a in whole.accounts)
         if "ids_out_of_order" in {finding.kind for finding in pieces.findings}:

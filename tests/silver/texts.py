@@ -13,7 +13,7 @@ import polars as pl
 
 from cryptolake.archive.keys import parse_key
 from cryptolake.archive.schemas import schema_of
-from cryptolake.silver.assembly import Normalized, Text
+from cryptolake.silver.assembly import Normalized, SourceText
 from cryptolake.silver.normalize import normalize
 from cryptolake.storage.files import Storage, open_storage
 from cryptolake.storage.tables import Meta
@@ -62,7 +62,7 @@ def read(texts: Mapping[str, bytes]) -> Normalized:
     first = next(iter(parsed.values()))
     assert first is not None
     return normalize(
-        [Text(name, parts.period, texts[name]) for name, parts in parsed.items() if parts],
+        [SourceText(name, parts.period, texts[name]) for name, parts in parsed.items() if parts],
         schema_of(first.market, first.data_type),
         symbol=first.symbol,
         month=first.period.of_month,
