@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cryptolake.errors import ChecksumMismatch as ChecksumMismatch
     from cryptolake.errors import CorruptArchive as CorruptArchive
     from cryptolake.errors import CryptolakeError as CryptolakeError
+    from cryptolake.errors import DamagedLakeWarning as DamagedLakeWarning
     from cryptolake.errors import IncompleteWarning as IncompleteWarning
     from cryptolake.errors import InvalidQuery as InvalidQuery
     from cryptolake.errors import ListingError as ListingError
@@ -62,6 +63,7 @@ _HOMES = {
     "ChecksumMismatch": "errors",
     "CorruptArchive": "errors",
     "CryptolakeError": "errors",
+    "DamagedLakeWarning": "errors",
     "IncompleteWarning": "errors",
     "InvalidQuery": "errors",
     "ListingError": "errors",

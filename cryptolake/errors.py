@@ -16,7 +16,8 @@
     ├── BuildError (RuntimeError)        Silver months that could not be built
     └── MissingTool (RuntimeError)       s5cmd, or an optional package, is absent or too old
 
-``IncompleteWarning`` (UserWarning) is the one warning. Each message says what was given, what is allowed, and the nearest valid choice; the same facts are
+Two warnings (UserWarning): ``IncompleteWarning``, a result lacks rows; ``DamagedLakeWarning``, a file of the
+lake's own cannot be read. Each message says what was given, what is allowed, and the nearest valid choice; the same facts are
 keyword attributes of the exception (``error.facts``, also as plain attributes).
 """
 
@@ -113,6 +114,10 @@ class MissingTool(CryptolakeError, RuntimeError):
 
 class IncompleteWarning(UserWarning):
     """A result lacks rows that the archive has, for a reason that the message gives."""
+
+
+class DamagedLakeWarning(UserWarning):
+    """A file of the lake's own cannot be read; the message names it, and says what mends it."""
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:

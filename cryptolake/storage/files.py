@@ -16,7 +16,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from cryptolake.errors import StorageError
 from cryptolake.storage.errors import in_words
@@ -27,6 +27,9 @@ ZONES = ("bronze", "silver", "gold", "meta")
 
 OLD = 3600
 """Seconds after which a draft is nobody's: what is written there takes moments."""
+
+_FILES = (".parquet", ".zip", ".CHECKSUM")
+"""Endings of files. A folder with such a name is in the place of one: it is listed, and cannot be read."""
 
 _DRAFT = re.compile(r"\..+\.[0-9a-f]{12}")
 
@@ -150,8 +153,8 @@ class LocalStorage(Storage):
 
     def read(self, path: str) -> bytes:
         """Return a file's bytes; FileNotFoundError when there is none."""
-        with in_words("read", path, self.root):
-            return self.local(path).read_bytes()
+        with in_words("read", path, self.root), _opened(self.local(path)) as file:
+            return file.read()
 
     def write(self, path: str, data: bytes) -> None:
         """Write beside the target, then rename over it. Old drafts of killed writers are taken away."""
@@ -353,16 +356,22 @@ def checked(path: str) -> str:
     return path
 
 
+def _opened(path: Path) -> BinaryIO:
+    """Open a file; a pipe in its place is empty instead of waiting for a writer."""
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
+
+
 def _walk(folder: str) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
     try:
         items = list(os.scandir(folder))
     except FileNotFoundError:
         return
     for item in items:
-        if item.is_dir(follow_symlinks=False):
+        if item.is_dir(follow_symlinks=False) and not item.name.endswith(_FILES):
             yield from _walk(item.path)
             continue
         try:
             yield item, item.stat()
-        except FileNotFoundError:  # another process renamed it between the listing and the look
-            continue
+        except FileNotFoundError:  # renamed since it was listed, or a link that leads nowhere
+            if item.is_symlink():
+                yield item, item.stat(follow_symlinks=False)

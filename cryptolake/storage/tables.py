@@ -1,24 +1,31 @@
 """What the lake records of itself: append-only tables of immutable Parquet segments.
 
-``meta/<table>/<time>-<writer>.parquet``: every append writes a new file under a name nobody else uses,
-so any number of processes write at once without a lock. Readers take all segments; of the ledger the
-newest row of a key counts. :meth:`Meta.compact` merges many small segments into one; rows are exact
-copies, so a reader that meets both the merged and the single ones drops the repeats.
+``meta/<table>/<time>-<writer>-<hash>.parquet``: every append writes a new file under a name that no other
+writer uses, so any number of processes write at once without a lock. Readers take all segments; of the
+ledger the newest row of a key counts. :meth:`Meta.compact` merges segments when there are many
+(:mod:`cryptolake.storage.segments`).
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 
-if TYPE_CHECKING:
-    from cryptolake.storage.files import Storage
+from cryptolake.storage import segments
 
+if TYPE_CHECKING:
+    from cryptolake.storage.files import Entry, Storage
+    from cryptolake.storage.segments import Damaged
+
+
+T = TypeVar("T")
 
 _TIME = pl.Datetime("us", "UTC")
 
@@ -121,7 +128,12 @@ TABLES: dict[str, dict[str, Any]] = {
 }
 """The tables and their columns. Times are UTC; sizes are bytes; seconds are wall-clock seconds."""
 
-_MANY = 64
+MANY = 64
+"""Segments of a table from which on they are merged."""
+
+_LONGER = 4
+_LOOK_EVERY = MANY // 2
+_TRIES = 10
 
 QUARANTINE = "meta/quarantine/"
 """Where files lie that were set aside; their rows are in the table of that name."""
@@ -135,6 +147,7 @@ class Meta:
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self._seen: dict[str, str] = {}
+        self._written: Counter[str] = Counter()
 
     def append(self, table: str, rows: pl.DataFrame | Sequence[Mapping[str, Any]]) -> None:
         """Add rows as one new segment. Columns left out are null; others than the table's fail.
@@ -145,65 +158,113 @@ class Meta:
             The lake cannot be written.
         """
         frame = _shaped(table, rows)
-        if frame.height:
-            self._write(table, frame)
+        if not frame.height:
+            return
+        segments.write(self.storage, _folder(table), self._after_all_seen(table), frame)
+        self._written[table] += 1
+        if self._written[table] % _LOOK_EVERY == 0:
+            self.compact(table)
 
-    def read(self, table: str) -> pl.DataFrame:
-        """Return all rows of a table in the order they were written; typed and empty when none."""
-        for _ in range(3):
-            try:
-                return self._read(table)
-            except FileNotFoundError:  # a segment was merged into another while we read
-                continue
-        return self._read(table)
+    def read(self, table: str, *, where: pl.Expr | None = None) -> pl.DataFrame:
+        """Return the rows of a table in the order they were written; typed and empty when none.
 
-    def ledger(self) -> pl.DataFrame:
+        Parameters
+        ----------
+        table
+            Its name, one of :data:`TABLES`.
+        where
+            Only these rows; of long segments only the row groups that can hold them are read.
+
+        Warns
+        -----
+        DamagedLakeWarning
+            A segment cannot be read; its rows are left out.
+        """
+        return self._again(lambda: self._load(table, self._segments(table), where))
+
+    def ledger(self, where: pl.Expr | None = None) -> pl.DataFrame:
         """Return the newest row of every Bronze file the lake holds."""
-        files = self.read("files").unique("key", keep="last", maintain_order=True)
+        files = self.read("files", where=where).unique("key", keep="last", maintain_order=True)
         return files.filter(pl.col("event") == "stored")
 
     def quarantined(self) -> pl.DataFrame:
         """Return the newest row of every file that lies in quarantine and was not stored since."""
         held = self.read("quarantine").unique("key", keep="last", maintain_order=True)
-        stored = self.ledger().select("key", "fetched_at", now="verified", has="etag")
+        if not held.height:
+            return held
+        asked = pl.col("key").is_in(held["key"].implode())
+        stored = self.ledger(asked).select("key", "fetched_at", now="verified", has="etag")
         joined = held.join(stored, on="key", how="left", maintain_order="left")
         # Times of two machines may disagree; that a file was accepted says by itself what came last.
         accepted = (pl.col("now") == "stale_accepted") & (pl.col("has") == pl.col("etag"))
         later = (pl.col("fetched_at") >= pl.col("at")) | accepted
         return joined.filter(~later.fill_null(value=False)).drop("fetched_at", "now", "has")
 
-    def compact(self, table: str) -> None:
-        """Merge the table's segments into one when they are many; safe beside other writers."""
-        segments = [entry.path for entry in self.storage.list(f"meta/{table}")]
-        if len(segments) < _MANY:
-            return
-        frame = self._load(table, segments)
-        # Named after the newest segment it holds, so that later appends still sort behind it.
-        newest = segments[-1].rsplit("/", 1)[1].split("-", 1)[0]
-        self._write(table, frame, stamp=f"{newest}")
-        for path in segments:
-            self.storage.delete(path)
+    def damaged(self) -> list[Damaged]:
+        """Return the segments of all tables that cannot be read."""
+        found: list[Damaged] = []
+        for table in TABLES:
+            self._again(partial(self._whole, table, found))
+        return list(dict.fromkeys(found))
 
-    def _read(self, table: str) -> pl.DataFrame:
-        listed = [entry.path for entry in self.storage.list(f"meta/{table}")]
-        segments = [path for path in listed if path.endswith(".parquet")]
-        if segments:
-            stamp = segments[-1].rsplit("/", 1)[1].split("-", 1)[0]
+    def _whole(self, table: str, found: list[Damaged]) -> None:
+        self._load(table, self._segments(table), None, found.append)
+
+    def compact(self, table: str, *, many: int = MANY // 2) -> int:
+        """Merge a table's segments when there are many; safe beside other writers, and when killed.
+
+        Parameters
+        ----------
+        table
+            Its name, one of :data:`TABLES`.
+        many
+            From how many segments on.
+
+        Returns
+        -------
+        int
+            How many segments were merged into one.
+        """
+        listed = self._segments(table)
+        live = segments.current(self.storage, listed)
+        for entry in set(listed) - set(live):  # a merge was killed before it removed them
+            self.storage.delete(entry.path)
+        if len(live) < many:
+            return 0
+        rows, used = segments.read_whole(self.storage, _chosen(live, many), TABLES[table])
+        if len(used) < 2:
+            return 0
+        if segments.overlap(self.storage, used):
+            rows = rows.unique(maintain_order=True, keep="first")
+        segments.merge(self.storage, _folder(table), _settled(table, rows), used)
+        return len(used)
+
+    def _segments(self, table: str) -> list[Entry]:
+        listed = segments.segments(self.storage, _folder(table))
+        if listed:
+            stamp = segments.stamp_of(listed[-1])
             self._seen[table] = max(stamp, self._seen.get(table, ""))
-        return self._load(table, segments)
+        return listed
 
-    def _load(self, table: str, segments: list[str]) -> pl.DataFrame:
-        frames = [pl.read_parquet(BytesIO(self.storage.read(path))) for path in segments]
-        empty = pl.DataFrame(schema=TABLES[table])
-        merged = pl.concat([empty, *(_shaped(table, frame) for frame in frames)])
-        return merged.unique(maintain_order=True, keep="first") if len(frames) > 1 else merged
+    def _load(
+        self,
+        table: str,
+        listed: list[Entry],
+        where: pl.Expr | None,
+        damaged: Callable[[Damaged], None] | None = None,
+    ) -> pl.DataFrame:
+        chosen = segments.current(self.storage, listed)
+        rows = segments.read(self.storage, chosen, TABLES[table], where=where, damaged=damaged)
+        if segments.overlap(self.storage, chosen):
+            return rows.unique(maintain_order=True, keep="first")
+        return rows
 
-    def _write(self, table: str, frame: pl.DataFrame, stamp: str | None = None) -> None:
-        buffer = BytesIO()
-        frame.write_parquet(buffer, compression="zstd")
-        when = stamp or self._after_all_seen(table)
-        name = f"meta/{table}/{when}-{secrets.token_hex(4)}.parquet"
-        self.storage.write(name, buffer.getvalue())
+    def _again(self, read: Callable[[], T]) -> T:
+        """Read, and again where a segment was merged into another meanwhile."""
+        for _ in range(_TRIES):
+            with suppress(FileNotFoundError):
+                return read()
+        return read()
 
     def _after_all_seen(self, table: str) -> str:
         """Return the stamp of a new segment: now, or just after the newest that was read.
@@ -214,6 +275,39 @@ class Meta:
         stamp = max(f"{datetime.now(UTC):{_STAMP}}", _next(self._seen.get(table, "")))
         self._seen[table] = stamp
         return stamp
+
+
+def _folder(table: str) -> str:
+    return f"meta/{table}"
+
+
+def _chosen(live: list[Entry], many: int) -> list[Entry]:
+    """Return the segments to merge: the newest, and older ones that are not much longer.
+
+    A long merged segment is not written again for a few new rows, so each row is written only about as
+    often as the number of segments ever written has digits.
+    """
+    size = 0
+    for place, entry in reversed(list(enumerate(live))):
+        if segments.MERGED in entry.path and size and entry.size > _LONGER * size:
+            newer = live[place + 1 :]
+            return newer if len(newer) >= many // 2 else live
+        size += entry.size
+    return live
+
+
+def _settled(table: str, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of merged segments that still count, sorted so that a filter finds them fast.
+
+    Of the ledger, of the quarantine and of the record of what a month was made of, newer rows take the
+    place of older ones. Rows that say that a file was removed stay: a segment of before may come late.
+    """
+    if table in ("files", "quarantine"):
+        return rows.unique("key", keep="last", maintain_order=True).sort("key")
+    if table == "sources":
+        newest = rows.filter(pl.col("run_id") == pl.col("run_id").last().over("path"))
+        return newest.sort("path", maintain_order=True)
+    return rows
 
 
 def _next(stamp: str) -> str:
@@ -243,8 +337,6 @@ def _shaped(table: str, rows: pl.DataFrame | Sequence[Mapping[str, Any]]) -> pl.
     if not isinstance(rows, pl.DataFrame):
         columns = {name: [row.get(name) for row in rows] for name in schema}
         return pl.DataFrame(columns, schema=schema)
-    if rows.schema == schema:
-        return rows
     missing = [
         pl.lit(None, dtype).alias(name) for name, dtype in schema.items() if name not in rows
     ]

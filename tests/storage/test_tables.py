@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from cryptolake.storage.files import open_storage
 from cryptolake.storage.tables import TABLES, Meta, new_run_id
@@ -43,13 +44,13 @@ def test_writers_do_not_lose_each_others_rows(meta: Meta) -> None:
 
 def test_merging_segments_keeps_rows_and_order(meta: Meta) -> None:
     for number in range(70):
-        meta.append("files", [{"key": "same", "size": number, "event": "stored"}])
-    before = meta.read("files")
-    meta.compact("files")
-    assert len(meta.storage.list("meta/files")) == 1
-    assert meta.read("files").equals(before)
-    meta.append("files", [{"key": "same", "size": 99, "event": "stored"}])
-    assert meta.ledger()["size"].to_list() == [99]
+        meta.append("transfers", [{"key": "same", "bytes": number}])
+    before = meta.read("transfers")
+    meta.compact("transfers", many=2)
+    assert len(meta.storage.list("meta/transfers")) == 1
+    assert_frame_equal(meta.read("transfers"), before)
+    meta.append("transfers", [{"key": "same", "bytes": 999}])
+    assert meta.read("transfers")["bytes"].to_list() == [*range(70), 999]
 
 
 def test_a_value_of_another_type_is_refused(meta: Meta) -> None:

@@ -1,0 +1,350 @@
+"""The Parquet segments of one of a lake's own tables: listed, read, and merged when they are many.
+
+A segment is written once and never changed. A *merged* segment (``<time>-merged-<hash>.parquet``) holds
+the rows of older ones, and names them in its Parquet metadata; a reader that finds both passes over the
+older ones. So a merge that is killed, or that happens twice, neither loses a row nor shows one twice.
+
+A segment that cannot be read is named in a :class:`cryptolake.errors.DamagedLakeWarning` and passed over;
+``lake.verify(repair=True)`` sets it aside.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from cryptolake.errors import DamagedLakeWarning
+
+if TYPE_CHECKING:
+    from cryptolake.storage.files import Entry, Storage
+
+Schema = Mapping[str, Any]
+
+MERGED = "-merged-"
+"""What the name of a merged segment has between its time and its hash."""
+
+STAMP = "_segment"
+"""The column of merged segments that holds the time of the segment that a row came from."""
+
+_REPLACES = "cryptolake.replaces"
+_ROW_GROUP = 20_000
+_AT_ONCE = 16
+_CACHED_BYTES = 64 * 2**20
+_HASHED = re.compile(r"-([0-9a-f]{16})\.parquet$")
+_SCANNED_FROM = 2 * 2**20
+"""Bytes of a segment from which only the row groups that a filter needs are read."""
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A segment that cannot be read, and why."""
+
+    path: str
+    reason: str
+
+
+class _Frames:
+    """Small segments that this process has read, the most recently used ones, up to some memory."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._size = limit, 0
+        self._frames: OrderedDict[tuple[str, int], pl.DataFrame] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[str, int]) -> pl.DataFrame | None:
+        with self._lock:
+            frame = self._frames.get(key)
+            if frame is not None:
+                self._frames.move_to_end(key)
+            return frame
+
+    def put(self, key: tuple[str, int], frame: pl.DataFrame) -> None:
+        size = int(frame.estimated_size())
+        with self._lock:
+            if size > self._limit // 4 or key in self._frames:
+                return
+            self._frames[key] = frame
+            self._size += size
+            while self._size > self._limit:
+                _, oldest = self._frames.popitem(last=False)
+                self._size -= int(oldest.estimated_size())
+
+
+_FRAMES = _Frames(_CACHED_BYTES)
+_WARNED: set[str] = set()
+_REPLACED: dict[tuple[str, int], frozenset[str]] = {}
+
+
+def segments(storage: Storage, folder: str) -> list[Entry]:
+    """Return the segments of a table's folder, oldest first; merged ones and those they replace."""
+    return [entry for entry in storage.list(folder) if entry.path.endswith(".parquet")]
+
+
+def current(storage: Storage, found: Sequence[Entry]) -> list[Entry]:
+    """Leave out the segments whose rows a merged one holds."""
+    replaced: set[str] = set()
+    for place, entry in enumerate(found):
+        if (
+            MERGED in entry.path and place
+        ):  # what it replaces sorts before it, and is mostly removed
+            replaced |= replaces(storage, entry)
+    return [entry for entry in found if entry.path not in replaced]
+
+
+def replaces(storage: Storage, entry: Entry) -> frozenset[str]:
+    """Return the paths of the segments whose rows a merged one holds; none where it is damaged."""
+    key = (storage.url(entry.path), entry.size)
+    if key not in _REPLACED:
+        if storage.is_local and not storage.exists(entry.path) and _is_there(storage, entry):
+            return frozenset()  # a pipe, or a link that leads nowhere: reading it names it
+        try:
+            names = _names(storage, entry)
+        except (pl.exceptions.PolarsError, ValueError):
+            return frozenset()
+        folder = entry.path.rpartition("/")[0]
+        _REPLACED[key] = frozenset(f"{folder}/{name}" for name in names)
+    return _REPLACED[key]
+
+
+def _names(storage: Storage, entry: Entry) -> list[str]:
+    url = storage.url(entry.path)
+    said = pl.read_parquet_metadata(url, storage_options=storage.polars_options)
+    names: list[str] = json.loads(said.get(_REPLACES, "[]"))
+    return names
+
+
+def read(
+    storage: Storage,
+    entries: Sequence[Entry],
+    schema: Schema,
+    *,
+    where: pl.Expr | None = None,
+    damaged: Callable[[Damaged], None] | None = None,
+) -> pl.DataFrame:
+    """Return the rows of segments, in the order they were written.
+
+    Parameters
+    ----------
+    storage, entries
+        The lake and the segments, as :func:`current` returns them.
+    schema
+        The table's columns. A column that a segment lacks is null; one that the table does not know
+        (a newer release wrote it) is left out.
+    where
+        Only these rows. Of a long segment only the row groups that can hold such rows are read.
+    damaged
+        Receives each segment that cannot be read; a warning is given when left out.
+
+    Raises
+    ------
+    FileNotFoundError
+        A segment was merged into another since it was listed.
+    """
+    stamped = {**schema, STAMP: pl.String}
+    # A writer whose clock is behind may write a segment that sorts before a merged one.
+    late = any(MERGED in entry.path for entry in entries[1:])
+    columns = stamped if late else schema
+    empty = pl.DataFrame(schema=columns)
+    frames = [empty if where is None else empty.filter(where)]  # a wrong filter is no damage
+    for found in _side_by_side(
+        storage, entries, lambda entry: _read(storage, entry, stamped, where)
+    ):
+        if isinstance(found, Damaged):
+            (damaged or warn)(found)
+        else:
+            frames.append(found.select(list(columns)))
+    rows = pl.concat(frames)
+    return rows.sort(STAMP, maintain_order=True).drop(STAMP) if late else rows
+
+
+def read_whole(
+    storage: Storage, entries: Sequence[Entry], schema: Schema
+) -> tuple[pl.DataFrame, list[Entry]]:
+    """Return the rows of segments that are to be merged, each with its time, and the segments used.
+
+    Segments that cannot be read are passed over. A segment of a newer release stays as it is, and so do
+    those before it: what it says of a file must stay between theirs and what came later.
+    """
+    stamped = {**schema, STAMP: pl.String}
+    frames = [pl.DataFrame(schema=stamped)]
+    used: list[Entry] = []
+    for entry in entries:
+        try:
+            raw = pl.read_parquet(BytesIO(_bytes(storage, entry)))
+        except (KeyboardInterrupt, SystemExit, MemoryError):
+            raise
+        except BaseException:  # noqa: BLE001, S112 - as in _read; readers name the segment
+            continue
+        if set(raw.columns) - set(stamped):
+            frames, used = frames[:1], []
+            continue
+        frames.append(_stamped(entry, shaped(raw, stamped)))
+        used.append(entry)
+    return pl.concat(frames).sort(STAMP, maintain_order=True), used
+
+
+def warn(found: Damaged) -> None:
+    """Name a damaged segment, once in a process."""
+    if found.path in _WARNED:
+        return
+    _WARNED.add(found.path)
+    message = (
+        f"{found.path} cannot be read ({found.reason}), so its rows are missing from the lake's table. "
+        "cryptolake verify --repair sets it aside, and enters Bronze files that are not in the ledger again."
+    )
+    warnings.warn(message, DamagedLakeWarning, stacklevel=2)
+
+
+def write(storage: Storage, folder: str, stamp: str, rows: pl.DataFrame) -> None:
+    """Write rows as a new segment, named by a time and the hash of its bytes."""
+    buffer = BytesIO()
+    rows.write_parquet(buffer, compression="zstd")
+    data = buffer.getvalue()
+    storage.write(f"{folder}/{stamp}-{secrets.token_hex(4)}-{_hash(data)}.parquet", data)
+
+
+def merge(storage: Storage, folder: str, rows: pl.DataFrame, entries: Sequence[Entry]) -> None:
+    """Write rows in the place of the segments that held them, then remove those.
+
+    Two processes that merge the same segments write the same bytes to one name. The name sorts with the
+    newest of them, and so before all that is written later.
+    """
+    names = sorted(entry.path.rpartition("/")[2] for entry in entries)
+    buffer = BytesIO()
+    rows.write_parquet(
+        buffer,
+        compression="zstd",
+        row_group_size=_ROW_GROUP,
+        statistics=True,
+        metadata={_REPLACES: json.dumps(names)},
+    )
+    data = buffer.getvalue()
+    stamp = stamp_of(entries[-1])
+    storage.write(f"{folder}/{stamp}{MERGED}{_hash(data)}.parquet", data)
+    for entry in entries:
+        storage.delete(entry.path)
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def overlap(storage: Storage, found: Sequence[Entry]) -> bool:
+    """Say whether two merged segments hold the rows of the same older one (two merges at once)."""
+    seen: set[str] = set()
+    for entry in current(storage, found):
+        if MERGED not in entry.path:
+            continue
+        names = replaces(storage, entry)
+        if seen & names:
+            return True
+        seen |= names
+    return False
+
+
+def _side_by_side(
+    storage: Storage, entries: Sequence[Entry], job: Callable[[Entry], pl.DataFrame | Damaged]
+) -> Iterator[pl.DataFrame | Damaged]:
+    if storage.is_local or len(entries) < 2:
+        yield from map(job, entries)
+        return
+    with ThreadPoolExecutor(min(_AT_ONCE, len(entries)), "cryptolake-segments") as pool:
+        yield from pool.map(job, entries)
+
+
+def _read(
+    storage: Storage, entry: Entry, schema: Schema, where: pl.Expr | None
+) -> pl.DataFrame | Damaged:
+    key = (storage.url(entry.path), entry.size)
+    frame = _FRAMES.get(key)
+    try:
+        if frame is None and where is not None and entry.size >= _SCANNED_FROM:
+            return _scanned(storage, entry, schema, where)
+        if frame is None:
+            frame = _stamped(
+                entry, shaped(pl.read_parquet(BytesIO(_bytes(storage, entry))), schema)
+            )
+            _FRAMES.put(key, frame)
+    except (KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException as error:  # Polars panics on some damage, and a panic is no Exception
+        if isinstance(error, FileNotFoundError) and not _is_there(storage, entry):
+            raise
+        return Damaged(entry.path, _reason(error))
+    return frame if where is None else frame.filter(where)
+
+
+def _is_there(storage: Storage, entry: Entry) -> bool:
+    """Say whether something is at a path on a disk, and be it a link that leads nowhere."""
+    return storage.is_local and os.path.lexists(storage.local(entry.path))
+
+
+def _scanned(storage: Storage, entry: Entry, schema: Schema, where: pl.Expr) -> pl.DataFrame:
+    url = storage.url(entry.path)
+    scan = pl.scan_parquet(url, storage_options=storage.polars_options, glob=False)
+    missing = [pl.lit(None, kind).alias(name) for name, kind in schema.items()]
+    known = scan.collect_schema().names()
+    rows = scan.with_columns(column for column in missing if column.meta.output_name() not in known)
+    return _stamped(entry, shaped(rows.filter(where).collect(), schema))
+
+
+def _stamped(entry: Entry, rows: pl.DataFrame) -> pl.DataFrame:
+    """Give each row the time in its segment's name; rows of a merged segment have their own."""
+    return rows.with_columns(pl.col(STAMP).fill_null(stamp_of(entry)))
+
+
+def stamp_of(entry: Entry) -> str:
+    """Return the time that a segment's name begins with."""
+    return entry.path.rpartition("/")[2].partition("-")[0]
+
+
+def _bytes(storage: Storage, entry: Entry) -> bytes:
+    """Return a segment's bytes, compared with the hash in its name where that has one."""
+    data = storage.read(entry.path)
+    named = _HASHED.search(entry.path)
+    if named and hashlib.sha256(data).hexdigest()[:16] != named[1]:
+        message = "its bytes differ from the hash in its name"
+        raise ValueError(message)
+    return data
+
+
+def shaped(rows: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+    """Return rows with a table's columns and types; columns that the table does not know are left out.
+
+    Raises
+    ------
+    ValueError
+        A column holds what its type cannot: a newer release wrote it.
+    """
+    if dict(rows.schema) == dict(schema):
+        return rows
+    if not set(rows.columns) & set(schema) - {STAMP}:
+        message = f"it has none of the table's columns, but {', '.join(rows.columns)}"
+        raise ValueError(message)
+    missing = [
+        pl.lit(None, kind).alias(name) for name, kind in schema.items() if name not in rows.columns
+    ]
+    try:
+        return rows.with_columns(missing).select(
+            pl.col(name).cast(kind) for name, kind in schema.items()
+        )
+    except pl.exceptions.PolarsError as error:
+        message = f"a newer release of cryptolake wrote it ({str(error).splitlines()[0]}); upgrade to read it"
+        raise ValueError(message) from error
+
+
+def _reason(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
