@@ -77,7 +77,21 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
             presets=[list(preset) for preset in choices.presets(today, first_date)],
         )
         self._plan_line = controls.Notice()
-        self._action_buttons = controls.ButtonRow(
+        self._action_buttons = self._make_action_buttons()
+        self._notice = controls.Notice()
+        self._code = controls.Code()
+        self._file_buttons = controls.ButtonRow(
+            {
+                "Save": ("Write the selection to the file", self._save),
+                "Load": ("Read the selection from the file", self._load),
+            },
+            label="Keep the selection",
+            field="File",
+            text="selection.json",
+        )
+
+    def _make_action_buttons(self) -> controls.ButtonRow:
+        return controls.ButtonRow(
             {
                 "Plan": ("List what the selection needs", lambda: self.actions.plan(self.query)),
                 "Pull": (
@@ -93,17 +107,6 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
             },
             label="Do it",
             disabled=["Cancel"],
-        )
-        self._notice = controls.Notice()
-        self._code = controls.Code()
-        self._file_buttons = controls.ButtonRow(
-            {
-                "Save": ("Write the selection to the file", self._save),
-                "Load": ("Read the selection from the file", self._load),
-            },
-            label="Keep the selection",
-            field="File",
-            text="selection.json",
         )
 
     # ---------------------------------------------------------------- the query

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 import cryptolake as cl
-from cryptolake.sample.server import serve_archive
 from tests.tools.jupyterlab import CHROMIUM, Lab, chromium, running_lab
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def browser_endpoint(tmp_path_factory) -> Iterator[str]:
         listed = folder / f"data/spot/monthly/klines/{name}/1h/{name}-1h-2024-12.zip"
         listed.parent.mkdir(parents=True)
         listed.touch()
-    with serve_archive(folder, bucket=BUCKET) as served:
+    with cl.serve_archive(folder, bucket=BUCKET) as served:
         yield served.endpoint
 
 

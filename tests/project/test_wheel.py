@@ -40,10 +40,11 @@ def run(programs, *command, cwd):
     )
 
 
-def test_the_wheel_carries_the_matrix_and_the_types_marker(wheel):
+def test_the_wheel_carries_the_matrix_the_pickers_views_and_the_types_marker(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     matrix = {f"cryptolake/matrix_data/{path.name}" for path in (ROOT / "matrix").iterdir()}
-    assert matrix | {"cryptolake/py.typed"} <= set(names)
+    views = {str(path.relative_to(ROOT)) for path in ROOT.glob("cryptolake/picker/static/*")}
+    assert matrix | views | {"cryptolake/py.typed"} <= set(names)
     assert [name for name in names if not name.startswith("cryptolake")] == []
 
 

@@ -171,6 +171,8 @@ def test_a_lake_shows_the_freshness_it_was_last_told_of_and_when(tmp_path, archi
 def test_the_matrix_is_a_grid_of_every_row():
     drawn = load_matrix()._repr_html_()
     assert drawn.count("<td title=") == len(load_matrix().rows)
+    assert drawn.count("discontinued") > 1
+    assert len(drawn) < 20_000
 
 
 def test_coverage_of_three_thousand_symbols_stays_small():

@@ -1,7 +1,7 @@
-"""The datasets notebook, written from the matrix and the schemas: ``python -m tests.tools.datasets_notebook FILE``.
+"""Write ``notebooks/02_datasets.ipynb`` from the matrix and the schemas.
 
-Nothing in ``notebooks/02_datasets.ipynb`` is written by hand, so it cannot fall behind what the code knows;
-a test compares the committed file with what this writes.
+Run ``python -m tests.tools.datasets_notebook notebooks/02_datasets.ipynb`` after a change of either; a test
+compares the committed file with what this writes, so that the notebook cannot fall behind the code.
 """
 
 from __future__ import annotations

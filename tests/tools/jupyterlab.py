@@ -1,7 +1,7 @@
-"""A JupyterLab of its own on loopback, and Chromium to look at it: for browser tests and screenshots.
+"""A JupyterLab on loopback with settings of its own, and Chromium: for browser tests and screenshots.
 
-Needs the ``notebook`` and ``dev`` extras, and a Chromium of the system (``CRYPTOLAKE_CHROMIUM`` names one
-elsewhere than ``/usr/bin/chromium``). Nothing is downloaded, nothing of the user's is read or written.
+Needs the ``notebook`` and ``test`` extras and a system Chromium (``CRYPTOLAKE_CHROMIUM`` names one elsewhere
+than ``/usr/bin/chromium``). Nothing is downloaded; the user's Jupyter settings are neither read nor written.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +30,12 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PACKAGE = Path(__file__).resolve().parents[2]
-"""What a kernel needs on its path to import this very package."""
+ROOT = Path(__file__).resolve().parents[2]
+"""The repository: on a kernel's path, so that it imports this package."""
 
 
 class Lab:
-    """A running JupyterLab: where it is, and the folder its notebooks lie in."""
+    """A running JupyterLab: its URL, and the folder of its notebooks."""
 
     def __init__(self, url: str, folder: Path, settings: Path) -> None:
         self.url = url
@@ -43,7 +43,7 @@ class Lab:
         self._settings = settings
 
     def write(self, name: str, *cells: str) -> str:
-        """Write a notebook of code cells; a kernel's name in it keeps JupyterLab from asking."""
+        """Write a notebook of code cells. It names its kernel, so JupyterLab does not ask for one."""
         notebook = {
             "cells": [
                 {
@@ -66,13 +66,13 @@ class Lab:
         return name
 
     def theme(self, name: str) -> None:
-        """Set the theme that pages opened from now on have."""
+        """Set the theme of pages opened from now on."""
         folder = self._settings / "@jupyterlab" / "apputils-extension"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "themes.jupyterlab-settings").write_text(json.dumps({"theme": name}))
 
     def open(self, page: Page, name: str) -> None:
-        """Open a notebook alone in the page, its kernel started."""
+        """Open a notebook alone in the page, and wait until its kernel is idle."""
         page.goto(f"{self.url}/doc/tree/{name}")
         page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
         page.wait_for_function(
@@ -109,80 +109,92 @@ class Lab:
 
 @contextmanager
 def running_lab(folder: Path, *, endpoint: str | None) -> Iterator[Lab]:
-    """Run JupyterLab with settings of its own; nothing of the user's is read or written."""
+    """Run JupyterLab, with all its settings in a folder.
+
+    Parameters
+    ----------
+    folder
+        Where notebooks, settings and the log are written.
+    endpoint
+        The archive's endpoint for the kernels; the environment's when None.
+    """
     notebooks, home = folder / "notebooks", folder / "home"
-    settings, runtime = home / "settings", home / "runtime"
-    for each in (notebooks, settings / "@jupyterlab" / "apputils-extension", runtime):
-        each.mkdir(parents=True)
-    quiet = settings / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    notebooks.mkdir(parents=True)
+    (home / "runtime").mkdir(parents=True)
+    quiet = home / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+    quiet.parent.mkdir(parents=True)
     quiet.write_text(
         json.dumps({"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True})
     )
+    with (home / "lab.log").open("w") as log:
+        process = subprocess.Popen(
+            _command(notebooks),
+            env=_environment(home, endpoint),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=notebooks,
+        )
+        try:
+            yield Lab(_wait_for_url(process, home), notebooks, home / "settings")
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _command(notebooks: Path) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--ip=127.0.0.1",
+        "--port=0",
+        "--allow-root",
+        "--expose-app-in-browser",
+        "--IdentityProvider.token=",
+        "--ServerApp.password=",
+        f"--ServerApp.root_dir={notebooks}",
+    ]
+
+
+def _environment(home: Path, endpoint: str | None) -> dict[str, str]:
     environment = {
         **os.environ,
         "JUPYTER_CONFIG_DIR": str(home / "config"),
         "JUPYTER_DATA_DIR": str(home / "data"),
-        "JUPYTER_RUNTIME_DIR": str(runtime),
-        "JUPYTERLAB_SETTINGS_DIR": str(settings),
+        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
         "IPYTHONDIR": str(home / "ipython"),
-        "PYTHONPATH": str(PACKAGE),
+        "PYTHONPATH": str(ROOT),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
     if endpoint:
         environment["CRYPTOLAKE_ENDPOINT_URL"] = endpoint
-    log = (home / "lab.log").open("w")
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "jupyterlab",
-            "--no-browser",
-            "--ip=127.0.0.1",
-            "--port=0",
-            "--allow-root",
-            "--expose-app-in-browser",
-            "--IdentityProvider.token=",
-            "--ServerApp.password=",
-            f"--ServerApp.root_dir={notebooks}",
-        ],
-        env=environment,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        cwd=notebooks,
-    )
-    try:
-        yield Lab(_answering(process, runtime, home / "lab.log"), notebooks, settings)
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        log.close()
+    return environment
 
 
-def _answering(process: subprocess.Popen[bytes], runtime: Path, log: Path) -> str:
-    """Wait until the server has said where it is and answers there."""
-    for _ in range(600):
-        if process.poll() is not None:
-            break
-        for said in runtime.glob("jpserver-*.json"):
-            try:
-                url = str(json.loads(said.read_text())["url"]).rstrip("/")
-                with urllib.request.urlopen(f"{url}/api/status", timeout=5):
-                    return url
-            except (OSError, ValueError, KeyError):
-                pass
+def _wait_for_url(process: subprocess.Popen[bytes], home: Path) -> str:
+    """Wait until the server has written its URL and answers there."""
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        for written in (home / "runtime").glob("jpserver-*.json"):
+            with suppress(OSError, ValueError, KeyError):
+                url = str(json.loads(written.read_text())["url"]).rstrip("/")
+                urllib.request.urlopen(f"{url}/api/status", timeout=5).close()
+                return url
         time.sleep(0.1)
-    message = f"JupyterLab did not start:\n{log.read_text()[-3000:]}"
+    message = f"JupyterLab did not start:\n{(home / 'lab.log').read_text()[-3000:]}"
     raise RuntimeError(message)
 
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """Start Chromium; yields playwright's Browser."""
+    """Run Chromium; yields playwright's ``Browser``."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

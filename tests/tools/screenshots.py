@@ -1,7 +1,7 @@
 """The README's pictures: ``python -m tests.tools.screenshots notebooks/pictures``.
 
-A sample archive is served on loopback, JupyterLab runs the picker on it, Chromium takes the picture; the
-chart is the lake's own PNG. Needs the ``notebook``, ``demo`` and ``test`` extras, and a Chromium.
+JupyterLab runs the picker on a sample archive that is served on loopback, and Chromium takes its picture in
+light and dark; the chart is saved as PNG by ``lake.plot``. Needs the ``notebook``, ``demo`` and ``test`` extras, and a Chromium.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def take(folder: Path) -> list[Path]:
 
 
 def _picker(lab: Lab, page: Page, path: Path) -> Path:
-    """Show the picker, pull, preview, and take its picture."""
+    """Show the picker, press Pull and Preview, and take its picture."""
     lab.open(page, "pictures.ipynb")
     lab.run_cell(page, 0)
     lab.run_cell(page, 1)
