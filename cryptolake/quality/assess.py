@@ -1,10 +1,15 @@
-"""One symbol-month judged: its rows counted, its gaps found, each with a cause."""
+"""One symbol-month assessed: its rows counted, its gaps found, and each gap explained.
+
+Where a month has files of both partitions, each Bronze file is read for the bars that it has: only the
+first column of its CSV, piece by piece.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -12,6 +17,7 @@ import polars as pl
 from cryptolake.archive.enums import DataType, Interval
 from cryptolake.archive.periods import Days
 from cryptolake.archive.schemas import schema_of
+from cryptolake.bronze.zips import inflate_chunks
 from cryptolake.errors import CorruptArchive
 from cryptolake.quality.causes import (
     GapCause,
@@ -24,18 +30,20 @@ from cryptolake.quality.causes import (
 )
 from cryptolake.quality.gaps import (
     bar_number,
-    bars_of_file,
     expected_numbers,
     missing_runs,
     number_of,
     open_of,
-    opens_of_text,
     present_numbers,
 )
 from cryptolake.quality.halts import load_halts
 
 if TYPE_CHECKING:
     from cryptolake.quality.survey import Survey, SymbolMonth
+    from cryptolake.storage.files import Storage
+
+_MICROSECONDS = 10**14
+"""Epoch times from here on are microseconds, below it milliseconds."""
 
 _FRESH = timedelta(days=14)
 """A symbol whose newest file is younger than this may still go on."""
@@ -50,7 +58,7 @@ class Assessment:
     last: datetime | None
     expected: int
     missing: int
-    verdicts: Sequence[GapCause]
+    gaps: Sequence[GapCause]
 
     @property
     def coverage(self) -> float | None:
@@ -89,11 +97,11 @@ def assess(month: SymbolMonth, survey: Survey) -> Assessment:
         rejected=frozenset().union(*rejected.values()),
         listing_seen=month.folder.listed is not None,
     )
-    verdicts = [verdict for run in runs for verdict in explain(run, known)]
-    unlisted = sum(verdict.bars for verdict in verdicts if verdict.cause == "not_listed")
-    missing = sum(verdict.bars for verdict in verdicts) - unlisted
+    gaps = [gap for run in runs for gap in explain(run, known)]
+    unlisted = sum(gap.bars for gap in gaps if gap.cause == "not_listed")
+    missing = sum(gap.bars for gap in gaps) - unlisted
     healed = explain_healed(known)
-    ordered = sorted([*verdicts, *healed], key=lambda verdict: (verdict.first, verdict.healed))
+    ordered = sorted([*gaps, *healed], key=lambda gap: (gap.first, gap.healed))
     return Assessment(rows, first, last, len(expected) - unlisted, missing, ordered)
 
 
@@ -105,14 +113,7 @@ def _rows(
     if not month.built:
         return 0, None, None, none
     time = schema_of(month.folder.row.market, month.folder.row.data_type).time
-    scan = pl.scan_parquet(
-        survey.storage.url(month.path),
-        **survey.storage.polars_arguments,
-        glob=False,
-        hive_partitioning=False,
-    )
-    inside = pl.col(time).is_between(month.days.begin, month.days.end, closed="left")
-    times = scan.select(time).filter(inside)
+    times = survey.rows_of(month, month.days).select(time)
     if grid is Interval.D1 and month.folder.interval is None:
         # Trades by the million: only their days are kept.
         per_day = (
@@ -191,24 +192,13 @@ def _files(
 ) -> list[Sibling]:
     """Say of each file that covers the month where it is, and what it lacks where that can be seen."""
     held = frozenset(month.folder.held["key"])
-    partitions = {partition for key, partition, _ in month.files() if key in month.built}
-    look = month.folder.interval is not None and len(partitions) > 1
+    both = len({partition for key, partition, _ in month.files() if key in month.built}) > 1
     files = []
     for key, partition, days in month.files():
-        state: State = (
-            "built"
-            if key in month.built
-            else "refused"
-            if key in month.refused
-            else "quarantined"
-            if key in month.folder.quarantined
-            else "stored"
-            if key in held
-            else "listed"
-        )
+        state = _state_of(key, month, held)
         lacks = None
-        if state == "built" and not look:
-            # Silver is all that its files have: what it lacks, each of them lacks.
+        if state == "built" and not (both and month.folder.interval):
+            # Silver holds all rows of its files: what it lacks, each of them lacks.
             lacks = _clipped(runs, _bars_of(days, month, grid))
         elif state == "built":
             gone = [*runs, *(range(bar, bar + 1) for bar in rejected.get(key, ()))]
@@ -217,6 +207,17 @@ def _files(
             lacks = _lacks(key, days, month, survey, grid)
         files.append(Sibling(key, partition, days, state, lacks))
     return files
+
+
+def _state_of(key: str, month: SymbolMonth, held: frozenset[str]) -> State:
+    """Say where a file is; ``held`` are the keys in Bronze."""
+    states: tuple[tuple[State, frozenset[str]], ...] = (
+        ("built", month.built),
+        ("refused", month.refused),
+        ("quarantined", month.folder.quarantined),
+        ("stored", held),
+    )
+    return next((state for state, keys in states if key in keys), "listed")
 
 
 def _lacks(
@@ -258,3 +259,46 @@ def _rejected(month: SymbolMonth, survey: Survey, grid: Interval) -> dict[str, f
         str(key): frozenset(present_numbers(rows["open"], grid))
         for (key,), rows in opens.partition_by("key", as_dict=True).items()
     }
+
+
+def bars_of_file(storage: Storage, key: str, interval: Interval) -> pl.Series:
+    """Return the sorted, unique bar numbers of a kline file in Bronze.
+
+    Lines whose first field is no number (headers, damage) have no bar.
+
+    Raises
+    ------
+    CorruptArchive
+        The file is no zip of one CSV.
+    """
+    parts = []
+    rest = b""
+    for chunk in inflate_chunks(BytesIO(storage.read(f"bronze/{key}")), key):
+        text, newline, tail = (rest + chunk).rpartition(b"\n")
+        if newline:
+            parts.append(_bars(text, interval))
+        rest = tail
+    if rest:
+        parts.append(_bars(rest, interval))
+    return pl.concat([pl.Series("bar", [], dtype=pl.Int64), *parts]).unique().sort()
+
+
+def opens_of_text(first_fields: pl.Expr) -> pl.Expr:
+    """Return the times that the first fields of kline lines say, null where they say none."""
+    number = first_fields.str.strip_chars().cast(pl.Int64, strict=False)
+    micros = pl.when(number < _MICROSECONDS).then(number * 1000).otherwise(number)
+    return micros.cast(pl.Datetime("us", "UTC"))
+
+
+def _bars(text: bytes, interval: Interval) -> pl.Series:
+    lines = pl.read_csv(
+        BytesIO(text),
+        has_header=False,
+        columns=[0],
+        infer_schema=False,
+        quote_char=None,
+        truncate_ragged_lines=True,
+        encoding="utf8-lossy",
+    )
+    opens = lines.select(opens_of_text(pl.first()).alias("open")).drop_nulls()
+    return opens.select(bar_number(pl.col("open"), interval).alias("bar"))["bar"].unique()

@@ -126,39 +126,44 @@ def explain(run: range, month: MonthFacts) -> list[GapCause]:
     list[GapCause]
         Earliest first, together as long as the run.
     """
-    return _joined((_judge(piece, month) for piece in _pieces(run, month)), month.interval)
+    return _joined((_cause_of(piece, month) for piece in _pieces(run, month)), month.interval)
 
 
 def explain_healed(month: MonthFacts) -> list[GapCause]:
     """Name the bars that one file lacks and another one gave: archive gaps that are healed."""
-    verdicts = []
-    for file in month.files:
-        for run in file.lacks or ():
-            for piece in _pieces(run, month):
-                givers = [f for f in _covering(piece, month) if f.has(piece.start)]
-                given = [
-                    f for f in givers if f.partition is not file.partition and f.state == "built"
-                ]
-                if given:
-                    why = "rejected" if piece.start in month.rejected else "absent"
-                    evidence = f"{why} in the {file.partition.value} file, filled from the {given[0].partition.value} one"
-                    verdicts.append(
-                        _verdict(piece, month, "archive_gap", evidence, given, healed=True)
-                    )
-    verdicts.sort(key=lambda verdict: (verdict.evidence, verdict.first))
-    return sorted(_joined(iter(verdicts), month.interval), key=lambda verdict: verdict.first)
+    pieces = (
+        (file, piece)
+        for file in month.files
+        for run in file.lacks or ()
+        for piece in _pieces(run, month)
+    )
+    gaps = [gap for file, piece in pieces if (gap := _healed(file, piece, month))]
+    gaps.sort(key=lambda gap: (gap.evidence, gap.first))
+    return sorted(_joined(iter(gaps), month.interval), key=lambda gap: gap.first)
 
 
-def _judge(piece: range, month: MonthFacts) -> GapCause:
+def _healed(file: Sibling, piece: range, month: MonthFacts) -> GapCause | None:
+    """Return the gap of a file that a built file of the other partition fills; None where none does."""
+    for giver in _covering(piece, month):
+        other = giver.partition is not file.partition and giver.state == "built"
+        if other and giver.has(piece.start):
+            why = "rejected" if piece.start in month.rejected else "absent"
+            lacking, giving = file.partition.value, giver.partition.value
+            evidence = f"{why} in the {lacking} file, filled from the {giving} one"
+            return _gap(piece, month, "archive_gap", evidence, [giver], healed=True)
+    return None
+
+
+def _cause_of(piece: range, month: MonthFacts) -> GapCause:
     gap = as_gap(piece, month.interval)
     end = open_of(piece.stop, month.interval)
     life = month.life
     if life.begin and gap.last < life.begin:
-        return _verdict(
+        return _gap(
             piece, month, "not_listed", f"before the first published row, {life.begin:%F %R}"
         )
     if life.end and gap.first >= life.end:
-        return _verdict(
+        return _gap(
             piece,
             month,
             "not_listed",
@@ -170,7 +175,7 @@ def _judge(piece: range, month: MonthFacts) -> GapCause:
         evidence = (
             f"the {having[0].partition.value} file has it, and Silver is not built from it yet"
         )
-        return _verdict(piece, month, "archive_gap", evidence, having)
+        return _gap(piece, month, "archive_gap", evidence, having)
     seen = sorted({file.partition.value for file in files if file.lacks is not None})
     read = f"absent in the {' and '.join(seen)} file" if seen else "no file that covers it was read"
     fetchable = [
@@ -178,15 +183,13 @@ def _judge(piece: range, month: MonthFacts) -> GapCause:
     ]
     if any(bar in month.rejected for bar in _some(piece, month)):
         evidence = f"its rows were rejected (meta.rejects); {_unseen(files, month)}"
-        return _verdict(piece, month, "unknown", evidence, fetchable)
+        return _gap(piece, month, "unknown", evidence, fetchable)
     halt = month.halts.covering(month.market, gap.first, end)
     if halt:
-        return _verdict(piece, month, "exchange_halt", f"{_named(halt)}; {read}", fetchable)
+        return _gap(piece, month, "exchange_halt", f"{_named(halt)}; {read}", fetchable)
     if len(seen) > 1:
-        return _verdict(
-            piece, month, "exchange_halt", "absent in the daily and the monthly file alike"
-        )
-    return _verdict(piece, month, "unknown", f"{read}; {_unseen(files, month)}", fetchable)
+        return _gap(piece, month, "exchange_halt", "absent in the daily and the monthly file alike")
+    return _gap(piece, month, "unknown", f"{read}; {_unseen(files, month)}", fetchable)
 
 
 def _unseen(files: Sequence[Sibling], month: MonthFacts) -> str:
@@ -231,7 +234,7 @@ def _pieces(run: range, month: MonthFacts) -> Iterator[range]:
     return (range(start, stop) for start, stop in pairwise(sorted(cuts)))
 
 
-def _verdict(
+def _gap(
     piece: range,
     month: MonthFacts,
     cause: Cause,
@@ -245,23 +248,23 @@ def _verdict(
     return GapCause(first, last, bars, cause, evidence, healed, keys)
 
 
-def _joined(verdicts: Iterator[GapCause], interval: Interval) -> list[GapCause]:
+def _joined(gaps: Iterator[GapCause], interval: Interval) -> list[GapCause]:
     """Join neighbours that say the same."""
     joined: list[GapCause] = []
-    for verdict in verdicts:
+    for gap in gaps:
         before = joined[-1] if joined else None
         if (
             before
             and (before.cause, before.evidence, before.healed)
-            == (verdict.cause, verdict.evidence, verdict.healed)
-            and number_of(before.last, interval) + 1 == number_of(verdict.first, interval)
+            == (gap.cause, gap.evidence, gap.healed)
+            and number_of(before.last, interval) + 1 == number_of(gap.first, interval)
         ):
             joined[-1] = replace(
                 before,
-                last=verdict.last,
-                bars=before.bars + verdict.bars,
-                siblings=tuple(dict.fromkeys(before.siblings + verdict.siblings)),
+                last=gap.last,
+                bars=before.bars + gap.bars,
+                siblings=tuple(dict.fromkeys(before.siblings + gap.siblings)),
             )
         else:
-            joined.append(verdict)
+            joined.append(gap)
     return joined

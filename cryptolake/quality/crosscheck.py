@@ -75,12 +75,7 @@ def crosscheck(
     NotPublished
         The lake holds nothing of the other dataset for these days.
     """
-    if against not in _ACCEPTED:
-        raise unknown_word("dataset to verify against", against, _ACCEPTED)
-    for row in query.selection.rows():
-        if row.data_type is not DataType.KLINES:
-            message = f"only klines can be rebuilt, not {row.data_type.value}: say .klines('1h')."
-            raise InvalidQuery(message, what="data type", given=row.data_type.value)
+    require_klines(query, against)
     seen = survey(query, storage, meta, None)
     found, compared = [], 0
     for folder, months in by_folder(seen):
@@ -214,20 +209,8 @@ def _spans(months: list[SymbolMonth], whole: set[date]) -> Iterator[tuple[Symbol
             yield month, Days(inside[0], inside[-1])
 
 
-def rows_of(month: SymbolMonth, days: Days, seen: Survey) -> pl.LazyFrame:
-    """Scan the Silver rows of a month's days."""
-    time = schema_of(month.folder.row.market, month.folder.row.data_type).time
-    scan = pl.scan_parquet(
-        seen.storage.url(month.path),
-        **seen.storage.polars_arguments,
-        glob=False,
-        hive_partitioning=False,
-    )
-    return scan.filter(pl.col(time).is_between(days.begin, days.end, closed="left"))
-
-
 def _parts(month: SymbolMonth, days: Days, interval: Interval, seen: Survey) -> pl.DataFrame:
-    rows = rows_of(month, days, seen)
+    rows = seen.rows_of(month, days)
     if month.folder.interval:
         return bars.bars_of_klines(rows, interval).collect()
     schema = schema_of(month.folder.row.market, month.folder.row.data_type)
@@ -237,7 +220,7 @@ def _parts(month: SymbolMonth, days: Days, interval: Interval, seen: Survey) -> 
 def _published(month: SymbolMonth, days: Days, interval: Interval, seen: Survey) -> pl.DataFrame:
     """Return the published bars that open on the grid: beside halts some do not, and cannot be compared."""
     number = bar_number(pl.col("open_time"), interval)
-    rows = rows_of(month, days, seen).with_columns(number.alias(bars.BAR)).collect()
+    rows = seen.rows_of(month, days).with_columns(number.alias(bars.BAR)).collect()
     return rows.filter(rows["open_time"] == opens_of(rows[bars.BAR], interval))
 
 

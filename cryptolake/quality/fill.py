@@ -23,7 +23,6 @@ from cryptolake.quality.crosscheck import (
     partner_of,
     rebuilt_parts,
     require_klines,
-    rows_of,
     whole_days,
 )
 from cryptolake.quality.gaps import (
@@ -100,7 +99,7 @@ def _complete(
 ) -> pl.DataFrame:
     """Keep the coarse bars all of whose finer ones are there."""
     counts = pl.concat(
-        rows_of(month, month.days, seen)
+        seen.rows_of(month, month.days)
         .group_by(bar_number(pl.col("open_time"), coarse).alias(bars.BAR))
         .agg(bar_number(pl.col("open_time"), fine).n_unique().alias("fine"))
         .collect()
@@ -122,9 +121,9 @@ def _filled(
 ) -> pl.DataFrame:
     missing = [
         number
-        for verdict in assess(month, seen).verdicts
-        if not verdict.healed and verdict.cause != "not_listed"
-        for number in _numbers(verdict.first, verdict.bars, interval)
+        for gap in assess(month, seen).gaps
+        if not gap.healed and gap.cause != "not_listed"
+        for number in _numbers(gap.first, gap.bars, interval)
     ]
     return parts.filter(pl.col(bars.BAR).is_in(missing))
 

@@ -64,33 +64,31 @@ def freshness(
         pl.col("symbol").n_unique().cast(pl.Int64).alias("symbols"),
         pl.col("last").max().alias("lake_newest"),
     )
-    yesterday = pl.lit(now - timedelta(days=1))
-    ends = {(r.market.value, r.data_type.value): r.last_date for r in load_matrix().rows}
     joined = mine.join(newest, on=["market", "data_type"], how="left").sort("market", "data_type")
-    stopped = pl.Series(
-        "stopped",
-        [ends.get(pair) for pair in joined.select("market", "data_type").iter_rows()],
-        pl.Date,
-    )
-    due = pl.min_horizontal(yesterday, pl.col("stopped").fill_null(yesterday))
+    return _with_status(joined, now - timedelta(days=1))
+
+
+def _with_status(rows: pl.DataFrame, yesterday: date) -> pl.DataFrame:
+    """Count the days behind; a discontinued type is due up to its last day."""
+    ends = {(r.market.value, r.data_type.value): r.last_date for r in load_matrix().rows}
+    pairs = rows.select("market", "data_type").iter_rows()
+    stopped = pl.Series("stopped", [ends.get(pair) for pair in pairs], pl.Date)
+    due = pl.min_horizontal(pl.lit(yesterday), pl.col("stopped").fill_null(yesterday))
     behind = (due - pl.col("archive_newest")).dt.total_days().clip(0)
-    return joined.with_columns(stopped).select(
-        "market",
-        "data_type",
-        "symbols",
-        "archive_newest",
-        behind.alias("archive_behind"),
-        "lake_newest",
-        (pl.col("archive_newest") - pl.col("lake_newest"))
-        .dt.total_days()
-        .clip(0)
-        .alias("lake_behind"),
+    lake_behind = (pl.col("archive_newest") - pl.col("lake_newest")).dt.total_days().clip(0)
+    status = (
         pl.when(pl.col("stopped").is_not_null())
         .then(pl.format("discontinued on {}", "stopped"))
         .when(behind > 0)
         .then(pl.format("the archive is {} days behind", behind))
         .otherwise(pl.lit("up to date"))
-        .alias("status"),
+    )
+    return rows.with_columns(stopped).select(
+        *("market", "data_type", "symbols", "archive_newest"),
+        behind.alias("archive_behind"),
+        "lake_newest",
+        lake_behind.alias("lake_behind"),
+        status.alias("status"),
     )
 
 

@@ -66,7 +66,7 @@ def heal(
     storage, meta, listing
         The lake and the archive's listing.
     transfer, build
-        How a plan is moved, and how the months of some ledger rows are built (the lake's own ways).
+        How a plan is moved, and how the months of some ledger rows are built (as the lake does it).
     refresh
         Ask the archive for its listing again.
 
@@ -75,7 +75,7 @@ def heal(
     polars.DataFrame
         One row per gap that was there: ``bars`` missing before, ``filled`` of them now; ``outcome``:
         ``healed``, ``partly healed``, ``not healed`` (a sibling was read and lacks them too),
-        ``failed`` (the sibling could not be had) or ``nothing to fetch``; ``cause`` and ``evidence`` as
+        ``failed`` (the sibling could not be fetched) or ``nothing to fetch``; ``cause`` and ``evidence`` as
         they are known now (what was filled is an ``archive_gap``); ``fetched`` the sibling files.
         Outcomes of gaps for which a file was fetched are recorded in ``meta.findings``.
     """
@@ -132,37 +132,41 @@ def _ledger_of(broken: pl.DataFrame, query: Query, meta: Meta) -> pl.DataFrame:
 def _outcomes(
     broken: pl.DataFrame, after: pl.DataFrame, fetched: set[str], meta: Meta
 ) -> pl.DataFrame:
+    """Say of each gap there was how many of its bars are filled now, and by what."""
     stored = set(meta.ledger()["key"])
     open_now = after.filter(~pl.col("healed"))
     mended = after.filter("healed")
     rows = []
     for gap in broken.iter_rows(named=True):
-        left = _inside(open_now, gap)
+        left, mended_here = _inside(open_now, gap), _inside(mended, gap)
         keys = [key for key in gap["siblings"] if key in fetched]
         filled = gap["bars"] - sum(_overlap(row, gap) for row in left)
-        got = all(key in stored for key in keys)
-        if filled == gap["bars"]:
-            outcome = "healed"
-        elif filled:
-            outcome = "partly healed"
-        elif not keys:
-            outcome = "nothing to fetch"
-        else:
-            outcome = "not healed" if got else "failed"
-        now = left or _inside(mended, gap) or [gap]
-        cause, evidence = now[0]["cause"], now[0]["evidence"]
+        outcome = _outcome(filled, gap["bars"], keys, stored)
+        now = (left or mended_here or [gap])[0]
+        cause, evidence = now["cause"], now["evidence"]
         if outcome == "healed":
             cause = "archive_gap"
-        if outcome == "healed" and now == [gap]:
-            givers = " and ".join(sorted({_partition_of(key) for key in keys}))
-            evidence = f"{evidence}; filled from the {givers or 'other'} file"
-        rows.append(
-            (
-                *(gap[name] for name in (*_WHO, "first", "last", "bars")),
-                *(filled, outcome, cause, evidence, keys),
-            )
-        )
+            if now is gap:
+                evidence = f"{evidence}; filled from the {_givers(keys)} file"
+        known = (gap[name] for name in (*_WHO, "first", "last", "bars"))
+        rows.append((*known, filled, outcome, cause, evidence, keys))
     return pl.DataFrame(rows, schema=HEALED, orient="row")
+
+
+def _outcome(filled: int, bars: int, keys: list[str], stored: set[str]) -> str:
+    """Name what came of a gap of so many bars, for which the files ``keys`` were fetched."""
+    if filled == bars:
+        return "healed"
+    if filled:
+        return "partly healed"
+    if not keys:
+        return "nothing to fetch"
+    return "not healed" if stored.issuperset(keys) else "failed"
+
+
+def _givers(keys: list[str]) -> str:
+    """Name the partitions that filled a gap."""
+    return " and ".join(sorted({_partition_of(key) for key in keys})) or "other"
 
 
 def _partition_of(key: str) -> str:

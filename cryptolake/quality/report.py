@@ -125,17 +125,17 @@ def gaps(
 def gaps_of(seen: Survey) -> pl.DataFrame:
     """Return the gaps of a survey, as :func:`gaps` does."""
     rows = [
-        (*_who(month), *verdict_row)
+        (*_who(month), *gap_row)
         for month in seen.months
-        for verdict_row in _verdict_rows(assess(month, seen))
+        for gap_row in _gap_rows(assess(month, seen))
     ]
     return pl.DataFrame(rows, schema=GAPS, orient="row")
 
 
-def _verdict_rows(judged: Assessment) -> list[tuple[Any, ...]]:
+def _gap_rows(assessment: Assessment) -> list[tuple[Any, ...]]:
     return [
         (v.first, v.last, v.bars, v.cause, v.evidence, v.healed, list(v.siblings))
-        for v in judged.verdicts
+        for v in assessment.gaps
     ]
 
 
@@ -151,29 +151,29 @@ def _who(month: SymbolMonth) -> tuple[str | None, ...]:
     )
 
 
-def _quality_row(month: SymbolMonth, judged: Assessment, seen: Survey) -> tuple[Any, ...]:
+def _quality_row(month: SymbolMonth, assessment: Assessment, seen: Survey) -> tuple[Any, ...]:
     sources = seen.sources_of(month)
-    open_gaps = [verdict for verdict in judged.verdicts if not verdict.healed]
+    open_gaps = [gap for gap in assessment.gaps if not gap.healed]
     counts = Counter[str]()
-    for verdict in open_gaps:
-        counts[verdict.cause] += verdict.bars
+    for gap in open_gaps:
+        counts[gap.cause] += gap.bars
     keys = {key for key, _, _ in month.files()}
     return (
         *_who(month),
-        judged.rows,
-        judged.expected,
-        judged.missing,
-        judged.coverage,
+        assessment.rows,
+        assessment.expected,
+        assessment.missing,
+        assessment.coverage,
         len(open_gaps),
         ", ".join(f"{cause} {counts[cause]}" for cause in CAUSES if counts[cause]),
-        sum(verdict.bars for verdict in judged.verdicts if verdict.healed),
+        sum(gap.bars for gap in assessment.gaps if gap.healed),
         *repeats(sources),
         int(sources["rejects"].sum()),
         seen.findings.filter(path=month.path).height,
         sorted(keys & month.folder.suspects),
         sorted(keys & month.folder.quarantined),
-        judged.first,
-        judged.last,
+        assessment.first,
+        assessment.last,
     )
 
 

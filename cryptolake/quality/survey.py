@@ -12,6 +12,7 @@ import polars as pl
 
 from cryptolake.archive.enums import Partition
 from cryptolake.archive.periods import Days, Period
+from cryptolake.archive.schemas import schema_of
 from cryptolake.bronze.ledger import means, with_key_parts
 from cryptolake.errors import ListingError
 from cryptolake.listing.listing import Folder as ListedFolder
@@ -106,7 +107,7 @@ class SymbolMonth:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The tables that judging needs, read once, and the symbol-months of a query."""
+    """The tables that an assessment needs, read once, and the symbol-months of a query."""
 
     storage: Storage
     sources: pl.DataFrame
@@ -117,6 +118,17 @@ class Survey:
     def sources_of(self, month: SymbolMonth) -> pl.DataFrame:
         """Return the source rows of a month's Silver file, as it is now."""
         return self.sources.filter(pl.col("path") == month.path)
+
+    def rows_of(self, month: SymbolMonth, days: Days) -> pl.LazyFrame:
+        """Scan the Silver rows of some days of a month."""
+        time = schema_of(month.folder.row.market, month.folder.row.data_type).time
+        scan = pl.scan_parquet(
+            self.storage.url(month.path),
+            **self.storage.polars_arguments,
+            glob=False,
+            hive_partitioning=False,
+        )
+        return scan.filter(pl.col(time).is_between(days.begin, days.end, closed="left"))
 
 
 def survey(
@@ -220,7 +232,7 @@ def _with_listing(
     asked = [ListedFolder(folder.row, folder.symbol, folder.interval) for folder in folders]
     try:
         listed = listing.listed(asked, days, refresh=refresh, max_age=_ANY_AGE)
-    except ListingError:  # the evidence will say that the listing was not seen
+    except ListingError:  # the evidence then says that the listing was not seen
         return folders
     files = listed.files.partition_by("folder", as_dict=True)
     ends = {number: (first, more) for number, first, more in listed.folders.iter_rows()}

@@ -177,21 +177,9 @@ def _pieces(month: SymbolMonth, seen: Survey, schema: Schema) -> Iterator[pl.Dat
     """Read a month's ids day by day, so that no month of trades is held at once."""
     if not month.built:
         return
-    scan = pl.scan_parquet(
-        seen.storage.url(month.path),
-        **seen.storage.polars_arguments,
-        glob=False,
-        hive_partitioning=False,
-    )
     columns = {name for counter in counters_of(schema) for name in counter}
     for day in month.days:
-        only = Days(day, day)
-        inside = pl.col(schema.time).is_between(only.begin, only.end, closed="left")
-        piece = (
-            scan.select(*sorted(columns), schema.time)
-            .filter(inside)
-            .collect()
-            .sort(schema.id or "")
-        )
+        rows = seen.rows_of(month, Days(day, day)).select(*sorted(columns), schema.time)
+        piece = rows.collect().sort(schema.id or "")
         if piece.height:
             yield piece

@@ -8,7 +8,8 @@ import pytest
 
 from cryptolake.archive.enums import Interval
 from cryptolake.errors import CorruptArchive
-from cryptolake.quality.gaps import bars_of_file, number_of
+from cryptolake.quality.assess import bars_of_file
+from cryptolake.quality.gaps import number_of
 from cryptolake.storage.files import open_storage
 
 KEY = "data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2024-12-31.zip"
