@@ -121,7 +121,7 @@ def replaces(storage: Storage, entry: Entry) -> frozenset[str]:
 
 def _names(storage: Storage, entry: Entry) -> list[str]:
     url = storage.url(entry.path)
-    said = pl.read_parquet_metadata(url, storage_options=storage.polars_options)
+    said = pl.read_parquet_metadata(url, **storage.polars_arguments)
     names: list[str] = json.loads(said.get(_REPLACES, "[]"))
     return names
 
@@ -294,7 +294,7 @@ def _is_there(storage: Storage, entry: Entry) -> bool:
 
 def _scanned(storage: Storage, entry: Entry, schema: Schema, where: pl.Expr) -> pl.DataFrame:
     url = storage.url(entry.path)
-    scan = pl.scan_parquet(url, storage_options=storage.polars_options, glob=False)
+    scan = pl.scan_parquet(url, **storage.polars_arguments, glob=False)
     missing = [pl.lit(None, kind).alias(name) for name, kind in schema.items()]
     known = scan.collect_schema().names()
     rows = scan.with_columns(column for column in missing if column.meta.output_name() not in known)
