@@ -2,12 +2,15 @@
 
 Run it with ``python -m tests.benchmarks.bench_memory [FILES ...]``; it needs Linux, nginx (Debian:
 nginx-light) and hadro (the ``test`` extra). One process makes a plan and saves it, a fresh one loads it and
-transfers; every 10 ms the resident memory of that process and its children is added up. Printed, in MB:
-the most in all, and within each tenth of the transfer; and the most of the process that planned.
+transfers; every 10 ms the memory of that process and its children is added up. Printed, in MB, as two
+figures side by side: the most in all, within each tenth of the transfer, and of the process that planned.
 
-Resident memory counts the pages of libraries' code that are mapped. How many those are is up to the kernel: where
-a library lies in the page cache in large folios (Linux 6.18, just installed), one touch maps a whole one of
-them, and the figures are some 10 MB higher than after ``echo 3 > /proc/sys/vm/drop_caches``.
+- ``anonymous`` (``RssAnon``): what the processes have allocated. The kernel cannot take it back without swap:
+  this is what a transfer needs.
+- ``resident`` (``VmRSS``): that, and the pages of libraries' files that are mapped, which the kernel drops when
+  memory is short. How many those are is up to the kernel: where a library lies in the page cache in large
+  folios (Linux 6.18, just installed), one touch maps a whole one of them, and the figures are some 10 MB
+  higher than after ``echo 3 > /proc/sys/vm/drop_caches``.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from tests.benchmarks.bench_bronze import BUCKET, served
 from tests.transfer.archives import write_archive
@@ -47,21 +50,32 @@ print(report.transferred, round(report.seconds, 2))
 """
 
 
+class Memory(NamedTuple):
+    """Bytes of one process, or of several together."""
+
+    anonymous: int
+    resident: int
+
+
 def main() -> None:
     """Measure each number of files in a process of its own."""
     counts = [int(word) for word in sys.argv[1:]] or [1000, 20_000]
-    told = {}
+    peaks: dict[str, list[float]] = {"anonymous": [], "resident": []}
     for files in counts:
-        told[files] = measured(files)
-        print(f"{files:,} files:", json.dumps(told[files]), flush=True)
-    peaks = [facts["transfer"] for facts in told.values()]
-    print(
-        f"most: {max(peaks)} MB (to reach: {AIM}); apart: {max(peaks) - min(peaks):.1f} MB (flat: 0)"
-    )
+        moved, planned, seconds = measured(files)
+        print(f"{files:,} files, moved in {seconds} s", flush=True)
+        for kind, most in peaks.items():
+            most.append(peak(moved, kind))
+            parts = [peak(part, kind) for part in tenths(moved)]
+            facts = {"transfer": most[-1], "tenths": parts, "plan": peak(planned, kind)}
+            print(f"  {kind}:", json.dumps(facts), flush=True)
+    for kind, most in peaks.items():
+        apart = max(most) - min(most)
+        print(f"{kind}: most {max(most)} MB (to reach: {AIM}); apart {apart:.1f} MB (flat: 0)")
 
 
-def measured(files: int) -> dict[str, Any]:
-    """Return the peaks of one run."""
+def measured(files: int) -> tuple[list[Memory], list[Memory], float]:
+    """Return what one transfer and the planning before it took, every 10 ms, and the transfer's seconds."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -70,34 +84,34 @@ def measured(files: int) -> dict[str, Any]:
         with served(folder) as endpoint:
             given = (endpoint, str(folder / "lake"))
             planned, _, planning = watched(PLANNING, *given)
-            moved, seconds, seen = watched(TRANSFER, *given)
+            moved, seconds, moving = watched(TRANSFER, *given)
             assert planned == moved == files, (planned, moved)
-    tenth = len(seen) / 10
-    parts = [seen[int(n * tenth) : int((n + 1) * tenth)] for n in range(10)]
-    return {
-        "transfer": megabytes(seen),
-        "tenths": [megabytes(part) for part in parts],
-        "plan": megabytes(planning),
-        "seconds": seconds,
-    }
+    return moving, planning, seconds
 
 
-def watched(program: str, *given: str) -> tuple[int, float, list[int]]:
-    """Run a program; return the two numbers it prints and the resident bytes every 10 ms."""
-    seen: list[int] = []
+def watched(program: str, *given: str) -> tuple[int, float, list[Memory]]:
+    """Run a program; return the two numbers it prints and its family's memory every 10 ms."""
+    seen: list[Memory] = []
     command = [sys.executable, "-c", program, *given]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         while child.poll() is None:
-            seen.append(sum(map(resident, family(child.pid))))
+            now = [memory_of(pid) for pid in family(child.pid)]
+            seen.append(Memory(sum(one.anonymous for one in now), sum(one.resident for one in now)))
             time.sleep(0.01)
         assert child.stdout is not None
         files, seconds = child.stdout.read().split()
     return int(files), float(seconds), seen
 
 
-def megabytes(sizes: list[int]) -> float:
+def tenths(seen: list[Memory]) -> list[list[Memory]]:
+    """Return ten parts of equal length."""
+    tenth = len(seen) / 10
+    return [seen[int(n * tenth) : int((n + 1) * tenth)] for n in range(10)]
+
+
+def peak(seen: list[Memory], kind: str) -> float:
     """Return the largest, in MB."""
-    return round(max(sizes, default=0) / 1e6, 1)
+    return round(max((getattr(one, kind) for one in seen), default=0) / 1e6, 1)
 
 
 def family(pid: int) -> list[int]:
@@ -119,12 +133,15 @@ def program_of(pid: int) -> Path | None:
         return None
 
 
-def resident(pid: int) -> int:
-    """Return a process's resident memory, in bytes."""
+def memory_of(pid: int) -> Memory:
+    """Return what the kernel says of a process's memory."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
-        return 0
+        return Memory(0, 0)
+    fields = dict(line.split(":", 1) for line in lines)
+    kib = {name: int(fields.get(name, "0 kB").split()[0]) for name in ("RssAnon", "VmRSS")}
+    return Memory(kib["RssAnon"] * 1024, kib["VmRSS"] * 1024)
 
 
 if __name__ == "__main__":
