@@ -32,12 +32,16 @@ FILES: dict[str, Any] = {
     "mode": pl.String,
     "verified": pl.String,
     "error": pl.String,
+    "fault": pl.String,
 }
 """Columns of ``Report.files``. ``status``: ``transferred``, ``adopted`` (it was in the lake already,
 unrecorded, and was verified without a fetch), ``cached``, ``quarantined`` or ``failed``. ``bytes`` counts
 what moved of the zip; ``seconds`` run from the file's batch being handed out to its being stored, which was
 ``ended_at`` (null for files that needed nothing); ``attempts`` are the engine's, ``retries`` the requests for
-the file that were made again within them; ``verified``: ``sha256``, ``etag``, ``none_published`` or ``stale_accepted``."""
+the file that were made again within them; ``verified``: ``sha256``, ``etag``, ``none_published`` or
+``stale_accepted``; ``error`` is the last attempt's, and ``fault`` its kind: ``full`` (the disk), ``skewed`` (this
+machine's clock), ``denied`` (403), ``absent`` (404), ``unreachable``, ``page`` (a web page instead of S3), ``busy``
+(503), ``bytes`` (not the listed ones), ``stalled``, ``broken`` (s5cmd ended early) or ``other``; null where nothing failed."""
 
 MONTHS: dict[str, Any] = {
     "path": pl.String,

@@ -1,8 +1,8 @@
-"""Copies inside S3 (mode ``direct``): ``s5cmd run`` has the server copy each object; no byte passes here.
+"""Direct: ``s5cmd run`` has S3 copy each object inside itself; no byte passes this machine.
 
-A copy costs one request. What it made is checked by the lake's own listing: size and ETag of each object
+A copy costs one request. The copies are checked by the lake's own listing: size and ETag of each object
 against the archive's, one LIST for many files. With ``verify="full"`` each file is also read once, and its
-sha256 held against its CHECKSUM, or against that one's ETag where it is not copied.
+sha256 compared with its CHECKSUM, or with that one's ETag where it is not copied.
 """
 
 from __future__ import annotations
@@ -13,21 +13,23 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cryptolake.bronze.verify import Verdict, agrees, check
-from cryptolake.storage.spooled import SMALL
 from cryptolake.storage.tables import QUARANTINE
 from cryptolake.transfer import s3_store
 from cryptolake.transfer.evidence import StreamEvidence, triage
-from cryptolake.transfer.pipeline import CheckResult
+from cryptolake.transfer.faults import failure_of, wrong_bytes
+from cryptolake.transfer.jobs import JobState
+from cryptolake.transfer.pipeline import Quarantined, Rejected, Stored
 from cryptolake.transfer.s3_mode import S3Pipeline
 from cryptolake.transfer.s3_store import MIB, TROUBLES, S3Store
-from cryptolake.transfer.s5cmd import Flags, global_flags
+from cryptolake.transfer.s5cmd import global_flags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cryptolake.storage.files import S3Storage
     from cryptolake.transfer.jobs import CommandWriter, Job
-    from cryptolake.transfer.pipeline import TransferContext
+    from cryptolake.transfer.pipeline import CheckResult, TransferContext
+    from cryptolake.transfer.s5cmd import Flags
 
 
 class DirectPipeline(S3Pipeline):
@@ -50,80 +52,75 @@ class DirectPipeline(S3Pipeline):
         self._copied: list[Job] = []
 
     def _flags(self, workers: int) -> Flags:
-        archive, options, lake = self._context.archive, self._options, self._storage.config
-        # Never the accelerated endpoint: it refuses copies from another region, and inside one there is
-        # nothing to speed up. One run of s5cmd signs everything or nothing: to write, it has to sign.
+        archive, lake = self._context.archive, self._storage.config
+        # Never the accelerated endpoint: it refuses copies from another region, and inside one region it
+        # speeds up nothing. One run of s5cmd signs everything or nothing: to write, it has to sign.
         config = replace(lake, endpoint=archive.endpoint, region=lake.region or archive.region)
-        return Flags(
-            config.s5cmd(global_flags),
-            workers=workers,
-            retries=options.retries,
-            extra=options.s5cmd_args,
-            low_memory=self._recorder.size > SMALL,
-        )
+        return super()._flags(workers)._replace(s3=config.s5cmd(global_flags))
 
-    def _at_hand(self, job: Job) -> bool:
-        if self._lies_aside(job):
+    def _start_without_s5cmd(self, job: Job) -> bool:
+        if self._from_quarantine(job):
             return True
-        if job.status == "unrecorded" and not job.looked:
-            # It stands there without a record: the listing alone decides.
-            job.looked = job.found = True
+        if job.status == "unrecorded" and job.state is JobState.PLANNED:
+            # It is at its final name without a record: the listing alone decides.
+            job.state = JobState.FOUND
             self._copied.append(job)
             return True
-        job.found = False
-        job.need_zip, job.need_sidecar = True, self._with_sidecar(job)
+        job.state = JobState.TO_FETCH
         if job.expected.size > s3_store.LARGEST_COPY:
             job.attempts += 1
-            self._check(job)
+            self._enqueue_check(job)
             return True
+        job.missing = {job.key, job.sidecar_key} if self._with_sidecar(job) else {job.key}
         return False
 
     def _with_sidecar(self, job: Job) -> bool:
         # A rewritten file may have the CHECKSUM of its earlier version beside it, which must not stay.
         return job.has_sidecar and (self._options.sidecars or job.status == "updated")
 
-    def _landed(self, job: Job) -> None:
+    def _on_moved(self, job: Job) -> None:
         self._copied.append(job)
 
-    def _batch_done(self) -> None:
+    def _on_batch_done(self) -> None:
         copied, self._copied = self._copied, []
         if not copied:
             return
         try:
             listed = self._listed(copied)
         except TROUBLES as error:
+            failure = failure_of(f"copied, but the lake's listing failed: {error}")
             for job in copied:
-                self._undone(job, f"copied, but the lake's listing failed: {error}")
+                self._handle_failure(job, failure)
             return
         for job in copied:
-            checked = self._compared(job, listed)
-            if checked.proof and self._options.verify == "full":
-                self._check(job)
+            result = self._compared(job, listed)
+            if isinstance(result, Stored) and self._options.verify == "full":
+                self._enqueue_check(job)
             else:
-                self._settled(checked)
+                self._settle(result)
 
     def _compared(self, job: Job, listed: dict[str, tuple[int, str]]) -> CheckResult:
+        """Compare what the lake lists of a file with what the archive lists."""
         size, etag = listed.get(job.key, (-1, ""))
+        checksum_size, _ = listed.get(job.sidecar_key, (-1, ""))
         wanted = job.expected
-        beside = listed.get(job.sidecar_key, (-1, ""))
-        wrong = None
         if size < 0:
-            wrong = "the copy is not in the lake's listing"
-        elif size != wanted.size:
+            return Rejected(job, wrong_bytes("the copy is not in the lake's listing"))
+        if size != wanted.size:
             wrong = f"the copy has {size} bytes, the archive's listing says {wanted.size}"
         elif _differ(etag, wanted.etag):
             wrong = f"the copy's ETag is {etag}, the archive's is {wanted.etag}"
-        elif self._with_sidecar(job) and beside[0] != wanted.checksum_size:
-            wrong = f"the copy of the CHECKSUM has {beside[0]} bytes, not {wanted.checksum_size}"
-        if wrong is not None and size >= 0:
-            self._store.remove(job.key)  # nothing unverified stays at a final name
-        verdict = Verdict(
-            "good" if wrong is None else "transport", size, "", None, None, wrong or ""
-        )
-        return CheckResult(job, verdict, "etag" if wrong is None else None, error=wrong)
+        elif self._with_sidecar(job) and checksum_size != wanted.checksum_size:
+            wrong = (
+                f"the copy of the CHECKSUM has {checksum_size} bytes, not {wanted.checksum_size}"
+            )
+        else:
+            return _stored_by_etag(job, size)
+        self._store.remove(job.key)  # nothing unverified stays at a final name
+        return Rejected(job, wrong_bytes(wrong))
 
     def _listed(self, jobs: list[Job]) -> dict[str, tuple[int, str]]:
-        """List what the copies made: per folder, from the longest beginning that their names share."""
+        """List the copies, key to size and ETag: per folder, from the longest prefix that their names share."""
         store = self._store
         folders: dict[str, list[str]] = defaultdict(list)
         for job in jobs:
@@ -140,58 +137,63 @@ class DirectPipeline(S3Pipeline):
 
     # ------------------------------------------------------------------ in threads
 
-    def _judge(self, job: Job) -> CheckResult:
-        if aside := self._out_of_quarantine(job):
-            return aside
-        if job.expected.size <= s3_store.LARGEST_COPY or job.fetched:
+    def _verify(self, job: Job) -> CheckResult:
+        if result := self._checked_in_quarantine(job):
+            return result
+        if job.expected.size <= s3_store.LARGEST_COPY or job.state is JobState.FOUND:
             return self._read(job)
         copied = self._copied_in_parts(job)
-        if copied.proof is None or self._options.verify != "full":
+        if isinstance(copied, Rejected) or self._options.verify != "full":
             return copied
-        return self._read(job)
+        return self._read(job)._replace(moved=copied.moved)
 
     def _copied_in_parts(self, job: Job) -> CheckResult:
         """Copy an object that is too large for one request.
 
-        The ETag of what comes of it says nothing of the bytes, so S3 is told to copy only from the listed
-        version, and the sizes are compared.
+        The copy's ETag says nothing of the bytes, so S3 is told to copy only from the listed version, and
+        the sizes are compared.
         """
         store, wanted = self._store, job.expected
-        found = wanted.checksum_size
+        checksum_size = wanted.checksum_size
         if self._with_sidecar(job):
             beside = f"bronze/{job.sidecar_key}"
             store.copy(self._context.archive.bucket, job.sidecar_key, beside, wanted.checksum_etag)
-            found = store.length(beside)
+            checksum_size = store.length(beside)
         store.copy(self._context.archive.bucket, job.key, f"bronze/{job.key}", wanted.etag)
         size = store.length(f"bronze/{job.key}")
-        wrong = ""
         if size != wanted.size:
             wrong = f"the copy has {size} bytes, the archive's listing says {wanted.size}"
-        elif found != wanted.checksum_size:
-            wrong = f"the copy of the CHECKSUM has {found} bytes, the listing says {wanted.checksum_size}"
-        if wrong:
-            store.remove(job.key)  # nothing unverified stays at a final name
-            verdict = Verdict("transport", size, "", None, None, wrong)
-            return CheckResult(job, verdict, error=wrong)
-        job.fetched, job.moved = True, size
-        verdict = Verdict("good", size, "", None, None, "")
-        return CheckResult(job, verdict, "etag")
+        elif checksum_size != wanted.checksum_size:
+            wrong = (
+                f"the copy of the CHECKSUM has {checksum_size} bytes, the listing says "
+                f"{wanted.checksum_size}"
+            )
+        else:
+            return _stored_by_etag(job, size)._replace(moved=size)
+        store.remove(job.key)  # nothing unverified stays at a final name
+        return Rejected(job, wrong_bytes(wrong))
 
     def _read(self, job: Job) -> CheckResult:
+        """Read the file at its final name once, and move it to quarantine or remove it if it is not good."""
         store = self._store
         sidecar = store.sidecar(f"bronze/{job.sidecar_key}") if self._with_sidecar(job) else None
         evidence = StreamEvidence()
         for chunk in store.get(f"bronze/{job.key}")["Body"].iter_chunks(MIB):
             evidence.take(chunk)
-        verdict = check(evidence, sidecar, job.expected, job.name, found=job.found)
+        found = job.state is JobState.FOUND
+        verdict = check(evidence, sidecar, job.expected, job.name, found=found)
         proof, hold = triage(job, verdict, self._context.policy)
         if proof is not None:
-            return CheckResult(job, verdict, proof)
+            return Stored(job, verdict, proof)
         if hold:
-            store.set_aside(job.key, sidecar=sidecar is not None)
-            return CheckResult(job, verdict, held=QUARANTINE + job.key)
+            store.move_to_quarantine(job.key, sidecar=sidecar is not None)
+            return Quarantined(job, verdict, QUARANTINE + job.key)
         store.remove(job.key)
-        return CheckResult(job, verdict, error=verdict.detail)
+        return Rejected(job, wrong_bytes(verdict.detail))
+
+
+def _stored_by_etag(job: Job, size: int) -> Stored:
+    return Stored(job, Verdict("good", size, "", None, None, ""), "etag")
 
 
 def _differ(etag: str, wanted: str | None) -> bool:

@@ -1,10 +1,9 @@
-"""The transfer: a plan's files into Bronze, each verified before it stands at its final name."""
+"""The transfer: a plan's files into Bronze, each verified before it is at its final name."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, get_args
@@ -15,9 +14,7 @@ from cryptolake.bronze.verify import Policy
 from cryptolake.errors import ChecksumMismatch, TransferError, unknown_word
 from cryptolake.progress import Bar
 from cryptolake.storage.files import S3Storage
-from cryptolake.storage.spooled import SMALL, give_back_code
 from cryptolake.transfer.download import DownloadPipeline
-from cryptolake.transfer.faults import fault_of
 from cryptolake.transfer.jobs import (
     CommandWriter,
     WorkList,
@@ -26,7 +23,7 @@ from cryptolake.transfer.jobs import (
     download_flags,
     jobs_of,
 )
-from cryptolake.transfer.options import Mode, TransferOptions
+from cryptolake.transfer.options import TransferOptions
 from cryptolake.transfer.pipeline import TransferContext
 from cryptolake.transfer.recorder import RunRecorder
 from cryptolake.transfer.routing import check_acceleration, route
@@ -35,7 +32,7 @@ from cryptolake.transfer.staging import Staging, temporary
 from cryptolake.transfer.stores import DiskStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
     from types import FrameType
 
@@ -45,101 +42,12 @@ if TYPE_CHECKING:
     from cryptolake.storage.files import Storage
     from cryptolake.storage.tables import Meta
     from cryptolake.transfer.jobs import Job
+    from cryptolake.transfer.options import Mode
     from cryptolake.transfer.pipeline import Pipeline
     from cryptolake.transfer.routing import Route
 
-
-def run_route(
-    route: Route,
-    plan: Plan,
-    moves: WorkList,
-    storage: Storage,
-    recorder: RunRecorder,
-    options: TransferOptions,
-    policy: Policy,
-    *,
-    progress: Progress,
-) -> bool:
-    """Move what is to move by the route's modes; return whether the last one still found an endpoint.
-
-    What one mode could not move waits for the next; the recorder counts why.
-    """
-    answered = True
-    bar = Bar(total_bytes=moves.total_bytes, total_files=moves.rows.height, shown=progress)
-    try:
-        for number, mode in enumerate(route.modes):
-            if not recorder.waiting(moves.numbers):
-                break
-            last = number == len(route.modes) - 1
-            with _staging(storage, recorder.run_id) as staging:
-                if storage.is_local:
-                    staging.adopt(moves.among)
-                context = _Parts(plan, storage, recorder, bar, options, policy, staging)
-                left = jobs_of(map(recorder.still_waiting, moves.pieces()))
-                pipeline = context.pipeline(
-                    mode, _batched(left, options, probe=not last), last=last
-                )
-                answered = pipeline.run()
-            if not last:
-                recorder.fell_back(mode, pipeline.reasons, recorder.waiting(moves.numbers))
-    finally:
-        bar.close()
-    return answered
-
-
-class _Parts:
-    """What a mode is put together from."""
-
-    def __init__(
-        self,
-        plan: Plan,
-        storage: Storage,
-        recorder: RunRecorder,
-        bar: Bar,
-        options: TransferOptions,
-        policy: Policy,
-        staging: Staging,
-    ) -> None:
-        self._plan, self._storage, self._options = plan, storage, options
-        self._given = (recorder, bar, options, policy)
-        self._staging = staging
-
-    def pipeline(self, mode: Mode, jobs: Iterator[list[Job]], *, last: bool) -> Pipeline:
-        plan, options, storage = self._plan, self._options, self._storage
-        bucket = plan.archive.bucket
-        commands = CommandWriter(bucket, flags=download_flags(options))
-        if not isinstance(storage, S3Storage):
-            context = TransferContext(plan.archive, self._staging, DiskStore(storage), *self._given)
-            return DownloadPipeline(context, jobs, commands, last=last)
-        # boto3 is loaded for a lake in a bucket only.
-        from cryptolake.transfer.direct import DirectPipeline
-        from cryptolake.transfer.relay import RelayPipeline, TraditionalPipeline
-        from cryptolake.transfer.s3_store import S3Store
-
-        store = S3Store(storage, options)
-        context = TransferContext(plan.archive, self._staging, store, *self._given)
-        if mode == "relay":
-            return RelayPipeline(context, jobs, commands, store=store, last=last)
-        if mode == "traditional":
-            return TraditionalPipeline(context, jobs, commands, store=store, last=last)
-        into = storage.url("bronze") + "/"
-        # Inside S3 a named copy is one request; a wildcard would add a LIST.
-        flags = copy_flags(options, storage.config)
-        direct = CommandWriter(bucket, into=into, flags=flags, wildcards=False)
-        return DirectPipeline(context, jobs, direct, storage=storage, store=store, last=last)
-
-
-def _staging(storage: Storage, run_id: str) -> AbstractContextManager[Staging]:
-    if storage.is_local:
-        return Staging(storage.local("meta/incoming"), run_id)
-    return temporary(run_id)
-
-
-def _batched(jobs: Iterator[Job], options: TransferOptions, *, probe: bool) -> Iterator[list[Job]]:
-    """Where another mode could take over, one file goes first: it finds out cheaply."""
-    if probe and (first := list(islice(jobs, 1))):
-        yield first
-    yield from batches(jobs, options.batch_size)
+NOT_TRIED = "not tried: the endpoint had stopped answering"
+"""The error of files that a run did not come to."""
 
 
 def transfer(
@@ -169,7 +77,7 @@ def transfer(
         (streamed through memory) or ``traditional`` (downloaded, then uploaded). ``auto`` takes the first
         of them that can work, and the next for files that it could not move.
     progress
-        Show a bar where a person is watching (a terminal, a notebook); or a callable that is told each
+        Show a bar where a person is watching (a terminal, a notebook); or a callable that is called with each
         step (:mod:`cryptolake.progress`).
     checksum_policy
         What to do with a file whose bytes are the listed ones and whose CHECKSUM says otherwise: set it
@@ -197,26 +105,21 @@ def transfer(
     settings = TransferOptions.of(options)
     if settings.acceleration:
         check_acceleration(storage)
-    large = plan.rows.height > SMALL
-    if large:
-        give_back_code()  # what planning, or reading the plan, has left behind
-    moves = WorkList(plan, meta, storage, quarantined_too=checksum_policy != "quarantine")
-    if large:
-        give_back_code()
+    work = WorkList(plan, meta, storage, quarantined_too=checksum_policy != "quarantine")
     recorder = RunRecorder(meta, plan.rows, chosen.modes[0], str(chosen))
-    recorder.cached(moves.cached)
-    recorder.set_aside(moves.set_aside)
-    if not moves.rows.height:
+    recorder.cached(work.cached)
+    recorder.leave_quarantined(work.quarantined)
+    if not work.rows.height:
         return recorder.report("done")
     find_s5cmd()
     state: State = "stopped"
     with _sigterm_raises():
         recorder.open()
         try:
-            answered = run_route(
-                chosen, plan, moves, storage, recorder, settings, checksum_policy, progress=progress
+            answered = _run_modes(
+                chosen, plan, work, storage, recorder, settings, checksum_policy, progress=progress
             )
-            recorder.abandon(moves.numbers, NOT_TRIED)
+            recorder.abandon(work.numbers, NOT_TRIED)
             state = "failed" if recorder.failed else "done"
         finally:
             recorder.close(state)
@@ -228,7 +131,79 @@ def transfer(
     return report
 
 
-NOT_TRIED = "not tried: the endpoint had stopped answering"
+def _run_modes(
+    route: Route,
+    plan: Plan,
+    work: WorkList,
+    storage: Storage,
+    recorder: RunRecorder,
+    options: TransferOptions,
+    policy: Policy,
+    *,
+    progress: Progress,
+) -> bool:
+    """Move the files by the route's modes in turn; return whether the last one still found an endpoint.
+
+    Files that one mode cannot move are left to the next; the recorder counts why.
+    """
+    answered = True
+    bar = Bar(total_bytes=work.total_bytes, total_files=work.rows.height, shown=progress)
+    try:
+        for mode in route.modes:
+            if not recorder.waiting(work.numbers):
+                break
+            last = mode == route.modes[-1]
+            with _staging(storage, recorder.run_id) as staging:
+                if storage.is_local:
+                    staging.adopt(work.among)
+                context = TransferContext(plan.archive, staging, recorder, bar, options, policy)
+                jobs = jobs_of(map(recorder.still_waiting, work.pieces()))
+                pipeline = _pipeline(
+                    mode, context, storage, _batched(jobs, options, probe=not last), last=last
+                )
+                answered = pipeline.run()
+            if not last:
+                recorder.fell_back(mode, pipeline.reasons, recorder.waiting(work.numbers))
+    finally:
+        bar.close()
+    return answered
+
+
+def _pipeline(
+    mode: Mode, context: TransferContext, storage: Storage, jobs: Iterator[list[Job]], *, last: bool
+) -> Pipeline:
+    bucket, options = context.archive.bucket, context.options
+    commands = CommandWriter(bucket, flags=download_flags(options))
+    if not isinstance(storage, S3Storage):
+        return DownloadPipeline(context, jobs, commands, store=DiskStore(storage), last=last)
+    # boto3 is loaded for a lake in a bucket only.
+    from cryptolake.transfer.direct import DirectPipeline
+    from cryptolake.transfer.relay import RelayPipeline, TraditionalPipeline
+    from cryptolake.transfer.s3_store import S3Store
+
+    store = S3Store(storage, options)
+    if mode == "relay":
+        return RelayPipeline(context, jobs, commands, store=store, last=last)
+    if mode == "traditional":
+        return TraditionalPipeline(context, jobs, commands, store=store, last=last)
+    into = storage.url("bronze") + "/"
+    # Inside S3 a named copy is one request; a wildcard would add a LIST.
+    flags = copy_flags(options, storage.config)
+    copies = CommandWriter(bucket, into=into, flags=flags, wildcards=False)
+    return DirectPipeline(context, jobs, copies, storage=storage, store=store, last=last)
+
+
+def _staging(storage: Storage, run_id: str) -> AbstractContextManager[Staging]:
+    if storage.is_local:
+        return Staging(storage.local("meta/incoming"), run_id)
+    return temporary(run_id)
+
+
+def _batched(jobs: Iterator[Job], options: TransferOptions, *, probe: bool) -> Iterator[list[Job]]:
+    """Yield batches. Where another mode could take over, one file goes first: it finds out cheaply."""
+    if probe and (first := list(islice(jobs, 1))):
+        yield first
+    yield from batches(jobs, options.batch_size)
 
 
 def _raise_if_nothing_worked(report: Report, plan: Plan) -> None:
@@ -237,10 +212,13 @@ def _raise_if_nothing_worked(report: Report, plan: Plan) -> None:
     if moved.height or failed.is_empty():
         return
     where = plan.archive.endpoint or "the archive"
-    reason = failed["error"].drop_nulls().filter(failed["error"] != NOT_TRIED)
-    skewed = fault_of(reason[0]) == "skewed"  # that says by itself what to do
-    first = "Then" if skewed else "Check the endpoint and the network;"
-    message = f"nothing could be fetched from {where}: {reason[0]}. {first} the same call completes the context."
+    first = failed.filter(pl.col("fault").is_not_null()).row(0, named=True)
+    skewed = first["fault"] == "skewed"  # its reason says by itself what to do
+    advice = "Then" if skewed else "Check the endpoint and the network;"
+    message = (
+        f"nothing could be fetched from {where}: {first['error']}. {advice} the same call completes "
+        "the work."
+    )
     raise TransferError(message, endpoint=where, failed=failed.height, report=report)
 
 
@@ -258,7 +236,7 @@ def _raise_if_quarantined(report: Report) -> None:
 
 @contextmanager
 def _sigterm_raises() -> Iterator[None]:
-    """Let SIGTERM end the transfer as Ctrl-C does: in order. Only where nobody else handles it."""
+    """Let SIGTERM end the transfer in order, as Ctrl-C does, unless the program handles it otherwise."""
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield

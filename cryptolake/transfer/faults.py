@@ -1,9 +1,13 @@
-"""What went wrong, in s5cmd's words, and what it means: try again, give up on the file, or stop."""
+"""Failures of a transfer: their kind and their reason, read once from an error's text.
+
+The kind decides what follows: another attempt, giving up on the file, or the end of the run. The text is
+s5cmd's, S3's, the system's or a check's own.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Fault = Literal[
     "full",
@@ -22,16 +26,23 @@ Fault = Literal[
 ``absent``: 404; ``unreachable``: refused, unknown host, timed out; ``page``: HTML instead of S3; ``busy``:
 503; ``bytes``: other bytes than listed; ``stalled``: no progress; ``broken``: s5cmd itself ended early."""
 
-HOPELESS: frozenset[Fault] = frozenset({"full", "skewed", "denied", "absent"})
-"""Faults that another attempt does not mend."""
+PERMANENT: frozenset[Fault] = frozenset({"full", "skewed", "denied", "absent"})
+"""Faults that another attempt does not repair."""
 
-NOBODY_HOME: frozenset[Fault] = frozenset({"unreachable", "page", "denied", "skewed", "broken"})
-"""Faults of the endpoint, not of one file: when every file has one, nothing can context."""
+ENDPOINT_FAULTS: frozenset[Fault] = frozenset({"unreachable", "page", "denied", "skewed", "broken"})
+"""Faults of the endpoint, not of one file: when every file has one, the endpoint is down."""
+
+
+class Failure(NamedTuple):
+    """Why a file was not stored: the kind of failure, and the reason in words."""
+
+    fault: Fault
+    reason: str
+
 
 _SIGNS: tuple[tuple[Fault, str], ...] = (
     ("full", r"no space left on device|disk quota exceeded"),
     ("skewed", r"RequestTimeTooSkewed"),
-    ("stalled", r"no byte arrived"),
     ("broken", r"s5cmd ended with code"),
     ("busy", r"status code: (429|5\d\d)|SlowDown|ServiceUnavailable|InternalError|Throttl"),
     ("page", r"<html|<!doctype|expected element type|web page"),
@@ -48,24 +59,42 @@ _SIGNS: tuple[tuple[Fault, str], ...] = (
 )
 
 
-def fault_of(said: str) -> Fault:
-    """Name the fault that an error line of s5cmd, or of a verification, tells of.
+def failure_of(text: str) -> Failure:
+    """Return the failure that an error's text tells of.
 
     Examples
     --------
-    >>> fault_of("open x: no space left on device")
+    >>> failure_of("open x: no space left on device").fault
     'full'
-    >>> fault_of('Get "http://127.0.0.1:1/": dial tcp 127.0.0.1:1: connect: connection refused')
+    >>> failure_of(
+    ...     'Get "http://127.0.0.1:1/": dial tcp 127.0.0.1:1: connect: connection refused'
+    ... ).fault
     'unreachable'
     """
+    return Failure(_fault_of(text), readable(text))
+
+
+def wrong_bytes(detail: str) -> Failure:
+    """Return the failure of a check: other bytes than the listed ones arrived, or a web page.
+
+    Examples
+    --------
+    >>> wrong_bytes("3 bytes arrived, the listing says 4").fault
+    'bytes'
+    """
+    failure = failure_of(detail)
+    return failure if failure.fault == "page" else failure._replace(fault="bytes")
+
+
+def _fault_of(text: str) -> Fault:
     for fault, pattern in _SIGNS:
-        if re.search(pattern, said, re.IGNORECASE):
+        if re.search(pattern, text, re.IGNORECASE):
             return fault
     return "other"
 
 
-def readable(said: str) -> str:
-    """Return an error line without the hex dump that the AWS SDK adds to what it cannot parse.
+def readable(text: str) -> str:
+    """Return an error line without the hex dump that the AWS SDK adds where it cannot parse an answer.
 
     Examples
     --------
@@ -74,19 +103,19 @@ def readable(said: str) -> str:
     ... )
     'the endpoint answered status 404 without saying why'
     """
-    status = re.search(r"SerializationError.*?status code: (\d+)", said)
+    status = re.search(r"SerializationError.*?status code: (\d+)", text)
     if status is not None:
-        page = "with a web page, not S3" if "<html" in said.lower() else "without saying why"
+        page = "with a web page, not S3" if "<html" in text.lower() else "without saying why"
         return f"the endpoint answered status {status[1]} {page}"
-    return said if len(said) <= 400 else said[:400] + "…"
+    return text if len(text) <= 400 else text[:400] + "…"
 
 
-def shortened(said: str) -> str:
-    """Return what an error says without what differs from file to file, so that equal ones can be counted.
+def shortened(text: str) -> str:
+    """Return an error without the parts that differ from file to file, so that equal ones can be counted.
 
     Examples
     --------
     >>> shortened("AccessDenied: Access Denied status code: 403, request id: 7, host id: 8")
     'AccessDenied: Access Denied'
     """
-    return re.sub(r"\s*(,? ?status code:.*|,? ?request id:.*|\([^()]*\.zip\))\s*$", "", said)[:160]
+    return re.sub(r"\s*(,? ?status code:.*|,? ?request id:.*|\([^()]*\.zip\))\s*$", "", text)[:160]

@@ -1,4 +1,4 @@
-"""Jobs: one file to move, with its sidecar. Made from the plan's rows a batch at a time."""
+"""Jobs: the files that a run moves, from the plan's rows to batches and their s5cmd command lines."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,40 +27,54 @@ if TYPE_CHECKING:
     from cryptolake.storage.files import Storage
     from cryptolake.storage.s3_config import S3Config
     from cryptolake.storage.tables import Meta
+    from cryptolake.transfer.faults import Failure
     from cryptolake.transfer.options import TransferOptions
 
-
-MOST = 500
+MAX_BATCH = 500
 """Files in a batch, at most."""
 
 COLUMNS = (
     *("key", "status", "partition", "period", "selector", "selected"),
     *("size", "etag", "last_modified", "checksum_size", "checksum_etag"),
 )
-"""What a job is made of."""
+"""The plan's columns that a job is made from."""
+
+
+class JobState(Enum):
+    """Where the bytes of a job come from in its present attempt."""
+
+    PLANNED = "planned"
+    """Nothing is known but the plan's row: the lake has not been looked through for the file."""
+
+    FOUND = "found"
+    """The file, or a part of it, was found in the lake, in quarantine or in staging, and is to be checked."""
+
+    TO_FETCH = "to fetch"
+    """Nothing usable was found: the file is fetched."""
 
 
 @dataclass(slots=True)
 class Job:
-    """One file on its way. ``row`` is its place in the plan."""
+    """One file to move, with its sidecar.
+
+    ``row`` is its place in the plan, ``missing`` the keys that s5cmd still has to move in this attempt,
+    ``moved`` the bytes of the zip that this run moved, ``failure`` why the present or last attempt failed,
+    ``last_sha256`` what arrived when bytes had to come twice to be trusted.
+    """
 
     row: int
     planned: Planned
     expected: Expected
     last_modified: datetime | None
     status: str
+    state: JobState = JobState.PLANNED
+    missing: set[str] = field(default_factory=set)
     attempts: int = 0
     repeats: int = 0
     since: float = field(default_factory=time.monotonic)
     moved: int = 0
-    need_zip: bool = True
-    need_sidecar: bool = True
     path: Path | None = None
-    shown: bool = False
-    looked: bool = False
-    found: bool = False
-    fetched: bool = False
-    error: str | None = None
+    failure: Failure | None = None
     last_sha256: str | None = None
 
     @property
@@ -73,9 +88,9 @@ class Job:
         return self.planned.sidecar
 
     @property
-    def arrived(self) -> bool:
-        """Whether nothing of the file is still to come."""
-        return not (self.need_zip or self.need_sidecar)
+    def parts(self) -> set[str]:
+        """The keys of what is published: the zip's, and the CHECKSUM's where there is one."""
+        return {self.key, self.sidecar_key} if self.has_sidecar else {self.key}
 
     @property
     def sidecar_key(self) -> str:
@@ -94,7 +109,7 @@ def jobs_of(pieces: Iterable[pl.DataFrame]) -> Iterator[Job]:
     Raises
     ------
     StorageError
-        A key that would leave the lake's root (a plan file that somebody edited).
+        A key would leave the lake's root (in a plan file that was edited).
     """
     for piece in pieces:
         for row, key, status, partition, period, selector, chosen, *listed in piece.iter_rows():
@@ -106,19 +121,18 @@ def jobs_of(pieces: Iterable[pl.DataFrame]) -> Iterator[Job]:
                 expected=Expected(size, etag, checksum_size, checksum_etag),
                 last_modified=last_modified,
                 status=status,
-                need_sidecar=sidecar,
             )
 
 
 def batches(jobs: Iterable[Job], size: int) -> Iterator[list[Job]]:
-    """Yield jobs as lists of about ``size``. Only one list, and the line behind it, exist at a time.
+    """Yield jobs as lists of about ``size``. Only one list and the next command line's jobs exist at a time.
 
-    Files that one line of the plan fetches stay together, up to :data:`MOST` of them, so that the lines are
-    the plan's own.
+    Files that one command line of the plan fetches stay together, up to :data:`MAX_BATCH` of them, so that
+    the lines run are the plan's own.
     """
     batch: list[Job] = []
     for _, line in groupby(jobs, lambda job: job.planned.line):
-        while part := list(islice(line, MOST)):
+        while part := list(islice(line, MAX_BATCH)):
             if batch and len(batch) + len(part) > size:
                 yield batch
                 batch = []
@@ -127,32 +141,32 @@ def batches(jobs: Iterable[Job], size: int) -> Iterator[list[Job]]:
         yield batch
 
 
-_TAKEN_UP = (*TO_MOVE, "unrecorded")
-"""Statuses of plan rows that a transfer takes up. ``unrecorded`` ones are only verified."""
+_HANDLED = (*TO_MOVE, "unrecorded")
+"""Statuses of plan rows that a transfer handles. ``unrecorded`` ones are only verified."""
 
 
 class WorkList:
     """The rows of a plan, sorted by what a run does with them.
 
-    ``rows`` are those to move: ``row``, their number in the plan, and what a job is made of. ``cached`` and
-    ``set_aside`` are numbers of rows whose files are in the lake, or in quarantine to stay there.
+    ``rows`` are those to move: ``row``, their number in the plan, and :data:`COLUMNS`. ``cached`` and
+    ``quarantined`` are numbers of rows whose files are in the lake, or in quarantine and stay there.
 
     Parameters
     ----------
     plan
         What is wanted.
     meta, storage
-        The lake: what it got since the plan was made is not moved again.
+        The lake: files that it got since the plan was made are not moved again.
     quarantined_too
-        Whether files that lie in quarantine are to be looked at again.
+        Whether files in quarantine are to be checked again.
     """
 
     def __init__(self, plan: Plan, meta: Meta, storage: Storage, *, quarantined_too: bool) -> None:
-        self.cached, self.set_aside = array("I"), array("I")
+        self.cached, self.quarantined = array("I"), array("I")
         self.total_bytes = 0
         self._storage = storage
         self._ledger = meta.ledger().select("key", "etag")
-        self._wanted = {*_TAKEN_UP, "quarantined"} if quarantined_too else {*_TAKEN_UP}
+        self._wanted = {*_HANDLED, "quarantined"} if quarantined_too else {*_HANDLED}
         self.rows = Rows(self._sorted(_numbered(plan)))
         del self._ledger
         self.numbers = array("I", (row for piece in self.pieces() for row in piece["row"]))
@@ -162,14 +176,13 @@ class WorkList:
         return self.rows.pieces()
 
     def among(self, keys: Iterable[str]) -> set[str]:
-        """Return those of some keys that are to move."""
+        """Return the keys, of those given, that are to move."""
         asked = pl.Series("key", list(keys), pl.String).implode()
         found = (piece.filter(pl.col("key").is_in(asked)) for piece in self.pieces())
         return {key for piece in found for key in piece["key"]}
 
-    # Row by row in Python, which is no slower here than Polars, whose engine takes far more memory.
-
     def _sorted(self, pieces: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        # Row by row in Python: no slower here than a Polars query, which takes far more memory.
         for piece in pieces:
             here = self._recorded(piece)
             places = []
@@ -181,12 +194,12 @@ class WorkList:
                     places.append(place)
                     self.total_bytes += size
                 elif status == "quarantined":
-                    self.set_aside.append(row)
+                    self.quarantined.append(row)
             whole = len(places) == piece.height
             yield piece if whole else piece[pl.Series(places, dtype=pl.UInt32)]
 
     def _recorded(self, piece: pl.DataFrame) -> set[int]:
-        """Return the rows that the lake got after the plan was made: recorded, with the planned ETag."""
+        """Return the rows whose files the lake got after the plan was made: recorded with the planned ETag."""
         if self._ledger.is_empty():
             return set()
         same = piece.filter(pl.col("status").is_in([*TO_MOVE, "quarantined"])).join(
@@ -197,32 +210,32 @@ class WorkList:
 
 
 def _numbered(plan: Plan) -> Iterator[pl.DataFrame]:
-    """Yield the plan's rows with ``row`` and ``selected``: how many files that are to move its selector has."""
+    """Yield the plan's rows with ``row`` and ``selected``: how many files to move have its selector."""
     counts = selected(plan.rows)
     start = 0
     for piece in plan.rows.pieces():
         numbers = range(start, start + piece.height)
         start = numbers.stop
-        told = {name: piece[name] for name in COLUMNS if name != "selected"} | {
+        columns = {name: piece[name] for name in COLUMNS if name != "selected"} | {
             "row": pl.Series(numbers, dtype=pl.UInt32),
             "selected": pl.Series([counts[name] for name in piece["selector"]], dtype=pl.UInt32),
         }
-        yield pl.DataFrame({name: told[name] for name in ("row", *COLUMNS)})
+        yield pl.DataFrame({name: columns[name] for name in ("row", *COLUMNS)})
 
 
 S5CMD_PART_SIZE, S5CMD_CONCURRENCY = 50, 5
-"""What s5cmd does by itself: MiB a part, and parts in flight."""
+"""The defaults of s5cmd: MiB a part, and parts in flight."""
 
 
 class CommandWriter:
-    """Writes command lines for jobs.
+    """Writes the command lines for jobs.
 
     Parameters
     ----------
     bucket
         The archive's bucket.
     into
-        What destinations begin with: nothing, or ``"s3://bucket/prefix/"``.
+        What targets begin with: nothing, or ``"s3://bucket/prefix/"``.
     flags
         What each ``cp`` gets besides source and target.
     wildcards
@@ -241,27 +254,33 @@ class CommandWriter:
         self._flags = " ".join(["cp", *flags]) + " "
 
     def lines(self, jobs: Sequence[Job]) -> list[str]:
-        """Return the lines that fetch what the jobs need.
+        """Return the lines that fetch what the jobs miss.
 
-        Wildcards fetch what needs both zip and sidecar for the first time. Anything else is named: what
-        failed before should not fail again because of a listing, and half a file is not matched by one.
+        Wildcards fetch zip and sidecar together, at the first attempt. Anything else is named: a file that
+        failed before should not fail again because of a listing, and a wildcard cannot select a half.
         """
-        fresh = [job for job in jobs if job.attempts <= 1 and job.need_zip and not job.found]
-        whole = fresh if self._wildcards else []
         lines: list[str] = []
-        if whole:
-            lines += commands.lines((job.planned for job in whole), self._bucket, into=self._into)
-        done = {job.row for job in whole}
+        by_wildcard: set[int] = set()
+        if self._wildcards:
+            whole = [job for job in jobs if job.attempts <= 1 and _nothing_found(job)]
+            by_wildcard = {job.row for job in whole}
+            if whole:
+                lines += commands.lines(
+                    (job.planned for job in whole), self._bucket, into=self._into
+                )
         for job in jobs:
-            if job.row in done:
-                continue
-            parts = [job.key] * job.need_zip + [job.sidecar_key] * job.need_sidecar
-            lines += [copy_line(self._bucket, part, f"{self._into}{part}") for part in parts]
+            if job.row not in by_wildcard:
+                parts = [key for key in (job.key, job.sidecar_key) if key in job.missing]
+                lines += [copy_line(self._bucket, key, f"{self._into}{key}") for key in parts]
         return [self._flags + line.removeprefix("cp ") for line in lines]
 
 
+def _nothing_found(job: Job) -> bool:
+    return job.key in job.missing and job.state is not JobState.FOUND
+
+
 def download_flags(options: TransferOptions) -> list[str]:
-    """Return the flags of a ``cp`` that fetches, where they are not s5cmd's own."""
+    """Return the flags of a ``cp`` that fetches, where they differ from s5cmd's defaults."""
     flags: list[str] = []
     if options.part_size != S5CMD_PART_SIZE:
         flags += ["--part-size", str(options.part_size)]

@@ -1,8 +1,9 @@
-"""A pipeline: batches handed to s5cmd, what it says taken in, files checked in threads, all of it booked.
+"""The pipeline of one mode: hands batches to s5cmd, processes its events, checks files in threads.
 
-Everything that happens is said to one queue: s5cmd's lines, finished checks, the end of a batch. The thread
-that called takes from it, keeps the recorder and draws the bar; nothing else touches either. What a mode does
-with a file is in its subclass: :mod:`downloads`, :mod:`copies`, :mod:`relays`.
+Every thread posts to one queue: s5cmd's log events, results of checks, errors. Only the calling thread takes
+from it, and it alone updates the recorder and the progress bar. What a mode does with a file is in its
+subclass: :mod:`~cryptolake.transfer.download`, :mod:`~cryptolake.transfer.direct`,
+:mod:`~cryptolake.transfer.relay`.
 """
 
 from __future__ import annotations
@@ -21,8 +22,15 @@ from cryptolake.ahead import load_next
 from cryptolake.archive.keys import CHECKSUM
 from cryptolake.errors import StorageError
 from cryptolake.storage.s3_config import S3Config
-from cryptolake.storage.spooled import SMALL, give_back_code
-from cryptolake.transfer.faults import HOPELESS, NOBODY_HOME, Fault, fault_of, readable, shortened
+from cryptolake.transfer.faults import (
+    ENDPOINT_FAULTS,
+    PERMANENT,
+    Failure,
+    Fault,
+    failure_of,
+    shortened,
+)
+from cryptolake.transfer.jobs import JobState
 from cryptolake.transfer.s5cmd import Flags, S5cmdProcess
 from cryptolake.transfer.s5cmd_log import LogEvent, ObjectResult, ProcessEnded, Repeat, Retry
 
@@ -39,26 +47,47 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TransferContext:
-    """What every mode needs: where files come from, where they go, and who is told."""
+    """What every mode needs: the source, staging, the recorder and the run's options."""
 
     archive: Archive
     staging: Staging
-    store: BronzeStore
     recorder: RunRecorder
     bar: Bar
     options: TransferOptions
     policy: Policy
 
 
-class CheckResult(NamedTuple):
-    """What a thread found, and did: stored, held in quarantine, or (neither) nothing that lasts."""
+class Stored(NamedTuple):
+    """A file that was verified and is at its final name. ``moved``: bytes that the check itself moved."""
 
     job: Job
-    verdict: Verdict | None
-    proof: Proof | None = None
-    held: str | None = None
-    error: str | None = None
+    verdict: Verdict
+    proof: Proof
+    moved: int = 0
 
+
+class Quarantined(NamedTuple):
+    """A file that failed verification and is in quarantine, at ``path``."""
+
+    job: Job
+    verdict: Verdict
+    path: str
+    moved: int = 0
+
+
+class Rejected(NamedTuple):
+    """A file of which nothing was kept. ``checked`` is False where it could not be read at all."""
+
+    job: Job
+    failure: Failure
+    moved: int = 0
+    checked: bool = True
+
+
+CheckResult = Stored | Quarantined | Rejected
+
+Message = LogEvent | CheckResult | BaseException
+"""What threads post to the calling thread. An exception is one that no check expects: it is raised there."""
 
 LARGE = 4 * 2**20
 """Bytes above which a file is checked at once and by itself."""
@@ -66,8 +95,8 @@ LARGE = 4 * 2**20
 GATHERING = 0.01
 """Seconds for which small files are gathered before a thread is woken to check them."""
 
-
-Message = LogEvent | CheckResult | BaseException  # the last: what a check did not expect
+LOW_MEMORY_FROM = 500
+"""Files from which on s5cmd runs slower with less memory; a shorter run never holds much."""
 
 
 class Pipeline(ABC):
@@ -76,20 +105,22 @@ class Pipeline(ABC):
     Parameters
     ----------
     context
-        Source, target, recorder.
+        Source, staging, recorder, options.
     batches
         What to move, made lazily: one batch of objects exists at a time.
     commands
-        Who writes s5cmd's lines.
+        Writes s5cmd's command lines.
+    store
+        Where verified files go.
     last
-        Whether no other mode comes after this one. A file that fails is then booked as failed; else it is
-        left waiting, and the reason is kept in ``reasons``.
+        Whether no other mode comes after this one. A file that fails is then recorded as failed; else it is
+        left to the next mode, and the reason is counted in ``reasons``.
     """
 
     mode: ClassVar[Mode]
-    troubles: ClassVar[tuple[type[Exception], ...]] = (OSError,)
+    expected_errors: ClassVar[tuple[type[Exception], ...]] = (OSError,)
     threads: ClassVar[int | None] = None
-    group: ClassVar[int] = 1
+    check_group: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -97,51 +128,52 @@ class Pipeline(ABC):
         batches: Iterator[list[Job]],
         commands: CommandWriter,
         *,
-        last: bool = True,
+        store: BronzeStore,
+        last: bool,
     ) -> None:
-        self._fresh, self._commands, self._last = batches, commands, last
-        self._context = context
+        self._batches, self._commands, self._last = batches, commands, last
+        self._context, self._store = context, store
         self._recorder, self._bar, self._options = context.recorder, context.bar, context.options
         self._staging = context.staging
         self.reasons: Counter[str] = Counter()
-        # What is said lies in the deque until it is dealt with; the queue only wakes who waits for it. A
-        # Ctrl-C while something is taken from a queue would lose that.
+        # Events stay in the deque until processed, so that Ctrl-C cannot lose one. The queue only wakes
+        # the thread that waits.
         self._events: deque[Message] = deque()
         self._wakeup: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._due: list[Job] = []
+        self._unchecked: list[Job] = []
         threads = self.threads or context.options.verify_threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="verify")
         self._active: dict[str, Job] = {}
-        self._again: list[Job] = []
-        self._run: S5cmdProcess | None = None
+        self._retries: list[Job] = []
+        self._s5cmd: S5cmdProcess | None = None
         self._ended: ProcessEnded | None = None
         self._checking = 0
-        self._batch_error: str | None = None
-        self._good = 0
+        self._batch_failure: Failure | None = None
+        self._succeeded = 0
         self._faults: Counter[Fault] = Counter()
-        self._down = False
-        self._mark: tuple[int, int] = (0, 0)
-        self._moved_at = time.monotonic()
+        self._endpoint_down = False
+        self._last_progress: tuple[int, int] = (0, 0)
+        self._progress_at = time.monotonic()
 
     # ------------------------------------------------------------------ what a mode decides
 
     @abstractmethod
-    def _at_hand(self, job: Job) -> bool:
-        """Start what needs no s5cmd, and say so; else note which parts s5cmd must move."""
+    def _start_without_s5cmd(self, job: Job) -> bool:
+        """Start what needs no s5cmd and return True; else set ``job.missing`` to the keys to fetch."""
 
     @abstractmethod
-    def _landed(self, job: Job) -> None:
-        """Take in a file whose parts s5cmd has moved."""
+    def _on_moved(self, job: Job) -> None:
+        """Handle a file whose missing parts s5cmd has moved."""
 
     @abstractmethod
-    def _judge(self, job: Job) -> CheckResult:
-        """In a thread: look at a file, and store it, set it aside, or say what is wrong."""
+    def _verify(self, job: Job) -> CheckResult:
+        """Check a file, in a thread; then store it, quarantine it, or return why neither was done."""
 
-    def _batch_done(self) -> None:  # noqa: B027 - most modes have nothing to do
-        """Do what a whole batch needs."""
+    def _on_batch_done(self) -> None:  # noqa: B027 - most modes have nothing to do
+        """Do what needs the whole batch."""
 
     def _count_requests(self) -> None:  # noqa: B027
-        """Record the requests that were made by other means than s5cmd."""
+        """Record the requests that were made by other clients than s5cmd."""
 
     def _flags(self, workers: int) -> Flags:
         archive = self._context.archive
@@ -151,11 +183,11 @@ class Pipeline(ABC):
             workers=workers,
             retries=self._options.retries,
             extra=self._options.s5cmd_args,
-            low_memory=self._recorder.size > SMALL,
+            low_memory=self._recorder.size > LOW_MEMORY_FROM,
         )
 
     def run(self) -> bool:
-        """Fetch everything. Ends early, and returns False, when the endpoint answers nothing.
+        """Move every file. Ends early and returns False when the endpoint answers nothing.
 
         Raises
         ------
@@ -163,147 +195,148 @@ class Pipeline(ABC):
             The lake's disk is full or cannot be written; what was verified before is kept and recorded.
         """
         try:
-            while (batch := self._next()) is not None:
-                self._hand_out(batch)
+            while (batch := self._next_batch()) is not None:
+                self._run_batch(batch)
         finally:
             self._stop()
-        return not self._down
+        return not self._endpoint_down
 
     # ------------------------------------------------------------------ batches
 
-    def _next(self) -> list[Job] | None:
-        if not self._down:
-            batch = next(self._fresh, None)
+    def _next_batch(self) -> list[Job] | None:
+        if not self._endpoint_down:
+            batch = next(self._batches, None)
             if batch is not None:
                 return batch
-        while self._checking:  # what a check finds wrong is handed out again
-            self._take()
-        if not self._again:
+        while self._checking:  # files that fail their check are retried
+            self._process_events()
+        if not self._retries:
             return None
         size = self._options.batch_size
-        batch, self._again = self._again[:size], self._again[size:]
+        batch, self._retries = self._retries[:size], self._retries[size:]
         if set(self._faults) - {"bytes"}:  # the network, or the server, may need a moment
             tried = max(job.attempts for job in batch)
             time.sleep(min(60.0, self._options.backoff * 2 ** max(0, tried - 1)))
         return batch
 
-    def _hand_out(self, batch: list[Job]) -> None:
-        self._good, self._ended, self._batch_error = 0, None, None
+    def _run_batch(self, batch: list[Job]) -> None:
+        self._succeeded, self._ended, self._batch_failure = 0, None, None
         self._faults.clear()
-        wanted: list[Job] = []
+        to_fetch: list[Job] = []
         for job in batch:
             job.since = time.monotonic()
-            if self._at_hand(job):
+            if self._start_without_s5cmd(job):
                 continue
             self._active[job.key] = job
             job.attempts += 1
-            job.error = None
-            wanted.append(job)
-        if wanted:
-            lines = self._commands.lines(wanted)
-            self._fetch(lines, retry=any(job.attempts > 1 for job in wanted))
-        self._batch_done()
+            job.failure = None
+            to_fetch.append(job)
+        if to_fetch:
+            self._run_s5cmd(to_fetch)
+        self._on_batch_done()
         self._count_requests()
-        while self._checking > self._options.batch_size or (self._checking and not self._good):
-            self._take()
-        self._down = not self._good and bool(self._faults) and set(self._faults) <= NOBODY_HOME
+        while self._checking and (self._checking > self._options.batch_size or not self._succeeded):
+            self._process_events()
+        faults = set(self._faults)
+        self._endpoint_down = not self._succeeded and bool(faults) and faults <= ENDPOINT_FAULTS
 
-    def _fetch(self, lines: list[str], *, retry: bool) -> None:
+    def _run_s5cmd(self, jobs: list[Job]) -> None:
+        retry = any(job.attempts > 1 for job in jobs)
         workers = self._options.workers // 4 if retry else self._options.workers
-        flags = self._flags(max(1, workers))
-        if flags.low_memory:
-            give_back_code()
-        self._moved_at = time.monotonic()
-        self._run = S5cmdProcess(
-            lines, self._staging.folder, flags, self._say, self._staging.keep_open
+        lines, flags = self._commands.lines(jobs), self._flags(max(1, workers))
+        self._progress_at = time.monotonic()
+        self._s5cmd = S5cmdProcess(
+            lines, self._staging.folder, flags, self._post, self._staging.keep_open
         )
         load_next()
         while self._ended is None:
-            self._take()
-        self._run.stop()
-        self._run = None
+            self._process_events()
+        self._s5cmd.stop()
+        self._s5cmd = None
         self._recorder.flush()
         self._staging.sweep()
+        early_end = self._batch_failure or failure_of(_early_end(self._ended))
         for job in self._active.values():
-            self._undone(job, job.error or self._ended_badly(self._ended))
+            self._handle_failure(job, job.failure or early_end)
         self._active.clear()
 
     # ------------------------------------------------------------------ checks, in threads
 
-    def _check(self, job: Job) -> None:
+    def _enqueue_check(self, job: Job) -> None:
         self._checking += 1
-        self._due.append(job)
-        if len(self._due) >= self.group or job.expected.size > LARGE:
-            self._submit()
+        self._unchecked.append(job)
+        if len(self._unchecked) >= self.check_group or job.expected.size > LARGE:
+            self._submit_checks()
 
-    def _submit(self) -> None:
-        due, self._due = self._due, []
-        if due:
-            self._pool.submit(self._checked, due)
+    def _submit_checks(self) -> None:
+        jobs, self._unchecked = self._unchecked, []
+        if jobs:
+            self._pool.submit(self._check_all, jobs)
 
-    def _say(self, news: Sequence[Message]) -> None:
-        """Tell the calling thread, from any other."""
-        self._events.extend(news)
+    def _post(self, messages: Sequence[Message]) -> None:
+        """Hand messages to the calling thread, from any other."""
+        self._events.extend(messages)
         self._wakeup.put(None)
 
-    def _checked(self, jobs: list[Job]) -> None:
+    def _check_all(self, jobs: list[Job]) -> None:
         try:
-            self._say([self._looked_at(job) for job in jobs])
-        except BaseException as error:  # noqa: BLE001 - none of the troubles: raised to who waits for it
-            self._say([error])
+            self._post([self._check(job) for job in jobs])
+        except BaseException as error:  # noqa: BLE001 - no expected one: raised in the calling thread
+            self._post([error])
 
-    def _looked_at(self, job: Job) -> CheckResult:
+    def _check(self, job: Job) -> CheckResult:
         try:
-            return self._judge(job)
-        except self.troubles as error:
-            said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            return CheckResult(job, None, error=f"{said} ({job.name})")
+            return self._verify(job)
+        except self.expected_errors as error:
+            text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            return Rejected(job, failure_of(f"{text} ({job.name})"), checked=False)
 
     # ------------------------------------------------------------------ events, in the calling thread
 
-    def _take(self) -> None:
-        patience = GATHERING if self._due else 0.25 if self._bar.shown else 1.0
+    def _process_events(self) -> None:
+        """Wait for events and process them all; when none comes in time, do what an idle moment allows."""
+        timeout = GATHERING if self._unchecked else 0.25 if self._bar.shown else 1.0
         try:
-            self._wakeup.get(timeout=patience)
+            self._wakeup.get(timeout=timeout)
         except queue.Empty:
-            if self._due:
-                self._submit()
+            if self._unchecked:
+                self._submit_checks()
             else:
-                self._idle()
+                self._on_idle()
             return
-        self._moved_at = time.monotonic()
+        self._progress_at = time.monotonic()
         while self._events:
-            # Taken off only when it is dealt with: a Ctrl-C in between must lose no record.
-            self._hear(self._events[0])
-            self._events.popleft()
-        self._recorder.flush(busy=self._run is not None)
+            self._process(self._events[0])
+            self._events.popleft()  # only now: Ctrl-C in between must lose no record
+        self._recorder.flush(busy=self._s5cmd is not None)
         self._bar.show()
 
-    def _hear(self, said: Message) -> None:
-        if isinstance(said, BaseException):
-            raise said
-        if isinstance(said, ObjectResult):
-            self._arrived(said)
-        elif isinstance(said, CheckResult):
-            self._checking -= 1
-            self._settled(said)
-        elif isinstance(said, Retry):
-            self._recorder.retry(shortened(readable(said.reason)))
-        elif isinstance(said, Repeat):
-            self._repeated(said)
-        else:
-            self._ended = said
-            self._recorder.requests += said.requests
-            self._submit()
+    def _process(self, message: Message) -> None:
+        match message:
+            case ObjectResult():
+                self._on_object(message)
+            case Stored() | Quarantined() | Rejected():
+                self._checking -= 1
+                self._settle(message)
+            case Retry():
+                self._recorder.retry(message.reason)
+            case Repeat():
+                self._on_repeat(message)
+            case ProcessEnded():
+                self._ended = message
+                self._recorder.requests += message.requests
+                self._submit_checks()
+            case _:
+                raise message
 
-    def _repeated(self, said: Repeat) -> None:
-        job = self._job_of(said.path)
+    def _on_repeat(self, event: Repeat) -> None:
+        job = self._job_at(event.path)
         if job is not None:
             job.repeats += 1
         self._recorder.repeated()
 
-    def _job_of(self, path: str) -> Job | None:
-        """Return the file under way that a URL's path is for: the archive's key, or the lake's."""
+    def _job_at(self, path: str) -> Job | None:
+        """Return the active file that a URL's path is for: the archive's key, or the lake's."""
         path = path.removesuffix(CHECKSUM)
         _, _, below = path[1:].partition("/")  # endpoints of their own have the bucket in the path
         copied = path.rpartition("/bronze/")[2]
@@ -312,98 +345,109 @@ class Pipeline(ABC):
                 return self._active[key]
         return None
 
-    def _arrived(self, event: ObjectResult) -> None:
+    def _on_object(self, event: ObjectResult) -> None:
         job = self._active.get(event.key.removesuffix(CHECKSUM))
         if job is None:
-            if event.error:
-                self._batch_error = event.error
-            elif event.key:  # a wildcard also found what was published after the listing
-                self._staging.path(event.key).unlink(missing_ok=True)
-            return
-        if event.error is not None:
-            job.error = event.error
-            return
-        if event.key == job.key:
-            job.need_zip, job.fetched = False, True
-            job.moved, job.shown = job.expected.size, True
-            self._bar.arrived(job.moved)
+            self._on_unknown_object(event)
+        elif event.failure is not None:
+            job.failure = event.failure
         else:
-            job.need_sidecar = False
-        if job.arrived:
-            del self._active[job.key]
-            self._landed(job)
+            if event.key == job.key:
+                self._count_moved(job, job.expected.size)
+            job.missing.discard(event.key)
+            if not job.missing:
+                del self._active[job.key]
+                self._on_moved(job)
 
-    def _settled(self, checked: CheckResult) -> None:
-        job, verdict = checked.job, checked.verdict
-        if verdict is None or (checked.proof is None and checked.held is None):
-            if job.found and verdict is not None:
-                # What lay in the lake will not do: this was no attempt to fetch it.
-                job.found = False
-                self._again.append(job)
-            else:
-                job.attempts += verdict is None and job.found
-                self._undone(job, checked.error or "", "bytes" if verdict is not None else None)
+    def _on_unknown_object(self, event: ObjectResult) -> None:
+        if event.failure is not None:
+            self._batch_failure = event.failure
+        elif event.key:  # a wildcard also selects what was published after the listing
+            self._staging.path(event.key).unlink(missing_ok=True)
+
+    def _count_moved(self, job: Job, size: int) -> None:
+        if not job.moved:  # the bar counts a file once, however often it is fetched
+            self._bar.arrived(size)
+        job.moved = size
+
+    def _settle(self, result: CheckResult) -> None:
+        """Record the result of a check, or arrange for another attempt."""
+        job = result.job
+        if result.moved:
+            self._count_moved(job, result.moved)
+        if isinstance(result, Rejected):
+            self._on_rejected(result)
             return
-        self._good += 1
+        self._succeeded += 1
         self._bar.settled()
-        if not job.shown:
+        if not job.moved:
             self._bar.arrived(job.expected.size)
-        if checked.proof is not None:
-            self._recorder.store(job, verdict, checked.proof, self.mode, fetched=job.fetched)
+        if isinstance(result, Stored):
+            self._recorder.store(job, result.verdict, result.proof, self.mode)
         else:
-            self._recorder.quarantine(job, verdict, checked.held or "", self.mode)
+            self._recorder.quarantine(job, result.verdict, result.path, self.mode)
 
-    def _undone(self, job: Job, error: str, fault: Fault | None = None) -> None:
-        found = fault_of(error)
-        fault = found if fault is None or found == "page" else fault
-        self._faults[fault] += 1
-        if fault == "full":
+    def _on_rejected(self, result: Rejected) -> None:
+        job = result.job
+        found = job.state is JobState.FOUND
+        if found and result.checked:
+            # The file that was found is not usable. That was no attempt to fetch it.
+            job.state = JobState.TO_FETCH
+            self._retries.append(job)
+            return
+        if found:  # it could not even be read: counted, so that it is not tried for ever
+            job.attempts += 1
+        self._handle_failure(job, result.failure)
+
+    def _handle_failure(self, job: Job, failure: Failure) -> None:
+        self._faults[failure.fault] += 1
+        if failure.fault == "full":
             message = (
-                f"the disk of the lake is full ({readable(error)}): free some room and run it again, "
+                f"the disk of the lake is full ({failure.reason}): free some room and run it again, "
                 "nothing done is lost."
             )
             raise StorageError(message, root=str(self._staging.base), errno=errno.ENOSPC)
-        job.error = readable(error)
-        if fault not in HOPELESS and job.attempts <= self._options.engine_retries:
-            self._again.append(job)
-        elif self._last or fault == "absent":
-            self._recorder.fail(job, job.error, self.mode)
+        job.failure = failure
+        if failure.fault not in PERMANENT and job.attempts <= self._options.engine_retries:
+            self._retries.append(job)
+        elif self._last or failure.fault == "absent":
+            self._recorder.fail(job, self.mode)
             self._bar.settled()
         else:
-            self.reasons[shortened(job.error)] += 1
+            self.reasons[shortened(failure.reason)] += 1
 
-    def _idle(self) -> None:
-        """Nothing happened for a moment: draw, write what is due, and see whether bytes still come."""
-        self._recorder.flush(busy=self._run is not None)
-        arriving = self._staging.arriving() if self._run is not None else 0
+    def _on_idle(self) -> None:
+        """Write due records, draw the bar, and end an s5cmd that makes no progress."""
+        self._recorder.flush(busy=self._s5cmd is not None)
+        arriving = self._staging.arriving() if self._s5cmd is not None else 0
         self._bar.show(arriving)
-        if self._run is None:
+        if self._s5cmd is None:
             return
-        mark = (len(self._active), arriving)
-        if mark != self._mark:
-            self._mark, self._moved_at = mark, time.monotonic()
-        elif time.monotonic() - self._moved_at > self._options.stall_timeout:
-            why = f"no byte arrived for {self._options.stall_timeout:.0f} s"
+        progress = (len(self._active), arriving)
+        limit = self._options.stall_timeout
+        if progress != self._last_progress:
+            self._last_progress, self._progress_at = progress, time.monotonic()
+        elif time.monotonic() - self._progress_at > limit:
             for job in self._active.values():
-                job.error = job.error or why
-            self._run.stop()
-            self._moved_at = time.monotonic()
-
-    def _ended_badly(self, ended: ProcessEnded) -> str:
-        if self._batch_error:
-            return self._batch_error
-        return (
-            f"s5cmd ended with code {ended.code} before it came to this file. {ended.said}".strip()
-        )
+                job.failure = job.failure or Failure(
+                    "stalled", f"no byte arrived for {limit:.0f} s"
+                )
+            self._s5cmd.stop()
+            self._progress_at = time.monotonic()
 
     def _stop(self) -> None:
-        """End s5cmd, let the checks under way finish, and record what they stored."""
-        if self._run is not None:
-            self._run.stop()
+        """End s5cmd, let running checks finish, and record what they stored."""
+        if self._s5cmd is not None:
+            self._s5cmd.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
-        for said in list(self._events):
-            if isinstance(said, CheckResult) and (said.proof or said.held):
-                self._settled(said)
-            elif isinstance(said, ProcessEnded):
-                self._recorder.requests += said.requests
+        for message in list(self._events):
+            if isinstance(message, Stored | Quarantined):
+                self._settle(message)
+            elif isinstance(message, ProcessEnded):
+                self._recorder.requests += message.requests
         self._count_requests()
+
+
+def _early_end(ended: ProcessEnded) -> str:
+    text = f"s5cmd ended with code {ended.code} before it came to this file. {ended.output}"
+    return text.strip()

@@ -1,8 +1,8 @@
-"""The recorder of a run: outcomes per file, and the lake's tables fed while it goes.
+"""The record of a run: the outcome of each file, and the lake's tables fed while it goes on.
 
 Outcomes are kept in arrays by plan row, a few bytes a file, so that memory does not grow with their
 number. Table rows are written in batches: a killed run loses at most the last ones, and the next run finds
-the files at their final names and verifies them again without fetching.
+their files at the final names and verifies them again without fetching.
 """
 
 from __future__ import annotations
@@ -13,25 +13,28 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import polars as pl
 
-from cryptolake.bronze.verify import REASONS
+from cryptolake.bronze.verify import REASONS, Proof
 from cryptolake.report import FILES, Report, State
-from cryptolake.storage.spooled import SMALL, Rows, give_back_code
+from cryptolake.storage.spooled import Rows
 from cryptolake.storage.tables import TABLES, Meta, new_run_id
+from cryptolake.transfer.faults import Fault
+from cryptolake.transfer.options import Mode
 
 if TYPE_CHECKING:
-    from cryptolake.bronze.verify import Proof, Verdict
+    from cryptolake.bronze.verify import Verdict
     from cryptolake.transfer.jobs import Job
 
 STATUSES = ("waiting", "transferred", "adopted", "cached", "quarantined", "failed")
-MODES = ("", "download", "direct", "relay", "traditional")
-PROOFS = ("", "sha256", "none_published", "etag", "stale_accepted")
+MODES = ("", *get_args(Mode))
+PROOFS = ("", *get_args(Proof))
+FAULTS = ("", *get_args(Fault))
 
-_MOST_ROWS = 2000
-_MOST_REASONS = 20
+_MAX_ROWS = 2000
+_MAX_REASONS = 20
 _FIRST_PAUSE, _BUSY_PAUSE, _LONGEST_PAUSE = 1.0, 30.0, 30.0
 """Seconds between two writes: at first between batches, at first within one, and at most."""
 
@@ -58,15 +61,16 @@ class RunRecorder:
         self._seconds = array("f", bytes(4 * count))
         self._ended = array("f", [math.nan]) * count
         self._errors: dict[int, str] = {}
+        self._faults = bytearray(count)
         self._pending: dict[str, list[tuple[Any, ...]]] = {}
-        self._waiting_rows = 0
+        self._pending_rows = 0
         self._began = time.monotonic()
         self._flushed = self._began
         self._started_at = datetime.now(UTC)
         self._note = note
 
     def open(self) -> None:
-        """Write the run's first row, so that it can be seen while it runs.
+        """Write the run's first row, so that the run can be seen while it goes on.
 
         Raises
         ------
@@ -74,7 +78,6 @@ class RunRecorder:
             The lake cannot be written.
         """
         self._meta.append("runs", [self._run_row("running")])
-        self._lighten()
 
     @property
     def size(self) -> int:
@@ -96,15 +99,14 @@ class RunRecorder:
         for row in rows:
             self._status[row] = STATUSES.index("cached")
 
-    def store(self, job: Job, verdict: Verdict, proof: Proof, mode: str, *, fetched: bool) -> None:
+    def store(self, job: Job, verdict: Verdict, proof: Proof, mode: str) -> None:
         """Record a file that is now verified at its final name."""
-        status = "transferred" if fetched else "adopted"
-        self._settle(job, status, mode, proof)
+        self._settle(job, "transferred" if job.moved else "adopted", mode, proof)
         etag = job.expected.etag
         if verdict.md5 is not None and verdict.size != job.expected.size:
             etag = (
                 verdict.md5
-            )  # rewritten after the listing was taken: the ledger tells what is here
+            )  # rewritten after the listing: the ledger records what is in the lake
         self._add(
             "files",
             key=job.key,
@@ -122,9 +124,10 @@ class RunRecorder:
         )
 
     def quarantine(self, job: Job, verdict: Verdict, path: str, mode: str) -> None:
-        """Record a file that was set aside, and why."""
-        job.error = f"{REASONS[verdict.finding]}: {verdict.detail}"
-        self._settle(job, "quarantined", mode, None)
+        """Record a file that was put into quarantine, and why."""
+        job.failure = None
+        error = f"{REASONS[verdict.finding]}: {verdict.detail}"
+        self._settle(job, "quarantined", mode, None, error)
         self._add(
             "quarantine",
             key=job.key,
@@ -138,37 +141,36 @@ class RunRecorder:
             run_id=self.run_id,
         )
 
-    def set_aside(self, rows: Iterable[int]) -> None:
-        """Mark plan rows whose files lie in quarantine from an earlier run, and stay there."""
+    def leave_quarantined(self, rows: Iterable[int]) -> None:
+        """Mark plan rows whose files are in quarantine since an earlier run, and stay there."""
         for row in rows:
             self._status[row] = STATUSES.index("quarantined")
             self._errors[row] = "in quarantine since an earlier run; policy 'accept' would store it"
 
     def retry(self, reason: str, number: int = 1) -> None:
         """Count why a request will be repeated."""
-        known = reason in self.retries or len(self.retries) < _MOST_REASONS
+        known = reason in self.retries or len(self.retries) < _MAX_REASONS
         self.retries[reason if known else "other reasons"] += number
 
     def repeated(self, number: int = 1) -> None:
         """Count requests that were made again."""
         self._repeated += number
 
-    def fail(self, job: Job, error: str, mode: str) -> None:
-        """Record a file that could not be had."""
-        job.error = error
+    def fail(self, job: Job, mode: str) -> None:
+        """Record a file that could not be fetched; ``job.failure`` says why."""
         self._settle(job, "failed", mode, None)
 
     def waiting(self, rows: Iterable[int]) -> int:
-        """Return how many of some plan rows have an open fate."""
+        """Return how many of some plan rows have no outcome yet."""
         return sum(not self._status[row] for row in rows)
 
     def still_waiting(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return those of the rows whose fate is open."""
+        """Return those of the rows that have no outcome yet."""
         open_ = [not self._status[row] for row in rows["row"]]
         return rows if all(open_) else rows.filter(pl.Series(open_, dtype=pl.Boolean))
 
     def fell_back(self, mode: str, reasons: Counter[str], waiting: int) -> None:
-        """Count why files are left to the next mode; files that were not tried share the first reason."""
+        """Count why files are left to the next mode; those that were not tried count for the first reason."""
         untried = waiting - reasons.total()
         for reason, count in reasons.most_common():
             self.fallbacks[f"{mode}: {reason}"] += count + max(0, untried)
@@ -182,36 +184,33 @@ class RunRecorder:
                 self._errors[row] = error
 
     def flush(self, *, force: bool = False, busy: bool = False) -> None:
-        """Write what has gathered, when there is enough of it or enough time has passed.
+        """Write the pending rows, when there are enough of them or enough time has passed.
 
-        While s5cmd is ``busy`` it waits longer: between two batches the memory that Parquet takes and the
-        memory that s5cmd takes do not add up.
+        While s5cmd is ``busy`` the pauses are longer: between two batches the memory that Parquet takes and
+        the memory that s5cmd takes do not add up.
         """
         now = time.monotonic()
         # Segments should not become many in a long run: the pauses grow with its length.
         shortest = _BUSY_PAUSE if busy else _FIRST_PAUSE
         pause = min(_LONGEST_PAUSE, max(shortest, (now - self._began) / 20))
-        many = self._waiting_rows >= (_MOST_ROWS * 5 if busy else _MOST_ROWS)
+        many = self._pending_rows >= (_MAX_ROWS * 5 if busy else _MAX_ROWS)
         due = many or now - self._flushed >= pause
         if not self._pending or not (force or due):
             return
-        self._waiting_rows = 0
+        self._pending_rows = 0
         self._flushed = now
-        # Ctrl-C may come at any point: no row leaves here before it is written. One that is written twice
+        # Ctrl-C may come at any point: rows stay pending until they are written. A row that is written twice
         # is read once.
         while self._pending:
             table, rows = next(iter(self._pending.items()))
             frame = pl.DataFrame(rows, schema=TABLES[table], orient="row")
-            self._lighten()  # what has made the frame, and what will write it, need not add up
             self._meta.append(table, frame)
             del self._pending[table]
-            self._lighten()
 
     def close(self, state: State) -> None:
-        """Write everything that is left, and the run's last row."""
+        """Write all pending rows, and the run's last row."""
         self.flush(force=True)
         self._meta.append("runs", [self._run_row(state)])
-        self._lighten()
 
     def report(self, state: State) -> Report:
         """Return the receipt."""
@@ -226,20 +225,16 @@ class RunRecorder:
             retries=dict(self.retries),
         )
 
-    def _lighten(self) -> None:
-        if self.size > SMALL:
-            give_back_code()
-
     def _files(self) -> Iterator[pl.DataFrame]:
         row = 0
         for piece in self._rows.pieces():
             keys = enumerate(piece["key"], row)
             row += piece.height
-            told = [(key, *self._outcome(number)) for number, key in keys if self._status[number]]
-            yield pl.DataFrame(told, schema=FILES, orient="row")
+            rows = [(key, *self._outcome(number)) for number, key in keys if self._status[number]]
+            yield pl.DataFrame(rows, schema=FILES, orient="row")
 
     def _outcome(self, row: int) -> tuple[Any, ...]:
-        """Return what the report says of a plan row after its key."""
+        """Return the report's columns of a plan row, after its key."""
         ended = self._ended[row]  # not a number where this run did not settle it
         return (
             STATUSES[self._status[row]],
@@ -251,9 +246,12 @@ class RunRecorder:
             MODES[self._modes[row]] or None,
             PROOFS[self._proofs[row]] or None,
             self._errors.get(row),
+            FAULTS[self._faults[row]] or None,
         )
 
-    def _settle(self, job: Job, status: str, mode: str, proof: Proof | None) -> None:
+    def _settle(
+        self, job: Job, status: str, mode: str, proof: Proof | None, error: str | None = None
+    ) -> None:
         now = time.monotonic()
         row, seconds = job.row, now - job.since
         self._status[row] = STATUSES.index(status)
@@ -264,10 +262,12 @@ class RunRecorder:
         self._ended[row] = now - self._began
         self._bytes[row] = job.moved
         self._seconds[row] = seconds
-        # A file that came at the second attempt keeps what went wrong at the first.
         self._errors.pop(row, None)
-        if job.error is not None:
-            self._errors[row] = job.error
+        if job.failure is not None:
+            error = job.failure.reason
+        if error is not None:
+            self._errors[row] = error
+        self._faults[row] = FAULTS.index(job.failure.fault if job.failure else "")
         self._add(
             "transfers",
             run_id=self.run_id,
@@ -279,15 +279,15 @@ class RunRecorder:
             retries=job.repeats,
             mode=mode,
             verified=proof,
-            error=job.error,
+            error=error,
             at=datetime.now(UTC),
         )
 
     def _add(self, table: str, **row: Any) -> None:
-        # As tuples: thousands of rows wait here, and a dict for each would be half of what they take.
-        told = tuple(row.get(name) for name in TABLES[table])
-        self._pending.setdefault(table, []).append(told)
-        self._waiting_rows += 1
+        # As tuples: thousands of rows are pending, and a dict for each would double their memory.
+        values = tuple(row.get(name) for name in TABLES[table])
+        self._pending.setdefault(table, []).append(values)
+        self._pending_rows += 1
 
     def _run_row(self, state: str) -> dict[str, Any]:
         return {

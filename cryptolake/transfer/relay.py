@@ -1,8 +1,8 @@
-"""Relays (mode ``relay``): from one S3 to another through memory, in bounded parts, hashed on the way.
+"""Relay: from one S3 to another through memory, in bounded parts, hashed on the way; and ``traditional``.
 
-Nothing touches a disk. A small file is checked before it is put; a large one goes up in parts that S3 only
+Relay touches no disk. A small file is checked before it is put; a large one goes up in parts that S3 only
 shows once the upload is completed, and it is completed only when the whole has been checked. So here, too,
-what stands at a final name is verified.
+a file at a final name is verified. Traditional downloads to a temporary folder and uploads from there.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from cryptolake.bronze.verify import check
 from cryptolake.storage.tables import QUARANTINE
 from cryptolake.transfer.download import DownloadPipeline
 from cryptolake.transfer.evidence import StreamEvidence, triage
-from cryptolake.transfer.pipeline import CheckResult
+from cryptolake.transfer.faults import wrong_bytes
+from cryptolake.transfer.jobs import JobState
+from cryptolake.transfer.pipeline import Quarantined, Rejected, Stored
 from cryptolake.transfer.s3_mode import S3Pipeline
 from cryptolake.transfer.s3_store import MIB, S3Store, archive_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cryptolake.bronze.verify import Evidence, Proof, Verdict
     from cryptolake.transfer.jobs import CommandWriter, Job
-    from cryptolake.transfer.pipeline import TransferContext
+    from cryptolake.transfer.pipeline import CheckResult, TransferContext
 
 PART = 8 * MIB
 """Bytes of one part: with :data:`THREADS`, the bound on what is in memory."""
@@ -37,11 +38,11 @@ class TraditionalPipeline(S3Pipeline, DownloadPipeline):
     mode = "traditional"
 
     def _from_quarantine(self, job: Job) -> bool:
-        job.looked = False
-        return self._lies_aside(job)
+        self._check_quarantined(job)
+        return True
 
-    def _judge(self, job: Job) -> CheckResult:
-        return self._out_of_quarantine(job) or super()._judge(job)
+    def _verify(self, job: Job) -> CheckResult:
+        return self._checked_in_quarantine(job) or super()._verify(job)
 
 
 class RelayPipeline(S3Pipeline):
@@ -63,70 +64,66 @@ class RelayPipeline(S3Pipeline):
         self._source = archive_client(context.archive, context.options)
         self._counter.listen(self._source)
 
-    def _at_hand(self, job: Job) -> bool:
-        if self._lies_aside(job):
-            return True
-        job.attempts += 1
-        job.found = False
-        self._check(job)
+    def _start_without_s5cmd(self, job: Job) -> bool:
+        if not self._from_quarantine(job):
+            job.attempts += 1
+            job.state = JobState.TO_FETCH
+            self._enqueue_check(job)
         return True
 
-    def _landed(self, job: Job) -> None:
-        self._check(job)
+    def _on_moved(self, job: Job) -> None:
+        self._enqueue_check(job)
 
     # ------------------------------------------------------------------ in threads
 
-    def _judge(self, job: Job) -> CheckResult:
-        if aside := self._out_of_quarantine(job):
-            return aside
+    def _verify(self, job: Job) -> CheckResult:
+        if result := self._checked_in_quarantine(job):
+            return result
         sidecar = None
         if job.has_sidecar:
             sidecar = self._get(job.sidecar_key)["Body"].read(4096)
         body = self._get(job.key)["Body"]
         evidence = StreamEvidence()
-        first = self._part(body, evidence)
-        if len(first) < PART:
-            verdict, proof, held = self._decide(job, evidence, sidecar)
-            if target := self._target(job, proof, held):
-                self._put(target, first, sidecar)
-        else:
-            verdict, proof, held = self._large(job, body, first, evidence, sidecar)
-        job.fetched, job.moved = True, evidence.size
-        path = QUARANTINE + job.key if held else None
-        error = None if proof or held else verdict.detail
-        return CheckResult(job, verdict, proof, path, error)
+        first = _read_part(body, evidence)
+        if len(first) == PART:
+            return self._relay_large(job, body, first, evidence, sidecar)
+        result = self._result(job, evidence, sidecar)
+        if isinstance(result, Stored):
+            self._put(f"bronze/{job.key}", first, sidecar)
+        elif isinstance(result, Quarantined):
+            self._put(result.path, first, sidecar)
+        return result
 
-    def _decide(
-        self, job: Job, evidence: Evidence, sidecar: bytes | None
-    ) -> tuple[Verdict, Proof | None, bool]:
+    def _result(self, job: Job, evidence: StreamEvidence, sidecar: bytes | None) -> CheckResult:
+        """Return what the bytes that came are worth, and so where they go."""
         verdict = check(evidence, sidecar, job.expected, job.name)
-        return verdict, *triage(job, verdict, self._context.policy)
-
-    def _target(self, job: Job, proof: Proof | None, held: bool) -> str:  # noqa: FBT001
+        proof, hold = triage(job, verdict, self._context.policy)
         if proof is not None:
-            return f"bronze/{job.key}"
-        return QUARANTINE + job.key if held else ""
+            return Stored(job, verdict, proof, moved=evidence.size)
+        if hold:
+            return Quarantined(job, verdict, QUARANTINE + job.key, moved=evidence.size)
+        return Rejected(job, wrong_bytes(verdict.detail), moved=evidence.size)
 
-    def _large(
+    def _relay_large(
         self, job: Job, body: Any, first: bytes, evidence: StreamEvidence, sidecar: bytes | None
-    ) -> tuple[Verdict, Proof | None, bool]:
+    ) -> CheckResult:
         """Upload in parts; complete the upload only when the whole is what the archive publishes."""
         upload = _Upload(self._store, f"bronze/{job.key}")
         try:
             upload.part(first)
-            while part := self._part(body, evidence):
+            while part := _read_part(body, evidence):
                 upload.part(part)
-            verdict, proof, held = self._decide(job, evidence, sidecar)
-            if proof is not None:
+            result = self._result(job, evidence, sidecar)
+            if isinstance(result, Stored):
                 self._put_sidecar(f"bronze/{job.key}", sidecar)
                 upload.complete()
         finally:
             upload.abort()
-        if held:  # its bytes are gone by: fetch them once more, into quarantine
-            self._hold(job, sidecar)
-        return verdict, proof, held
+        if isinstance(result, Quarantined):  # its bytes are gone by: they are fetched once more
+            self._relay_to_quarantine(job, sidecar)
+        return result
 
-    def _hold(self, job: Job, sidecar: bytes | None) -> None:
+    def _relay_to_quarantine(self, job: Job, sidecar: bytes | None) -> None:
         self._put_sidecar(QUARANTINE + job.key, sidecar)
         upload = _Upload(self._store, QUARANTINE + job.key)
         try:
@@ -136,13 +133,6 @@ class RelayPipeline(S3Pipeline):
             upload.complete()
         finally:
             upload.abort()
-
-    def _part(self, body: Any, evidence: StreamEvidence) -> bytes:
-        gathered = bytearray()
-        while len(gathered) < PART and (chunk := body.read(min(MIB, PART - len(gathered)))):
-            evidence.take(chunk)
-            gathered += chunk
-        return bytes(gathered)
 
     def _get(self, key: str) -> Any:
         return self._source.get_object(Bucket=self._context.archive.bucket, Key=key)
@@ -154,6 +144,15 @@ class RelayPipeline(S3Pipeline):
     def _put_sidecar(self, path: str, sidecar: bytes | None) -> None:
         if sidecar is not None:
             self._store.put(path + CHECKSUM, sidecar)
+
+
+def _read_part(body: Any, evidence: StreamEvidence) -> bytes:
+    """Read up to :data:`PART` bytes, and let the evidence take them."""
+    part = bytearray()
+    while len(part) < PART and (chunk := body.read(min(MIB, PART - len(part)))):
+        evidence.take(chunk)
+        part += chunk
+    return bytes(part)
 
 
 class _Upload:

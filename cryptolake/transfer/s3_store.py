@@ -54,7 +54,7 @@ def lake_client(config: S3Config, options: TransferOptions, *, accelerated: bool
 
 
 class S3Store:
-    """Bronze and quarantine in a bucket. A put shows an object whole or not at all.
+    """Bronze and quarantine in a bucket. An object that is put appears whole or not at all.
 
     ``client`` is for what stays inside S3 or is small: copies, listings, deletions. ``carrier`` is for the
     files' bytes, and goes by the accelerated endpoint where that was asked for: that one does not copy
@@ -75,19 +75,19 @@ class S3Store:
         """Return the object key of a path in the lake."""
         return self._storage.key(path)
 
-    def here(self, keys: Iterable[str]) -> dict[str, Path]:  # noqa: ARG002 - nothing is on this disk
+    def stored(self, keys: Iterable[str]) -> dict[str, Path]:  # noqa: ARG002 - nothing is on this disk
         """Return nothing: the lake is not on this disk."""
         return {}
 
-    def held(self, key: str) -> Path | None:  # noqa: ARG002
+    def quarantined(self, key: str) -> Path | None:  # noqa: ARG002
         """Return None: the lake is not on this disk."""
         return None
 
-    def store(self, key: str, zip_path: Path, sidecar: Path | None) -> None:
+    def place(self, key: str, zip_path: Path, sidecar: Path | None) -> None:
         """Upload both: the sidecar first, as on a disk."""
         self._upload(f"bronze/{key}", zip_path, sidecar)
 
-    def hold(self, key: str, zip_path: Path, sidecar: Path | None) -> str:
+    def quarantine(self, key: str, zip_path: Path, sidecar: Path | None) -> str:
         """Upload both into quarantine."""
         self._upload(QUARANTINE + key, zip_path, sidecar)
         return QUARANTINE + key
@@ -97,11 +97,11 @@ class S3Store:
         self.carrier.put_object(Bucket=self.bucket, Key=self.key(path), Body=data, **self.extra)
 
     def get(self, path: str) -> Any:
-        """Ask for an object; its bytes come as the answer's ``Body`` is read."""
+        """Request an object; its bytes come as the answer's ``Body`` is read."""
         return self.carrier.get_object(Bucket=self.bucket, Key=self.key(path))
 
     def sidecar(self, path: str) -> bytes | None:
-        """Return a CHECKSUM's bytes (of what is none, the first ones); None where there is none."""
+        """Return a CHECKSUM's bytes, at most 4096 of them; None where there is none."""
         try:
             body: bytes = self.get(path)["Body"].read(4096)
         except ClientError as error:
@@ -126,23 +126,23 @@ class S3Store:
         source = {"Bucket": bucket, "Key": key}
         self.client.copy(source, self.bucket, self.key(path), extra or None, Config=config)
 
-    def set_aside(self, key: str, *, sidecar: bool) -> None:
-        """Move what stands at the final name into quarantine, inside S3."""
+    def move_to_quarantine(self, key: str, *, sidecar: bool) -> None:
+        """Move a file from its final name into quarantine, inside S3."""
         self._move("bronze/", QUARANTINE, key, sidecar=sidecar)
 
-    def take_back(self, key: str, *, sidecar: bool) -> None:
-        """Move what lies in quarantine to its final name, inside S3."""
+    def move_from_quarantine(self, key: str, *, sidecar: bool) -> None:
+        """Move a file from quarantine to its final name, inside S3."""
         self._move(QUARANTINE, "bronze/", key, sidecar=sidecar)
 
     def _move(self, source: str, target: str, key: str, *, sidecar: bool) -> None:
-        # A zip never stands without its sidecar: that one comes first, and goes last.
+        # A zip is never there without its sidecar, which is copied first and deleted last.
         names = [key + CHECKSUM, key] if sidecar else [key]
         for name in names:
             self.copy(self.bucket, self.key(source + name), target + name)
         for name in reversed(names):
             self.client.delete_object(Bucket=self.bucket, Key=self.key(source + name))
 
-    def clock_off(self) -> float | None:
+    def clock_offset(self) -> float | None:
         """Ask S3 for its time; return by how many seconds this clock is ahead of it, None where unknown."""
         try:
             self.client.head_bucket(Bucket=self.bucket)
@@ -151,7 +151,7 @@ class S3Store:
         return 0.0
 
     def remove(self, key: str) -> None:
-        """Remove a file that proved wrong, and its sidecar."""
+        """Remove a file that failed its check, and its sidecar."""
         for name in (key, key + CHECKSUM):
             self.client.delete_object(Bucket=self.bucket, Key=self.key(f"bronze/{name}"))
 
@@ -161,7 +161,7 @@ class S3Store:
         config = TransferConfig(
             multipart_threshold=self._part, multipart_chunksize=self._part, use_threads=False
         )
-        # A file as it is published carries its own checksum; a second one would only cost time.
+        # A published file has its own checksum; a second one would only cost time.
         for name, source in ((path + CHECKSUM, sidecar), (path, zip_path)):
             if source is not None:
                 extra = dict(self.extra) or None

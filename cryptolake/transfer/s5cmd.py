@@ -1,7 +1,7 @@
 """The s5cmd program: finding its binary, its flags and environment, running it.
 
 A run is a child process of its own session: Ctrl-C in a terminal reaches Python only, which then ends the
-child. What it says is read by :mod:`cryptolake.transfer.s5cmd_log`.
+child. Its output is read by :mod:`cryptolake.transfer.s5cmd_log`.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def look_ahead() -> None:
 
 
 class S5cmdProcess:
-    """One running ``s5cmd run`` on a command file. Its events go to ``say``, from a thread of its own.
+    """One running ``s5cmd run`` on a command file. Its events go to ``on_events``, from a thread of its own.
 
     Parameters
     ----------
@@ -122,8 +122,9 @@ class S5cmdProcess:
         ``.commands``, so that no folder's name is ever part of a command line.
     flags
         Endpoint, signing and parallelism.
-    say
-        Called with each few things that s5cmd says, and at the end with one :class:`~cryptolake.transfer.s5cmd_log.ProcessEnded`.
+    on_events
+        Called with the events of s5cmd's log, a few at a time; the last one is a
+        :class:`~cryptolake.transfer.s5cmd_log.ProcessEnded`.
     keep_open
         File descriptors that the child inherits.
 
@@ -138,13 +139,13 @@ class S5cmdProcess:
         commands: Sequence[str],
         folder: Path,
         flags: Flags,
-        say: Callable[[Sequence[LogEvent]], None],
+        on_events: Callable[[Sequence[LogEvent]], None],
         keep_open: Sequence[int] = (),
     ) -> None:
         binary = find_s5cmd()
         name = ".commands"
         (folder / name).write_text("\n".join(commands) + "\n", encoding="utf-8")
-        self._say = say
+        self._on_events = on_events
         self._child = subprocess.Popen(  # noqa: S603 - our own argument list, no shell
             [*_leash(), str(binary), *flags.arguments(), "run", name],
             cwd=folder,
@@ -184,13 +185,13 @@ class S5cmdProcess:
         with stream:
             while data := os.read(stream.fileno(), 2**16):
                 *lines, rest = (rest + data).split(b"\n")
-                if said := log.read(lines):
-                    self._say(said)
+                if events := log.read(lines):
+                    self._on_events(events)
                 # A pause lets more lines gather: waking up for each would cost more than reading it.
                 time.sleep(_GATHERING)
-        said = log.read([rest])
+        events = log.read([rest])
         code = self._child.wait()
-        self._say([*said, ProcessEnded(code, "\n".join(log.other), log.requests)])
+        self._on_events([*events, ProcessEnded(code, "\n".join(log.other), log.requests)])
 
 
 def _places() -> Iterable[Path]:

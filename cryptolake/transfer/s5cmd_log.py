@@ -1,8 +1,8 @@
-"""What s5cmd's log says: objects done, objects failed, and each request, so that none is repeated in silence.
+"""The log of ``s5cmd run``: objects done, objects failed, and each request, so that no repeat goes unseen.
 
 s5cmd runs with ``--json --log trace``: every finished object is one JSON line, every failed one too, and
-every request to S3 is told with its path. s5cmd says why it repeats a request and not for which object; a
-request that is told twice within a run says that.
+every request to S3 is logged with its path. s5cmd logs why it repeats a request and not for which object; a
+path that is requested twice within a run tells that.
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from cryptolake.transfer.faults import Failure, failure_of, readable, shortened
+
 
 class ObjectResult(NamedTuple):
-    """An object is done, or (with ``error``) an object or a command failed.
+    """An object is done, or (with ``failure``) an object or a command failed.
 
     ``key`` is the object's key in the source bucket, empty where s5cmd does not name one object.
     """
 
     key: str
     size: int
-    error: str | None
+    failure: Failure | None
 
 
 class Retry(NamedTuple):
@@ -38,19 +40,19 @@ class Repeat(NamedTuple):
 
 
 class ProcessEnded(NamedTuple):
-    """The last thing a run says.
+    """The last event of a run.
 
-    ``code`` is its exit code, ``said`` the lines that were no JSON (a usage error, a panic), ``requests``
+    ``code`` is its exit code, ``output`` the lines that were no JSON (a usage error, a panic), ``requests``
     how many requests it made.
     """
 
     code: int
-    said: str
+    output: str
     requests: int = 0
 
 
 LogEvent = ObjectResult | Retry | Repeat | ProcessEnded
-"""Anything that a run says."""
+"""An event of a run."""
 
 _REMARK = b'{"message":"DEBUG: Re'
 _REQUEST = b'{"message":"DEBUG: Request '
@@ -77,23 +79,23 @@ class Log:
         self.other: list[str] = []
 
     def read(self, lines: Iterable[bytes]) -> list[LogEvent]:
-        """Return what the lines say. Lines that are no JSON are kept in ``other``, the last twenty."""
-        said: list[LogEvent] = []
+        """Return the events of some lines. Lines that are no JSON are kept in ``other``, the last twenty."""
+        events: list[LogEvent] = []
         for line in lines:
             if line.startswith(_REMARK):
                 path = self._repeated(line)
                 if path is not None:
-                    said.append(Repeat(path))
+                    events.append(Repeat(path))
                 continue
             found = parse_line(line)
             if found is not None:
-                said.append(found)
+                events.append(found)
             elif not line.startswith(b"{") and line.strip():
                 self.other = [*self.other[-19:], line.decode("utf-8", "replace").strip()]
-        return said
+        return events
 
     def _repeated(self, line: bytes) -> str | None:
-        """Count a request; return its path when it was made before."""
+        """Count a request; return its path if it was made before."""
         if not line.startswith(_REQUEST):
             return None
         self.requests += 1
@@ -113,27 +115,27 @@ def parse_line(line: bytes) -> ObjectResult | Retry | None:
     Examples
     --------
     >>> parse_line(b'{"operation":"cp","command":"cp s3://b/k.zip k.zip","error":"no"}')
-    ObjectResult(key='k.zip', size=0, error='no')
+    ObjectResult(key='k.zip', size=0, failure=Failure(fault='other', reason='no'))
     >>> parse_line(b"panic: runtime error") is None
     True
     """
     if not line.startswith(b"{"):
         return None
     try:
-        said = json.loads(line)
+        entry = json.loads(line)
     except ValueError:
         return None
-    if "error" in said:
-        reason = str(said["error"])
+    if "error" in entry:
+        reason = str(entry["error"])
         if reason.startswith("retryable error: "):
-            return Retry(reason.removeprefix("retryable error: "))
-        if "job" in said:  # a remark, of a failure that is told of elsewhere
+            return Retry(shortened(readable(reason.removeprefix("retryable error: "))))
+        if "job" in entry:  # a remark about a failure that has its own line
             return None
-        return ObjectResult(_key_of_command(said.get("command", "")), 0, reason)
-    if not said.get("success"):
+        return ObjectResult(_key_of_command(entry.get("command", "")), 0, failure_of(reason))
+    if not entry.get("success"):
         return None
-    size = (said.get("object") or {}).get("size") or 0
-    return ObjectResult(_key_of_url(said.get("source", "")), int(size), None)
+    size = (entry.get("object") or {}).get("size") or 0
+    return ObjectResult(_key_of_url(entry.get("source", "")), int(size), None)
 
 
 def _key_of_url(url: str) -> str:

@@ -1,4 +1,4 @@
-"""Where verified files end: Bronze at the final name, or quarantine. Here for a lake on a disk."""
+"""The target of verified files: Bronze at the final name, or quarantine. Here for a lake on a disk."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 
 class BronzeStore(Protocol):
-    """What the download pipeline needs of a lake."""
+    """What a pipeline that downloads needs of a lake."""
 
-    def here(self, keys: Iterable[str]) -> dict[str, Path]:
+    def stored(self, keys: Iterable[str]) -> dict[str, Path]:
         """Return the files at their final names, of those keys whose files are on this disk."""
 
-    def held(self, key: str) -> Path | None:
-        """Return the quarantined file, where it is on this disk; else None."""
+    def quarantined(self, key: str) -> Path | None:
+        """Return the quarantined file if it is on this disk, else None."""
 
-    def store(self, key: str, zip_path: Path, sidecar: Path | None) -> None:
+    def place(self, key: str, zip_path: Path, sidecar: Path | None) -> None:
         """Put a verified file, and its sidecar, at their final names."""
 
-    def hold(self, key: str, zip_path: Path, sidecar: Path | None) -> str:
+    def quarantine(self, key: str, zip_path: Path, sidecar: Path | None) -> str:
         """Put a file that failed verification into quarantine; return its path in the lake."""
 
 
@@ -39,31 +39,31 @@ class DiskStore:
 
     def __init__(self, storage: Storage) -> None:
         self._bronze = storage.local("bronze")
-        self._quarantine = storage.local(QUARANTINE.rstrip("/"))
+        self._quarantine_folder = storage.local(QUARANTINE.rstrip("/"))
 
-    def here(self, keys: Iterable[str]) -> dict[str, Path]:
+    def stored(self, keys: Iterable[str]) -> dict[str, Path]:
         """Return the files at their final names, of those keys that have one."""
         return {key: self._bronze / key for key in present(self._bronze, keys)}
 
-    def held(self, key: str) -> Path | None:
+    def quarantined(self, key: str) -> Path | None:
         """Return the quarantined file, if there is one."""
-        path = self._quarantine / key
+        path = self._quarantine_folder / key
         return path if path.is_file() else None
 
-    def store(self, key: str, zip_path: Path, sidecar: Path | None) -> None:
+    def place(self, key: str, zip_path: Path, sidecar: Path | None) -> None:
         """Rename both to their final names, replacing what an earlier version left there.
 
         The sidecar goes first: a zip at its final name then always has the sidecar it was checked with,
         and a run that is killed in between leaves the zip to be found by the next one.
         """
-        self._place(self._bronze / key, zip_path, sidecar)
+        self._rename_to(self._bronze / key, zip_path, sidecar)
 
-    def hold(self, key: str, zip_path: Path, sidecar: Path | None) -> str:
+    def quarantine(self, key: str, zip_path: Path, sidecar: Path | None) -> str:
         """Rename both into quarantine."""
-        self._place(self._quarantine / key, zip_path, sidecar)
+        self._rename_to(self._quarantine_folder / key, zip_path, sidecar)
         return QUARANTINE + key
 
-    def _place(self, target: Path, zip_path: Path, sidecar: Path | None) -> None:
+    def _rename_to(self, target: Path, zip_path: Path, sidecar: Path | None) -> None:
         beside = Path(f"{target}{CHECKSUM}")
         if sidecar is not None:
             _move(sidecar, beside)
@@ -75,7 +75,7 @@ class DiskStore:
 def present(base: Path, keys: Iterable[str]) -> set[str]:
     """Return those of some keys that are files below a folder.
 
-    Each key's folder is listed once, which costs less than to ask for each file: a batch is of few folders.
+    Each key's folder is listed once, which costs less than one call for each file: a batch has few folders.
     """
     wanted: defaultdict[str, set[str]] = defaultdict(set)
     for key in keys:
@@ -84,8 +84,8 @@ def present(base: Path, keys: Iterable[str]) -> set[str]:
     found: set[str] = set()
     for folder, names in wanted.items():
         with contextlib.suppress(FileNotFoundError), os.scandir(base / folder) as entries:
-            there = {entry.name for entry in entries if entry.name in names and entry.is_file()}
-            found.update(f"{folder}/{name}" for name in there)
+            files = {entry.name for entry in entries if entry.name in names and entry.is_file()}
+            found.update(f"{folder}/{name}" for name in files)
     return found
 
 

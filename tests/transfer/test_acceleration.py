@@ -87,7 +87,7 @@ def test_a_copy_by_s5cmd_is_never_sent_to_the_accelerated_endpoint(store: S3Stor
     recorder = RunRecorder(Meta(open_storage(tmp_path)), rows, "direct")
     bar = Bar(total_bytes=0, total_files=0, shown=False)
     staging = Staging(tmp_path / "incoming", "run")
-    context = TransferContext(Archive(), staging, store, recorder, bar, options, "quarantine")
+    context = TransferContext(Archive(), staging, recorder, bar, options, "quarantine")
     commands = CommandWriter("data.binance.vision", wildcards=False)
     copies = DirectPipeline(context, iter(()), commands, storage=storage, store=store, last=True)
     said = copies._flags(8).arguments()

@@ -6,7 +6,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cryptolake.transfer.jobs import COLUMNS, MOST, batches, jobs_of
+from cryptolake.transfer.jobs import COLUMNS, MAX_BATCH, batches, jobs_of
 
 ROW = {
     "size": 1,
@@ -40,17 +40,17 @@ def rows_of(lines: list[int]) -> pl.DataFrame:
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.lists(st.integers(0, 600), min_size=1, max_size=8), st.integers(1, MOST))
+@given(st.lists(st.integers(0, 600), min_size=1, max_size=8), st.integers(1, MAX_BATCH))
 def test_batches_hold_every_file_once_in_order_and_cut_no_line_that_fits(
     lines: list[int], size: int
 ):
     rows = rows_of(lines)
     made = list(batches(jobs_of(rows.iter_slices(70)), size))
     assert [job.row for batch in made for job in batch] == list(range(rows.height))
-    assert all(1 <= len(batch) <= MOST for batch in made)
+    assert all(1 <= len(batch) <= MAX_BATCH for batch in made)
     folder = [{job.key.rsplit("/", 1)[0] for job in batch} for batch in made]
     for number, files in enumerate(lines):
-        if files <= MOST:
+        if files <= MAX_BATCH:
             name = f"data/spot/daily/klines/S{number:04}/1m"
             assert sum(name in folders for folders in folder) == 1
     assert all(

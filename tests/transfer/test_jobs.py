@@ -70,7 +70,7 @@ def test_every_row_is_moved_or_here_or_set_aside(
     expected = set().union(*(by_status[status] for status in wanted)) - changed
     assert list(moves.numbers) == sorted(expected)
     assert set(moves.cached) == by_status["cached"] | changed
-    assert set(moves.set_aside) == (
+    assert set(moves.quarantined) == (
         set() if quarantined_too else by_status["quarantined"] - changed
     )
     assert moves.total_bytes == sum(expected)

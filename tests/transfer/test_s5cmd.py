@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 import cryptolake as cl
 from cryptolake.planning.commands import copy_line, quoted
 from cryptolake.storage.s3_config import S3Config
+from cryptolake.transfer.faults import Failure
 from cryptolake.transfer.s5cmd import Flags, find_s5cmd
 from cryptolake.transfer.s5cmd_log import Log, ObjectResult, Repeat, Retry, parse_line
+
+NO = Failure("other", "no")
 
 
 def program(path: Path, said: str) -> Path:
@@ -67,10 +70,10 @@ def test_lines_of_the_log_are_read():
     ) == ObjectResult("data/a b.zip", 7, None)
     assert parse_line(
         b'{"operation":"cp","command":"cp s3://b/data/a b.zip data/a b.zip","error":"no"}'
-    ) == ObjectResult("data/a b.zip", 0, "no")
+    ) == ObjectResult("data/a b.zip", 0, NO)
     assert parse_line(
         b'{"operation":"cp","command":"cp s3://b/data/a.zip s3://c/lake/data/a.zip","error":"no"}'
-    ) == ObjectResult("data/a.zip", 0, "no")
+    ) == ObjectResult("data/a.zip", 0, NO)
     assert parse_line(b'{"error":"retryable error: SlowDown"}') == Retry("SlowDown")
     assert parse_line(b"") is parse_line(b"{broken") is None
 
