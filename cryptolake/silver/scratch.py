@@ -17,6 +17,7 @@ import polars as pl
 
 from cryptolake.errors import CorruptArchive, CryptolakeError, StorageError
 from cryptolake.storage.errors import raise_storage_error
+from cryptolake.storage.files import place
 
 if TYPE_CHECKING:
     from cryptolake.silver.months import Source
@@ -100,7 +101,7 @@ def put(storage: Storage, draft: Path, path: str) -> None:
         target = storage.local(path)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            draft.replace(target)
+            place(draft, target)
         except OSError as error:
             raise_storage_error(error, "write", path, storage.root)
     else:

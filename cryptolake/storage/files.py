@@ -6,10 +6,12 @@ parts; none of them can leave it. A file at its path is whole: writes are atomic
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import secrets
 import stat
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -32,6 +34,10 @@ _FILES = (".parquet", ".zip", ".CHECKSUM")
 """Endings of files. A folder with such a name is in the place of one: it is listed, and cannot be read."""
 
 _DRAFT = re.compile(r"\..+\.[0-9a-f]{12}")
+
+
+_SYNCFS = getattr(ctypes.CDLL(None), "syncfs", None) if sys.platform == "linux" else None
+"""Linux's flush of one filesystem, which Python does not offer; ``os.sync`` flushes them all."""
 
 
 class Entry(NamedTuple):
@@ -93,6 +99,9 @@ class Storage(ABC):
     def polars_arguments(self) -> dict[str, Any]:
         """The arguments that Polars' readers need to reach the root; none on a disk."""
         return {}
+
+    def sync(self) -> None:  # noqa: B027 - a bucket keeps what it has acknowledged
+        """Make all that was written so far survive a power failure."""
 
     def local(self, path: str = "") -> Path:
         """Return the path on disk; StorageError where the root is a bucket."""
@@ -165,7 +174,7 @@ class LocalStorage(Storage):
             try:
                 draft.write_bytes(data)
                 self._sweep(draft)
-                draft.replace(target)
+                place(draft, target)
             except BaseException:
                 draft.unlink(missing_ok=True)
                 raise
@@ -174,6 +183,16 @@ class LocalStorage(Storage):
         """Remove a file; no error when there is none."""
         with in_words("delete", path, self.root):
             self.local(path).unlink(missing_ok=True)
+
+    def sync(self) -> None:
+        """Make all that was written so far survive a power failure: one flush of the root's filesystem."""
+        with in_words("write", "", self.root), suppress(FileNotFoundError):
+            number = os.open(self._root, os.O_RDONLY)
+            try:
+                if _SYNCFS is None or _SYNCFS(number) != 0:
+                    os.sync()
+            finally:
+                os.close(number)
 
     def _sweep(self, fresh: Path) -> None:
         """Remove old drafts beside a fresh one, whose time is by the same clock; once for each folder.
@@ -354,6 +373,24 @@ def checked(path: str) -> str:
         message = f"{path!r} is not a path inside the lake."
         raise StorageError(message, path=path)
     return path
+
+
+def place(draft: Path, target: Path) -> None:
+    """Rename a finished draft to its final name, so that both survive a power failure.
+
+    Without the flush before the rename, the name could be there after a failure and the bytes not.
+    """
+    _flush(draft)
+    draft.replace(target)
+    _flush(target.parent)
+
+
+def _flush(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def _opened(path: Path) -> BinaryIO:

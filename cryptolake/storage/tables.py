@@ -160,6 +160,10 @@ class Meta:
         frame = _shaped(table, rows)
         if not frame.height:
             return
+        if (
+            table == "files"
+        ):  # a row says that a file is in Bronze: the file has to outlive a power failure
+            self.storage.sync()
         segments.write(self.storage, _folder(table), self._after_all_seen(table), frame)
         self._written[table] += 1
         if self._written[table] % _LOOK_EVERY == 0:

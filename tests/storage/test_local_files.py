@@ -15,6 +15,7 @@ import pytest
 
 from cryptolake.errors import StorageError
 from cryptolake.storage.files import OLD, LocalStorage, Storage, open_storage
+from cryptolake.storage.tables import Meta
 
 ODD_ROOTS = ["a lake", "quo'te", 'dou"ble', "star*", "semi;colon", "new\nline", "[brackets]", "ü龙"]
 MISREAD_ROOTS = [
@@ -194,3 +195,40 @@ def test_a_url_that_is_no_place_for_a_lake_is_refused() -> None:
 def test_a_home_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert LocalStorage("~/lake").root == str(tmp_path / "lake")
+
+
+@pytest.fixture
+def calls(monkeypatch) -> list[str]:
+    """What is flushed and renamed, in order."""
+    found: list[str] = []
+    flush, replace = os.fsync, Path.replace
+
+    def flushed(number: int) -> None:
+        found.append(f"flush {Path(f'/proc/self/fd/{number}').readlink().suffix or 'folder'}")
+        flush(number)
+
+    def replaced(self: Path, target: Path) -> Path:
+        found.append("rename")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(Path, "replace", replaced)
+    return found
+
+
+def test_a_file_is_flushed_before_it_has_its_name_and_its_folder_after(tmp_path, calls):
+    open_storage(tmp_path).write("meta/runs/x.parquet", b"1")
+    assert len(calls) == 3
+    assert calls[1:] == ["rename", "flush folder"]
+
+
+def test_what_the_ledger_names_is_flushed_before_the_ledger_names_it(tmp_path, monkeypatch, calls):
+    storage = open_storage(tmp_path)
+    monkeypatch.setattr(storage, "sync", lambda: calls.append("flush everything"))
+    Meta(storage).append("files", [{"key": "a", "event": "stored"}])
+    assert calls[0] == "flush everything"
+    assert "rename" in calls
+
+
+def test_flushing_everything_needs_nothing_but_the_root(tmp_path):
+    open_storage(tmp_path).sync()
