@@ -8,6 +8,7 @@ months that they tell of appear, so a month that is there is always accounted fo
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ from cryptolake.silver.month import STREAM_ABOVE, MonthResult, make_month
 from cryptolake.silver.months import Month, months_to_build
 from cryptolake.silver.records import finding_rows, reject_rows, source_rows
 from cryptolake.silver.scratch import put, sweep
-from cryptolake.storage.tables import Meta, new_run_id
+from cryptolake.storage.tables import new_run_id
 
 if TYPE_CHECKING:
     from cryptolake.bronze.verify import Policy
@@ -59,72 +60,60 @@ class BuildRun:
         self._files = 0
 
     def all(self, months: list[Month], **options: Any) -> None:
-        """Make all months, and those that their rows spill into; options as ``make`` takes them."""
-        made_months = self._made(months, {month.path for month in months}, options)
-        for made in self._bar(made_months, len(months)):
-            self._files += len(made.month.sources)
-            self._waiting.append(made)
-            if self._due():
-                self._flush()
+        """Make all months, and those that their rows spill into; options as ``make_month`` takes them."""
+        pool = ThreadPoolExecutor(self.threads, thread_name_prefix="silver")
+        try:
+            results = self._results(pool, months, options)
+            for result in self._bar(results, len(months)):
+                self._files += len(result.month.sources)
+                self._waiting.append(result)
+                if self._due():
+                    self._flush()
+        finally:
+            pool.shutdown(cancel_futures=True)
         self._flush()
 
-    def _made(
-        self, months: list[Month], seen: set[str], options: dict[str, Any]
+    def _results(
+        self, pool: ThreadPoolExecutor, months: list[Month], options: dict[str, Any]
     ) -> Iterator[MonthResult]:
         """Yield months as they are made; never more of them in memory than twice the threads."""
-        todo = iter(months)
-        extra: list[Month] = []
-        with ThreadPoolExecutor(self.threads, thread_name_prefix="silver") as pool:
-            running: set[Future[MonthResult]] = set()
-            try:
-                while True:
-                    while len(running) < 2 * self.threads:
-                        month = next(todo, None) or (extra.pop() if extra else None)
-                        if month is None:
-                            break
-                        job = pool.submit(
-                            make_month,
-                            self.storage,
-                            month,
-                            known=self.verifications.known,
-                            **options,
-                        )
-                        running.add(job)
-                    if not running:
-                        return
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        made = future.result()
-                        extra += _spilled(made, seen)
-                        yield made
-            finally:
-                for future in running:
-                    future.cancel()
+        todo, seen = deque(months), {month.path for month in months}
+        running: set[Future[MonthResult]] = set()
+        while todo or running:
+            while todo and len(running) < 2 * self.threads:
+                known = self.verifications.known
+                job = pool.submit(make_month, self.storage, todo.popleft(), known=known, **options)
+                running.add(job)
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                result = future.result()
+                todo.extend(_spilled(result, seen))
+                yield result
 
     def _due(self) -> bool:
-        size = sum(len(made.data or b"") for made in self._waiting)
+        size = sum(len(result.data or b"") for result in self._waiting)
         return size >= _FLUSH_BYTES or time.monotonic() - self._flushed >= _FLUSH_SECONDS
 
     def _flush(self) -> None:
         """Record what was made, then put the months in their places."""
         waiting, self._waiting = self._waiting, []
-        told = [made for made in waiting if made.status != "unchanged"]
+        told = [result for result in waiting if result.status != "unchanged"]
         now = datetime.now(UTC)
-        self.verifications.record([item for made in told for item in made.late])
+        self.verifications.record([item for result in told for item in result.late])
         self.meta.append("sources", source_rows(told, self.id, now))
         self.meta.append("rejects", reject_rows(told, self.id, now))
         self.meta.append("findings", finding_rows(told, self.id, now))
         self._place(waiting)
-        for made in waiting:
+        for result in waiting:
             self._rows.append(
                 {
-                    "path": made.month.path,
-                    "status": made.status,
-                    "rows": made.rows,
-                    "duplicates": made.duplicates,
-                    "rejects": made.rejected,
-                    "seconds": made.seconds,
-                    "error": made.error,
+                    "path": result.month.path,
+                    "status": result.status,
+                    "rows": result.rows,
+                    "duplicates": result.duplicates,
+                    "rejects": result.rejected,
+                    "seconds": result.seconds,
+                    "error": result.error,
                 }
             )
         self._flushed = time.monotonic()
@@ -132,11 +121,11 @@ class BuildRun:
     def _place(self, months: list[MonthResult]) -> None:
         """Put months in their places: one by one on a disk, side by side in a bucket."""
         if self.storage.is_local:
-            for made in months:
-                _place(self.storage, made)
+            for result in months:
+                _place(self.storage, result)
             return
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="silver-put") as pool:
-            list(pool.map(lambda made: _place(self.storage, made), months))
+            list(pool.map(lambda result: _place(self.storage, result), months))
 
     def close(self) -> None:
         """Store what is ready, and record the run."""
@@ -177,18 +166,18 @@ class BuildRun:
         return pl.DataFrame(self._rows, schema=MONTHS).sort("path")
 
 
-def _place(storage: Storage, made: MonthResult) -> None:
-    if made.data is not None:
-        storage.write(made.month.path, made.data)
-    elif made.draft is not None:
-        put(storage, made.draft, made.month.path)
+def _place(storage: Storage, result: MonthResult) -> None:
+    if result.data is not None:
+        storage.write(result.month.path, result.data)
+    elif result.draft is not None:
+        put(storage, result.draft, result.month.path)
 
 
-def _spilled(made: MonthResult, seen: set[str]) -> list[Month]:
+def _spilled(result: MonthResult, seen: set[str]) -> list[Month]:
     """Return the months that rows stepped over into, and that nobody asked to build."""
     found = []
-    for period in made.spills:
-        month = Month(made.month.series, period)
+    for period in result.spills:
+        month = Month(result.month.series, period)
         if month.path not in seen:
             seen.add(month.path)
             found.append(month)
@@ -255,7 +244,10 @@ def build(
     # A bucket answers late, not slowly: more months at a time hide the waiting.
     at_once = processors if storage.is_local else 2 * processors
     run = BuildRun(
-        storage, meta, threads or at_once, lambda made, total: _bar(made, total, shown=progress)
+        storage,
+        meta,
+        threads or at_once,
+        lambda results, total: _bar(results, total, shown=progress),
     )
     months = months_to_build(bronze_rows, holdings(meta)) if bronze_rows.height else []
     sweep(storage)
@@ -295,8 +287,8 @@ def _bar(months: Iterable[MonthResult], total: int, *, shown: Progress) -> Itera
 def _told(months: Iterable[MonthResult], total: int, watch: Watch) -> Iterator[MonthResult]:
     """Tell a watcher of each month as it is made."""
     watch(Step(0, total, 0, total, "months"))
-    for count, made in enumerate(months, 1):
-        yield made
+    for count, result in enumerate(months, 1):
+        yield result
         watch(Step(min(count, total), total, count, max(count, total), "months"))
 
 

@@ -79,19 +79,14 @@ def in_order(frame: pl.DataFrame, schema: Schema) -> bool:
 
 def _strictly_rising(names: list[str]) -> pl.Expr:
     """Return what is true of each row (but the first) that comes after the one before it, column by column."""
+    return _above(names).slice(1)
+
+
+def _above(names: list[str]) -> pl.Expr:
     name, *rest = names
     column = pl.col(name)
     above = column > column.shift()
-    if rest:
-        above = above | ((column == column.shift()) & _whole(rest))
-    return above.slice(1)
-
-
-def _whole(names: list[str]) -> pl.Expr:
-    name, *rest = names
-    column = pl.col(name)
-    above = column > column.shift()
-    return above | ((column == column.shift()) & _whole(rest)) if rest else above
+    return above | ((column == column.shift()) & _above(rest)) if rest else above
 
 
 def _ranked(frame: pl.DataFrame, schema: Schema, periods: Sequence[Period]) -> pl.DataFrame:

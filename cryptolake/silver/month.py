@@ -88,20 +88,20 @@ def make_month(
         keys = [source.key for source in month.sources if source.sha256 is None]
         month = month.knowing([known[key] for key in keys if key in known])
     try:
-        made = _unchanged(storage, month) if not force else None
-        if made is None:
+        result = _unchanged(storage, month) if not force else None
+        if result is None:
             streamed = _is_big(month, stream_above)
-            made = (
+            result = (
                 _streamed(storage, month, limits, sizes, policy)
                 if streamed
-                else _made(storage, month, limits, policy)
+                else _in_memory(storage, month, limits, policy)
             )
     except StorageError:
         raise
     except CryptolakeError as error:
-        made = MonthResult(month, "failed", error=str(error))
-    made.seconds = time.perf_counter() - begun
-    return made
+        result = MonthResult(month, "failed", error=str(error))
+    result.seconds = time.perf_counter() - begun
+    return result
 
 
 def _unchanged(storage: Storage, month: Month) -> MonthResult | None:
@@ -112,7 +112,7 @@ def _unchanged(storage: Storage, month: Month) -> MonthResult | None:
     return MonthResult(month, "unchanged", spills=spills, error=_refusals(origin.refused))
 
 
-def _made(storage: Storage, month: Month, limits: Limits, policy: Policy) -> MonthResult:
+def _in_memory(storage: Storage, month: Month, limits: Limits, policy: Policy) -> MonthResult:
     texts, refused, late = _texts(storage, month, limits, policy)
     month = month.knowing(late)
     series = month.series
@@ -124,11 +124,11 @@ def _made(storage: Storage, month: Month, limits: Limits, policy: Policy) -> Mon
         interval=series.interval,
         limits=limits,
     )
-    made, origin = _settled(month, done, refused, done.frame.height)
-    made.late = late
-    if made.status == "built":
-        made.data = to_parquet(done.frame, month, origin)
-    return made
+    result, origin = _closed(month, done, refused, done.frame.height)
+    result.late = late
+    if result.status == "built":
+        result.data = to_parquet(done.frame, month, origin)
+    return result
 
 
 def _is_big(month: Month, stream_above: int) -> bool:
@@ -144,33 +144,27 @@ def _streamed(
     try:
         stream = StreamedMonth(storage, month, limits, folder, sizes, policy)
         done, refused, draft = stream.made()
-        made, _ = _settled(stream.month, done, refused, stream.rows)
-        made.late = stream.late
+        result, _ = _closed(stream.month, done, refused, stream.rows)
+        result.late = stream.late
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    if made.status == "built":
-        made.draft = draft
+    if result.status == "built":
+        result.draft = draft
     else:
         shutil.rmtree(folder, ignore_errors=True)
-    return made
+    return result
 
 
-def _settled(
+def _closed(
     month: Month, done: Normalized, refused: list[RowAccount], rows: int
 ) -> tuple[MonthResult, Origin]:
     """Close a month's accounts; it is failed when files were refused and no row is left."""
-    unbalanced = [account.key for account in done.accounts if not account.balanced]
-    if unbalanced or sum(account.rows_out for account in done.accounts) != rows:
-        message = (
-            f"{month.path}: the rows of {', '.join(unbalanced) or 'its files'} do not add up; "
-            "nothing was written. This is a fault of cryptolake: please report it."
-        )
-        raise BuildError(message, path=month.path, keys=unbalanced)
+    _check_balance(month, done, rows)
     own = {source.key for source in month.sources if source.period.of_month == month.period}
     accounts = refused + done.accounts
     errors = {a.key: str(a.error) for a in accounts if a.error is not None and a.key in own}
-    made = MonthResult(
+    result = MonthResult(
         month,
         "failed" if errors and not rows else "built",
         rows=rows,
@@ -180,13 +174,19 @@ def _settled(
         spills=tuple(sorted(done.spills)),
         error=_refusals(errors),
     )
-    origin = Origin(
-        month.series.schema.version,
-        tuple((source.key, source.sha256) for source in month.used),
-        {key: error for key, error in errors.items() if key not in month.aside},
-        tuple(str(period) for period in made.spills),
-    )
-    return made, origin
+    kept = {key: error for key, error in errors.items() if key not in month.aside}
+    return result, Origin.of(month, kept, [str(period) for period in result.spills])
+
+
+def _check_balance(month: Month, done: Normalized, rows: int) -> None:
+    """Raise BuildError unless every line of every file is accounted for."""
+    unbalanced = [account.key for account in done.accounts if not account.balanced]
+    if unbalanced or sum(account.rows_out for account in done.accounts) != rows:
+        message = (
+            f"{month.path}: the rows of {', '.join(unbalanced) or 'its files'} do not add up; "
+            "nothing was written. This is a fault of cryptolake: please report it."
+        )
+        raise BuildError(message, path=month.path, keys=unbalanced)
 
 
 def read_source(storage: Storage, source: Source) -> bytes:
@@ -210,14 +210,9 @@ def _read(
     try:
         data = storage.read(f"bronze/{source.key}")
     except FileNotFoundError as error:
-        message = f"{source.key} is in the ledger but not in Bronze; pull it again."
-        raise CorruptArchive(message, key=source.key, reason="absent") from error
+        raise source.absent() from error
     if source.sha256 and hashlib.sha256(data).hexdigest() != source.sha256:
-        message = (
-            f"{source.key} is not the file that was verified (sha256 differs from the ledger's); "
-            "run `cryptolake verify` and pull it again."
-        )
-        raise CorruptArchive(message, key=source.key, reason="sha256_differs")
+        raise source.changed()
     return data, None if source.sha256 else verify_late(storage, source, BytesIO(data), policy)
 
 

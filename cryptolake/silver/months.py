@@ -13,6 +13,7 @@ import polars as pl
 from cryptolake.archive.enums import DataType, Interval, Market
 from cryptolake.archive.periods import Period
 from cryptolake.archive.schemas import Schema, schema_of
+from cryptolake.errors import CorruptArchive
 
 if TYPE_CHECKING:
     from cryptolake.silver.late_verification import LateVerification
@@ -29,6 +30,19 @@ class Source(NamedTuple):
     etag: str | None
     period: Period
     checksum_etag: str | None = None
+
+    def absent(self) -> CorruptArchive:
+        """Return the error of a file that the ledger has and Bronze does not."""
+        message = f"{self.key} is in the ledger but not in Bronze; pull it again."
+        return CorruptArchive(message, key=self.key, reason="absent")
+
+    def changed(self) -> CorruptArchive:
+        """Return the error of a file whose bytes are not the ones that were verified."""
+        message = (
+            f"{self.key} is not the file that was verified (sha256 differs from the ledger's); "
+            "run `cryptolake verify` and pull it again."
+        )
+        return CorruptArchive(message, key=self.key, reason="sha256_differs")
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,12 @@ class Origin:
     refused: dict[str, str]
     spills: tuple[str, ...]
 
+    @classmethod
+    def of(cls, month: Month, refused: dict[str, str], spills: Sequence[str] = ()) -> Origin:
+        """Return the origin of a month as it is made from its files."""
+        sources = tuple((source.key, source.sha256) for source in month.used)
+        return cls(month.series.schema.version, sources, refused, tuple(spills))
+
     def same_inputs(self, version: str, sources: Sequence[Source]) -> bool:
         """Whether a build from these would make the same file again."""
         return self.schema_version == version and set(self.sources) == {
@@ -87,12 +93,7 @@ def to_parquet(frame: pl.DataFrame, month: Month, origin: Origin) -> bytes:
 
 def sink(rows: pl.LazyFrame, path: Path, month: Month, refused: dict[str, str]) -> None:
     """Write a month's rows to a file on disk as they come, a row group at a time."""
-    origin = Origin(
-        month.series.schema.version,
-        tuple((source.key, source.sha256) for source in month.used),
-        refused,
-        (),
-    )
+    origin = Origin.of(month, refused)
     rows.sink_parquet(
         path,
         compression=COMPRESSION,

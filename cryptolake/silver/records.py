@@ -23,13 +23,13 @@ Row = dict[str, Any]
 def source_rows(months: Sequence[MonthResult], run_id: str, now: datetime) -> list[Row]:
     """Return a row for each file of each month: what went in, what came out."""
     found = []
-    for made in months:
-        known = {source.key: source for source in made.month.sources}
-        for account in made.accounts:
+    for result in months:
+        known = {source.key: source for source in result.month.sources}
+        for account in result.accounts:
             source = known[account.key]
             found.append(
                 {
-                    "path": made.month.path,
+                    "path": result.month.path,
                     "key": account.key,
                     "sha256": source.sha256,
                     "etag": source.etag,
@@ -41,7 +41,7 @@ def source_rows(months: Sequence[MonthResult], run_id: str, now: datetime) -> li
                     "last_time": account.last_time,
                     "built_at": now,
                     "run_id": run_id,
-                    "schema_version": made.month.series.schema.version,
+                    "schema_version": result.month.series.schema.version,
                     "warnings": _warnings(account),
                 }
             )
@@ -52,8 +52,8 @@ def reject_rows(months: Sequence[MonthResult], run_id: str, now: datetime) -> li
     """Return a row for each rejected line; line 0 stands for a file refused as a whole."""
     return [
         {
-            "dataset": made.month.series.schema.dataset,
-            "path": made.month.path,
+            "dataset": result.month.series.schema.dataset,
+            "path": result.month.path,
             "key": key,
             "line": item.line,
             "rule": item.rule,
@@ -62,25 +62,25 @@ def reject_rows(months: Sequence[MonthResult], run_id: str, now: datetime) -> li
             "at": now,
             "run_id": run_id,
         }
-        for made in months
-        for key, item in made.rejects
+        for result in months
+        for key, item in result.rejects
     ]
 
 
 def finding_rows(months: Sequence[MonthResult], run_id: str, now: datetime) -> list[Row]:
     """Return a row for each finding, a file that could not be used included (``unusable_file``)."""
     found = []
-    for made in months:
-        series = made.month.series
+    for result in months:
+        series = result.month.series
         common = {
             "dataset": series.schema.dataset,
-            "path": made.month.path,
+            "path": result.month.path,
             "symbol": series.symbol,
             "interval": series.interval.value if series.interval else None,
             "at": now,
             "run_id": run_id,
         }
-        found += [{**common, **item._asdict()} for item in made.findings]
+        found += [{**common, **item._asdict()} for item in result.findings]
         found += [
             {
                 **common,
@@ -91,7 +91,7 @@ def finding_rows(months: Sequence[MonthResult], run_id: str, now: datetime) -> l
                 "last": None,
                 "detail": str(account.error),
             }
-            for account in made.accounts
+            for account in result.accounts
             if account.error is not None
         ]
     return found

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import polars as pl
 
-from cryptolake.errors import CorruptArchive, CryptolakeError, StorageError
+from cryptolake.errors import CryptolakeError, StorageError
 from cryptolake.storage.errors import raise_storage_error
 from cryptolake.storage.files import place
 
@@ -61,21 +61,23 @@ def opened(storage: Storage, source: Source, folder: Path) -> Iterator[IO[bytes]
     StorageError
         The bucket cannot be read.
     """
-    path = f"bronze/{source.key}"
     try:
-        if storage.is_local:
-            place = storage.local(path)
-        else:
-            place = folder / hashlib.sha256(source.key.encode()).hexdigest()
-            if not place.exists():
-                with _bucket(storage, "read", path) as files:
-                    files.get_file(storage.url(path), str(place))
-        file = place.open("rb")
+        file = _on_disk(storage, source, folder).open("rb")
     except FileNotFoundError as error:
-        message = f"{source.key} is in the ledger but not in Bronze; pull it again."
-        raise CorruptArchive(message, key=source.key, reason="absent") from error
+        raise source.absent() from error
     with file:
         yield file
+
+
+def _on_disk(storage: Storage, source: Source, folder: Path) -> Path:
+    path = f"bronze/{source.key}"
+    if storage.is_local:
+        return storage.local(path)
+    copy = folder / hashlib.sha256(source.key.encode()).hexdigest()
+    if not copy.exists():
+        with _bucket(storage, "read", path) as files:
+            files.get_file(storage.url(path), str(copy))
+    return copy
 
 
 @contextmanager

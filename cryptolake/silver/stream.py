@@ -1,7 +1,8 @@
-"""A month too big to hold: inflated, parsed, checked and written in pieces, memory flat.
+"""A month too big to hold: inflated, parsed, checked and written in pieces of whole lines, memory flat.
 
 Row groups go to a draft beside the lake's tables; it is renamed to its place when all accounts are
-closed. A file found damaged on the way is refused, and the month begun again without it.
+closed. A file found damaged on the way is refused, and the month begun again without it. Memory stays
+flat whatever the lines are: one that is too long is cut and rejected, never held whole.
 """
 
 from __future__ import annotations
@@ -38,109 +39,6 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
-
-
-def pieces(
-    file: IO[bytes], number: int, assembler: MonthAssembler, *, chunk: int
-) -> Iterator[Piece]:
-    """Yield an open zip's rows as pieces of about ``chunk`` bytes that end with a line end.
-
-    A file whose columns do not fit yields nothing, and its lines are counted as rejected.
-
-    Raises
-    ------
-    CorruptArchive
-        The zip is damaged; what was yielded of it is not to be kept.
-    """
-    key = assembler.files[number].key
-    layout: Layout | None = None
-    line = 0
-    texts = gathered(inflate_chunks(file, key, assembler.limits, chunk=chunk), chunk)
-    for block in blocks(texts, 2 * assembler.limits.max_line):
-        text = block
-        if line == 0:
-            layout = assembler.layout(number, text)
-            if layout is not None:
-                line, text = layout.first_line, text[layout.skip :]
-        if layout is None:
-            line = 1
-            assembler.refuse(number, text)
-            continue
-        if not text:
-            continue
-        if not text.endswith((b"\n", b"\r")):
-            assembler.accounts[number].warn("no_final_line_end")
-        piece = Piece(number, text if text.endswith(b"\n") else text + b"\n", line, layout)
-        line += piece.lines
-        yield piece
-
-
-def gathered(texts: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """Join text that comes in small pieces into ones of at least ``size`` bytes.
-
-    Examples
-    --------
-    >>> list(gathered(iter([b"ab", b"c", b"d", b"e"]), 3))
-    [b'abc', b'de']
-    """
-    waiting: list[bytes] = []
-    count = 0
-    for text in texts:
-        waiting.append(text)
-        count += len(text)
-        if count >= size:
-            yield b"".join(waiting)
-            waiting, count = [], 0
-    if waiting:
-        yield b"".join(waiting)
-
-
-def blocks(texts: Iterator[bytes], longest: int) -> Iterator[bytes]:
-    r"""Cut text that comes in any pieces into blocks of whole lines.
-
-    A line longer than ``longest`` is cut down to that, which is still too long to be a row, so that it is
-    rejected as one line and never held whole.
-
-    Examples
-    --------
-    >>> list(blocks(iter([b"a\nb", b"c\nd"]), 10))
-    [b'a\n', b'bc\n', b'd']
-    >>> list(blocks(iter([b"a" * 8, b"a" * 8, b"a\nb\n"]), 4))
-    [b'aaaa\nb\n']
-    """
-    begun: list[bytes] = []
-    size = 0
-    for text in texts:
-        end = text.rfind(b"\n") + 1
-        if not end:  # perhaps lines end with \r alone; a \r at the very end may be half of \r\n
-            end = text[:-1].rfind(b"\r") + 1
-        if not end:
-            begun.append(text[: max(0, longest - size)])
-            size += len(begun[-1])
-            continue
-        rest = text[:end]
-        if size >= longest:  # the line that was cut down ends here
-            first = min(place for place in (rest.find(b"\n"), rest.find(b"\r")) if place >= 0)
-            rest = rest[first:]
-        yield b"".join([*begun, rest])
-        begun, size = [text[end:]], len(text) - end
-    left = b"".join(begun)
-    if left:
-        yield left
-
-
-def ahead(items: Iterator[T]) -> Iterator[T]:
-    """Yield items, the next one being made meanwhile in another thread."""
-    nothing = object()
-    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
-        future = pool.submit(next, items, nothing)
-        while True:
-            item = future.result()
-            if item is nothing:
-                return
-            future = pool.submit(next, items, nothing)
-            yield item  # type: ignore[misc]
-
 
 _ONE = threading.Lock()
 """A streamed month uses every processor by itself; two at once would only use twice the memory."""
@@ -291,12 +189,16 @@ class StreamedMonth:
     def _frames(self, assembler: MonthAssembler, sources: list[Source]) -> Iterator[pl.DataFrame]:
         for number, source in enumerate(sources):
             try:
-                with opened(self.storage, source, self.folder) as file:
-                    parts = pieces(file, number, assembler, chunk=self.sizes.chunk)
-                    for piece in ahead(parts):
-                        yield assembler.rows([piece])
+                yield from self._frames_of(number, source, assembler)
             except CorruptArchive as error:
                 raise _Unusable(source.key, error) from error
+
+    def _frames_of(
+        self, number: int, source: Source, assembler: MonthAssembler
+    ) -> Iterator[pl.DataFrame]:
+        with opened(self.storage, source, self.folder) as file:
+            for piece in prefetched(pieces(file, number, assembler, chunk=self.sizes.chunk)):
+                yield assembler.rows([piece])
 
 
 def _check_hash(file: IO[bytes], source: Source) -> None:
@@ -305,8 +207,106 @@ def _check_hash(file: IO[bytes], source: Source) -> None:
         digest.update(block)
     file.seek(0)
     if digest.hexdigest() != source.sha256:
-        message = (
-            f"{source.key} is not the file that was verified (sha256 differs from the ledger's); "
-            "run `cryptolake verify` and pull it again."
-        )
-        raise CorruptArchive(message, key=source.key, reason="sha256_differs")
+        raise source.changed()
+
+
+def pieces(
+    file: IO[bytes], number: int, assembler: MonthAssembler, *, chunk: int
+) -> Iterator[Piece]:
+    """Yield an open zip's rows as pieces of about ``chunk`` bytes that end with a line end.
+
+    A file whose columns do not fit yields nothing, and its lines are counted as rejected.
+
+    Raises
+    ------
+    CorruptArchive
+        The zip is damaged; what was yielded of it is not to be kept.
+    """
+    key = assembler.files[number].key
+    layout: Layout | None = None
+    line = 0
+    texts = gathered(inflate_chunks(file, key, assembler.limits, chunk=chunk), chunk)
+    for block in blocks(texts, 2 * assembler.limits.max_line):
+        text = block
+        if line == 0:
+            layout = assembler.layout(number, text)
+            if layout is not None:
+                line, text = layout.first_line, text[layout.skip :]
+        if layout is None:
+            line = 1
+            assembler.refuse(number, text)
+            continue
+        if not text:
+            continue
+        if not text.endswith((b"\n", b"\r")):
+            assembler.accounts[number].warn("no_final_line_end")
+        piece = Piece(number, text if text.endswith(b"\n") else text + b"\n", line, layout)
+        line += piece.lines
+        yield piece
+
+
+def gathered(texts: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """Join text that comes in small pieces into ones of at least ``size`` bytes.
+
+    Examples
+    --------
+    >>> list(gathered(iter([b"ab", b"c", b"d", b"e"]), 3))
+    [b'abc', b'de']
+    """
+    waiting: list[bytes] = []
+    count = 0
+    for text in texts:
+        waiting.append(text)
+        count += len(text)
+        if count >= size:
+            yield b"".join(waiting)
+            waiting, count = [], 0
+    if waiting:
+        yield b"".join(waiting)
+
+
+def blocks(texts: Iterator[bytes], longest: int) -> Iterator[bytes]:
+    r"""Cut text that comes in any pieces into blocks of whole lines.
+
+    A line longer than ``longest`` is cut down to that, which is still too long to be a row, so that it is
+    rejected as one line and never held whole.
+
+    Examples
+    --------
+    >>> list(blocks(iter([b"a\nb", b"c\nd"]), 10))
+    [b'a\n', b'bc\n', b'd']
+    >>> list(blocks(iter([b"a" * 8, b"a" * 8, b"a\nb\n"]), 4))
+    [b'aaaa\nb\n']
+    """
+    begun: list[bytes] = []
+    size = 0
+    for text in texts:
+        end = text.rfind(b"\n") + 1
+        if not end:  # perhaps lines end with \r alone; a \r at the very end may be half of \r\n
+            end = text[:-1].rfind(b"\r") + 1
+        if not end:
+            begun.append(text[: max(0, longest - size)])
+            size += len(begun[-1])
+            continue
+        rest = text[:end]
+        if size >= longest:  # the line that was cut down ends here
+            first = min(place for place in (rest.find(b"\n"), rest.find(b"\r")) if place >= 0)
+            rest = rest[first:]
+        yield b"".join([*begun, rest])
+        begun, size = [text[end:]], len(text) - end
+    left = b"".join(begun)
+    if left:
+        yield left
+
+
+def prefetched(items: Iterator[T]) -> Iterator[T]:
+    """Yield items, the next one being made meanwhile in another thread."""
+    nothing = object()
+    with ThreadPoolExecutor(1, thread_name_prefix="silver-prefetch") as pool:
+        future = pool.submit(next, items, nothing)
+        while True:
+            item = future.result()
+            if item is nothing:
+                return
+            future = pool.submit(next, items, nothing)
+            yield item  # type: ignore[misc]
