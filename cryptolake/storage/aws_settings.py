@@ -11,6 +11,7 @@ import ssl
 import tempfile
 import threading
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import unquote, urlsplit
@@ -84,14 +85,27 @@ class ChainCredentials:
 
         found = self.find()
         keys = found.get_frozen_credentials()
-        named = {
-            "aws_access_key_id": keys.access_key,
-            "aws_secret_access_key": keys.secret_key,
-            "aws_session_token": keys.token,
-        }
+        given = GivenCredentials(keys.access_key, keys.secret_key, keys.token)
         expires = isinstance(found, RefreshableCredentials)
-        asked_again = int(time.time()) + _RENEWED if expires else None
-        return {name: value for name, value in named.items() if value}, asked_again
+        return given()[0], int(time.time()) + _RENEWED if expires else None
+
+
+@dataclass(frozen=True)
+class GivenCredentials:
+    """Keys that were given. Polars calls it for ``credential_provider``; its pickle holds them."""
+
+    key: str
+    secret: str | None = field(repr=False)
+    token: str | None = field(repr=False)
+
+    def __call__(self) -> tuple[dict[str, str], int | None]:
+        """Return the keys under Polars' names, and that they do not expire."""
+        named = {
+            "aws_access_key_id": self.key,
+            "aws_secret_access_key": self.secret,
+            "aws_session_token": self.token,
+        }
+        return {name: value for name, value in named.items() if value}, None
 
 
 class AwsSettings:
@@ -197,23 +211,21 @@ def trust_in_process(certificates: str) -> None:
     StorageError
         The file of certificates cannot be read.
     """
-    said = os.environ.get("SSL_CERT_FILE")
     with _TRUST:
-        if certificates in _trusted or (said and said not in _trusted.values()):
+        said = os.environ.get("SSL_CERT_FILE")
+        ours = said in _trusted.values()
+        if (said and not ours) or (ours and certificates in _trusted):
             return
-        paths = ssl.get_default_verify_paths()
-        files = [certificates, *_trusted, *([paths.cafile] if paths.cafile and not said else [])]
+        paths = ssl.get_default_verify_paths()  # its file is the environment's, so far
         try:
-            text = "\n".join(Path(name).read_text("utf-8") for name in files)
+            texts = [Path(n).read_text("utf-8") for n in (certificates, paths.cafile) if n]
         except (OSError, UnicodeDecodeError) as error:
             message = f"the file of certificates {certificates!r} cannot be read: {error}."
             raise StorageError(message, certificates=certificates) from error
         descriptor, together = tempfile.mkstemp(prefix="cryptolake-", suffix=".pem")
         os.close(descriptor)
-        Path(together).write_text(text, "utf-8")
+        Path(together).write_text("\n".join(texts), "utf-8")
         atexit.register(Path(together).unlink, missing_ok=True)
         _trusted[certificates] = os.environ["SSL_CERT_FILE"] = together
-        if (
-            paths.capath
-        ):  # OpenSSL's own default, which a file alone would put out of force elsewhere
+        if paths.capath:  # OpenSSL's default; Polars would not read it beside a file
             os.environ.setdefault("SSL_CERT_DIR", paths.capath)

@@ -19,6 +19,7 @@ from cryptolake.storage.aws_settings import (
     AwsSettings,
     ChainCredentials,
     Checksums,
+    GivenCredentials,
     archive_certificates,
     environment_proxy,
     one_of,
@@ -36,6 +37,9 @@ _SIGNING = (
     "AWS_PROFILE",
     "AWS_DEFAULT_PROFILE",
 )
+
+_REGION = "us-east-1"
+"""The region where none is said."""
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
@@ -242,7 +246,7 @@ class S3Config:
             aws_access_key_id=self.key,
             aws_secret_access_key=self.secret,
             aws_session_token=self.token,
-            region_name=self.region or "us-east-1",
+            region_name=self.region or _REGION,
             profile_name=self.profile,
         ).client(
             "s3",
@@ -288,9 +292,6 @@ class S3Config:
             trust_in_process(self.certificates)
         proxy = self._polars_proxy(endpoint or "https://amazonaws.com")
         options = {
-            "aws_access_key_id": self.key,
-            "aws_secret_access_key": self.secret,
-            "aws_session_token": self.token,
             "aws_region": self.region,
             "aws_endpoint_url": endpoint,
             "aws_skip_signature": "true" if self.anonymous else None,
@@ -300,9 +301,10 @@ class S3Config:
             "allow_invalid_certificates": None if self.verify else "true",
             "proxy_url": proxy,
         }
-        keyless = self.anonymous or self.key
-        provider = {"credential_provider": None if keyless else self.chain}
-        return {"storage_options": _told(options), **provider}
+        # Keys go by a provider: where they were options, object_store would add a token of the environment.
+        given = GivenCredentials(self.key, self.secret, self.token) if self.key else self.chain
+        provider = None if self.anonymous else given
+        return {"storage_options": _told(options), "credential_provider": provider}
 
     def s5cmd(self, known: Callable[[], Collection[str]] = tuple) -> S5cmd:
         """Return s5cmd's flags and environment. Credentials are in the environment alone.
@@ -448,7 +450,8 @@ class S3Config:
             environment["AWS_CA_BUNDLE"] = self.certificates
         for scheme, proxy in (self.proxies or {}).items():
             environment[f"{scheme.upper()}_PROXY"] = proxy
-        return environment | _told({"AWS_REGION": self.region})
+        # Without a region s5cmd would ask for it, with a request more.
+        return environment | {"AWS_REGION": self.region or _REGION}
 
     def _proxy(self, url: str) -> str | None:
         """Return the proxy for a URL: the configured one, else the environment's, by botocore's rules."""
@@ -502,7 +505,7 @@ def _told(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _aws(region: str | None) -> str:
     china = ".cn" if (region or "").startswith("cn-") else ""
-    return f"https://s3.{region or 'us-east-1'}.amazonaws.com{china}"
+    return f"https://s3.{region or _REGION}.amazonaws.com{china}"
 
 
 def _hosted(endpoint: str, bucket: str) -> str:

@@ -6,6 +6,7 @@ requests for any host are answered by it, so that hosts need no name service.
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
@@ -91,9 +92,11 @@ def recorder(certificate: tuple[Path, Path] | None = None) -> Iterator[Recorder]
 
         def finish_request(self, request: Any, client_address: Any) -> None:
             with suppress(OSError):  # a client that does not trust the certificate goes away
-                if context is not None and request.recv(1, 2) == b"\x16":  # MSG_PEEK; a TLS hello
-                    request = context.wrap_socket(request, server_side=True)
-                super().finish_request(request, client_address)
+                if context is None or request.recv(1, socket.MSG_PEEK) != b"\x16":  # a TLS hello
+                    super().finish_request(request, client_address)
+                    return
+                with context.wrap_socket(request, server_side=True) as secured:
+                    super().finish_request(secured, client_address)
 
     with Server(("127.0.0.1", 0), _handler(found, context)) as server:
         found.port = server.server_port
@@ -127,6 +130,12 @@ def _handler(found: Recorder, context: ssl.SSLContext | None) -> type[BaseHTTPRe
             self.rfile = self.connection.makefile("rb", -1)
             self.wfile = self.connection.makefile("wb", 0)
             self.tunnel = login
+            self.close_connection = False
+
+        def finish(self) -> None:
+            super().finish()
+            if self.tunnel is not None:
+                self.connection.close()
 
         def _answer(self) -> None:
             parts = urlsplit(self.path)
@@ -205,11 +214,23 @@ def _handler(found: Recorder, context: ssl.SSLContext | None) -> type[BaseHTTPRe
 def _listing(objects: Mapping[str, bytes], bucket: str, query: dict[str, list[str]]) -> bytes:
     prefix = query.get("prefix", [""])[0]
     keys = sorted(name.partition("/")[2] for name in objects if name.startswith(f"{bucket}/"))
+    keys = [key for key in keys if key.startswith(prefix)]
+    folders: set[str] = set()
+    if delimiter := query.get("delimiter", [""])[0]:
+        folders = {
+            prefix + key[len(prefix) :].partition(delimiter)[0] + delimiter
+            for key in keys
+            if delimiter in key[len(prefix) :]
+        }
+        keys = [key for key in keys if delimiter not in key[len(prefix) :]]
     cells = "".join(
+        f"<CommonPrefixes><Prefix>{escape(name)}</Prefix></CommonPrefixes>"
+        for name in sorted(folders)
+    )
+    cells += "".join(
         f"<Contents><Key>{escape(key)}</Key><Size>{len(objects[f'{bucket}/{key}'])}</Size>"
         f'<ETag>"0"</ETag><LastModified>{WHEN}</LastModified></Contents>'
         for key in keys
-        if key.startswith(prefix)
     )
     return (
         f"<ListBucketResult><IsTruncated>false</IsTruncated>{cells}</ListBucketResult>"
