@@ -53,8 +53,21 @@ class Lake:
         Where the archive is; the public bucket when left out. ``CRYPTOLAKE_ENDPOINT_URL`` in the
         environment sets its endpoint where it names none.
     storage_options
-        For an S3 root, as s3fs takes them: ``key, secret, token, endpoint_url, client_kwargs``. Without
-        them the usual AWS chain counts, ``AWS_ENDPOINT_URL`` included.
+        For an S3 root, as s3fs takes them. What is left out comes from the AWS environment and
+        configuration files, ``AWS_ENDPOINT_URL`` and ``AWS_CA_BUNDLE`` included.
+
+        =====================================  =======================================================
+        ``key, secret, token``; ``profile``    whose keys sign; ``anon=True`` signs nothing
+        ``endpoint_url``                       ``http(s)://host[:port]`` of a store other than AWS's
+        ``client_kwargs``                      ``region_name``; ``verify``, a file of certificates
+        ``config_kwargs``                      ``proxies``; ``s3={"addressing_style": "virtual"}``;
+                                               ``request_checksum_calculation`` (``when_required``)
+        ``s3_additional_kwargs``               ``ServerSideEncryption``, ``SSEKMSKeyId``
+        ``requester_pays``                     whether the requester is billed
+        =====================================  =======================================================
+
+        Every client of the bucket follows them; what one cannot do is refused in a sentence. Polars
+        takes certificates from ``SSL_CERT_FILE`` alone, which is set for the process where it is not.
 
     Examples
     --------

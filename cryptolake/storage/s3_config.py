@@ -135,23 +135,18 @@ class S3Config:
             The AWS configuration cannot be read, or has no such profile.
         """
         given = dict(options or {})
-        config = dict(given.pop("config_kwargs", None) or {})
         client = dict(given.pop("client_kwargs", None) or {})
         parameters = dict(given.pop("s3_additional_kwargs", None) or {})
         _refuse(given, client, parameters)
         profile = given.pop("profile", None)
         settings = AwsSettings(profile)
-        s3 = dict(config.pop("s3", None) or {})
+        said = _of_config(given.pop("config_kwargs", None) or {}, settings)
+        endpoints = given.pop("endpoint_url", None), client.pop("endpoint_url", None)
         verify = client.pop("verify", None)
         payer = parameters.pop("RequestPayer", None)
-        region = config.pop("region_name", None)
         return cls(
-            endpoint=_endpoint(
-                given.pop("endpoint_url", None)
-                or client.pop("endpoint_url", None)
-                or settings.endpoint()
-            ),
-            region=client.pop("region_name", None) or region or settings.region(),
+            endpoint=_endpoint(endpoints[0] or endpoints[1] or settings.endpoint()),
+            region=client.pop("region_name", None) or said.pop("region") or settings.region(),
             anonymous=bool(given.pop("anon", False)),
             profile=profile,
             key=_key(given, client, "key", "username", "aws_access_key_id"),
@@ -159,18 +154,10 @@ class S3Config:
             token=_key(given, client, "token", "", "aws_session_token"),
             verify=verify is not False,
             certificates=settings.certificates() if verify in (None, True, False) else str(verify),
-            proxies=config.pop("proxies", None),
-            style=one_of(
-                "addressing style",
-                s3.pop("addressing_style", None) or settings.style() or "auto",
-                get_args(Style),
-            ),
-            request_checksums=settings.checksums(config, "request_checksum_calculation"),
-            response_checksums=settings.checksums(config, "response_checksum_validation"),
+            **said,
             parameters=parameters,
             requester_pays=bool(given.pop("requester_pays", False) or payer),
             client=client,
-            config=config | ({"s3": s3} if s3 else {}),
             filesystem=given,
             chain=ChainCredentials(profile),
         )
@@ -463,6 +450,21 @@ class S3Config:
         if not said or said.startswith(("http:", "https:")):
             return said or None
         return f"http://{said.removeprefix('//')}"
+
+
+def _of_config(given: Mapping[str, Any], settings: AwsSettings) -> dict[str, Any]:
+    """Return what ``config_kwargs`` say, by the names of :class:`S3Config`."""
+    config = dict(given)
+    s3 = dict(config.pop("s3", None) or {})
+    style = s3.pop("addressing_style", None) or settings.style() or "auto"
+    return {
+        "region": config.pop("region_name", None),
+        "proxies": config.pop("proxies", None),
+        "style": one_of("addressing style", style, get_args(Style)),
+        "request_checksums": settings.checksums(config, "request_checksum_calculation"),
+        "response_checksums": settings.checksums(config, "response_checksum_validation"),
+        "config": config | ({"s3": s3} if s3 else {}),
+    }
 
 
 def _refuse(

@@ -209,6 +209,12 @@ CASES = [
         want="eu-1",
     ),
     Case(
+        "region of config_kwargs",
+        options={**GIVEN, "config_kwargs": {"region_name": "eu-3"}},
+        seen=region,
+        want="eu-3",
+    ),
+    Case(
         "region of the environment",
         options=GIVEN,
         environment={"AWS_REGION": "eu-2"},
