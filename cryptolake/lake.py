@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from cryptolake.archive.periods import DayLike
     from cryptolake.bronze.verify import Policy as ChecksumPolicy
+    from cryptolake.listing.context import LakeContext
     from cryptolake.listing.listing import Listing
     from cryptolake.maintenance.update import Update
     from cryptolake.planning.plan import Plan
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from cryptolake.report import Report
     from cryptolake.storage.tables import Meta
     from cryptolake.transfer.options import TransferOptions
+    from cryptolake.transfer.pull import RunSettings
 
     Options: TypeAlias = TransferOptions | Mapping[str, Any] | str | None
 
@@ -107,6 +109,13 @@ class Lake:
 
         return Listing(self.source, self.storage)
 
+    @property
+    def context(self) -> LakeContext:
+        """What one call works with: files, tables and archive, and the tables as that call reads them."""
+        from cryptolake.listing.context import LakeContext
+
+        return LakeContext(self.storage, self.source, self.listing, self.meta)
+
     # ------------------------------------------------------------------ ask
 
     def plan(
@@ -140,29 +149,18 @@ class Lake:
         ListingError
             The archive does not answer and no cached listing can stand in.
         """
-        query.check()
-        self.listing.ask_ahead(query.selection, refresh=refresh)
+        self._ask_ahead(query, refresh=refresh)
         from cryptolake.planning.planner import make_plan  # after the questions: it loads Polars
         from cryptolake.progress import shown
-
-        with shown(progress):
-            plan = make_plan(
-                query,
-                self.source,
-                self.listing,
-                self.storage,
-                self.meta,
-                refresh=refresh,
-                max_age=max_age,
-            )
-        if not plan.to_transfer:
-            return plan
-        from dataclasses import replace
-
         from cryptolake.transfer.routing import route
 
         way = route("auto", self.source, self.storage)
-        return replace(plan, notes=(*plan.notes, way.note(plan)))
+        with shown(progress):
+            return make_plan(query, self.context, route=way, refresh=refresh, max_age=max_age)
+
+    def _ask_ahead(self, query: Query, *, refresh: bool) -> None:
+        """Check a query, and send its questions to the archive while Polars is being loaded."""
+        self.listing.ask_ahead(query.check().selection, refresh=refresh)
 
     def symbols(
         self,
@@ -272,8 +270,7 @@ class Lake:
 
         return transfer(
             plan,
-            self.storage,
-            self.meta,
+            self.context,
             mode=mode,
             progress=progress,
             checksum_policy=checksum_policy,
@@ -302,14 +299,11 @@ class Lake:
             As :meth:`transfer` takes it: for copies made inside S3, which are hashed here first.
         """
         from cryptolake.bronze.ledger import holdings
-
-        rows = holdings(self.meta, query)
-        return self._build(rows, progress=progress, force=force, checksum_policy=checksum_policy)
-
-    def _build(self, rows: pl.DataFrame, **how: Any) -> Report:
         from cryptolake.silver.build import build
 
-        return build(self.storage, self.meta, rows, **how)
+        context = self.context
+        rows = holdings(context.records, query)
+        return build(context, rows, progress=progress, force=force, checksum_policy=checksum_policy)
 
     def pull(
         self,
@@ -339,27 +333,32 @@ class Lake:
         Report
             Files moved and months built; ``report.ok`` says whether all of it worked.
         """
-        how = {"mode": mode, "checksum_policy": checksum_policy, "options": options}
-        return self._pulled(query, progress=progress, refresh=refresh, **how)[1]
+        settings = self._settings(mode, progress, checksum_policy, options)
+        return self._pull(query, settings, refresh=refresh)[1]
 
-    def _pulled(
-        self, query: Query, *, progress: Progress, refresh: bool, options: Options, **how: Any
-    ) -> tuple[Plan, Report]:
-        from cryptolake.ahead import needed_next
-        from cryptolake.transfer.options import TransferOptions
-        from cryptolake.transfer.routing import route
+    def _pull(self, query: Query, settings: RunSettings, *, refresh: bool) -> tuple[Plan, Report]:
         from cryptolake.transfer.s5cmd import look_ahead
 
-        # Wrong words are said before anything is asked.
-        chosen = TransferOptions.of(options)
-        route(how["mode"], self.source, self.storage)
         look_ahead()
-        plan = self.plan(query, refresh=refresh, progress=progress)
-        with needed_next("cryptolake.silver.build", "cryptolake.readers.polars_frames"):
-            moved = self.transfer(plan, progress=progress, options=chosen, **how)
-        policy = how["checksum_policy"]
-        built = self.build(query, progress=progress, checksum_policy=policy)
-        return plan, moved.combine(built)
+        self._ask_ahead(query, refresh=refresh)
+        from cryptolake.transfer.pull import pull
+
+        return pull(query, self.context, settings, refresh=refresh)
+
+    def _settings(
+        self, mode: Mode, progress: Progress, checksum_policy: ChecksumPolicy, options: Options
+    ) -> RunSettings:
+        """Choose the route and the options of a call; wrong words are refused before anything is asked."""
+        from cryptolake.transfer.options import TransferOptions
+        from cryptolake.transfer.pull import RunSettings
+        from cryptolake.transfer.routing import route
+
+        return RunSettings(
+            options=TransferOptions.of(options),
+            route=route(mode, self.source, self.storage),
+            progress=progress,
+            checksum_policy=checksum_policy,
+        )
 
     def frame(
         self,
@@ -397,8 +396,8 @@ class Lake:
         from cryptolake.planning.plan import require_rows
 
         one_data_type(query)
-        how = {"mode": mode, "checksum_policy": checksum_policy, "options": options}
-        plan, report = self._pulled(query, progress=progress, refresh=refresh, **how)
+        settings = self._settings(mode, progress, checksum_policy, options)
+        plan, report = self._pull(query, settings, refresh=refresh)
         require_rows(plan, report)
         return self.silver(query, exact=exact).collect()
 
@@ -408,7 +407,7 @@ class Lake:
         """Scan Bronze in place, still zipped: the columns as published, plus ``key``."""
         from cryptolake.readers.polars_frames import bronze_frame
 
-        return bronze_frame(query, self.storage, self.meta)
+        return bronze_frame(query, self.context)
 
     def silver(self, query: Query, *, exact: bool = False) -> pl.LazyFrame:
         """Scan the typed rows of a query's days: one data type, with market, symbol and interval.
@@ -431,10 +430,10 @@ class Lake:
         if exact:
             from cryptolake.silver.decimals import exact_rows
 
-            return exact_rows(query, self.storage, self.meta).lazy()
+            return exact_rows(query, self.context).lazy()
         from cryptolake.readers.polars_frames import silver_frame
 
-        return silver_frame(query, self.storage, self.meta)
+        return silver_frame(query, self.context)
 
     def connect(self, path: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnection:
         """Return a DuckDB connection with every view; with a path the views stay in that file.
@@ -444,7 +443,7 @@ class Lake:
         """
         from cryptolake.readers.duckdb_views import connect
 
-        return connect(self.storage, self.meta, path=None if path is None else Path(path))
+        return connect(self.context, path=None if path is None else Path(path))
 
     def sql(self, text: str) -> duckdb.DuckDBPyRelation:
         """Ask in SQL: ``lake.sql("from silver.spot_klines where symbol = 'BTCUSDT'")``.
@@ -454,7 +453,7 @@ class Lake:
         """
         from cryptolake.readers.duckdb_views import refresh
 
-        refresh(self._connection, self.storage, self.meta)
+        refresh(self._connection, self.context)
         # A cursor of its own for each question: relations are lazy, and may be read in any order.
         return self._connection.cursor().sql(text)
 
@@ -466,7 +465,7 @@ class Lake:
         """Return what the lake holds: zone, dataset, symbols, intervals, first, last, files, bytes, rows."""
         from cryptolake.readers.inventory import datasets
 
-        self._told = datasets(self.storage, self.meta)
+        self._told = datasets(self.context)
         return self._told
 
     # ------------------------------------------------------------------ keep whole and fresh
@@ -475,7 +474,7 @@ class Lake:
         """Return per dataset what is here, how new it is, and what was set aside. Asks only the lake."""
         from cryptolake.maintenance.status import status
 
-        return status(self.meta)
+        return status(self.context.records)
 
     def freshness(self, *, refresh: bool = False) -> pl.DataFrame:
         """Return, per dataset held, how many days the archive and the lake are behind. Asks the archive.
@@ -487,7 +486,7 @@ class Lake:
         """
         from cryptolake.quality.freshness import freshness
 
-        found = freshness(self.meta, self.listing, refresh=refresh)
+        found = freshness(self.context, refresh=refresh)
         self._fresh = found, datetime.now(UTC)
         return found
 
@@ -517,21 +516,9 @@ class Lake:
             The archive does not answer.
         """
         from cryptolake.maintenance.update import update
-        from cryptolake.transfer.options import TransferOptions
 
-        chosen = TransferOptions.of(options)  # a wrong one is said before anything is asked
-        return update(
-            self.storage,
-            self.meta,
-            self.listing,
-            transfer=lambda plan: self.transfer(
-                plan, mode=mode, progress=progress, checksum_policy=checksum_policy, options=chosen
-            ),
-            build=lambda rows: self._build(
-                rows, progress=progress, checksum_policy=checksum_policy
-            ),
-            query=query,
-        )
+        settings = self._settings(mode, progress, checksum_policy, options)
+        return update(self.context, settings, query)
 
     def verify(
         self, query: Query | None = None, *, against: str | None = None, repair: bool = False
@@ -556,31 +543,31 @@ class Lake:
         if against is None:
             from cryptolake.maintenance.audit import audit
 
-            return audit(self.storage, self.meta, query, repair=repair)
+            return audit(self.context, query, repair=repair)
         if query is None:
             message = f"verify(against={against!r}) rebuilds klines: say which, verify(query, against={against!r})."
             raise InvalidQuery(message, what="query")
         from cryptolake.quality.crosscheck import crosscheck
 
-        return crosscheck(query, self.storage, self.meta, against=against)
+        return crosscheck(query, self.context, against=against)
 
     def quality(self, query: Query, *, refresh: bool = False) -> pl.DataFrame:
         """Return one row per symbol-month: rows, expected, gaps, duplicates, rejects, coverage."""
         from cryptolake.quality.report import quality
 
-        return quality(query, self.storage, self.meta, self.listing, refresh=refresh)
+        return quality(query, self.context, refresh=refresh)
 
     def gaps(self, query: Query, *, refresh: bool = False) -> pl.DataFrame:
         """Return one row per gap of a query's klines, with its cause and the evidence for it."""
         from cryptolake.quality.report import gaps
 
-        return gaps(query, self.storage, self.meta, self.listing, refresh=refresh)
+        return gaps(query, self.context, refresh=refresh)
 
     def ids(self, query: Query) -> pl.DataFrame:
         """Check trade and aggregate ids, inside and across files; return each hole and each repeat."""
         from cryptolake.quality.trade_ids import ids
 
-        return ids(query, self.storage, self.meta)
+        return ids(query, self.context)
 
     def heal(
         self,
@@ -606,28 +593,15 @@ class Lake:
             Ask the archive again even where the cached listing is fresh.
         """
         from cryptolake.quality.repair import heal
-        from cryptolake.transfer.options import TransferOptions
 
-        chosen = TransferOptions.of(options)
-        return heal(
-            query,
-            self.storage,
-            self.meta,
-            self.listing,
-            transfer=lambda plan: self.transfer(
-                plan, mode=mode, progress=progress, checksum_policy=checksum_policy, options=chosen
-            ),
-            build=lambda rows: self._build(
-                rows, progress=progress, checksum_policy=checksum_policy
-            ),
-            refresh=refresh,
-        )
+        settings = self._settings(mode, progress, checksum_policy, options)
+        return heal(query, self.context, settings, refresh=refresh)
 
     def fill(self, query: Query, *, against: str) -> pl.DataFrame:
         """Make missing klines from trades or finer klines, on request only; kept in Gold, marked."""
         from cryptolake.quality.fill import fill
 
-        return fill(query, self.storage, self.meta, against=against)
+        return fill(query, self.context, against=against)
 
     # ------------------------------------------------------------------ show
 

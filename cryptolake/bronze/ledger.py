@@ -13,7 +13,7 @@ from cryptolake.errors import InvalidQuery
 if TYPE_CHECKING:
     from cryptolake.archive.enums import DataType
     from cryptolake.query import Query, Selection
-    from cryptolake.storage.tables import Meta
+    from cryptolake.storage.tables import TableReader
 
 _KEY = (
     r"^data/(?<path>spot|futures/um|futures/cm|option)/(?<partition>daily|monthly)/(?<data_type>[^/]+)"
@@ -62,12 +62,12 @@ def with_key_parts(files: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def holdings(meta: Meta, query: Query | None = None) -> pl.DataFrame:
+def holdings(records: TableReader, query: Query | None = None) -> pl.DataFrame:
     """Return the ledger's rows with their key parts; only those that a query means, when one is given.
 
     A file counts when its period overlaps the query's days. Words the query leaves out do not narrow.
     """
-    files = with_key_parts(meta.ledger())
+    files = with_key_parts(records.ledger())
     return files if query is None else narrowed(files, query)
 
 

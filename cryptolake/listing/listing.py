@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -22,7 +23,6 @@ from cryptolake.archive.enums import Partition
 from cryptolake.archive.keys import is_plain, parse_key, prefix_of
 from cryptolake.archive.symbols import is_glob
 from cryptolake.errors import ListingError
-from cryptolake.listing.client import Object, Pages
 from cryptolake.progress import Step, tell
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from cryptolake.archive.matrix import Row
     from cryptolake.archive.periods import Days
     from cryptolake.archive.source import Archive
+    from cryptolake.listing.client import Object, Pages
     from cryptolake.listing.snapshot import Listed
     from cryptolake.query import Selection
     from cryptolake.storage.files import Storage
@@ -125,8 +126,14 @@ class Listing:
         self.archive = archive
         self.storage = storage
         self.max_age = max_age
-        self.pages = Pages(archive, connections=WORKERS)
         self._ahead: dict[tuple[str, str, str], Future[Window]] = {}
+
+    @cached_property
+    def pages(self) -> Pages:
+        """The archive's S3 listing, page by page."""
+        from cryptolake.listing.client import Pages  # loads botocore, which most calls never need
+
+        return Pages(self.archive, connections=WORKERS)
 
     def symbols(
         self,

@@ -15,9 +15,9 @@ from cryptolake.bronze.verify import agrees
 from cryptolake.storage.tables import new_run_id
 
 if TYPE_CHECKING:
+    from cryptolake.listing.context import LakeContext
     from cryptolake.query import Query
     from cryptolake.storage.files import Storage
-    from cryptolake.storage.tables import Meta
 
 AUDIT = {
     "key": pl.String,
@@ -32,14 +32,12 @@ AUDIT = {
 _CHUNK = 1 << 20
 
 
-def audit(
-    storage: Storage, meta: Meta, query: Query | None = None, *, repair: bool = False
-) -> pl.DataFrame:
+def audit(lake: LakeContext, query: Query | None = None, *, repair: bool = False) -> pl.DataFrame:
     """Hash every Bronze file that a query means, or all of them, and compare with the ledger.
 
     Parameters
     ----------
-    storage, meta
+    lake
         The lake.
     query
         Which files; all when left out.
@@ -52,14 +50,14 @@ def audit(
     polars.DataFrame
         A row per file, the bad ones first; columns as :data:`AUDIT`.
     """
-    held = holdings(meta, query).select("key", "size", "sha256", "md5", "etag")
+    held = holdings(lake.records, query).select("key", "size", "sha256", "md5", "etag")
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda row: _look(storage, *row), held.iter_rows()))
+        found = list(pool.map(lambda row: _look(lake.storage, *row), held.iter_rows()))
     audited = pl.DataFrame(found, schema=AUDIT, orient="row").sort(
         pl.col("status").replace_strict({"damaged": 0, "gone": 1, "ok": 2}), "key"
     )
     if repair:
-        _take_out(audited.filter(pl.col("status") != "ok"), storage, meta)
+        _take_out(audited.filter(pl.col("status") != "ok"), lake)
     return audited
 
 
@@ -94,18 +92,18 @@ def _hashed(storage: Storage, path: str) -> tuple[int, str, str]:
     return size, sha256.hexdigest(), md5.hexdigest()
 
 
-def _take_out(bad: pl.DataFrame, storage: Storage, meta: Meta) -> None:
+def _take_out(bad: pl.DataFrame, lake: LakeContext) -> None:
     run_id, now = new_run_id(), datetime.now(UTC)
     for key in bad["key"]:
-        storage.delete(f"bronze/{key}")
-        storage.delete(f"bronze/{key}{CHECKSUM}")
-    meta.append(
+        lake.storage.delete(f"bronze/{key}")
+        lake.storage.delete(f"bronze/{key}{CHECKSUM}")
+    lake.tables.append(
         "files",
         bad.select(
             "key", "size", "sha256", event=pl.lit("removed"), fetched_at=now, run_id=pl.lit(run_id)
         ),
     )
-    meta.append(
+    lake.tables.append(
         "findings",
         bad.select(
             "key",

@@ -11,17 +11,17 @@ from cryptolake.archive.enums import dataset_name
 from cryptolake.bronze.ledger import holdings, with_key_parts
 
 if TYPE_CHECKING:
-    from cryptolake.storage.tables import Meta
+    from cryptolake.storage.tables import TableReader
 
 _DATASET = ["market", "data_type"]
 
 
-def status(meta: Meta, today: date | None = None) -> pl.DataFrame:
+def status(records: TableReader, today: date | None = None) -> pl.DataFrame:
     """Return one row per dataset that the lake holds or has files of in quarantine.
 
     Parameters
     ----------
-    meta
+    records
         The lake's tables.
     today
         The UTC day to count from.
@@ -35,7 +35,7 @@ def status(meta: Meta, today: date | None = None) -> pl.DataFrame:
     """
     yesterday = (today or datetime.now(UTC).date()) - timedelta(days=1)
     bronze = (
-        holdings(meta)
+        holdings(records)
         .group_by(_DATASET)
         .agg(
             pl.col("symbol").n_unique().alias("symbols"),
@@ -45,8 +45,10 @@ def status(meta: Meta, today: date | None = None) -> pl.DataFrame:
             pl.col("fetched_at").max().alias("last_stored"),
         )
     )
-    bad = with_key_parts(meta.quarantined()).group_by(_DATASET).agg(pl.len().alias("quarantined"))
-    built = meta.read("sources").unique(["path", "key"], keep="last")
+    bad = (
+        with_key_parts(records.quarantined()).group_by(_DATASET).agg(pl.len().alias("quarantined"))
+    )
+    built = records.read("sources").unique(["path", "key"], keep="last")
     silver = (
         with_key_parts(built)
         .group_by(_DATASET)

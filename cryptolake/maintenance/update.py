@@ -8,7 +8,6 @@ rows (of two that differ the daily one counts), so a month without gaps is left 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -25,13 +24,12 @@ from cryptolake.quality.report import gaps
 from cryptolake.query import Query
 
 if TYPE_CHECKING:
-    from cryptolake.archive.source import Archive
-    from cryptolake.listing.listing import Folder, Listing
+    from cryptolake.listing.context import LakeContext
+    from cryptolake.listing.listing import Folder
     from cryptolake.listing.snapshot import Listed
-    from cryptolake.planning.plan import Plan
     from cryptolake.report import Report
-    from cryptolake.storage.files import Storage
-    from cryptolake.storage.tables import Meta
+    from cryptolake.storage.tables import TableReader
+    from cryptolake.transfer.pull import RunSettings
 
 
 CHANGES: dict[str, Any] = {
@@ -83,23 +81,15 @@ class Update:
         return f"<Update {self.summary()}>"
 
 
-def update(
-    storage: Storage,
-    meta: Meta,
-    listing: Listing,
-    *,
-    transfer: Callable[[Plan], Report],
-    build: Callable[[pl.DataFrame], Report],
-    query: Query | None = None,
-) -> Update:
+def update(lake: LakeContext, settings: RunSettings, query: Query | None = None) -> Update:
     """Bring what the lake holds to the newest published day. Done twice, the second does nothing.
 
     Parameters
     ----------
-    storage, meta, listing
-        The lake and the archive's listing, which is asked anew.
-    transfer, build
-        How a plan is moved, and how the months of some ledger rows are built (the lake's own ways).
+    lake
+        The lake and its archive, whose listing is asked anew.
+    settings
+        How to transfer and build.
     query
         Only these markets, data types, intervals and symbols of what is held; its days do not matter.
 
@@ -113,47 +103,39 @@ def update(
     ListingError
         The archive does not answer: a stale listing cannot say what is new.
     """
-    held = holdings(meta, None if query is None else _undated(query))
+    held = holdings(lake.records, None if query is None else _undated(query))
     folders = held_folders(held)
     if not folders:
         return Update()
     today = datetime.now(UTC).date()
     span = Days(min(held["first"].drop_nulls()), today)
-    listed = listing.listed(folders, span, refresh=True)
+    listed = lake.listing.listed(folders, span, refresh=True)
     if listed.trouble is not None:
         raise listed.trouble
     files = listed_files(listed)
-    before = _rows(meta)
+    before = _rows(lake.records)
     newer = pl.concat([_rewritten(held, files), _extending(held, files, folders, listed, today)])
-    done = [_fetch(newer, listed, storage, meta, listing.archive, transfer, build)]
+    done = [_fetch(newer, listed, lake, settings)]
     # Only when all days are here can it be seen which months lack rows.
-    held = holdings(meta, None if query is None else _undated(query))
-    lacking = _completing(held, files, storage, meta, listing)
-    done.append(_fetch(lacking, listed, storage, meta, listing.archive, transfer, build))
+    held = holdings(lake.records, None if query is None else _undated(query))
+    lacking = _completing(held, files, lake)
+    done.append(_fetch(lacking, listed, lake, settings))
     changes = [changes for changes, _ in done if changes.height]
     reports = [report for _, report in done if report is not None]
     if not reports:
         return Update(listed_at=listed.at)
     report = reports[0].combine(reports[1]) if len(reports) > 1 else reports[0]
-    return Update(pl.concat(changes), before, _rows(meta), report, listed.at)
+    return Update(pl.concat(changes), before, _rows(lake.records), report, listed.at)
 
 
 def _fetch(
-    wanted: pl.DataFrame,
-    listed: Listed,
-    storage: Storage,
-    meta: Meta,
-    archive: Archive,
-    transfer: Callable[[Plan], Report],
-    build: Callable[[pl.DataFrame], Report],
+    wanted: pl.DataFrame, listed: Listed, lake: LakeContext, settings: RunSettings
 ) -> tuple[pl.DataFrame, Report | None]:
     """Fetch files and build their months; nothing where all are here, or known to be bad."""
     files = wanted.unique("key", keep="first", maintain_order=True)
     plan = plan_of(
         files.drop("why"),
-        archive,
-        storage,
-        meta,
+        lake,
         notes=["what is new since the lake was filled"],
         listed_at=listed.at,
     )
@@ -161,7 +143,9 @@ def _fetch(
     if not moving.height:
         return pl.DataFrame(schema=CHANGES), None
     months = moving.select(*NAME, month=pl.col("period").str.slice(0, 7)).unique()
-    report = transfer(plan).combine(build(_in_months(holdings(meta), months)))
+    moved = settings.transfer(plan, lake)
+    built = settings.build(_in_months(holdings(lake.records), months), lake)
+    report = moved.combine(built)
     return _changes(moving, report), report
 
 
@@ -212,9 +196,7 @@ def _extending(
     return pl.concat([_shaped(files.clear(), "extended"), *found])
 
 
-def _completing(
-    held: pl.DataFrame, files: pl.DataFrame, storage: Storage, meta: Meta, listing: Listing
-) -> pl.DataFrame:
+def _completing(held: pl.DataFrame, files: pl.DataFrame, lake: LakeContext) -> pl.DataFrame:
     """Return the monthly files of months held as daily ones that lack rows."""
     by_month = held.with_columns(month=pl.col("first").dt.month_start())
     monthly = by_month.filter(pl.col("partition") == "monthly")
@@ -235,7 +217,7 @@ def _completing(
             asked = Query().markets(str(market)).data_types(str(data_type)).symbols(symbols)
             if interval:
                 asked = asked.intervals(str(interval))
-            lacking = gaps(asked.between(_day(since), _day(last)), storage, meta, listing)
+            lacking = gaps(asked.between(_day(since), _day(last)), lake)
             unknown = lacking.filter(pl.col("cause") == "unknown")
             keys |= {key for siblings in unknown["siblings"] for key in siblings}
     return _shaped(may.filter(pl.col("key").is_in(sorted(keys))), "completed")
@@ -275,8 +257,8 @@ def _changes(wanted: pl.DataFrame, report: Report) -> pl.DataFrame:
     )
 
 
-def _rows(meta: Meta) -> int:
+def _rows(records: TableReader) -> int:
     """Return the rows that Silver has now."""
     from cryptolake.silver.records import current
 
-    return int(current(meta, "sources")["rows_out"].sum())
+    return int(current(records, "sources")["rows_out"].sum())

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import polars as pl
 
@@ -220,7 +220,7 @@ class Plan:
     @property
     def request_count(self) -> int:
         """Requests that the commands make, about: a LIST a wildcard line, a GET an object."""
-        return commands.request_count(self._planned())
+        return commands.request_count(planned(self.rows))
 
     @property
     def rows_expected(self) -> int | None:
@@ -247,20 +247,11 @@ class Plan:
         list of str
             Lines for ``s5cmd run``; the endpoint and ``--no-sign-request`` are flags of the whole run.
         """
-        files = self._planned()
+        files = planned(self.rows)
         if keys is not None:
             wanted = set(keys)
             files = (file for file in files if file.key in wanted)
         return commands.lines(files, self.archive.bucket, into=into)
-
-    def _planned(self) -> Iterator[Planned]:
-        """Yield the files to move, as the command lines are made of them."""
-        counts = selected(self.rows)
-        for piece in self.rows.pieces():
-            told = piece.filter(pl.col("status").is_in(TO_MOVE)).select(_OF_LINES).iter_rows()
-            for key, partition, period, checksum_size, selector in told:
-                sidecar = checksum_size is not None
-                yield Planned(key, partition, period, sidecar, selector, counts[selector])
 
     # ------------------------------------------------------------------ keep
 
@@ -308,6 +299,48 @@ class Plan:
 
     def _total(self, column: str, *statuses: str) -> int:
         return int(self._totals.filter(pl.col("status").is_in(statuses))[column].sum())
+
+
+def planned(rows: Rows) -> Iterator[Planned]:
+    """Yield the files to move, as the command lines are made of them."""
+    counts = selected(rows)
+    for piece in rows.pieces():
+        moving = piece.filter(pl.col("status").is_in(TO_MOVE)).select(_OF_LINES).iter_rows()
+        for key, partition, period, checksum_size, selector in moving:
+            sidecar = checksum_size is not None
+            yield Planned(key, partition, period, sidecar, selector, counts[selector])
+
+
+class Counts(NamedTuple):
+    """What a route needs to know of the files to move, to say how many requests they take."""
+
+    objects: int
+    request_count: int
+
+    @classmethod
+    def of(cls, rows: Rows) -> Counts:
+        """Count the objects to move and the requests of the command lines that fetch them."""
+        objects = sum(1 + file.sidecar for file in planned(rows))
+        return cls(objects, commands.request_count(planned(rows)))
+
+
+class Counted(Protocol):
+    """A plan, or its counts."""
+
+    @property
+    def objects(self) -> int:
+        """Objects to move: zips and sidecars."""
+
+    @property
+    def request_count(self) -> int:
+        """Requests that the plan's command lines make, about."""
+
+
+class Way(Protocol):
+    """How files will move; of the transfer, whose route says it in a note."""
+
+    def note(self, plan: Counted) -> str:
+        """Say how the files of a plan move, and in how many requests."""
 
 
 def selected(rows: Rows) -> Counter[str]:

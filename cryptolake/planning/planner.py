@@ -14,29 +14,27 @@ from cryptolake.archive.periods import Days
 from cryptolake.planning.commands import selectors
 from cryptolake.planning.cover import FOLDER, cover
 from cryptolake.planning.estimates import suspect_sizes
-from cryptolake.planning.plan import FILES, MISSING, TO_MOVE, Plan, age_of
+from cryptolake.planning.plan import FILES, MISSING, TO_MOVE, Counts, Plan, age_of
 from cryptolake.planning.resolve import find_targets
 from cryptolake.planning.status import status_of
 from cryptolake.progress import Step, tell
 from cryptolake.query import Query
+from cryptolake.storage.spooled import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cryptolake.archive.source import Archive
-    from cryptolake.listing.listing import Folder, Listing
+    from cryptolake.listing.context import LakeContext
+    from cryptolake.listing.listing import Folder
     from cryptolake.listing.snapshot import Listed
-    from cryptolake.storage.files import Storage
-    from cryptolake.storage.tables import Meta
+    from cryptolake.planning.plan import Way
 
 
 def make_plan(
     query: Query,
-    archive: Archive,
-    listing: Listing,
-    storage: Storage,
-    meta: Meta,
+    lake: LakeContext,
     *,
+    route: Way | None = None,
     refresh: bool = False,
     max_age: timedelta | None = None,
 ) -> Plan:
@@ -46,10 +44,10 @@ def make_plan(
     ----------
     query
         A complete sentence.
-    archive, listing
-        Where the files come from, and what is there.
-    storage, meta
-        The lake and its tables.
+    lake
+        The lake and its archive.
+    route
+        How the files will move, for the plan's note on it.
     refresh
         Ask the archive again even where the cached listing is fresh.
     max_age
@@ -66,10 +64,10 @@ def make_plan(
     """
     said = query.check().selection
     days = said.days or Days(date.min, date.min)  # a checked query has said its days
-    targets = find_targets(said, listing, refresh=refresh, max_age=max_age)
-    listed = listing.listed(targets.folders, days, refresh=refresh, max_age=max_age)
+    targets = find_targets(said, lake.listing, refresh=refresh, max_age=max_age)
+    listed = lake.listing.listed(targets.folders, days, refresh=refresh, max_age=max_age)
     _tell(1)
-    targets = targets.checked(said, listed, listing)
+    targets = targets.checked(said, listed, lake.listing)
     folders = _folders(targets.folders, listed)
     asof = (listed.at or datetime.now(UTC)).date()
     # Rows go by their number until the files are chosen: a listing is many times a plan.
@@ -83,21 +81,27 @@ def make_plan(
     )
     files = _named(files, names)
     _tell(3)
-    files = files.with_columns(status_of(files, storage, meta))
+    files = files.with_columns(status_of(files, lake))
     _tell(4)
     files = _with_selectors(files, listed)
+    rows = Rows.of(files.select(pl.col(name).cast(dtype) for name, dtype in FILES.items()))
+    counts = Counts.of(rows)
     now = datetime.now(UTC)
     return Plan(
         id=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
         query=query,
-        archive=archive,
+        archive=lake.archive,
         created_at=now,
         listed_at=listed.at,
-        files=files.select(pl.col(name).cast(dtype) for name, dtype in FILES.items()),
+        files=rows,
         missing_periods=_named(missing, names).select(
             pl.col(name).cast(dtype) for name, dtype in MISSING.items()
         ),
-        notes=(*targets.notes, *_notes(listed, now)),
+        notes=(
+            *targets.notes,
+            *_notes(listed, now),
+            *([route.note(counts)] if route and counts.objects else []),
+        ),
     )
 
 
@@ -181,9 +185,7 @@ def _notes(listed: Listed, now: datetime) -> list[str]:
 
 def plan_of(
     files: pl.DataFrame,
-    archive: Archive,
-    storage: Storage,
-    meta: Meta,
+    lake: LakeContext,
     *,
     notes: Iterable[str] = (),
     listed_at: datetime | None = None,
@@ -195,14 +197,14 @@ def plan_of(
     files
         Rows of the listing with their key parts: ``key, market, data_type, symbol, interval, partition,
         period, first, last, size, etag, last_modified, checksum_size, checksum_etag``.
-    archive, storage, meta
-        Where they are, and the lake.
+    lake
+        The lake and its archive.
     notes
         Why these files, in words.
     listed_at
         When the listing was asked, UTC.
     """
-    standing = files.with_columns(status_of(files, storage, meta).alias("status"))
+    standing = files.with_columns(status_of(files, lake).alias("status"))
     absent = [
         pl.lit(None, dtype).alias(name) for name, dtype in FILES.items() if name not in standing
     ]
@@ -210,7 +212,7 @@ def plan_of(
     return Plan(
         id=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
         query=_sentence(files),
-        archive=archive,
+        archive=lake.archive,
         created_at=now,
         listed_at=listed_at,
         files=standing.with_columns(absent)

@@ -10,27 +10,27 @@ import polars as pl
 from cryptolake.archive.keys import CHECKSUM
 
 if TYPE_CHECKING:
+    from cryptolake.listing.context import LakeContext
     from cryptolake.storage.files import Entry, Storage
-    from cryptolake.storage.tables import Meta
 
 _MANY_FOLDERS = 64
 """In a bucket, more folders than this are looked at by listing what is above them."""
 
 
-def status_of(files: pl.DataFrame, storage: Storage, meta: Meta) -> pl.Series:
+def status_of(files: pl.DataFrame, lake: LakeContext) -> pl.Series:
     """Return the ``status`` of files (``key, etag, checksum_etag``), in their order.
 
     A file is ``cached`` when the ledger has the archive's present ETag and the file is there in its full
     size; ``updated`` when the ledger has another ETag; ``unrecorded`` when it is there without a record;
     ``quarantined`` when these very bytes, with this very sidecar, were found wrong before; else ``new``.
     """
-    ledger = meta.ledger().select(
+    ledger = lake.records.ledger().select(
         "key", has_etag="etag", has_md5="md5", has_size="size", recorded=pl.lit(value=True)
     )
-    held = meta.quarantined().select(
+    held = lake.records.quarantined().select(
         "key", bad_etag="etag", bad_checksum="checksum_etag", bad=pl.lit(value=True)
     )
-    there = _there(files, storage)
+    there = _there(files, lake.storage)
     etag = pl.col("etag")
     known = (
         files.lazy()

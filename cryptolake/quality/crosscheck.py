@@ -18,9 +18,8 @@ from cryptolake.quality.survey import SeriesFiles, Survey, SymbolMonth, survey
 from cryptolake.storage.tables import record_new
 
 if TYPE_CHECKING:
+    from cryptolake.listing.context import LakeContext
     from cryptolake.query import Query
-    from cryptolake.storage.files import Storage
-    from cryptolake.storage.tables import Meta
 
 Against = Literal["trades", "aggTrades", "klines"]
 
@@ -42,9 +41,7 @@ DIFFERENCES: dict[str, Any] = {
 """The columns of :func:`crosscheck`."""
 
 
-def crosscheck(
-    query: Query, storage: Storage, meta: Meta, *, against: str = "trades"
-) -> pl.DataFrame:
+def crosscheck(query: Query, lake: LakeContext, *, against: str = "trades") -> pl.DataFrame:
     """Rebuild the klines of a query from another dataset of the lake, and return where they differ.
 
     Open, high, low, close, volume, value and number of trades are compared per bar, within the published
@@ -55,7 +52,7 @@ def crosscheck(
     ----------
     query
         Klines; symbols and days as usual.
-    storage, meta
+    lake
         The lake, with Silver of both datasets built.
     against
         ``"trades"``, ``"aggTrades"``, or ``"klines"``: 1m bars (or the finest the lake has) against
@@ -76,10 +73,10 @@ def crosscheck(
         The lake holds nothing of the other dataset for these days.
     """
     require_klines(query, against)
-    seen = survey(query, storage, meta, None)
+    seen = survey(query, lake)
     found, compared = [], 0
     for folder, months in by_folder(seen):
-        partner = partner_of(folder, against, query, storage, meta)
+        partner = partner_of(folder, against, query, lake)
         days = sorted(whole_days(months) & whole_days(partner))
         if not days:
             continue
@@ -92,7 +89,7 @@ def crosscheck(
         )
         raise NotPublished(message, against=against, query=query)
     result = pl.concat([pl.DataFrame(schema=DIFFERENCES), *found])
-    record_new(_findings(result), meta)
+    record_new(_findings(result), lake.tables)
     return result
 
 
@@ -121,16 +118,16 @@ def by_folder(seen: Survey) -> Iterator[tuple[SeriesFiles, list[SymbolMonth]]]:
 
 
 def partner_of(
-    folder: SeriesFiles, against: str, query: Query, storage: Storage, meta: Meta
+    folder: SeriesFiles, against: str, query: Query, lake: LakeContext
 ) -> list[SymbolMonth]:
     """Return the months of the other dataset: of klines, the finest interval that the lake has built."""
     market, symbol = folder.row.market.value, folder.symbol
     plain = query.markets(market).symbols(symbol).universe()
     if against != "klines":
-        return list(survey(plain.data_types(against).intervals(), storage, meta, None).months)
+        return list(survey(plain.data_types(against).intervals(), lake).months)
     finer = [i for i in folder.row.all_intervals if folder.interval and _finer(i, folder.interval)]
     for interval in sorted(finer, key=lambda i: (i is not Interval.M1, list(Interval).index(i))):
-        months = survey(plain.intervals(interval.value), storage, meta, None).months
+        months = survey(plain.intervals(interval.value), lake).months
         if any(month.built for month in months):
             return list(months)
     return []

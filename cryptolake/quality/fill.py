@@ -35,22 +35,22 @@ from cryptolake.quality.gaps import (
 from cryptolake.quality.survey import SymbolMonth, survey
 
 if TYPE_CHECKING:
+    from cryptolake.listing.context import LakeContext
     from cryptolake.quality.survey import Survey
     from cryptolake.query import Query
     from cryptolake.storage.files import Storage
-    from cryptolake.storage.tables import Meta
 
 _MICROSECONDS_FROM = datetime(2025, 1, 1, tzinfo=UTC)
 
 
-def fill(query: Query, storage: Storage, meta: Meta, *, against: str) -> pl.DataFrame:
+def fill(query: Query, lake: LakeContext, *, against: str) -> pl.DataFrame:
     """Make the missing klines of a query from another dataset of the lake, and keep them in Gold.
 
     Parameters
     ----------
     query
         Klines; symbols and days as usual.
-    storage, meta
+    lake
         The lake, with Silver of the other dataset built.
     against
         What to make them from: ``"trades"``, ``"aggTrades"``, or ``"klines"`` (1m bars, or the finest
@@ -68,10 +68,10 @@ def fill(query: Query, storage: Storage, meta: Meta, *, against: str) -> pl.Data
         ``against`` is another word, or the query asks for other types than klines.
     """
     require_klines(query, against)
-    seen = survey(query, storage, meta, None)
+    seen = survey(query, lake)
     made = []
     for folder, months in by_folder(seen):
-        partner = partner_of(folder, against, query, storage, meta)
+        partner = partner_of(folder, against, query, lake)
         covered = whole_days(partner)
         if not covered or folder.interval is None:
             continue
@@ -86,7 +86,7 @@ def fill(query: Query, storage: Storage, meta: Meta, *, against: str) -> pl.Data
             if rows.height:
                 named = _shaped(rows, month, folder.interval, origin)
                 made.append(named)
-                _store(named, month, storage)
+                _store(named, month, lake.storage)
     return pl.concat(made, how="diagonal") if made else pl.DataFrame()
 
 

@@ -14,9 +14,8 @@ from cryptolake.bronze.ledger import holdings, with_key_parts
 from cryptolake.listing.listing import Folder
 
 if TYPE_CHECKING:
-    from cryptolake.listing.listing import Listing
+    from cryptolake.listing.context import LakeContext
     from cryptolake.listing.snapshot import Listed
-    from cryptolake.storage.tables import Meta
 
 NAME = ["market", "data_type", "symbol", "interval"]
 """The columns that name a folder of the archive."""
@@ -26,14 +25,14 @@ OBJECT = ["key", "size", "etag", "last_modified", "checksum_size", "checksum_eta
 
 
 def freshness(
-    meta: Meta, listing: Listing, *, refresh: bool = False, today: date | None = None
+    lake: LakeContext, *, refresh: bool = False, today: date | None = None
 ) -> pl.DataFrame:
     """Say how far behind the archive is, and the lake: a row per market and data type that it holds.
 
     Parameters
     ----------
-    meta, listing
-        The lake's tables and the archive's listing.
+    lake
+        The lake and its archive.
     refresh
         Ask the archive again even where the cached listing is fresh.
     today
@@ -51,12 +50,12 @@ def freshness(
     ListingError
         The archive does not answer, and no cached listing can stand in.
     """
-    held = holdings(meta)
+    held = holdings(lake.records)
     folders = held_folders(held)
     now = today or datetime.now(UTC).date()
     latest = held.group_by(NAME).agg(pl.col("last").max())["last"].drop_nulls()
     span = Days(min([*latest, now]), now)
-    listed = listed_files(listing.listed(folders, span, refresh=refresh))
+    listed = listed_files(lake.listing.listed(folders, span, refresh=refresh))
     newest = listed.group_by("market", "data_type").agg(
         pl.col("last").max().alias("archive_newest")
     )

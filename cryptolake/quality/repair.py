@@ -7,7 +7,6 @@ apart, marked, in Gold (:mod:`cryptolake.quality.fill`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +22,10 @@ from cryptolake.silver.months import silver_path
 from cryptolake.storage.tables import new_run_id
 
 if TYPE_CHECKING:
-    from cryptolake.listing.listing import Listing
-    from cryptolake.planning.plan import Plan
+    from cryptolake.listing.context import LakeContext
     from cryptolake.query import Query
-    from cryptolake.report import Report
-    from cryptolake.storage.files import Storage
-    from cryptolake.storage.tables import Meta
+    from cryptolake.storage.tables import Meta, TableReader
+    from cryptolake.transfer.pull import RunSettings
 
 _WHO = ["market", "data_type", "symbol", "interval", "month"]
 
@@ -45,12 +42,9 @@ HEALED: dict[str, Any] = {
 
 def heal(
     query: Query,
-    storage: Storage,
-    meta: Meta,
-    listing: Listing,
+    lake: LakeContext,
+    settings: RunSettings,
     *,
-    transfer: Callable[[Plan], Report],
-    build: Callable[[pl.DataFrame], Report],
     refresh: bool = False,
 ) -> pl.DataFrame:
     """Fill the gaps of a query's klines (and missing days of other types) from sibling files.
@@ -63,10 +57,10 @@ def heal(
     ----------
     query
         What to heal; a glob means the symbols that the lake holds.
-    storage, meta, listing
-        The lake and the archive's listing.
-    transfer, build
-        How a plan is moved, and how the months of some ledger rows are built (as the lake does it).
+    lake
+        The lake and its archive.
+    settings
+        How to transfer and build.
     refresh
         Ask the archive for its listing again.
 
@@ -79,18 +73,18 @@ def heal(
         they are known now (what was filled is an ``archive_gap``); ``fetched`` the sibling files.
         Outcomes of gaps for which a file was fetched are recorded in ``meta.findings``.
     """
-    before = survey(query, storage, meta, listing, refresh=refresh)
+    before = survey(query, lake, listed=True, refresh=refresh)
     broken = gaps_of(before).filter(~pl.col("healed") & (pl.col("cause") != "not_listed"))
     wanted = _to_fetch(broken, before)
     if wanted.height:
-        plan = plan_of(wanted, listing.archive, storage, meta, notes=["files that may fill gaps"])
-        transfer(plan)
-    months = _ledger_of(broken, query, meta)
+        plan = plan_of(wanted, lake, notes=["files that may fill gaps"])
+        settings.transfer(plan, lake)
+    months = _ledger_of(broken, query, lake.records)
     if months.height:
-        build(months)
-    after = gaps_of(survey(query, storage, meta, listing))
-    healed = _outcomes(broken, after, set(wanted["key"]), meta)
-    _record(healed, meta)
+        settings.build(months, lake)
+    after = gaps_of(survey(query, lake, listed=True))
+    healed = _outcomes(broken, after, set(wanted["key"]), lake.records)
+    _record(healed, lake.tables)
     return healed
 
 
@@ -122,18 +116,18 @@ def _to_fetch(broken: pl.DataFrame, seen: Survey) -> pl.DataFrame:
     return pl.DataFrame(list(chosen.values()), schema=schema or {"key": pl.String}, orient="row")
 
 
-def _ledger_of(broken: pl.DataFrame, query: Query, meta: Meta) -> pl.DataFrame:
+def _ledger_of(broken: pl.DataFrame, query: Query, records: TableReader) -> pl.DataFrame:
     """Return the ledger rows of the months that have gaps."""
     months = broken.select(*_WHO[:4], "month").unique()
-    rows = holdings(meta, query).with_columns(pl.col("period").str.slice(0, 7).alias("month"))
+    rows = holdings(records, query).with_columns(pl.col("period").str.slice(0, 7).alias("month"))
     return rows.join(months, on=_WHO, how="semi", nulls_equal=True).drop("month")
 
 
 def _outcomes(
-    broken: pl.DataFrame, after: pl.DataFrame, fetched: set[str], meta: Meta
+    broken: pl.DataFrame, after: pl.DataFrame, fetched: set[str], records: TableReader
 ) -> pl.DataFrame:
     """Say of each gap there was how many of its bars are filled now, and by what."""
-    stored = set(meta.ledger()["key"])
+    stored = set(records.ledger()["key"])
     open_now = after.filter(~pl.col("healed"))
     mended = after.filter("healed")
     rows = []

@@ -12,10 +12,8 @@ from cryptolake.quality.causes import CAUSES
 from cryptolake.quality.survey import Survey, SymbolMonth, survey
 
 if TYPE_CHECKING:
-    from cryptolake.listing.listing import Listing
+    from cryptolake.listing.context import LakeContext
     from cryptolake.query import Query
-    from cryptolake.storage.files import Storage
-    from cryptolake.storage.tables import Meta
 
 _TIME = pl.Datetime("us", "UTC")
 _WHO = {
@@ -61,10 +59,9 @@ GAPS: dict[str, Any] = {
 
 def quality(
     query: Query,
-    storage: Storage,
-    meta: Meta,
-    listing: Listing | None = None,
+    lake: LakeContext,
     *,
+    listed: bool = True,
     refresh: bool = False,
 ) -> pl.DataFrame:
     """Return one row per symbol-month: rows, gaps, duplicates, rejects, coverage.
@@ -73,11 +70,11 @@ def quality(
     ----------
     query
         Markets, data types, intervals, symbols and days; a glob means the symbols the lake holds.
-    storage, meta
-        The lake.
-    listing
-        The archive's listing, its cached copy however old; without it siblings that are not in the
-        lake are not known of, nor when a symbol was listed.
+    lake
+        The lake and its archive.
+    listed
+        Whether to look at the archive's listing, its cached copy however old; without it siblings that
+        are not in the lake are not known of, nor when a symbol was listed.
     refresh
         Ask the archive for its listing again.
 
@@ -91,24 +88,23 @@ def quality(
         ``last`` the times of the first and last row, UTC. ``duplicates`` are rows that came twice;
         ``overlap`` those of a monthly file that the daily files beside it have too.
     """
-    seen = survey(query, storage, meta, listing, refresh=refresh)
+    seen = survey(query, lake, listed=listed, refresh=refresh)
     rows = [_quality_row(month, assess(month, seen), seen) for month in seen.months]
     return pl.DataFrame(rows, schema=QUALITY, orient="row")
 
 
 def gaps(
     query: Query,
-    storage: Storage,
-    meta: Meta,
-    listing: Listing | None = None,
+    lake: LakeContext,
     *,
+    listed: bool = True,
     refresh: bool = False,
 ) -> pl.DataFrame:
     """Return one row per gap: its first and last missing bar, its cause, and the evidence for it.
 
     Parameters
     ----------
-    query, storage, meta, listing, refresh
+    query, lake, listed, refresh
         As :func:`quality` takes them.
 
     Returns
@@ -118,7 +114,7 @@ def gaps(
         is ``exchange_halt``, ``archive_gap``, ``not_listed`` or ``unknown``; ``healed`` says that
         another file gave the rows; ``siblings`` are the files that have them, or could have.
     """
-    seen = survey(query, storage, meta, listing, refresh=refresh)
+    seen = survey(query, lake, listed=listed, refresh=refresh)
     return gaps_of(seen)
 
 

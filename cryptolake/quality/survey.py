@@ -23,10 +23,11 @@ from cryptolake.silver.records import current
 if TYPE_CHECKING:
     from cryptolake.archive.enums import Interval
     from cryptolake.archive.matrix import Row
+    from cryptolake.listing.context import LakeContext
     from cryptolake.listing.listing import Listing
     from cryptolake.query import Query, Selection
     from cryptolake.storage.files import Storage
-    from cryptolake.storage.tables import Meta
+    from cryptolake.storage.tables import TableReader
 
 CHECKED = ("crosscheck", "id_hole", "id_repeat", "healed", "not_healed")
 """Kinds of findings that checks add after a build."""
@@ -132,7 +133,7 @@ class Survey:
 
 
 def survey(
-    query: Query, storage: Storage, meta: Meta, listing: Listing | None, *, refresh: bool = False
+    query: Query, lake: LakeContext, *, listed: bool = False, refresh: bool = False
 ) -> Survey:
     """Find the symbol-months of a query: what is held of them, and what the archive lists of them.
 
@@ -140,20 +141,20 @@ def survey(
     ----------
     query
         Markets, data types, intervals, symbols and days. A glob means the symbols that the lake holds.
-    storage, meta
+    lake
         The lake.
-    listing
-        The archive's listing, however old its cached copy is; None to leave it out.
+    listed
+        Whether to look at the archive's listing too, however old its cached copy is.
     refresh
         Ask the archive again.
     """
     said = query.check().selection
     days = said.days
     if days is None:  # check() asks for them
-        return Survey(storage, pl.DataFrame(), pl.DataFrame(), pl.DataFrame(), ())
-    held = _by_folder(with_key_parts(meta.ledger()))
-    quarantined = _by_folder(with_key_parts(meta.quarantined().select("key", "size")))
-    sources = current(meta, "sources")
+        return Survey(lake.storage, pl.DataFrame(), pl.DataFrame(), pl.DataFrame(), ())
+    held = _by_folder(with_key_parts(lake.records.ledger()))
+    quarantined = _by_folder(with_key_parts(lake.records.quarantined().select("key", "size")))
+    sources = current(lake.records, "sources")
     used = sources.filter(pl.col("rows_in") > pl.col("rejects"))
     built = dict(used.group_by("path").agg("key").iter_rows())
     refused = dict(
@@ -174,17 +175,20 @@ def survey(
     ]
     months = [
         month
-        for folder in _with_listing(folders, days, listing, refresh=refresh)
+        for folder in _with_listing(
+            folders, days, lake.listing if listed else None, refresh=refresh
+        )
         if folder.known.height
         for month in _months(folder, days, built, refused)
     ]
-    return Survey(storage, sources, current(meta, "rejects"), _findings(meta), tuple(months))
+    rejects, findings = current(lake.records, "rejects"), _findings(lake.records)
+    return Survey(lake.storage, sources, rejects, findings, tuple(months))
 
 
-def _findings(meta: Meta) -> pl.DataFrame:
+def _findings(records: TableReader) -> pl.DataFrame:
     """Return what holds of Silver as it is, and what later checks found."""
-    later = meta.read("findings").filter(pl.col("kind").is_in(CHECKED))
-    return pl.concat([current(meta, "findings"), later]).unique(maintain_order=True)
+    later = records.read("findings").filter(pl.col("kind").is_in(CHECKED))
+    return pl.concat([current(records, "findings"), later]).unique(maintain_order=True)
 
 
 def _months(

@@ -20,10 +20,9 @@ from cryptolake.quality.survey import survey
 from cryptolake.storage.tables import record_new
 
 if TYPE_CHECKING:
+    from cryptolake.listing.context import LakeContext
     from cryptolake.quality.survey import Survey, SymbolMonth
     from cryptolake.query import Query
-    from cryptolake.storage.files import Storage
-    from cryptolake.storage.tables import Meta
 
 _TIME = pl.Datetime("us", "UTC")
 
@@ -108,14 +107,14 @@ def holes(frame: pl.DataFrame, counter: Counter, time: str, edge: Edge | None) -
     return [Hole(Edge(a, b), Edge(c, d)) for a, b, c, d in broken.iter_rows()]
 
 
-def ids(query: Query, storage: Storage, meta: Meta) -> pl.DataFrame:
+def ids(query: Query, lake: LakeContext) -> pl.DataFrame:
     """Check the trade and aggregate ids of a query, inside and across files; record what is new.
 
     Parameters
     ----------
     query
         Trades or aggTrades; symbols and days as usual. Other types have no running numbers.
-    storage, meta
+    lake
         The lake, with Silver built.
 
     Returns
@@ -123,8 +122,8 @@ def ids(query: Query, storage: Storage, meta: Meta) -> pl.DataFrame:
     polars.DataFrame
         As :func:`id_findings`; empty when all ids go on by one.
     """
-    found = id_findings(survey(query, storage, meta, None))
-    record_new(found, meta)
+    found = id_findings(survey(query, lake))
+    record_new(found, lake.tables)
     return found
 
 

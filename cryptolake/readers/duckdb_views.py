@@ -45,15 +45,16 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
 
+    from cryptolake.listing.context import LakeContext
     from cryptolake.storage.s3_config import Httpfs
-    from cryptolake.storage.tables import Meta
 
 
-def reach(connection: duckdb.DuckDBPyConnection, storage: Storage, meta: Meta) -> None:
+def reach(connection: duckdb.DuckDBPyConnection, lake: LakeContext) -> None:
     """Register with a connection what it needs to read a lake."""
-    if isinstance(storage, S3Storage):
-        _reach_bucket(connection, storage)
-    _register(connection, BronzeFileSystem(storage, meta))
+    if isinstance(lake.storage, S3Storage):
+        _reach_bucket(connection, lake.storage)
+    # A connection lives on, so its filesystem asks for the ledger as it is at each question.
+    _register(connection, BronzeFileSystem(lake.storage, lake.tables))
 
 
 def _reach_bucket(connection: duckdb.DuckDBPyConnection, storage: S3Storage) -> None:
@@ -99,12 +100,12 @@ _ONE = threading.Lock()
 """Two threads that remake the same views at once would be in each other's way."""
 
 
-def connect(storage: Storage, meta: Meta, *, path: Path | None = None) -> duckdb.DuckDBPyConnection:
+def connect(lake: LakeContext, *, path: Path | None = None) -> duckdb.DuckDBPyConnection:
     """Return a DuckDB connection with every view of a lake.
 
     Parameters
     ----------
-    storage, meta
+    lake
         The lake.
     path
         A DuckDB file to keep the views in; in memory when left out. Plain DuckDB can open such a file
@@ -126,9 +127,9 @@ def connect(storage: Storage, meta: Meta, *, path: Path | None = None) -> duckdb
     # No download at query time without leave; INSTALL httpfs by hand is that leave.
     connection.execute("SET GLOBAL autoinstall_known_extensions = false")
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
-    reach(connection, storage, meta)
+    reach(connection, lake)
     _create_bronze(connection, in_memory=path is None)
-    _refresh(connection, storage, meta, known=None)
+    _refresh(connection, lake, known=None)
     return connection
 
 
@@ -144,7 +145,7 @@ def _create_bronze(connection: duckdb.DuckDBPyConnection, *, in_memory: bool) ->
         duckdb_views.keep(connection, ready)
 
 
-def refresh(connection: duckdb.DuckDBPyConnection, storage: Storage, meta: Meta) -> None:
+def refresh(connection: duckdb.DuckDBPyConnection, lake: LakeContext) -> None:
     """Bring a connection's views up to what the lake has now; quick when nothing new has come.
 
     On a disk the views see new files by themselves; this makes those of a dataset that was empty as fast as
@@ -153,12 +154,13 @@ def refresh(connection: duckdb.DuckDBPyConnection, storage: Storage, meta: Meta)
     # A cursor of its own: the caller may be in the middle of reading a result.
     with _ONE, connection.cursor() as cursor:
         ((known,),) = cursor.execute(_STATE).fetchall() or ((None,),)
-        _refresh(cursor, storage, meta, known=known)
+        _refresh(cursor, lake, known=known)
 
 
 def _refresh(
-    connection: duckdb.DuckDBPyConnection, storage: Storage, meta: Meta, *, known: str | None
+    connection: duckdb.DuckDBPyConnection, lake: LakeContext, *, known: str | None
 ) -> None:
+    storage = lake.storage
     found = look(storage)
     # Extra columns are known from the build records: read only when there are new ones.
     records = [entry.path for entry in storage.list("meta/sources")]
@@ -166,7 +168,7 @@ def _refresh(
     before = json.loads(known) if known else None
     if before is not None and before["seen"] == seen:
         return
-    held = found._replace(extras=extra_columns(meta)) if records else found
+    held = found._replace(extras=extra_columns(lake.records)) if records else found
     made = set() if before is None else set(_views(storage, _held(before["held"])))
     views = [view for view in _views(storage, held) if view not in made]
     state = json.dumps({"seen": seen, "held": _plain(held)})

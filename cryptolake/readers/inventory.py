@@ -10,8 +10,9 @@ from cryptolake.archive.enums import dataset_name
 from cryptolake.bronze.ledger import with_key_parts
 
 if TYPE_CHECKING:
+    from cryptolake.listing.context import LakeContext
     from cryptolake.storage.files import Storage
-    from cryptolake.storage.tables import Meta
+    from cryptolake.storage.tables import TableReader
 
 COLUMNS = {
     "zone": pl.String(),
@@ -31,7 +32,7 @@ _SILVER_PATH = (
 )
 
 
-def datasets(storage: Storage, meta: Meta) -> pl.DataFrame:
+def datasets(lake: LakeContext) -> pl.DataFrame:
     """Return one row for each zone and dataset that has files.
 
     Returns
@@ -42,17 +43,21 @@ def datasets(storage: Storage, meta: Meta) -> pl.DataFrame:
         and ``rows``. Days are those that Bronze files cover and those that Silver rows lie in. Rows are
         as recorded when Silver was built: null where some file was not built, or not by cryptolake.
     """
-    sources = meta.read("sources")
-    parts = [_bronze(meta, sources), _silver(storage, sources), _gold(storage)]
+    sources = lake.records.read("sources")
+    parts = [
+        _bronze(lake.records, sources),
+        _silver(lake.storage, sources),
+        _gold(lake.storage),
+    ]
     found = pl.concat([part.select(*COLUMNS).cast(COLUMNS) for part in parts])  # type: ignore[arg-type]
     zones = pl.Enum(["bronze", "silver", "gold"])
     return found.sort(pl.col("zone").cast(zones), "dataset")
 
 
-def _bronze(meta: Meta, sources: pl.DataFrame) -> pl.DataFrame:
+def _bronze(records: TableReader, sources: pl.DataFrame) -> pl.DataFrame:
     # A file that feeds two months is counted in both accounts: the lines of the file are in the larger.
     read = sources.group_by("key").agg(pl.col("rows_in").max().alias("rows"))
-    held = with_key_parts(meta.ledger()).filter(pl.col("data_type").is_not_null())
+    held = with_key_parts(records.ledger()).filter(pl.col("data_type").is_not_null())
     return _per_dataset(held.join(read, on="key", how="left"), "bronze", "size")
 
 

@@ -19,9 +19,9 @@ from cryptolake.readers.silver_files import SilverFile, extra_columns, silver_of
 
 if TYPE_CHECKING:
     from cryptolake.archive.enums import DataType, Market
+    from cryptolake.listing.context import LakeContext
     from cryptolake.query import Query
     from cryptolake.storage.files import Storage
-    from cryptolake.storage.tables import Meta
 
 
 BATCH = 16 * 2**20
@@ -137,7 +137,7 @@ IDENTITY = ("market", "symbol", "interval")
 _HIVE = dict.fromkeys(("market", "data_type", "interval", "symbol"), pl.String)
 
 
-def silver_frame(query: Query, storage: Storage, meta: Meta) -> pl.LazyFrame:
+def silver_frame(query: Query, lake: LakeContext) -> pl.LazyFrame:
     """Return the typed rows of a query's days: market, symbol, interval, and the schema's columns.
 
     Files are chosen now, read when the frame is collected, and never all at once. Rows come by market,
@@ -150,16 +150,16 @@ def silver_frame(query: Query, storage: Storage, meta: Meta) -> pl.LazyFrame:
         The query names no data type, or several.
     """
     data_type = one_data_type(query)
-    extras = extra_columns(meta)
+    extras = extra_columns(lake.records)
     parts = []
     for market in _markets(query, data_type):
         types = schema_of(market, data_type).silver_dtypes()
         types |= dict.fromkeys(extras.get((market, data_type), ()), pl.String())
-        files = silver_of(storage, query, market, data_type)
+        files = silver_of(lake.storage, query, market, data_type)
         if not files:
             parts.append(pl.LazyFrame(schema=_with_identity(types)))
             continue
-        part = _scan(storage, files, types)
+        part = _scan(lake.storage, files, types)
         days = query.selection.days
         if days is not None:
             time = pl.col(schema_of(market, data_type).time)
@@ -168,7 +168,7 @@ def silver_frame(query: Query, storage: Storage, meta: Meta) -> pl.LazyFrame:
     return _together(parts)
 
 
-def bronze_frame(query: Query, storage: Storage, meta: Meta) -> pl.LazyFrame:
+def bronze_frame(query: Query, lake: LakeContext) -> pl.LazyFrame:
     """Return the rows of a query's Bronze files as published, then key, market, symbol and interval.
 
     Every file whose day or month overlaps the query's days is read whole, in place and still zipped,
@@ -182,7 +182,7 @@ def bronze_frame(query: Query, storage: Storage, meta: Meta) -> pl.LazyFrame:
         The query names no data type, or several.
     """
     data_type = one_data_type(query)
-    held = holdings(meta, query)
+    held = holdings(lake.records, query)
     parts = []
     for market in _markets(query, data_type):
         published = schema_of(market, data_type).published_dtypes()
@@ -190,7 +190,7 @@ def bronze_frame(query: Query, storage: Storage, meta: Meta) -> pl.LazyFrame:
         schema = {**published, **dict.fromkeys(names.values(), pl.String)}
         files = held.filter(pl.col("market") == market.value).select("key", *IDENTITY).rename(names)
         keys = list(names.values())
-        parts.append(_source(storage, schema, files.sort(keys[0]), keys))
+        parts.append(_source(lake.storage, schema, files.sort(keys[0]), keys))
     return _together(parts)
 
 

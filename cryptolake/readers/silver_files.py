@@ -14,7 +14,7 @@ from cryptolake.bronze.ledger import means
 if TYPE_CHECKING:
     from cryptolake.query import Query
     from cryptolake.storage.files import Storage
-    from cryptolake.storage.tables import Meta
+    from cryptolake.storage.tables import TableReader
 
 GLOB_SIGNS = frozenset("*?[")
 
@@ -88,11 +88,11 @@ def silver_of(
     return files
 
 
-def extra_columns(meta: Meta) -> dict[tuple[str, str], tuple[str, ...]]:
+def extra_columns(records: TableReader) -> dict[tuple[str, str], tuple[str, ...]]:
     """Return the columns, text all of them, that Silver files of a dataset have beyond its schema."""
     import polars as pl
 
-    said = meta.read("sources").filter(
+    said = records.read("sources").filter(
         pl.col("warnings").str.contains("extra_column:", literal=True)
     )
     found: dict[tuple[str, str], set[str]] = {}

@@ -31,9 +31,9 @@ from cryptolake.storage.tables import new_run_id
 
 if TYPE_CHECKING:
     from cryptolake.bronze.verify import Policy
+    from cryptolake.listing.context import LakeContext
     from cryptolake.progress import Progress, Watch
     from cryptolake.storage.files import Storage
-    from cryptolake.storage.tables import Meta
 
 
 Bar = Callable[[Iterable[MonthResult], int], Iterable[MonthResult]]
@@ -47,13 +47,14 @@ _AT_ONCE = 16
 class BuildRun:
     """One build: work handed to threads, results stored in groups."""
 
-    def __init__(self, storage: Storage, meta: Meta, threads: int, bar: Bar) -> None:
-        self.storage, self.meta, self.threads = storage, meta, threads
+    def __init__(self, lake: LakeContext, threads: int, bar: Bar) -> None:
+        self.storage, self.tables, self.threads = lake.storage, lake.tables, threads
+        self._records = lake.records
         self.id = new_run_id()
         self.started = datetime.now(UTC)
         self.state: State = "stopped"
         self._bar = bar
-        self.verifications = LateVerifications(storage, meta, self.id)
+        self.verifications = LateVerifications(lake.storage, lake.tables, self.id)
         self._rows: list[dict[str, Any]] = []
         self._waiting: list[MonthResult] = []
         self._flushed = time.monotonic()
@@ -100,9 +101,11 @@ class BuildRun:
         told = [result for result in waiting if result.status != "unchanged"]
         now = datetime.now(UTC)
         self.verifications.record([item for result in told for item in result.late])
-        self.meta.append("sources", source_rows(told, self.id, now))
-        self.meta.append("rejects", reject_rows(told, self.id, now))
-        self.meta.append("findings", finding_rows(told, self.id, now))
+        self.tables.append("sources", source_rows(told, self.id, now))
+        self.tables.append("rejects", reject_rows(told, self.id, now))
+        self.tables.append("findings", finding_rows(told, self.id, now))
+        if told:  # whoever goes on with this call sees what was recorded
+            self._records.forget()
         self._place(waiting)
         for result in waiting:
             self._rows.append(
@@ -146,7 +149,7 @@ class BuildRun:
             "failed": int((months["status"] == "failed").sum()),
             "note": f"{int((months['status'] == 'built').sum())} of {months.height} months built",
         }
-        self.meta.append("runs", [run])
+        self.tables.append("runs", [run])
 
     def files(self) -> pl.DataFrame:
         """Return the report's rows of files that the build put into quarantine."""
@@ -185,8 +188,7 @@ def _spilled(result: MonthResult, seen: set[str]) -> list[Month]:
 
 
 def build(
-    storage: Storage,
-    meta: Meta,
+    lake: LakeContext,
     bronze_rows: pl.DataFrame,
     *,
     progress: Progress = True,
@@ -201,7 +203,7 @@ def build(
 
     Parameters
     ----------
-    storage, meta
+    lake
         The lake.
     bronze_rows
         Ledger rows with their key parts (:func:`cryptolake.bronze.ledger.holdings`): what the build is
@@ -242,15 +244,14 @@ def build(
     begun = time.perf_counter()
     processors = min(cpu_count() or 1, 8)
     # A bucket answers late, not slowly: more months at a time hide the waiting.
-    at_once = processors if storage.is_local else 2 * processors
+    at_once = processors if lake.storage.is_local else 2 * processors
     run = BuildRun(
-        storage,
-        meta,
+        lake,
         threads or at_once,
         lambda results, total: _bar(results, total, shown=progress),
     )
-    months = months_to_build(bronze_rows, holdings(meta)) if bronze_rows.height else []
-    sweep(storage)
+    months = months_to_build(bronze_rows, holdings(lake.records)) if bronze_rows.height else []
+    sweep(lake.storage)
     try:
         options = {"limits": limits, "stream_above": stream_above, "policy": checksum_policy}
         run.all(months, force=force, **options)

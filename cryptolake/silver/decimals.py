@@ -25,21 +25,21 @@ from cryptolake.silver.normalize import in_file_order, normalize
 from cryptolake.silver.parse import FILE, LINE, split_lines
 
 if TYPE_CHECKING:
+    from cryptolake.listing.context import LakeContext
     from cryptolake.query import Query
     from cryptolake.storage.files import Storage
-    from cryptolake.storage.tables import Meta
 
 _PRECISION = 38
 
 
 def exact_frame(
-    storage: Storage, meta: Meta, bronze_rows: pl.DataFrame, *, limits: Limits = DEFAULT_LIMITS
+    lake: LakeContext, bronze_rows: pl.DataFrame, *, limits: Limits = DEFAULT_LIMITS
 ) -> pl.DataFrame:
     """Return the Silver rows of whole symbol-months with exact decimals.
 
     Parameters
     ----------
-    storage, meta
+    lake
         The lake.
     bronze_rows
         Ledger rows with their key parts (:func:`cryptolake.bronze.ledger.holdings`), of one dataset: the
@@ -57,8 +57,8 @@ def exact_frame(
     CorruptArchive
         A file cannot be used; ``build`` would have set it aside, but exact rows are all or nothing.
     """
-    months = months_to_build(bronze_rows, holdings(meta)) if bronze_rows.height else []
-    parts = [_month(storage, month, limits) for month in months]
+    months = months_to_build(bronze_rows, holdings(lake.records)) if bronze_rows.height else []
+    parts = [_month(lake.storage, month, limits) for month in months]
     if not parts:
         return pl.DataFrame()
     schema = months[0].series.schema
@@ -66,7 +66,7 @@ def exact_frame(
     return pl.concat([decimals(part, names, parts) for part in parts], how="diagonal_relaxed")
 
 
-def exact_rows(query: Query, storage: Storage, meta: Meta) -> pl.DataFrame:
+def exact_rows(query: Query, lake: LakeContext) -> pl.DataFrame:
     """Return the exact rows of a query's days, both ends in, in the order of Silver.
 
     Raises
@@ -78,9 +78,9 @@ def exact_rows(query: Query, storage: Storage, meta: Meta) -> pl.DataFrame:
     """
     data_type = one_data_type(query)
     found = []
-    for market, files in holdings(meta, query).group_by(["market"], maintain_order=True):
+    for market, files in holdings(lake.records, query).group_by(["market"], maintain_order=True):
         days, time = query.selection.days, pl.col(schema_of(str(market[0]), data_type).time)
-        rows = exact_frame(storage, meta, files)
+        rows = exact_frame(lake, files)
         if days is not None:
             rows = rows.filter(time.is_between(pl.lit(days.begin), pl.lit(days.end), closed="left"))
         found.append(rows)

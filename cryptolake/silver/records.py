@@ -15,7 +15,7 @@ import polars as pl
 if TYPE_CHECKING:
     from cryptolake.silver.assembly import RowAccount
     from cryptolake.silver.month import MonthResult
-    from cryptolake.storage.tables import Meta
+    from cryptolake.storage.tables import TableReader
 
 Row = dict[str, Any]
 
@@ -97,15 +97,17 @@ def finding_rows(months: Sequence[MonthResult], run_id: str, now: datetime) -> l
     return found
 
 
-def current(meta: Meta, table: str) -> pl.DataFrame:
+def current(records: TableReader, table: str) -> pl.DataFrame:
     """Return the rows of ``sources``, ``rejects`` or ``findings`` that tell of Silver as it is now."""
-    sources = meta.read("sources")
+    sources = records.read("sources")
     # By the order they were written in: clocks of two machines may disagree.
     newest = sources.filter(pl.col("run_id") == pl.col("run_id").last().over("path"))
     if table == "sources":
         return newest
     builds = newest.select("path", "run_id").unique()
-    return meta.read(table).join(builds, on=["path", "run_id"], how="semi", maintain_order="left")
+    return records.read(table).join(
+        builds, on=["path", "run_id"], how="semi", maintain_order="left"
+    )
 
 
 def _warnings(account: RowAccount) -> str | None:

@@ -9,6 +9,7 @@ ledger the newest row of a key counts. :meth:`Meta.compact` merges segments when
 from __future__ import annotations
 
 import secrets
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -141,8 +142,34 @@ QUARANTINE = "meta/quarantine/"
 _STAMP = "%Y%m%dT%H%M%S%f"
 
 
-class Meta:
-    """The tables of one lake."""
+class TableReader(ABC):
+    """What can be asked of a lake's tables."""
+
+    @abstractmethod
+    def read(self, table: str, *, where: pl.Expr | None = None) -> pl.DataFrame:
+        """Return the rows of a table in the order they were written; typed and empty when none."""
+
+    def ledger(self, where: pl.Expr | None = None) -> pl.DataFrame:
+        """Return the newest row of every Bronze file the lake holds."""
+        files = self.read("files", where=where).unique("key", keep="last", maintain_order=True)
+        return files.filter(pl.col("event") == "stored")
+
+    def quarantined(self) -> pl.DataFrame:
+        """Return the newest row of every file that lies in quarantine and was not stored since."""
+        held = self.read("quarantine").unique("key", keep="last", maintain_order=True)
+        if not held.height:
+            return held
+        asked = pl.col("key").is_in(held["key"].implode())
+        stored = self.ledger(asked).select("key", "fetched_at", now="verified", has="etag")
+        joined = held.join(stored, on="key", how="left", maintain_order="left")
+        # Times of two machines may disagree; that a file was accepted says by itself what came last.
+        accepted = (pl.col("now") == "stale_accepted") & (pl.col("has") == pl.col("etag"))
+        later = (pl.col("fetched_at") >= pl.col("at")) | accepted
+        return joined.filter(~later.fill_null(value=False)).drop("fetched_at", "now", "has")
+
+
+class Meta(TableReader):
+    """The tables of one lake, as they are now: every read reads their segments."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
@@ -185,24 +212,6 @@ class Meta:
             A segment cannot be read; its rows are left out.
         """
         return self._again(lambda: self._load(table, self._segments(table), where))
-
-    def ledger(self, where: pl.Expr | None = None) -> pl.DataFrame:
-        """Return the newest row of every Bronze file the lake holds."""
-        files = self.read("files", where=where).unique("key", keep="last", maintain_order=True)
-        return files.filter(pl.col("event") == "stored")
-
-    def quarantined(self) -> pl.DataFrame:
-        """Return the newest row of every file that lies in quarantine and was not stored since."""
-        held = self.read("quarantine").unique("key", keep="last", maintain_order=True)
-        if not held.height:
-            return held
-        asked = pl.col("key").is_in(held["key"].implode())
-        stored = self.ledger(asked).select("key", "fetched_at", now="verified", has="etag")
-        joined = held.join(stored, on="key", how="left", maintain_order="left")
-        # Times of two machines may disagree; that a file was accepted says by itself what came last.
-        accepted = (pl.col("now") == "stale_accepted") & (pl.col("has") == pl.col("etag"))
-        later = (pl.col("fetched_at") >= pl.col("at")) | accepted
-        return joined.filter(~later.fill_null(value=False)).drop("fetched_at", "now", "has")
 
     def damaged(self) -> list[Damaged]:
         """Return the segments of all tables that cannot be read."""
@@ -279,6 +288,42 @@ class Meta:
         stamp = max(f"{datetime.now(UTC):{_STAMP}}", _next(self._seen.get(table, "")))
         self._seen[table] = stamp
         return stamp
+
+
+class Snapshot(TableReader):
+    """The tables as one call sees them: each is read once, until :meth:`forget`.
+
+    A call that has written, or has waited while others may have, forgets what it read before it decides
+    anew.
+    """
+
+    def __init__(self, tables: Meta) -> None:
+        self._tables = tables
+        self._whole: dict[str, pl.DataFrame] = {}
+        self._ledger: pl.DataFrame | None = None
+
+    def read(self, table: str, *, where: pl.Expr | None = None) -> pl.DataFrame:
+        """Return the rows of a table as they were when this call first read it."""
+        if table in self._whole:
+            rows = self._whole[table]
+            return rows if where is None else rows.filter(where)
+        rows = self._tables.read(table, where=where)
+        if where is None:
+            self._whole[table] = rows
+        return rows
+
+    def ledger(self, where: pl.Expr | None = None) -> pl.DataFrame:
+        """Return the newest row of every Bronze file the lake holds."""
+        if self._ledger is None:
+            if where is not None:
+                return self._tables.ledger(where)
+            self._ledger = self._tables.ledger()
+        return self._ledger if where is None else self._ledger.filter(where)
+
+    def forget(self) -> None:
+        """Drop what was read: the next question reads the lake again."""
+        self._whole.clear()
+        self._ledger = None
 
 
 def _folder(table: str) -> str:

@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import FrameType
 
+    from cryptolake.listing.context import LakeContext
     from cryptolake.planning.plan import Plan
     from cryptolake.progress import Progress
     from cryptolake.report import Report, State
     from cryptolake.storage.files import Storage
-    from cryptolake.storage.tables import Meta
     from cryptolake.transfer.jobs import Job
     from cryptolake.transfer.options import Mode
     from cryptolake.transfer.pipeline import Pipeline
@@ -52,10 +52,9 @@ NOT_TRIED = "not tried: the endpoint had stopped answering"
 
 def transfer(
     plan: Plan,
-    storage: Storage,
-    meta: Meta,
+    lake: LakeContext,
     *,
-    mode: str = "auto",
+    mode: str | Route = "auto",
     progress: Progress = True,
     checksum_policy: Policy = "quarantine",
     options: TransferOptions | Mapping[str, Any] | str | None = None,
@@ -70,12 +69,13 @@ def transfer(
     ----------
     plan
         What to move. Files that the lake got since it was made are not fetched again.
-    storage, meta
-        The lake's files and tables.
+    lake
+        The lake; the archive is the plan's.
     mode
         ``download`` for a lake on a disk. For one in a bucket: ``direct`` (S3 copies by itself), ``relay``
         (streamed through memory) or ``traditional`` (downloaded, then uploaded). ``auto`` takes the first
-        of them that can work, and the next for files that it could not move.
+        of them that can work, and the next for files that it could not move. Or the route itself, where
+        the caller has chosen it already.
     progress
         Show a bar where a person is watching (a terminal, a notebook); or a callable that is called with each
         step (:mod:`cryptolake.progress`).
@@ -101,23 +101,34 @@ def transfer(
     """
     if checksum_policy not in get_args(Policy):
         raise unknown_word("checksum policy", str(checksum_policy), get_args(Policy))
-    chosen = route(mode, plan.archive, storage)
+    chosen = route(mode, plan.archive, lake.storage) if isinstance(mode, str) else mode
     settings = TransferOptions.of(options)
     if settings.acceleration:
-        check_acceleration(storage)
-    work = WorkList(plan, meta, storage, quarantined_too=checksum_policy != "quarantine")
-    recorder = RunRecorder(meta, plan.rows, chosen.modes[0], str(chosen))
+        check_acceleration(lake.storage)
+    work = WorkList(
+        plan, lake.records, lake.storage, quarantined_too=checksum_policy != "quarantine"
+    )
+    recorder = RunRecorder(lake.tables, plan.rows, chosen.modes[0], str(chosen))
     recorder.cached(work.cached)
     recorder.leave_quarantined(work.quarantined)
     if not work.rows.height:
         return recorder.report("done")
     find_s5cmd()
+    # What is moved changes the ledger: it is read again afterwards, and not held in memory meanwhile.
+    lake.records.forget()
     state: State = "stopped"
     with _sigterm_raises():
         recorder.open()
         try:
             answered = _run_modes(
-                chosen, plan, work, storage, recorder, settings, checksum_policy, progress=progress
+                chosen,
+                plan,
+                work,
+                lake.storage,
+                recorder,
+                settings,
+                checksum_policy,
+                progress=progress,
             )
             recorder.abandon(work.numbers, NOT_TRIED)
             state = "failed" if recorder.failed else "done"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cryptolake.planning.plan import Plan
     from cryptolake.storage.files import Storage
     from cryptolake.storage.s3_config import S3Config
-    from cryptolake.storage.tables import Meta
+    from cryptolake.storage.tables import TableReader
     from cryptolake.transfer.faults import Failure
     from cryptolake.transfer.options import TransferOptions
 
@@ -155,17 +155,19 @@ class WorkList:
     ----------
     plan
         What is wanted.
-    meta, storage
+    records, storage
         The lake: files that it got since the plan was made are not moved again.
     quarantined_too
         Whether files in quarantine are to be checked again.
     """
 
-    def __init__(self, plan: Plan, meta: Meta, storage: Storage, *, quarantined_too: bool) -> None:
+    def __init__(
+        self, plan: Plan, records: TableReader, storage: Storage, *, quarantined_too: bool
+    ) -> None:
         self.cached, self.quarantined = array("I"), array("I")
         self.total_bytes = 0
         self._storage = storage
-        self._ledger = meta.ledger().select("key", "etag")
+        self._ledger = records.ledger().select("key", "etag")
         self._wanted = {*_HANDLED, "quarantined"} if quarantined_too else {*_HANDLED}
         self.rows = Rows(self._sorted(_numbered(plan)))
         del self._ledger

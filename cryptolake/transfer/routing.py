@@ -12,7 +12,7 @@ from cryptolake.transfer.s5cmd import global_flags
 
 if TYPE_CHECKING:
     from cryptolake.archive.source import Archive
-    from cryptolake.planning.plan import Plan
+    from cryptolake.planning.plan import Counted
     from cryptolake.storage.files import Storage
 
 WORDS = ("auto", *get_args(Mode))
@@ -24,14 +24,14 @@ class Route(NamedTuple):
     modes: tuple[Mode, ...]
     reason: str
 
-    def requests(self, plan: Plan) -> int:
+    def requests(self, plan: Counted) -> int:
         """Return how many requests the first mode makes for a plan, about, when nothing goes wrong."""
         if self.modes[0] in {"direct", "relay"}:  # a copy; a GET and a PUT
             return plan.objects * (1 if self.modes[0] == "direct" else 2)
         puts = plan.objects if self.modes[0] == "traditional" else 0
         return plan.request_count + puts
 
-    def note(self, plan: Plan) -> str:
+    def note(self, plan: Counted) -> str:
         """Say what a plan tells its reader of the way its files take."""
         return f"files move by {self}; about {self.requests(plan):,} requests"
 

@@ -135,7 +135,7 @@ def silver(root: Path, symbols: int, rounds: int) -> None:
     lake = cl.Lake(root / "year")
     year(root / "year", symbols)
     begin = time.perf_counter()
-    con = connect(lake.storage, lake.meta)
+    con = connect(lake.context)
     print(
         f"\nconnect: every view of the lake, once               {time.perf_counter() - begin:.3f} s"
     )

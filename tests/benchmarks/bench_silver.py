@@ -28,6 +28,7 @@ from pathlib import Path
 import polars as pl
 
 from cryptolake.bronze.ledger import holdings
+from cryptolake.listing.context import LakeContext
 from cryptolake.silver.build import build
 from cryptolake.storage.files import open_storage
 from cryptolake.storage.tables import Meta
@@ -113,7 +114,7 @@ def ours(root: Path) -> int:
     """Build with cryptolake, from the ledger to the Parquet months."""
     storage = open_storage(root)
     meta = Meta(storage)
-    report = build(storage, meta, holdings(meta), progress=False, force=True)
+    report = build(LakeContext.of(storage), holdings(meta), progress=False, force=True)
     assert report.ok, report.summary()
     return report.rows
 

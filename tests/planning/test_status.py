@@ -10,6 +10,7 @@ from typing import NamedTuple
 import polars as pl
 import pytest
 
+from cryptolake.listing.context import LakeContext
 from cryptolake.planning.status import status_of
 from cryptolake.storage.files import open_storage
 from cryptolake.storage.tables import Meta
@@ -89,5 +90,5 @@ def test_every_file_has_its_own_status(seed: int, tmp_path: Path):
     planned = pl.DataFrame(
         {"key": keys, "etag": [f"{key}same" for key in keys], "checksum_etag": ["c"] * len(keys)}
     )
-    found = status_of(planned, storage, meta)
+    found = status_of(planned, LakeContext.of(storage))
     assert found.to_list() == [file.status for file in files]

@@ -268,7 +268,7 @@ def test_every_defect_of_trades_is_named_rightly(world):
     here.publish()
     query = cl.query().markets("spot").data_types("trades").symbols(list(cases)).between(*days)
     here.pull(query)
-    found = id_findings(survey(query, here.lake.storage, here.lake.meta, None))
+    found = id_findings(survey(query, here.lake.context))
     reported = {
         symbol: found.filter(symbol=symbol).select("kind", "rows").rows() for symbol in cases
     }

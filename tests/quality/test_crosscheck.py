@@ -52,7 +52,7 @@ def change(place: int, value: bytes):
 def test_klines_agree_with_trades_aggregates_and_minutes(here):
     lake = pulled(here).lake
     for against in ("trades", "aggTrades", "klines"):
-        assert crosscheck(KLINES, lake.storage, lake.meta, against=against).height == 0
+        assert crosscheck(KLINES, lake.context, against=against).height == 0
     assert lake.meta.read("findings").filter(kind="crosscheck").height == 0
 
 
@@ -60,8 +60,8 @@ def test_a_difference_is_a_finding_with_both_values(here):
     here.edit(key_of("2024-12-31", market="spot"), change(5, b"123.45600000"))
     here.publish()
     lake = pulled(here).lake
-    crosscheck(SPOT.klines("1h"), lake.storage, lake.meta, against="trades")
-    found = crosscheck(SPOT.klines("1h"), lake.storage, lake.meta, against="trades")
+    crosscheck(SPOT.klines("1h"), lake.context, against="trades")
+    found = crosscheck(SPOT.klines("1h"), lake.context, against="trades")
     [row] = found.rows(named=True)
     assert (row["column"], row["published"], row["against"]) == ("volume", 123.456, "trades")
     assert row["open_time"] == datetime(2024, 12, 31, 5, tzinfo=UTC)
@@ -76,11 +76,11 @@ def test_a_bar_that_trades_have_and_klines_lack_is_told_and_can_be_made(here):
     here.edit(key_of("2024-12-31", market="spot"), lambda lines: [*lines[:5], *lines[7:]])
     here.publish()
     lake = pulled(here).lake
-    found = crosscheck(SPOT.klines("1h"), lake.storage, lake.meta, against="aggTrades")
+    found = crosscheck(SPOT.klines("1h"), lake.context, against="aggTrades")
     assert found.select("column", "published").rows() == [("trades", None), ("trades", None)]
     whole = lake.silver(SPOT.klines("1m")).collect()
     for against, origin in (("trades", "trades"), ("klines", "1m klines")):
-        made = fill(SPOT.klines("1h"), lake.storage, lake.meta, against=against)
+        made = fill(SPOT.klines("1h"), lake.context, against=against)
         assert made.select(pl.col("open_time").dt.hour(), "origin").rows() == [
             (5, origin),
             (6, origin),
@@ -98,18 +98,18 @@ def test_a_bar_that_trades_have_and_klines_lack_is_told_and_can_be_made(here):
 def test_what_the_lake_does_not_hold_cannot_be_verified_against(here):
     here.pull(SPOT.klines("1h"))
     with pytest.raises(cl.NotPublished, match="pull them first"):
-        crosscheck(SPOT.klines("1h"), here.lake.storage, here.lake.meta, against="trades")
+        crosscheck(SPOT.klines("1h"), here.lake.context, against="trades")
 
 
 @pytest.mark.parametrize("against", ["trade", "aggtrades"])
 def test_another_word_is_refused_and_the_nearest_named(here, against):
     with pytest.raises(cl.InvalidQuery, match="did you mean"):
-        crosscheck(KLINES, here.lake.storage, here.lake.meta, against=against)
+        crosscheck(KLINES, here.lake.context, against=against)
 
 
 def test_only_klines_are_verified(here):
     with pytest.raises(cl.InvalidQuery, match="only klines"):
-        crosscheck(SPOT.data_types("trades"), here.lake.storage, here.lake.meta, against="trades")
+        crosscheck(SPOT.data_types("trades"), here.lake.context, against="trades")
 
 
 def ids(here: World, data_type: str) -> list[tuple[str, int]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import cryptolake as cl
 from cryptolake.quality.repair import heal
+from cryptolake.transfer.pull import RunSettings
+from cryptolake.transfer.routing import Route
 from tests.quality.world import key_of, without
 
 HOURS = {
@@ -14,18 +16,11 @@ HOURS = {
 }
 DECEMBER = cl.query().markets("futures_um").klines("1h").symbols("BTCUSDT").between("2024-12")
 
+QUIET = RunSettings(route=Route(("download",), "the lake is on a disk"), progress=False)
+
 
 def mend(here, query=DECEMBER):
-    lake = here.lake
-    return heal(
-        query,
-        lake.storage,
-        lake.meta,
-        lake.listing,
-        transfer=here.transfer,
-        build=here.build,
-        refresh=True,
-    )
+    return heal(query, here.lake.context, QUIET, refresh=True)
 
 
 def test_each_gap_is_filled_from_its_sibling_and_told(world):

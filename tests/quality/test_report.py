@@ -123,7 +123,7 @@ def test_without_the_listing_the_evidence_says_so(world):
     here.pull(DECEMBER)
     from cryptolake.quality.report import gaps
 
-    [gap] = gaps(DECEMBER, here.lake.storage, here.lake.meta, None).rows(named=True)
+    [gap] = gaps(DECEMBER, here.lake.context, listed=False).rows(named=True)
     assert (gap["cause"], gap["siblings"]) == ("unknown", [])
     assert "listing was not asked" in gap["evidence"]
 

@@ -10,6 +10,8 @@ import pytest
 import cryptolake as cl
 from cryptolake.maintenance.update import Update, update
 from cryptolake.quality.freshness import freshness
+from cryptolake.transfer.pull import RunSettings
+from cryptolake.transfer.routing import Route
 from tests.quality.world import key_of
 
 HOURS: dict[str, Any] = {
@@ -17,12 +19,12 @@ HOURS: dict[str, Any] = {
     "symbols": ["BTCUSDT"],
     "intervals": ["1h"],
 }
+QUIET = RunSettings(route=Route(("download",), "the lake is on a disk"), progress=False)
 QUERY = cl.query().markets("futures_um").klines("1h").symbols("BTCUSDT")
 
 
 def refreshed(here):
-    lake = here.lake
-    return update(lake.storage, lake.meta, lake.listing, transfer=here.transfer, build=here.build)
+    return update(here.lake.context, QUIET)
 
 
 def why(done: Update) -> list[tuple[Any, ...]]:
@@ -117,15 +119,7 @@ def test_only_what_a_query_means_is_updated(world):
         partitions=["daily"],
     )
     here.pull(QUERY.symbols("*USDT").between("2024-12-28", "2024-12-30"))
-    lake = here.lake
-    done = update(
-        lake.storage,
-        lake.meta,
-        lake.listing,
-        transfer=here.transfer,
-        build=here.build,
-        query=QUERY.symbols("ETHUSDT"),
-    )
+    done = update(here.lake.context, QUIET, QUERY.symbols("ETHUSDT"))
     assert done.changes["symbol"].to_list() == ["ETHUSDT"]
 
 
@@ -136,20 +130,20 @@ def test_an_archive_that_does_not_answer_cannot_say_what_is_new(world):
         here.lake.root, source=cl.Archive(bucket="damaged", endpoint_url="http://127.0.0.1:9")
     )
     with pytest.raises(cl.ListingError):
-        update(away.storage, away.meta, away.listing, transfer=here.transfer, build=here.build)
+        update(away.context, QUIET)
 
 
 def test_freshness_counts_the_days_since_the_newest_file(world):
     here = world(**HOURS, days=("2024-12-28", "2025-01-03"), partitions=["daily"])
     here.pull(QUERY.between("2024-12-28", "2025-01-01"))
     day = date(2025, 1, 8)
-    [row] = freshness(here.lake.meta, here.lake.listing, today=day).rows(named=True)
+    [row] = freshness(here.lake.context, today=day).rows(named=True)
     assert (row["archive_newest"], row["archive_behind"]) == (date(2025, 1, 3), 4)
     assert (row["lake_newest"], row["lake_behind"]) == (date(2025, 1, 1), 2)
     assert row["status"] == "the archive is 4 days behind"
-    [row] = freshness(
-        here.lake.meta, here.lake.listing, today=row["archive_newest"] + timedelta(days=1)
-    ).rows(named=True)
+    [row] = freshness(here.lake.context, today=row["archive_newest"] + timedelta(days=1)).rows(
+        named=True
+    )
     assert row["status"] == "up to date"
 
 
@@ -164,6 +158,6 @@ def test_a_discontinued_type_says_its_last_day(world):
         .symbols("BTCUSDT")
         .between("2023-10-22", "2023-10-23")
     )
-    [row] = freshness(here.lake.meta, here.lake.listing).rows(named=True)
+    [row] = freshness(here.lake.context).rows(named=True)
     assert row["status"] == "discontinued on 2023-10-23"
     assert row["archive_behind"] == 0

@@ -54,22 +54,19 @@ class World:
         assert not report.quarantined, report
         return report
 
-    def transfer(self, plan: cl.Plan) -> cl.Report:
-        return self.lake.transfer(plan, progress=False)
-
     def build(self, rows: pl.DataFrame) -> cl.Report:
-        return build(self.lake.storage, self.lake.meta, rows, progress=False)
+        return build(self.lake.context, rows, progress=False)
 
     def rebuild(self) -> cl.Report:
         return self.build(holdings(self.lake.meta))
 
     def quality(self, query: cl.Query) -> pl.DataFrame:
         lake = self.lake
-        return quality_report.quality(query, lake.storage, lake.meta, lake.listing, refresh=True)
+        return quality_report.quality(query, lake.context, refresh=True)
 
     def gaps(self, query: cl.Query) -> pl.DataFrame:
         lake = self.lake
-        return quality_report.gaps(query, lake.storage, lake.meta, lake.listing, refresh=True)
+        return quality_report.gaps(query, lake.context, refresh=True)
 
 
 def key_of(

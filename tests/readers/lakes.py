@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryptolake.archive.schemas import schema_of
 from cryptolake.bronze.ledger import holdings
+from cryptolake.listing.context import LakeContext
 from cryptolake.silver.build import build
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def put_days(
 
 
 def build_all(storage: Storage, meta: Meta) -> None:
-    report = build(storage, meta, holdings(meta), progress=False)
+    report = build(LakeContext.of(storage), holdings(meta), progress=False)
     assert not report.failed, report.months
 
 

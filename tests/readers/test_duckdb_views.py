@@ -16,10 +16,10 @@ from cryptolake.archive.periods import Period
 from cryptolake.archive.schemas import schema_of
 from cryptolake.errors import StorageError
 from cryptolake.lake import Lake
+from cryptolake.listing.context import LakeContext
 from cryptolake.readers.duckdb_views import connect, refresh, to_polars
 from cryptolake.readers.view_sql import sql_type
 from cryptolake.storage.files import open_storage
-from cryptolake.storage.tables import Meta
 from tests.readers.lakes import (
     build_all,
     days,
@@ -54,7 +54,7 @@ def views_of(connection, schema):
 def empty(tmp_path_factory):
     """A connection to a lake that holds nothing."""
     storage = open_storage(tmp_path_factory.mktemp("empty") / "lake")
-    return connect(storage, Meta(storage))
+    return connect(LakeContext.of(storage))
 
 
 @pytest.mark.parametrize("dataset", ROWS)
@@ -238,7 +238,7 @@ def test_a_dataset_that_comes_later_is_seen_by_an_open_connection(tmp_path):
         assert sql(con, "SELECT count(*) FROM silver.spot_klines_1m") == [(5,)]
         assert sql(con, "SELECT count(*) FROM bronze.spot_klines_1m") == [(5,)]
         assert sql(con, "SELECT key FROM meta.files") == [(klines_key("BTCUSDT", WEEK[0]),)]
-        refresh(con, lake.storage, lake.meta)
+        refresh(con, lake.context)
 
 
 def test_relations_can_be_read_in_any_order(lake):

@@ -12,6 +12,7 @@ import pytest
 from cryptolake.bronze.ledger import holdings
 from cryptolake.bronze.zips import Limits
 from cryptolake.errors import BuildError
+from cryptolake.listing.context import LakeContext
 from cryptolake.silver.build import build
 from cryptolake.silver.records import current
 from tests.silver.texts import day_text, key, ledger_row, silver, stored, zipped
@@ -30,7 +31,7 @@ def day_zips(days: list[str]) -> dict[str, bytes]:
 
 
 def built(storage: Storage, meta: Meta, **options: object) -> Report:
-    return build(storage, meta, holdings(meta), progress=False, **options)  # type: ignore[arg-type]
+    return build(LakeContext.of(storage), holdings(meta), progress=False, **options)  # type: ignore[arg-type]
 
 
 def add(storage: Storage, meta: Meta, name: str, data: bytes) -> None:
@@ -106,7 +107,7 @@ def test_only_the_month_whose_file_was_rewritten_is_built_anew(tmp_path: Path):
 def test_a_month_is_made_of_all_its_files_whichever_of_them_was_asked_for(tmp_path: Path):
     storage, meta = stored(tmp_path, day_zips(DAYS))
     one = holdings(meta).filter(pl.col("period") == "2024-01-02")
-    report = build(storage, meta, one, progress=False)
+    report = build(LakeContext.of(storage), one, progress=False)
     assert report.rows == 72
 
 

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from cryptolake.bronze.ledger import holdings
+from cryptolake.listing.context import LakeContext
 from cryptolake.silver.build import build
 from cryptolake.storage.files import Storage, open_storage
 from cryptolake.storage.tables import Meta
@@ -27,11 +28,13 @@ def lake(options: dict[str, Any], name: str) -> tuple[Storage, Meta]:
 @pytest.mark.parametrize("stream_above", [10**9, 0], ids=["whole", "in pieces"])
 def test_a_month_is_built_in_a_bucket_once(bucket_options: dict[str, Any], stream_above: int):
     storage, meta = lake(bucket_options, f"lake-{stream_above}")
-    report = build(storage, meta, holdings(meta), progress=False, stream_above=stream_above)
+    report = build(
+        LakeContext.of(storage), holdings(meta), progress=False, stream_above=stream_above
+    )
     assert report.ok
     assert report.months["status"].to_list() == ["built"]
     path = report.months["path"][0]
     frame = pl.read_parquet(storage.url(path), **storage.polars_arguments)
     assert frame.height == 48
-    again = build(storage, meta, holdings(meta), progress=False)
+    again = build(LakeContext.of(storage), holdings(meta), progress=False)
     assert again.months["status"].to_list() == ["unchanged"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from cryptolake.listing.context import LakeContext
 from cryptolake.readers.inventory import datasets
 from cryptolake.silver.records import current
 from cryptolake.storage.files import open_storage
@@ -29,5 +30,5 @@ def test_the_build_that_was_written_last_is_the_current_one(tmp_path: Path):
         meta.append("rejects", [{"path": PATH, "run_id": run, "line": rows}])
     assert current(meta, "sources")["rows_out"].to_list() == [20, 20]
     assert current(meta, "rejects")["line"].to_list() == [20]
-    silver = datasets(storage, meta).filter(pl.col("zone") == "silver")
+    silver = datasets(LakeContext.of(storage)).filter(pl.col("zone") == "silver")
     assert silver["rows"].to_list() == [40]

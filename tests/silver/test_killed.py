@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 from cryptolake.bronze.ledger import holdings
+from cryptolake.listing.context import LakeContext
 from cryptolake.silver.build import build
 from cryptolake.silver.records import current
 from tests.silver.texts import day_text, key, stored, zipped
@@ -31,7 +32,7 @@ from cryptolake.storage.files import open_storage
 storage = open_storage(sys.argv[1])
 meta = Meta(storage)
 print("ready", flush=True)
-build(storage, meta, holdings(meta), progress=False, force=True, stream_above=int(sys.argv[2]))
+build(LakeContext.of(storage), holdings(meta), progress=False, force=True, stream_above=int(sys.argv[2]))
 """
 
 
@@ -48,7 +49,7 @@ def test_a_build_killed_at_random_moments_ends_like_one_that_was_not(
 ):
     files = zips()
     quiet, meta = stored(tmp_path / "quiet", files)
-    build(quiet, meta, holdings(meta), progress=False, stream_above=stream_above)
+    build(LakeContext.of(quiet), holdings(meta), progress=False, stream_above=stream_above)
     storage, meta = stored(tmp_path / "killed", files)
     dice = random.Random(7)
     span = 1.0
@@ -71,7 +72,9 @@ def test_a_build_killed_at_random_moments_ends_like_one_that_was_not(
         for entry in storage.list("silver"):
             if entry.path.endswith(".parquet"):
                 assert pl.read_parquet(storage.local(entry.path)).height == 72
-    report = build(storage, meta, holdings(meta), progress=False, stream_above=stream_above)
+    report = build(
+        LakeContext.of(storage), holdings(meta), progress=False, stream_above=stream_above
+    )
     assert report.ok
     paths = [entry.path for entry in quiet.list("silver")]
     assert len(paths) == MONTHS

@@ -226,7 +226,7 @@ rows = holdings(meta)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
-    build(storage, meta, rows, progress=False, stream_above=0)
+    build(LakeContext.of(storage), rows, progress=False, stream_above=0)
 except StorageError as error:
     print(error)
 """

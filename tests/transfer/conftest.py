@@ -3,12 +3,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from cryptolake.archive.source import Archive
+from cryptolake.listing.context import LakeContext
 from cryptolake.storage.files import Storage, open_storage
 from cryptolake.storage.tables import Meta
 from cryptolake.transfer.engine import transfer
@@ -31,6 +33,11 @@ class Bench:
         self.storage: Storage = open_storage(lake)
         self.meta = Meta(self.storage)
 
+    @property
+    def lake(self) -> LakeContext:
+        """What a call works with; tables as the test holds them."""
+        return replace(LakeContext.of(self.storage, self.archive), tables=self.meta)
+
     def plan(self, status: str = "new") -> FolderPlan:
         return plan_of(self.folder, self.archive, status)
 
@@ -38,8 +45,7 @@ class Bench:
         options = {"retries": 1, "backoff": 0.0, "workers": 16, **dict(given.pop("options", {}))}  # type: ignore[call-overload]
         return transfer(
             plan or self.plan(),  # type: ignore[arg-type]
-            self.storage,
-            self.meta,
+            self.lake,
             progress=False,
             options=options,
             **given,  # type: ignore[arg-type]

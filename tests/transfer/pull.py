@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import cryptolake as cl
+from cryptolake.listing.context import LakeContext
 from cryptolake.storage.files import open_storage
-from cryptolake.storage.tables import Meta
 from cryptolake.transfer.engine import transfer
 from tests.transfer.archives import plan_of
 
@@ -27,14 +27,12 @@ def main(
     count: str = "",
 ) -> None:
     archive = cl.Archive(bucket=bucket or Path(folder).name, endpoint_url=endpoint)
-    storage = open_storage(lake)
     plan = plan_of(Path(folder), archive)
     plan.files = plan.files.slice(int(first), int(count) if count else None)
     print("ready", flush=True)
     report = transfer(
         plan,  # type: ignore[arg-type]
-        storage,
-        Meta(storage),
+        LakeContext.of(open_storage(lake), archive),
         mode=mode,
         progress=False,
         options={"workers": 16, **json.loads(options)},

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
 
 from cryptolake.archive.source import Archive
+from cryptolake.listing.context import LakeContext
 from cryptolake.sample.server import serve_archive
 from cryptolake.storage.files import open_storage
 from cryptolake.storage.tables import Meta
@@ -52,6 +54,11 @@ class S3Bench:
         self.storage = open_storage(f"s3://{LAKE}/{name}", self._options)
         self.meta = Meta(self.storage)
 
+    @property
+    def lake(self) -> LakeContext:
+        """What a call works with; tables as the test holds them."""
+        return replace(LakeContext.of(self.storage, self.archive), tables=self.meta)
+
     def plan(self, status: str = "new") -> FolderPlan:
         return plan_of(self.folder, self.archive, status)
 
@@ -59,8 +66,7 @@ class S3Bench:
         options = {"retries": 1, "backoff": 0.0, "workers": 8, **given.pop("options", {})}
         return transfer(
             plan or self.plan(),  # type: ignore[arg-type]
-            self.storage,
-            self.meta,
+            self.lake,
             mode=mode,
             progress=False,
             options=options,

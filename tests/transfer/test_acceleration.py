@@ -11,6 +11,7 @@ from botocore.awsrequest import AWSResponse
 
 import cryptolake as cl
 from cryptolake.archive.source import Archive
+from cryptolake.listing.context import LakeContext
 from cryptolake.progress import Bar
 from cryptolake.storage.files import S3Storage, open_storage
 from cryptolake.storage.spooled import Rows
@@ -111,5 +112,5 @@ def test_acceleration_that_cannot_be_is_refused_before_anything_is_asked(
     plan = plan_of(tmp_path / "archive", Archive())
     storage = open_storage(root if "://" in root else tmp_path / root, given)
     with pytest.raises(cl.InvalidQuery, match=why):
-        transfer(plan, storage, Meta(storage), options={"acceleration": True})  # type: ignore[arg-type]
+        transfer(plan, LakeContext.of(storage), options={"acceleration": True})  # type: ignore[arg-type]
     assert not (tmp_path / "lake").exists()

@@ -56,7 +56,7 @@ def test_a_large_object_is_copied_in_parts_and_recorded_as_the_archive_lists_it(
 def test_it_counts_as_cached_afterwards_and_is_not_copied_again(bench: S3Bench):
     bench.transfer(mode="direct")
     plan = bench.plan()
-    plan.files = plan.files.with_columns(status=status_of(plan.files, bench.storage, bench.meta))
+    plan.files = plan.files.with_columns(status=status_of(plan.files, bench.lake))
     assert set(plan.files["status"]) == {"cached"}
     bench.source.forget()
     assert bench.transfer(plan, mode="direct").skipped == 4
@@ -105,4 +105,4 @@ def test_an_archive_object_that_was_uploaded_in_parts_is_no_damage_to_an_audit(b
     plan.files = plan.files.head(3).with_columns(etag=pl.lit(f"{'0' * 32}-2"))
     assert bench.transfer(plan, mode="direct").transferred == 3
     assert bench.meta.ledger()["etag"].str.ends_with("-2").all()
-    assert set(audit(bench.storage, bench.meta)["status"]) == {"ok"}
+    assert set(audit(bench.lake)["status"]) == {"ok"}

@@ -170,8 +170,7 @@ def test_an_endpoint_that_comes_back_after_long_is_waited_for_by_a_preset(bench:
     plan = bench.plan()
     report = transfer(
         plan,  # type: ignore[arg-type]
-        bench.storage,
-        bench.meta,
+        bench.lake,
         progress=False,
         options="network_resilient",
     )

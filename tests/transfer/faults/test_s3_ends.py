@@ -61,7 +61,7 @@ def killed(bench: S3Bench, mode: str, share: float) -> None:
 def standing(bench: S3Bench) -> FolderPlan:
     """The plan that a person would get now."""
     plan = bench.plan()
-    plan.files = plan.files.with_columns(status=status_of(plan.files, bench.storage, bench.meta))
+    plan.files = plan.files.with_columns(status=status_of(plan.files, bench.lake))
     return plan
 
 

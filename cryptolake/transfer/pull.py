@@ -1,0 +1,87 @@
+"""``lake.pull``: plan, transfer and build in one call, from one read of the ledger and one route."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cryptolake.ahead import needed_next
+from cryptolake.transfer.options import TransferOptions
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from cryptolake.bronze.verify import Policy
+    from cryptolake.listing.context import LakeContext
+    from cryptolake.planning.plan import Plan
+    from cryptolake.progress import Progress
+    from cryptolake.query import Query
+    from cryptolake.report import Report
+    from cryptolake.transfer.routing import Route
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """How one call moves files and builds months, as :func:`cryptolake.transfer.engine.transfer` takes it.
+
+    ``route`` and ``options`` are chosen once, before anything is asked of the archive.
+    """
+
+    route: Route
+    options: TransferOptions = field(default_factory=TransferOptions)
+    progress: Progress = True
+    checksum_policy: Policy = "quarantine"
+
+    def transfer(self, plan: Plan, lake: LakeContext) -> Report:
+        """Move a plan's files into Bronze."""
+        from cryptolake.transfer.engine import transfer
+
+        return transfer(
+            plan,
+            lake,
+            mode=self.route,
+            progress=self.progress,
+            checksum_policy=self.checksum_policy,
+            options=self.options,
+        )
+
+    def build(self, bronze_rows: pl.DataFrame, lake: LakeContext) -> Report:
+        """Build the Silver months that some ledger rows lie in."""
+        from cryptolake.silver.build import build
+
+        return build(
+            lake, bronze_rows, progress=self.progress, checksum_policy=self.checksum_policy
+        )
+
+
+def pull(
+    query: Query, lake: LakeContext, settings: RunSettings, *, refresh: bool = False
+) -> tuple[Plan, Report]:
+    """Plan, transfer and build.
+
+    Parameters
+    ----------
+    query
+        What to pull.
+    lake
+        The lake and its archive.
+    settings
+        How to transfer and build.
+    refresh
+        Ask the archive again even where the cached listing is fresh.
+
+    Returns
+    -------
+    tuple of Plan and Report
+        The plan as it was before the transfer, and the report of transfer and build.
+    """
+    from cryptolake.bronze.ledger import holdings
+    from cryptolake.planning.planner import make_plan
+    from cryptolake.progress import shown
+
+    with shown(settings.progress):
+        plan = make_plan(query, lake, route=settings.route, refresh=refresh)
+    with needed_next("cryptolake.silver.build", "cryptolake.readers.polars_frames"):
+        moved = settings.transfer(plan, lake)
+    built = settings.build(holdings(lake.records, query), lake)
+    return plan, moved.combine(built)
