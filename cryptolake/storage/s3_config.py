@@ -142,11 +142,11 @@ class S3Config:
         settings = AwsSettings(profile)
         said = _of_config(given.pop("config_kwargs", None) or {}, settings)
         endpoints = given.pop("endpoint_url", None), client.pop("endpoint_url", None)
-        verify = client.pop("verify", None)
+        verify, region = client.pop("verify", None), said.pop("region")
         payer = parameters.pop("RequestPayer", None)
         return cls(
             endpoint=_endpoint(endpoints[0] or endpoints[1] or settings.endpoint()),
-            region=client.pop("region_name", None) or said.pop("region") or settings.region(),
+            region=client.pop("region_name", None) or region or settings.region(),
             anonymous=bool(given.pop("anon", False)),
             profile=profile,
             key=_key(given, client, "key", "username", "aws_access_key_id"),
