@@ -98,15 +98,19 @@ class Lake:
     @cached_property
     def meta(self) -> Meta:
         """The lake's own tables: ledger, runs, transfers, sources, rejects, findings."""
+        from cryptolake.storage.lake_format import check_format
         from cryptolake.storage.tables import Meta
 
+        check_format(self.storage)
         return Meta(self.storage)
 
     @cached_property
     def listing(self) -> Listing:
         """What the archive's S3 listing says exists, cached in the lake."""
         from cryptolake.listing.listing import Listing
+        from cryptolake.storage.lake_format import check_format
 
+        check_format(self.storage)
         return Listing(self.source, self.storage)
 
     @property

@@ -16,6 +16,7 @@ import polars as pl
 
 from cryptolake.archive.keys import CHECKSUM
 from cryptolake.progress import Step, tell
+from cryptolake.storage.lake_format import mark_format
 
 if TYPE_CHECKING:
     from cryptolake.listing.client import Object
@@ -183,6 +184,7 @@ def read_folders(storage: Storage, paths: dict[int, str], windows: pl.DataFrame)
 
 def write_folders(storage: Storage, new: pl.DataFrame, paths: dict[int, str]) -> None:
     """Put newly listed windows beside the others that each folder's place in the cache holds."""
+    mark_format(storage)
     name = [_NAME, *WINDOW]
     present = _present(storage, paths)
     held = _load(storage, present, None) if present else empty()
@@ -204,6 +206,7 @@ def read_symbols(storage: Storage, path: str) -> Symbols | None:
 
 def write_symbols(storage: Storage, path: str, symbols: Iterable[str]) -> None:
     """Keep a level of symbols, asked just now."""
+    mark_format(storage)
     frame = pl.DataFrame({"symbol": [None, *symbols]}, schema={"symbol": pl.String})
     _write(storage, path, frame.with_columns(pl.lit(datetime.now(UTC), TIME).alias("at")))
 

@@ -61,6 +61,9 @@ class Storage(ABC):
 
     is_local: bool
 
+    format: int | None = None
+    """The format of the lake: None until it was read, 0 where the lake does not say (``lake_format``)."""
+
     @abstractmethod
     def list(self, prefix: str) -> Files:
         """Return every file below a folder, recursively and sorted; empty when there is none."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import polars as pl
 
 from cryptolake.storage import segments
+from cryptolake.storage.lake_format import mark_format
 
 if TYPE_CHECKING:
     from cryptolake.storage.files import Entry, Storage
@@ -187,9 +188,8 @@ class Meta(TableReader):
         frame = _shaped(table, rows)
         if not frame.height:
             return
-        if (
-            table == "files"
-        ):  # a row says that a file is in Bronze: the file has to outlive a power failure
+        mark_format(self.storage)
+        if table == "files":  # its rows say what is in Bronze, which has to outlive a power failure
             self.storage.sync()
         segments.write(self.storage, _folder(table), self._after_all_seen(table), frame)
         self._written[table] += 1
