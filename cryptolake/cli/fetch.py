@@ -1,4 +1,4 @@
-"""Commands that fetch, build and mend: plan, transfer, pull, frame, build, update, heal, fill."""
+"""Commands that fetch, build and repair: plan, transfer, pull, frame, build, update, heal, fill."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Saved = Annotated[
     Path | None,
     typer.Option("--plan", metavar="FILE", help="Carry out a saved plan instead of a query."),
 ]
-Way = dict[str, Any]
+How = dict[str, Any]
 """Mode, policy and options, as every method that transfers takes them."""
 
 
@@ -67,7 +67,7 @@ def plan(
 def transfer(
     query: Query,
     lake: Lake,
-    way: Way,
+    how: How,
     *,
     saved: Saved = None,
     refresh: Refresh = False,
@@ -78,14 +78,14 @@ def transfer(
 
     What pull does, without building Silver.
     """
-    made = _planned(query, lake, way, saved, refresh=refresh, quiet=quiet)
-    finish(lake.transfer(made, progress=not quiet, **way), json=json)
+    made = _planned(query, lake, how, saved, refresh=refresh, quiet=quiet)
+    finish(lake.transfer(made, progress=not quiet, **how), json=json)
 
 
 def pull(
     query: Query,
     lake: Lake,
-    way: Way,
+    how: How,
     *,
     saved: Saved = None,
     refresh: Refresh = False,
@@ -96,9 +96,9 @@ def pull(
 
     Plans, transfers into Bronze with every file verified, and builds the Silver months.
     """
-    made = _planned(query, lake, way, saved, refresh=refresh, quiet=quiet)
-    moved = lake.transfer(made, progress=not quiet, **way)
-    policy = way["checksum_policy"]
+    made = _planned(query, lake, how, saved, refresh=refresh, quiet=quiet)
+    moved = lake.transfer(made, progress=not quiet, **how)
+    policy = how["checksum_policy"]
     built = lake.build(made.query, progress=not quiet, checksum_policy=policy)
     finish(moved.combine(built), json=json)
 
@@ -106,7 +106,7 @@ def pull(
 def frame(
     query: Query,
     lake: Lake,
-    way: Way,
+    how: How,
     *,
     exact: Annotated[
         bool, typer.Option("--exact", help="Prices and quantities as exact decimals.")
@@ -124,16 +124,16 @@ def frame(
     """
     if output is not None:
         show.kind_of(output)  # before anything is fetched
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", IncompleteWarning)
-        rows = lake.frame(query, exact=exact, refresh=refresh, progress=not quiet, **way)
+        rows = lake.frame(query, exact=exact, refresh=refresh, progress=not quiet, **how)
     if output is not None:
         show.keep(rows, output)
     elif json:
         show.rows_as_json(rows.iter_rows(named=True))
     else:
         show.table(rows, limit)
-    missing = [one for one in told if issubclass(one.category, IncompleteWarning)]
+    missing = [one for one in caught if issubclass(one.category, IncompleteWarning)]
     for one in missing:
         typer.echo(f"cryptolake: {one.message}", err=True)
     if missing:
@@ -160,14 +160,14 @@ def build(
 
 
 def update(
-    scope: Query | None, lake: Lake, way: Way, *, quiet: Quiet = False, json: Json = False
+    scope: Query | None, lake: Lake, how: How, *, quiet: Quiet = False, json: Json = False
 ) -> None:
     """Bring what is here to the newest published day.
 
     The whole lake when no word is said. Run twice, the second run does nothing.
     """
     show.absence(lake, json=json)
-    found = lake.update(scope, progress=not quiet, **way)
+    found = lake.update(scope, progress=not quiet, **how)
     if json:
         show.as_json(
             {
@@ -188,7 +188,7 @@ def update(
 def heal(
     query: Query,
     lake: Lake,
-    way: Way,
+    how: How,
     *,
     refresh: Refresh = False,
     quiet: Quiet = False,
@@ -199,7 +199,7 @@ def heal(
     Says for each gap what it came to; none is filled with rows that the archive does not have.
     """
     show.absence(lake, json=json)
-    show.either(lake.heal(query.check(), refresh=refresh, progress=not quiet, **way), json=json)
+    show.either(lake.heal(query.check(), refresh=refresh, progress=not quiet, **how), json=json)
 
 
 def fill(
@@ -220,14 +220,12 @@ def fill(
 
 
 def _planned(
-    query: Query, lake: Lake, way: Way, saved: Path | None, *, refresh: bool, quiet: bool
+    query: Query, lake: Lake, how: How, saved: Path | None, *, refresh: bool, quiet: bool
 ) -> Plan:
     if saved is None:
         from cryptolake.transfer.routing import route
 
-        route(
-            way["mode"], lake.source, lake.storage
-        )  # a wrong one is said before anything is asked
+        route(how["mode"], lake.source, lake.storage)  # a wrong mode is refused before any request
         return lake.plan(query, refresh=refresh, progress=not quiet)
     from cryptolake.planning.plan import Plan
 

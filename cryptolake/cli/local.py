@@ -16,99 +16,19 @@ from cryptolake.archive.periods import parse_days
 from cryptolake.cli.options import split
 
 if TYPE_CHECKING:
+    from cryptolake.lake import Lake
     from cryptolake.query import Query
 
-
-FIRST, LAST = "2024-12-01", "2025-01-09"
-"""December comes as monthly files, the days of January, whose month is not out, as daily ones; spot times
+DEMO_DAYS = ("2024-12-01", "2025-01-09")
+"""December comes as monthly files; the days of January, whose month is not out, as daily ones. Spot times
 change from milliseconds to microseconds between them."""
 
-SQL = """
+DEMO_SQL = """
 select market, symbol, date_trunc('month', open_time)::date as month,
        count(*) as bars, min(low) as low, max(high) as high, round(sum(volume), 1) as volume
 from (from silver.spot_klines union all by name from silver.futures_um_klines)
 where interval = '1h' group by all order by all
 """
-
-
-def query() -> Query:
-    """Return the demo's query: two markets, two symbols, hours of forty days."""
-    import cryptolake as cl
-
-    sentence = cl.query().markets("spot", "futures_um").klines("1h").symbols("BTCUSDT", "ETHUSDT")
-    return sentence.between(FIRST, LAST)
-
-
-def run(root: Path | None = None, *, say: Callable[[str], object] | None = None) -> None:
-    """Run the demo and tell it line by line.
-
-    Parameters
-    ----------
-    root
-        Where to build the lake, which stays; a temporary folder, which goes, when None.
-    say
-        What takes each piece of text; standard output when None.
-
-    Raises
-    ------
-    MissingTool
-        moto, the ``demo`` extra, is not installed.
-    """
-    import cryptolake as cl
-    from cryptolake.sample import sample_archive
-    from cryptolake.sample.server import serve_archive
-
-    tell = say or _print
-    with ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cryptolake-demo-")))
-        folder = root or scratch / "lake"
-        tell(_title("A sample archive, served as S3 on loopback"))
-        made = sample_archive(
-            scratch / "archive",
-            datasets=["spot_klines", "futures_um_klines"],
-            symbols=["BTCUSDT", "ETHUSDT"],
-            intervals=["1h"],
-            days=(FIRST, LAST),
-        )
-        served = stack.enter_context(serve_archive(scratch / "archive"))
-        tell(f"{made.files} zips and their checksums at {served.endpoint}/{served.bucket}")
-
-        lake = cl.Lake(folder, source=cl.Archive(endpoint_url=served.endpoint))
-        sentence = query()
-        tell(_title("The plan: what it takes, before a byte moves"))
-        plan = lake.plan(sentence)
-        tell(str(plan))
-        tell("\nfirst commands for s5cmd:")
-        tell("\n".join(f"  {line}" for line in plan.commands()[:3]))
-
-        tell(_title("The pull: s5cmd into Bronze, verified, then Silver"))
-        tell(lake.pull(sentence, progress=sys.stderr.isatty()).summary())
-        again = lake.plan(sentence)
-        tell(f"a second plan: {again.to_transfer} to move, {again.cached} here")
-
-        tell(_title("A Polars frame: lake.frame(query)"))
-        began = time.perf_counter()
-        frame = lake.frame(sentence, progress=False)
-        tell(str(frame))
-        tell(f"{frame.height:,} rows in {time.perf_counter() - began:.2f} s")
-
-        tell(_title("SQL, by DuckDB: lake.sql(...)"))
-        tell(SQL.strip())
-        tell(str(lake.sql(SQL)))
-
-        if root is None:
-            tell("The temporary lake is gone now; 'cryptolake demo --root DIR' keeps it.")
-        else:
-            tell(f"The lake is at {folder}; try: cryptolake datasets --root {folder}")
-
-
-def _title(text: str) -> str:
-    return f"\n== {text}\n"
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 def add_to(app: typer.Typer) -> None:
@@ -129,7 +49,7 @@ def demo(
 
     Serves a sample archive on loopback, plans, pulls, and shows a frame and SQL.
     """
-    run(root)
+    run_demo(root)
 
 
 def sample(
@@ -195,3 +115,85 @@ def serve_archive(
     with tempfile.TemporaryDirectory(prefix="cryptolake-sample-") as scratch:
         sample_archive(scratch)
         serve_forever(scratch, host=host, port=port)
+
+
+def run_demo(root: Path | None = None, *, write: Callable[[str], object] | None = None) -> None:
+    """Build a lake from a sample archive on loopback, and show what comes back, step by step.
+
+    Every part is the real one: S3 requests, s5cmd, checksums, Parquet, DuckDB. Only the prices are made up.
+
+    Parameters
+    ----------
+    root
+        Where to build the lake, which stays; None for a temporary folder, which is removed.
+    write
+        Takes each piece of text; standard output when None.
+
+    Raises
+    ------
+    MissingTool
+        moto, the ``demo`` extra, is not installed.
+    """
+    import cryptolake as cl
+
+    show = write or _print
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cryptolake-demo-")))
+        folder = root or scratch / "lake"
+        show(_title("A sample archive, served as S3 on loopback"))
+        made = cl.sample_archive(
+            scratch / "archive",
+            days=DEMO_DAYS,
+            symbols=["BTCUSDT", "ETHUSDT"],
+            datasets=["spot_klines", "futures_um_klines"],
+            intervals=["1h"],
+        )
+        served = stack.enter_context(cl.serve_archive(scratch / "archive"))
+        show(f"{made.files} zips and their checksums at {served.endpoint}/{served.bucket}")
+        _fill_and_read(cl.Lake(folder, source=cl.Archive(endpoint_url=served.endpoint)), show)
+        if root is None:
+            show("The temporary lake is gone now; 'cryptolake demo --root DIR' keeps it.")
+        else:
+            show(f"The lake is at {folder}; try: cryptolake datasets --root {folder}")
+
+
+def demo_query() -> Query:
+    """Return the demo's query: two markets, two symbols, hours of forty days."""
+    import cryptolake as cl
+
+    sentence = cl.query().markets("spot", "futures_um").klines("1h").symbols("BTCUSDT", "ETHUSDT")
+    return sentence.between(*DEMO_DAYS)
+
+
+def _fill_and_read(lake: Lake, show: Callable[[str], object]) -> None:
+    """Plan, pull, and read the demo's query as a frame and in SQL."""
+    query = demo_query()
+    show(_title("The plan: what it takes, before a byte moves"))
+    plan = lake.plan(query)
+    show(str(plan))
+    show("\nfirst commands for s5cmd:")
+    show("\n".join(f"  {line}" for line in plan.commands()[:3]))
+
+    show(_title("The pull: s5cmd into Bronze, verified, then Silver"))
+    show(lake.pull(query, progress=sys.stderr.isatty()).summary())
+    again = lake.plan(query)
+    show(f"a second plan: {again.to_transfer} to move, {again.cached} here")
+
+    show(_title("A Polars frame: lake.frame(query)"))
+    began = time.perf_counter()
+    frame = lake.frame(query, progress=False)
+    show(str(frame))
+    show(f"{frame.height:,} rows in {time.perf_counter() - began:.2f} s")
+
+    show(_title("SQL, by DuckDB: lake.sql(...)"))
+    show(DEMO_SQL.strip())
+    show(str(lake.sql(DEMO_SQL)))
+
+
+def _title(text: str) -> str:
+    return f"\n== {text}\n"
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

@@ -1,7 +1,7 @@
-"""The options that commands share: a query's words, and the lake they are asked of.
+"""The options that commands share: a query's words, the lake they are asked of, and how files are fetched.
 
-A command that has a parameter ``query``, ``scope``, ``lake`` or ``way`` gets, in its place, the options
-that make one (:func:`shared`), so that each word is spelled and explained once.
+A command that has a parameter ``query``, ``scope``, ``lake`` or ``how`` gets, in its place, the options
+that make one (:func:`shared`), so that each option is spelled and explained once.
 """
 
 from __future__ import annotations
@@ -23,78 +23,9 @@ from cryptolake.transfer.options import PRESETS, TransferOptions
 if TYPE_CHECKING:
     from cryptolake.lake import Lake
 
-
-class Mode(StrEnum):
-    """How files come: ``auto`` chooses."""
-
-    AUTO = "auto"
-    DOWNLOAD = "download"
-    DIRECT = "direct"
-    RELAY = "relay"
-    TRADITIONAL = "traditional"
-
-
-class Checksums(StrEnum):
-    """What becomes of a file whose bytes are right by the listing and wrong by their CHECKSUM."""
-
-    QUARANTINE = "quarantine"
-    ACCEPT = "accept"
-    RAISE = "raise"
-
-
-def way(
-    *,
-    mode: Annotated[Mode, typer.Option(help="How files come.")] = Mode.AUTO,
-    checksums: Annotated[
-        Checksums, typer.Option(help="What to do with a file whose CHECKSUM is stale.")
-    ] = Checksums.QUARANTINE,
-    profile: Annotated[
-        str, typer.Option(metavar="NAME", help=f"Transfer options by name: {', '.join(PRESETS)}.")
-    ] = "default",
-    option: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE",
-            help="One transfer option, instead of the profile's; may be repeated. "
-            f"Of: {', '.join(TransferOptions.model_fields)}.",
-        ),
-    ] = None,
-) -> dict[str, Any]:
-    """Return what ``lake.transfer`` takes: mode, policy and options, checked."""
-    return {
-        "mode": mode.value,
-        "checksum_policy": checksums.value,
-        "options": TransferOptions.preset(profile, **said(option or ())),
-    }
-
-
-def said(options: Iterable[str]) -> dict[str, Any]:
-    """Read options as they are typed; nothing after the ``=`` unsets one, flags for s5cmd add up.
-
-    Examples
-    --------
-    >>> said(["workers=8", "storage_class="])
-    {'workers': '8', 'storage_class': None}
-    >>> said(["s5cmd_args=--request-payer requester", "s5cmd_args=--no-verify-ssl"])
-    {'s5cmd_args': ['--request-payer', 'requester', '--no-verify-ssl']}
-    """
-    found: dict[str, Any] = {}
-    for text in options:
-        name, separator, value = text.partition("=")
-        if not separator:
-            message = f"--option takes NAME=VALUE, such as workers=8; {text!r} has no '='"
-            raise typer.BadParameter(message)
-        if name == "s5cmd_args":
-            found[name] = [*found.get(name, ()), *value.split()]
-        else:
-            found[name] = value or None
-    return found
-
-
 DEFAULT_ROOT = "~/cryptolake"
 
-Words = list[str] | None
-"""An option that may be repeated, and may hold several words with commas between them."""
+# ---------------------------------------------------------------- output
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a script.")]
 
@@ -111,67 +42,86 @@ Output = Annotated[
     ),
 ]
 
+# ---------------------------------------------------------------- a query
+
+Words = list[str] | None
+"""An option that may be repeated, and may hold several words with commas between them."""
+
+Markets = Annotated[
+    Words,
+    typer.Option("--market", "-m", metavar="WORD", help="spot, futures_um, futures_cm, options."),
+]
+
+DataTypes = Annotated[
+    Words,
+    typer.Option(
+        "--data-type", "-t", metavar="WORD", help="klines (the default), trades, aggTrades, …"
+    ),
+]
+
+Intervals = Annotated[Words, typer.Option("--interval", "-i", metavar="WORD", help="1s to 1mo.")]
+
+SymbolNames = Annotated[
+    Words,
+    typer.Option("--symbol", "-s", metavar="NAME", help="A name, or a glob in quotes: 'ETH*'."),
+]
+
+FirstDay = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="DAY",
+        help="First UTC day: 2024-01-15; 2024-01 or 2024 for all its days.",
+    ),
+]
+
+LastDay = Annotated[
+    str | None, typer.Option("--to", metavar="DAY", help="Last UTC day, itself included.")
+]
+
+Quotes = Annotated[
+    Words, typer.Option(metavar="ASSET", help="Only symbols quoted in this asset: USDT.")
+]
+
+Contracts = Annotated[
+    Words,
+    typer.Option(metavar="KIND", help="Only spot, perpetual, delivery, index or option symbols."),
+]
+
+Excluded = Annotated[Words, typer.Option(metavar="NAME", help="Names or globs to leave out.")]
+
+ListedOn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DAY", help="Only symbols listed on this UTC day, delisted ones included."
+    ),
+]
+
+QueryFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--query",
+        metavar="FILE",
+        help="Start from a query saved as JSON ('-': standard input).",
+    ),
+]
+
 
 def sentence(
     *,
-    market: Annotated[
-        Words,
-        typer.Option(
-            "--market", "-m", metavar="WORD", help="spot, futures_um, futures_cm, options."
-        ),
-    ] = None,
-    data_type: Annotated[
-        Words,
-        typer.Option(
-            "--data-type", "-t", metavar="WORD", help="klines (the default), trades, aggTrades, …"
-        ),
-    ] = None,
-    interval: Annotated[
-        Words, typer.Option("--interval", "-i", metavar="WORD", help="1s to 1mo.")
-    ] = None,
-    symbol: Annotated[
-        Words,
-        typer.Option("--symbol", "-s", metavar="NAME", help="A name, or a glob in quotes: 'ETH*'."),
-    ] = None,
-    first: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="DAY",
-            help="First UTC day: 2024-01-15; 2024-01 or 2024 for all its days.",
-        ),
-    ] = None,
-    last: Annotated[
-        str | None, typer.Option("--to", metavar="DAY", help="Last UTC day, itself included.")
-    ] = None,
-    quote: Annotated[
-        Words, typer.Option(metavar="ASSET", help="Only symbols quoted in this asset: USDT.")
-    ] = None,
-    contract: Annotated[
-        Words,
-        typer.Option(
-            metavar="KIND", help="Only spot, perpetual, delivery, index or option symbols."
-        ),
-    ] = None,
-    exclude: Annotated[
-        Words, typer.Option(metavar="NAME", help="Names or globs to leave out.")
-    ] = None,
-    listed_on: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DAY", help="Only symbols listed on this UTC day, delisted ones included."
-        ),
-    ] = None,
-    query_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--query",
-            metavar="FILE",
-            help="Start from a query saved as JSON ('-': standard input).",
-        ),
-    ] = None,
+    market: Markets = None,
+    data_type: DataTypes = None,
+    interval: Intervals = None,
+    symbol: SymbolNames = None,
+    first: FirstDay = None,
+    last: LastDay = None,
+    quote: Quotes = None,
+    contract: Contracts = None,
+    exclude: Excluded = None,
+    listed_on: ListedOn = None,
+    query_file: QueryFile = None,
 ) -> Query:
-    """Make a query from the words said; those of a file hold where none is said."""
+    """Make a query from the options; those of a file hold where an option is left out."""
     query = empty_query() if query_file is None else Query.from_json(_text_of(query_file))
     if market:
         query = query.markets(split(market))
@@ -188,21 +138,43 @@ def sentence(
             exclude=split(exclude),
             listed_on=listed_on,
         )
-    if first:
-        query = query.between(first, last)
-    elif last:
+    if last and not first:
         message = "--to needs --from"
         raise typer.BadParameter(message)
-    return query
+    return query.between(first, last) if first else query
 
 
-def scope(**said: Any) -> Query | None:
-    """Make a query that narrows the lake down; None, for the whole of it, when no word is said."""
-    return sentence(**said) if any(said.values()) else None
+def scope(**options: Any) -> Query | None:
+    """Make a query that narrows the lake down; None, for the whole of it, when no option is given."""
+    return sentence(**options) if any(options.values()) else None
 
 
 scope.__signature__ = inspect.signature(sentence)  # type: ignore[attr-defined]
 scope.__annotations__ = sentence.__annotations__
+
+
+def split(words: Iterable[str] | None) -> tuple[str, ...]:
+    """Return the words of a repeatable option.
+
+    Examples
+    --------
+    >>> split(["BTCUSDT,ETHUSDT", "BNB*"])
+    ('BTCUSDT', 'ETHUSDT', 'BNB*')
+    """
+    return tuple(word.strip() for text in words or () for word in text.split(",") if word.strip())
+
+
+def _text_of(path: Path) -> str:
+    if str(path) == "-":
+        return sys.stdin.read()
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"cannot read the query {str(path)!r}: {error}"
+        raise typer.BadParameter(message) from None
+
+
+# ---------------------------------------------------------------- the lake
 
 
 def open_lake(
@@ -231,35 +203,105 @@ def open_lake(
     return Lake(root, source=Archive(endpoint_url=endpoint_url))
 
 
+# ---------------------------------------------------------------- how files are fetched
+
+
+class Mode(StrEnum):
+    """How files are fetched: ``auto`` chooses."""
+
+    AUTO = "auto"
+    DOWNLOAD = "download"
+    DIRECT = "direct"
+    RELAY = "relay"
+    TRADITIONAL = "traditional"
+
+
+class Checksums(StrEnum):
+    """What to do with a file that matches the listing's ETag but not its CHECKSUM."""
+
+    QUARANTINE = "quarantine"
+    ACCEPT = "accept"
+    RAISE = "raise"
+
+
+def how(
+    *,
+    mode: Annotated[Mode, typer.Option(help="How files come.")] = Mode.AUTO,
+    checksums: Annotated[
+        Checksums, typer.Option(help="What to do with a file whose CHECKSUM is stale.")
+    ] = Checksums.QUARANTINE,
+    profile: Annotated[
+        str, typer.Option(metavar="NAME", help=f"Transfer options by name: {', '.join(PRESETS)}.")
+    ] = "default",
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="One transfer option, instead of the profile's; may be repeated. "
+            f"Of: {', '.join(TransferOptions.model_fields)}.",
+        ),
+    ] = None,
+) -> dict[str, Any]:
+    """Return what ``lake.transfer`` takes: mode, policy and options, checked."""
+    return {
+        "mode": mode.value,
+        "checksum_policy": checksums.value,
+        "options": TransferOptions.preset(profile, **parse_assignments(option or ())),
+    }
+
+
+def parse_assignments(options: Iterable[str]) -> dict[str, Any]:
+    """Read ``NAME=VALUE`` options; nothing after the ``=`` unsets one, flags for s5cmd add up.
+
+    Examples
+    --------
+    >>> parse_assignments(["workers=8", "storage_class="])
+    {'workers': '8', 'storage_class': None}
+    >>> parse_assignments(["s5cmd_args=--request-payer requester", "s5cmd_args=--no-verify-ssl"])
+    {'s5cmd_args': ['--request-payer', 'requester', '--no-verify-ssl']}
+    """
+    found: dict[str, Any] = {}
+    for text in options:
+        name, separator, value = text.partition("=")
+        if not separator:
+            message = f"--option takes NAME=VALUE, such as workers=8; {text!r} has no '='"
+            raise typer.BadParameter(message)
+        if name == "s5cmd_args":
+            found[name] = [*found.get(name, ()), *value.split()]
+        else:
+            found[name] = value or None
+    return found
+
+
+# ---------------------------------------------------------------- shared options in a command's place
+
 _MAKERS: dict[str, Callable[..., Any]] = {
     "query": sentence,
     "scope": scope,
     "lake": open_lake,
-    "way": way,
+    "how": how,
 }
+"""The function that makes each shared parameter; its own parameters are the options."""
 
 
 def shared(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command, in place of its ``query``, ``lake`` and the like, the options that make them."""
-    own = inspect.signature(command).parameters
-    makers = {name: _MAKERS[name] for name in own if name in _MAKERS}
-    options = {name: inspect.signature(make).parameters for name, make in makers.items()}
+    makers = {name: _MAKERS[name] for name in _parameters(command) if name in _MAKERS}
 
     @functools.wraps(command)
-    def run(**said: Any) -> None:
+    def run(**options: Any) -> None:
         made = {
-            name: make(**{option: said.pop(option) for option in options[name]})
+            name: make(**{option: options.pop(option) for option in _parameters(make)})
             for name, make in makers.items()
         }
-        command(**made, **said)
+        command(**made, **options)
 
+    hints: dict[str, Any] = {}
     parameters: list[inspect.Parameter] = []
-    hints = {name: hint for name, hint in _hints(command).items() if name not in makers}
-    for name, make in makers.items():
-        parameters += options[name].values()
-        hints |= _hints(make)
-    parameters += [parameter for name, parameter in own.items() if name not in makers]
-    parameters = [p.replace(annotation=hints[p.name]) for p in parameters]
+    for function in (*makers.values(), command):
+        hints |= _hints(function)
+        parameters += [p for name, p in _parameters(function).items() if name not in makers]
+    parameters = [parameter.replace(annotation=hints[parameter.name]) for parameter in parameters]
     parameters.sort(key=lambda parameter: parameter.kind)
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = hints | {"return": None}
@@ -267,30 +309,13 @@ def shared(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(function).parameters)
+
+
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """Return the annotations of a function's options; those that are made are not asked."""
+    """Return the annotations of a function's options, without those of shared parameters."""
     bare = {name: hint for name, hint in function.__annotations__.items() if name not in _MAKERS}
     bare.pop("return", None)
     holder = type("_", (), {"__annotations__": bare, "__module__": function.__module__})
     return get_type_hints(holder, vars(sys.modules[function.__module__]), include_extras=True)
-
-
-def split(words: Iterable[str] | None) -> tuple[str, ...]:
-    """Return the words of a repeatable option.
-
-    Examples
-    --------
-    >>> split(["BTCUSDT,ETHUSDT", "BNB*"])
-    ('BTCUSDT', 'ETHUSDT', 'BNB*')
-    """
-    return tuple(word.strip() for said in words or () for word in said.split(",") if word.strip())
-
-
-def _text_of(path: Path) -> str:
-    if str(path) == "-":
-        return sys.stdin.read()
-    try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"cannot read the query {str(path)!r}: {error}"
-        raise typer.BadParameter(message) from None

@@ -100,7 +100,8 @@ def bomb(site: Site) -> list[Harm]:
 
 def wrong_symbol(site: Site) -> list[Harm]:
     """Put another symbol's CSV in."""
-    other = sorted(site.others)[0] if site.others else "XUSDT"
+    made_up = site.parsed._replace(symbol="XUSDT").key  # where no other symbol has such a file
+    other = min(site.others, default=made_up)
     text = site.folder.read_text(other if site.others else site.key)
     moment = site.folder.moment(site.key)
     data = make_zip(_csv_name(other), text, moment, site.parsed.market)

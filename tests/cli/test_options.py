@@ -3,7 +3,7 @@
 import pytest
 
 import cryptolake as cl
-from cryptolake.cli.options import scope, sentence, way
+from cryptolake.cli.options import how, scope, sentence
 from cryptolake.errors import InvalidQuery
 
 
@@ -48,12 +48,12 @@ def test_a_bad_word_fails_at_once_and_names_the_nearest():
 
 
 def test_options_count_instead_of_the_profiles():
-    made = way(profile="cost_optimized", option=["workers=8", "storage_class=", "backoff=0.5"])
+    made = how(profile="cost_optimized", option=["workers=8", "storage_class=", "backoff=0.5"])
     assert made["options"] == cl.TransferOptions.preset(
         "cost_optimized", workers=8, storage_class=None, backoff=0.5
     )
 
 
 def test_flags_for_s5cmd_add_up():
-    made = way(option=["s5cmd_args=--request-payer requester", "s5cmd_args=--no-verify-ssl"])
+    made = how(option=["s5cmd_args=--request-payer requester", "s5cmd_args=--no-verify-ssl"])
     assert made["options"].s5cmd_args == ("--request-payer", "requester", "--no-verify-ssl")

@@ -328,3 +328,9 @@ def test_a_halt_needs_klines(tmp_path):
 
 def test_without_defects_there_is_no_manifest(clean):
     assert not (clean.root / MANIFEST).exists()
+
+
+def test_a_wrong_symbol_is_made_up_where_no_other_has_such_a_file(tmp_path):
+    one: dict[str, Any] = {"datasets": ["spot_klines"], "symbols": ["ETHBTC"], "intervals": ["1h"]}
+    made = cl.sample_archive(tmp_path, days="2024-12", defects=["wrong_symbol"], **one)
+    assert made.manifest["detail"].item().startswith("XUSDT-1h-2024-12")
