@@ -1,4 +1,4 @@
-"""The few pieces that every drawing is made of: escaping, numbers in words, tables, the style sheet."""
+"""What every drawing is made of: escaping, numbers as text, tables, the style sheet."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def text(value: object) -> str:
 
 
 def number(value: float | None) -> str:
-    """Return a count with thousands apart.
+    """Return a count with thousands separated.
 
     Examples
     --------
@@ -57,7 +57,7 @@ def number(value: float | None) -> str:
 
 
 def size(value: float | None) -> str:
-    """Return bytes in words, decimal units.
+    """Return bytes as text, in decimal units.
 
     Examples
     --------
@@ -75,7 +75,7 @@ def size(value: float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Return a duration in words.
+    """Return a duration as text.
 
     Examples
     --------
@@ -132,7 +132,7 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
 def table(
     head: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[str] = ()
 ) -> str:
-    """Return a table of plain values; columns named in ``numbers`` are set to the right."""
+    """Return a table of plain values; columns named in ``numbers`` are right-aligned."""
     marks = [' class="n"' if name in numbers else "" for name in head]
     top = "".join(
         f'<th scope="col"{mark}>{text(name)}</th>' for name, mark in zip(head, marks, strict=True)
@@ -156,7 +156,7 @@ def drawing(*parts: str) -> str:
 def never_raises(draw: Callable[P, str]) -> Callable[P, str]:
     """Make a drawing show its object's plain text where it cannot be drawn.
 
-    A repr that raises takes the whole cell with it, and hides the object one wanted to look at.
+    A repr that raises fails the whole cell, and hides the object that it should show.
     """
 
     @functools.wraps(draw)
@@ -164,7 +164,7 @@ def never_raises(draw: Callable[P, str]) -> Callable[P, str]:
         try:
             return draw(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 (a repr shows something, whatever the object holds)
-            return drawing(f"<pre>{_plain(args)}</pre>", _apology(error))
+            return drawing(f"<pre>{_plain(args)}</pre>", _note_of_failure(error))
 
     return drawn
 
@@ -176,5 +176,5 @@ def _plain(args: tuple[Any, ...]) -> str:
         return text(type(args[0]).__name__ if args else "")
 
 
-def _apology(error: Exception) -> str:
+def _note_of_failure(error: Exception) -> str:
     return f'<p class="dim">(shown plainly: {text(type(error).__name__)})</p>'

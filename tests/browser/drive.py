@@ -39,7 +39,7 @@ def set_days(page: Page, first: str, last: str) -> None:
     page.get_by_label("Last day (UTC)").fill(last)
 
 
-def said(page: Page, code: str) -> str:
+def printed(page: Page, code: str) -> str:
     """Run the notebook's last cell after writing ``code`` in it; return what it printed."""
     page.evaluate(
         """(code) => {

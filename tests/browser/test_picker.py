@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 import cryptolake as cl
-from tests.browser.drive import SHOW, chip, said, search, set_days, show
+from tests.browser.drive import SHOW, chip, printed, search, set_days, show
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,11 +54,11 @@ def test_choose_pull_preview_and_copy_by_mouse(lab, page, opening, lake_root):
     code = page.evaluate("() => navigator.clipboard.readText()")
     assert "lake = cl.Lake(" in code
     mended = code.replace(f"cl.Lake({str(lake_root)!r})", "lake")
-    answer = said(page, f"{mended}\nprint(lake.silver(query).collect().height)")
+    answer = printed(page, f"{mended}\nprint(lake.silver(query).collect().height)")
     assert answer == "1488"
 
     lab.restart(page)
-    answer = said(
+    answer = printed(
         page,
         f"{opening}\nprint(lake.sql('select count(*) from silver.spot_klines').fetchall()[0][0])",
     )
@@ -114,7 +114,7 @@ def test_everything_can_be_done_by_keyboard_alone(lab, page, opening, lake_root)
     expect(pull).to_be_focused()
     expect(page.locator(".cl-notice .cryptolake h4")).to_contain_text("Report", timeout=120_000)
     expect(pull).to_be_focused()
-    found = said(page, "print(picker.query.to_json())")
+    found = printed(page, "print(picker.query.to_json())")
     assert cl.Query.from_json(found) == (
         cl.query().markets("futures_um").klines("1h").symbols("BTCUSDT").between("2025-01")
     )

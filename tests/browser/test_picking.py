@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 import cryptolake as cl
 from tests.browser.conftest import opening_of
-from tests.browser.drive import chip, said, search, show
+from tests.browser.drive import chip, printed, search, show
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -26,7 +26,7 @@ def shown(lab, shared_page: Page, tmp_path_factory) -> Page:
 @pytest.fixture
 def page(shown: Page) -> Page:
     """The shared page, with the picker as it begins."""
-    said(
+    printed(
         shown, "picker.query = cl.query().markets('spot').klines('1h').between('2024-12')\nprint(1)"
     )
     shown.get_by_label("Quote asset").select_option("")
@@ -44,13 +44,13 @@ def test_a_pattern_and_a_rule_can_be_kept_in_place_of_names(page):
     expect(page.locator(".cl-count")).to_contain_text("1,001 of 3,003")
     page.get_by_role("button", name="Keep as rule").click()
     expect(page.get_by_role("button", name="Remove the rule")).to_be_visible()
-    found = said(page, "print(picker.query.to_json())")
+    found = printed(page, "print(picker.query.to_json())")
     assert json.loads(found)["symbols"] == ["ETH*"]
     assert json.loads(found)["universe"] == {"quote": ["BTC"]}
     page.get_by_role("button", name="Remove the rule").click()
     # the kernel may run a cell before it takes a change of the page: wait until the code shows it
     expect(page.locator(".cl-code")).not_to_contain_text("universe")
-    assert "universe" not in json.loads(said(page, "print(picker.query.to_json())"))
+    assert "universe" not in json.loads(printed(page, "print(picker.query.to_json())"))
 
 
 def test_select_all_takes_every_name_that_the_filter_shows(page):
@@ -59,11 +59,11 @@ def test_select_all_takes_every_name_that_the_filter_shows(page):
     page.get_by_role("button", name="Select all 1,000").click()
     expect(page.locator(".cl-chosen")).to_contain_text("and 940 more")
     expect(page.locator(".cl-notice").first).to_contain_text("Many symbols", timeout=30_000)
-    assert said(page, "print(len(picker.query.selection.symbols))") == "1000"
+    assert printed(page, "print(len(picker.query.selection.symbols))") == "1000"
 
 
 def test_setting_the_query_moves_the_widget(page):
-    said(
+    printed(
         page,
         "picker.query = (cl.query().markets('futures_um').data_types('fundingRate')"
         ".symbols('BTCUSDT').between('2024-12'))\nprint('set')",
@@ -85,7 +85,7 @@ def test_dragging_over_the_coverage_sets_the_days(page):
     page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + 6, steps=5)
     page.mouse.up()
     expect(page.locator(".cl-code")).not_to_contain_text(".between('2024-12-01', '2024-12-31')")
-    query = cl.Query.from_json(said(page, "print(picker.query.to_json())"))
+    query = cl.Query.from_json(printed(page, "print(picker.query.to_json())"))
     assert query.selection.days is not None
     assert 15 < len(query.selection.days) < 45
 

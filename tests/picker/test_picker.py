@@ -1,4 +1,4 @@
-"""The picker without a browser: its sentence, its work beside the kernel, and the lake behind it."""
+"""The picker without a browser: its query, its background work, and the lake behind it."""
 
 from __future__ import annotations
 
@@ -353,7 +353,7 @@ def test_the_preview_of_several_types_shows_the_first_and_says_so(lake):
     assert "only klines" in preview.note
 
 
-def test_a_strangers_error_keeps_its_kind():
+def test_an_error_of_another_package_is_shown_with_its_type():
     assert error_text(KeyError("x")) == "KeyError: 'x'"
 
 

@@ -1,4 +1,4 @@
-"""Work beside the kernel: the newest request counts, errors are handed back, nothing piles up."""
+"""Background work: the newest request of a slot counts, errors are handed back, nothing piles up."""
 
 from __future__ import annotations
 
@@ -18,17 +18,24 @@ def worker():
 
 
 def test_an_answer_is_handed_to_done(worker):
-    said: list[object] = []
-    worker.submit("a", lambda: 42, said.append, said.append)
+    answers: list[object] = []
+    worker.submit("a", lambda: 42, answers.append, answers.append)
     assert worker.idle(5)
-    assert said == [42]
+    assert answers == [42]
 
 
 def test_an_error_is_handed_to_failed(worker):
-    said: list[Exception] = []
-    worker.submit("a", lambda: 1 / 0, lambda _: None, said.append)
+    errors: list[Exception] = []
+    worker.submit("a", lambda: 1 / 0, lambda _: None, errors.append)
     assert worker.idle(5)
-    assert isinstance(said[0], ZeroDivisionError)
+    assert isinstance(errors[0], ZeroDivisionError)
+
+
+def test_an_error_while_an_answer_is_shown_is_handed_to_failed(worker):
+    errors: list[Exception] = []
+    worker.submit("a", lambda: 0, lambda answer: 1 / answer, errors.append)
+    assert worker.idle(5)
+    assert isinstance(errors[0], ZeroDivisionError)
 
 
 def test_of_a_burst_in_one_slot_only_the_newest_is_done(worker):
@@ -98,8 +105,27 @@ def test_a_closed_worker_takes_nothing_on(worker):
     assert done == []
 
 
-def test_work_that_nobody_waits_for_any_more_can_stop_itself(worker):
-    said: list[object] = []
+def test_what_waits_when_a_worker_is_closed_is_not_begun(worker):
+    done: list[str] = []
+    begun, gate = threading.Event(), threading.Event()
+
+    def slow() -> str:
+        begun.set()
+        gate.wait(5)
+        return "running"
+
+    worker.submit("a", slow, done.append, lambda _: None)
+    worker.submit("b", lambda: "queued", done.append, lambda _: None)
+    worker.submit("c", lambda: "delayed", done.append, lambda _: None, delay=0.1)
+    assert begun.wait(5)
+    worker.close()
+    gate.set()
+    assert worker.idle(5)
+    assert done == []
+
+
+def test_work_that_is_stale_can_stop_itself(worker):
+    answers: list[object] = []
     begun = threading.Event()
 
     def until_stale():
@@ -109,13 +135,13 @@ def test_work_that_nobody_waits_for_any_more_can_stop_itself(worker):
         raise KeyboardInterrupt
 
     for end in (
-        lambda: worker.submit("a", lambda: "newer", said.append, said.append),
+        lambda: worker.submit("a", lambda: "newer", answers.append, answers.append),
         lambda: worker.forget("a"),
     ):
         begun.clear()
-        worker.submit("a", until_stale, said.append, said.append)
+        worker.submit("a", until_stale, answers.append, answers.append)
         assert begun.wait(5)
         end()
         assert worker.idle(5)
-    assert said == ["newer"]
+    assert answers == ["newer"]
     assert not worker.stale
