@@ -73,32 +73,34 @@ def holdings(records: TableReader, query: Query | None = None) -> pl.DataFrame:
 
 def narrowed(files: pl.DataFrame, query: Query) -> pl.DataFrame:
     """Keep the rows (with key parts) that a query means."""
-    said = query.selection
+    selection = query.selection
     keep = pl.lit(value=True)
-    if said.markets:
-        keep &= pl.col("market").is_in([market.value for market in said.markets])
-    if said.data_types:
-        keep &= pl.col("data_type").is_in([data_type.value for data_type in said.data_types])
-    if said.intervals:
-        words = [interval.value for interval in said.intervals]
+    if selection.markets:
+        keep &= pl.col("market").is_in([market.value for market in selection.markets])
+    if selection.data_types:
+        keep &= pl.col("data_type").is_in([data_type.value for data_type in selection.data_types])
+    if selection.intervals:
+        words = [interval.value for interval in selection.intervals]
         keep &= pl.col("interval").is_null() | pl.col("interval").is_in(words)
-    if said.days:
-        keep &= (pl.col("first") <= said.days.last) & (pl.col("last") >= said.days.first)
+    if selection.days:
+        keep &= (pl.col("first") <= selection.days.last) & (pl.col("last") >= selection.days.first)
     found = files.filter(keep)
-    if not said.symbols and not said.universe:
+    if not selection.symbols and not selection.universe:
         return found
     pairs = found.select("market", "symbol").unique()
     wanted = [
-        (market, symbol) for market, symbol in pairs.iter_rows() if means(said, market, symbol)
+        (market, symbol) for market, symbol in pairs.iter_rows() if means(selection, market, symbol)
     ]
     chosen = pl.DataFrame(wanted, schema={"market": pl.String, "symbol": pl.String}, orient="row")
     return found.join(chosen, on=["market", "symbol"], how="semi", maintain_order="left")
 
 
-def means(said: Selection, market: str, symbol: str) -> bool:
+def means(selection: Selection, market: str, symbol: str) -> bool:
     """Say whether a selection's names, globs and universe take in a symbol of a market."""
-    named = not said.symbols or any(fnmatchcase(symbol.upper(), word) for word in said.symbols)
-    return named and (said.universe is None or in_universe(said.universe, market, symbol))
+    named = not selection.symbols or any(
+        fnmatchcase(symbol.upper(), word) for word in selection.symbols
+    )
+    return named and (selection.universe is None or in_universe(selection.universe, market, symbol))
 
 
 def one_data_type(query: Query) -> DataType:

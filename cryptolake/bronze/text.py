@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
-def sought(offset: int, whence: int, *, at: int, size: int) -> int:
+def seek_position(offset: int, whence: int, *, at: int, size: int) -> int:
     """Return the place that a seek means.
 
     Parameters
@@ -37,7 +37,7 @@ def sought(offset: int, whence: int, *, at: int, size: int) -> int:
 
     Examples
     --------
-    >>> sought(-3, io.SEEK_END, at=0, size=10), sought(2, io.SEEK_CUR, at=4, size=10)
+    >>> seek_position(-3, io.SEEK_END, at=0, size=10), seek_position(2, io.SEEK_CUR, at=4, size=10)
     (7, 6)
     """
     place = {io.SEEK_SET: 0, io.SEEK_CUR: at, io.SEEK_END: size}[whence] + offset
@@ -128,7 +128,7 @@ class ZipText(io.BufferedIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Go to a place; in a large file this inflates everything before it."""
-        place = min(sought(offset, whence, at=self._at, size=self.size), self.size)
+        place = min(seek_position(offset, whence, at=self._at, size=self.size), self.size)
         if self._text is None and place != self._at:
             if place < self._at:
                 self._restart()

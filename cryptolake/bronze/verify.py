@@ -1,6 +1,6 @@
 """Is this file what the archive publishes? Bytes against CHECKSUM and ETag, and the zip's own structure.
 
-Three cases are told apart (DESIGN 5.2): bytes that differ from the listing's ETag are a **transport**
+Three cases are kept apart (DESIGN 5.2): bytes that differ from the listing's ETag are a **transport**
 fault and are fetched again; bytes that match the ETag but not the CHECKSUM have a **stale** sidecar of the
 archive's own; and where no CHECKSUM is published, the ETag decides. A zip that is what the archive
 publishes and still is not one CSV in a sound zip is **corrupt**.
@@ -190,7 +190,7 @@ def check(
     earlier version than the listing's.
     """
     size, sha256 = evidence.size, evidence.sha256
-    if (found or sidecar is None) and (fault := _wire_fault(evidence, expected)):
+    if (found or sidecar is None) and (fault := _transport_fault(evidence, expected)):
         return fault
     if sidecar is None:
         return _structured(evidence, _by_etags(evidence, expected, name), name)
@@ -204,8 +204,8 @@ def check(
         # A new size with the right sha256: the archive rewrote both after the listing was taken.
         md5 = None if size == expected.size else evidence.md5()
         return _structured(evidence, Verdict("good", size, sha256, md5, "sha256", ""), name)
-    # Is it the archive or the wire? The ETags of the zip and of the sidecar say.
-    if fault := _wire_fault(evidence, expected):
+    # Is it a fault of the archive or of the transport? The ETags of zip and sidecar decide.
+    if fault := _transport_fault(evidence, expected):
         return fault
     sidecar_md5 = hashlib.md5(sidecar, usedforsecurity=False).hexdigest()
     if agrees(sidecar_md5, expected.checksum_etag) is False:
@@ -217,18 +217,18 @@ def check(
 
 def _by_etags(evidence: Evidence, expected: Expected, name: str) -> Verdict:
     """Return the verdict on the listed bytes, whose sidecar is not here."""
-    sha256, md5, told = evidence.sha256, evidence.md5(), expected.checksum_etag
+    sha256, md5, stated = evidence.sha256, evidence.md5(), expected.checksum_etag
     good = Verdict("good", evidence.size, sha256, md5, "none_published", "")
-    if told is None:
+    if stated is None:
         return good
-    if sidecar_of(sha256, name, told) is not None:
+    if sidecar_of(sha256, name, stated) is not None:
         return good._replace(proof="sha256")
-    if agrees(md5, expected.etag) is None or agrees(md5, told) is None:
+    if agrees(md5, expected.etag) is None or agrees(md5, stated) is None:
         return good._replace(
             proof="etag"
-        )  # the ETags of this archive are no md5s: they tell no more
+        )  # the ETags of this archive are no md5s: they prove no more
     detail = (
-        f"sha256 is {sha256}, and no CHECKSUM that says so has the ETag of the archive's ({told})"
+        f"sha256 is {sha256}, and no CHECKSUM that says so has the ETag of the archive's ({stated})"
     )
     return good._replace(finding="stale", proof=None, detail=detail)
 
@@ -257,7 +257,7 @@ def is_page(head: bytes) -> bool:
     return head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml"))
 
 
-def _wire_fault(evidence: Evidence, expected: Expected) -> Verdict | None:
+def _transport_fault(evidence: Evidence, expected: Expected) -> Verdict | None:
     """Return the verdict on bytes that are not the listed ones, else None."""
     md5 = evidence.md5()
     if evidence.size == expected.size and agrees(md5, expected.etag) is not False:

@@ -40,7 +40,7 @@ CAUSES: tuple[Cause, ...] = ("exchange_halt", "archive_gap", "not_listed", "unkn
 class Sibling:
     """A file that covers some days of the month, and where it is.
 
-    ``lacks`` are the bars of its days that a file which was read does not have; None where nobody looked.
+    ``lacks`` are the bars of its days that a file which was read does not have; None where it was not read.
     """
 
     key: str
@@ -193,7 +193,7 @@ def _cause_of(piece: range, month: MonthFacts) -> GapCause:
 
 
 def _unseen(files: Sequence[Sibling], month: MonthFacts) -> str:
-    """Say what became of the files that nobody looked into."""
+    """Say where the files are that were not read."""
     states = {file.state: file for file in files if file.lacks is None}
     if "stored" in states:
         return f"the {states['stored'].partition.value} one is in Bronze and not built: lake.build"

@@ -246,12 +246,12 @@ def runs_of(days: set[date]) -> Iterator[Days]:
 
 def _findings(found: pl.DataFrame) -> pl.DataFrame:
     """Return one finding for each bar that differs, with both values of each column."""
-    said = pl.format("{} {} published, {} from {}", "column", "published", "rebuilt", "against")
+    text = pl.format("{} {} published, {} from {}", "column", "published", "rebuilt", "against")
     who = ["market", "symbol", "interval", "open_time"]
     return (
-        found.with_columns(said.fill_null("one side lacks the bar").alias("said"))
+        found.with_columns(text.fill_null("one side lacks the bar").alias("text"))
         .group_by(who, maintain_order=True)
-        .agg(pl.len().cast(pl.Int64).alias("rows"), pl.col("said").str.join("; ").alias("detail"))
+        .agg(pl.len().cast(pl.Int64).alias("rows"), pl.col("text").str.join("; ").alias("detail"))
         .select(
             pl.concat_str("market", pl.lit("_klines")).alias("dataset"),
             pl.format(

@@ -148,8 +148,8 @@ def survey(
     refresh
         Ask the archive again.
     """
-    said = query.check().selection
-    days = said.days
+    selection = query.check().selection
+    days = selection.days
     if days is None:  # check() asks for them
         return Survey(lake.storage, pl.DataFrame(), pl.DataFrame(), pl.DataFrame(), ())
     held = _by_folder(with_key_parts(lake.records.ledger()))
@@ -168,9 +168,9 @@ def survey(
             held=held.get(name, with_key_parts(_NO_KEYS)),
             quarantined=frozenset(quarantined[name]["key"] if name in quarantined else ()),
         )
-        for row in said.rows()
-        for interval in _intervals(row, said.intervals)
-        for symbol in _symbols(row, interval, said, {*held, *quarantined})
+        for row in selection.rows()
+        for interval in _intervals(row, selection.intervals)
+        for symbol in _symbols(row, interval, selection, {*held, *quarantined})
         for name in [(row.market.value, row.data_type.value, symbol, interval and interval.value)]
     ]
     months = [
@@ -208,23 +208,23 @@ def _by_folder(files: pl.DataFrame) -> dict[tuple[str | None, ...], pl.DataFrame
 
 
 def _symbols(
-    row: Row, interval: Interval | None, said: Selection, folders: set[tuple[str | None, ...]]
+    row: Row, interval: Interval | None, selection: Selection, folders: set[tuple[str | None, ...]]
 ) -> list[str]:
-    """Return the symbols said by name, and those held that a glob or the universe means."""
-    plain = {symbol for symbol in said.symbols if not set(symbol) & set("*?[")}
+    """Return the symbols that are named, and those held that a glob or the universe means."""
+    plain = {symbol for symbol in selection.symbols if not set(symbol) & set("*?[")}
     held = {
         symbol
         for market, data_type, symbol, level in folders
         if (market, data_type, level)
         == (row.market.value, row.data_type.value, interval and interval.value)
         and symbol is not None
-        and means(said, row.market.value, symbol)
+        and means(selection, row.market.value, symbol)
     }
-    return sorted({symbol for symbol in plain if means(said, row.market.value, symbol)} | held)
+    return sorted({symbol for symbol in plain if means(selection, row.market.value, symbol)} | held)
 
 
-def _intervals(row: Row, said: tuple[Interval, ...]) -> list[Interval | None]:
-    return [i for i in said if i in row.all_intervals] if row.has_interval else [None]
+def _intervals(row: Row, asked: tuple[Interval, ...]) -> list[Interval | None]:
+    return [i for i in asked if i in row.all_intervals] if row.has_interval else [None]
 
 
 def _with_listing(

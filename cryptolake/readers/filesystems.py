@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 
 
 class SharedFile(io.RawIOBase):
-    """A file for reading whose every ``seek`` and the ``read`` after it belong together, by thread.
+    """A file whose ``seek`` and the ``read`` after it belong together, thread by thread.
 
-    A read without a seek of the same thread goes on where the last read of any thread ended.
+    DuckDB seeks and then reads in two calls, and since 2.0 its threads share the files of a registered
+    filesystem without waiting for each other between the two. A read without a seek of the same thread
+    continues where the last read of any thread ended.
 
     Examples
     --------
@@ -43,9 +45,9 @@ class SharedFile(io.RawIOBase):
         self._lock = threading.Lock()
         self._own = threading.local()
         self._at = 0
-        """Where a read without a seek goes on."""
+        """Where a read without a seek continues."""
         self._onward = 0
-        """How many such reads there were; places sought before the last of them count no more."""
+        """How many such reads there were; seeks before the last of them no longer count."""
 
     def seekable(self) -> bool:
         """Say that it is."""
@@ -72,7 +74,7 @@ class SharedFile(io.RawIOBase):
             return self._place()
 
     def read(self, size: int = -1) -> bytes:
-        """Read from where this thread sought, else from where the last read ended."""
+        """Read from this thread's last seek, else from where the last read ended."""
         with self._lock:
             place, onward = self._place(), self._own.__dict__.pop("sought", (0, -1))[1]
             self._onward += onward != self._onward
@@ -82,6 +84,7 @@ class SharedFile(io.RawIOBase):
             return data
 
     def _place(self) -> int:
+        """Return where this thread's next read begins."""
         place, onward = getattr(self._own, "sought", (0, -1))
         return place if onward == self._onward else self._at
 

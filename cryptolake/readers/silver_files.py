@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import date
 from typing import TYPE_CHECKING, NamedTuple
 
 from cryptolake.archive.enums import DataType, Interval, Market
@@ -72,17 +71,21 @@ def silver_of(
     storage: Storage, query: Query, market: Market, data_type: DataType
 ) -> list[SilverFile]:
     """Return a dataset's files that a query means: its symbols, intervals, and months of its days."""
-    said = query.selection
+    selection = query.selection
     wanted: dict[str, bool] = {}
     files = []
     for folder in _folders(query, market, data_type):
         for file in silver_files(storage, folder):
-            if said.intervals and file.interval is not None and file.interval not in said.intervals:
+            if (
+                selection.intervals
+                and file.interval is not None
+                and file.interval not in selection.intervals
+            ):
                 continue
-            if said.days and said.days.clip(file.month.days) is None:
+            if selection.days and selection.days.clip(file.month.days) is None:
                 continue
             if file.symbol not in wanted:
-                wanted[file.symbol] = means(said, market, file.symbol)
+                wanted[file.symbol] = means(selection, market, file.symbol)
             if wanted[file.symbol]:
                 files.append(file)
     return files
@@ -92,11 +95,11 @@ def extra_columns(records: TableReader) -> dict[tuple[str, str], tuple[str, ...]
     """Return the columns, text all of them, that Silver files of a dataset have beyond its schema."""
     import polars as pl
 
-    said = records.read("sources").filter(
+    warned = records.read("sources").filter(
         pl.col("warnings").str.contains("extra_column:", literal=True)
     )
     found: dict[tuple[str, str], set[str]] = {}
-    for path, warnings in said.select("path", "warnings").unique().iter_rows():
+    for path, warnings in warned.select("path", "warnings").unique().iter_rows():
         file = parse_silver_path(path)
         if file is not None:
             names = re.findall(r"extra_column:(\w+)", warnings)
@@ -104,23 +107,19 @@ def extra_columns(records: TableReader) -> dict[tuple[str, str], tuple[str, ...]
     return {dataset: tuple(sorted(names)) for dataset, names in sorted(found.items())}
 
 
-def months_of(files: list[SilverFile]) -> tuple[date, date]:
-    """Return the first and last day of the months that files cover."""
-    months = [file.month.days for file in files]
-    return min(days.first for days in months), max(days.last for days in months)
-
-
 def _folders(query: Query, market: Market, data_type: DataType) -> Iterator[str]:
     """Yield the folders to list: narrow ones where the query names its symbols in full."""
-    said = query.selection
+    selection = query.selection
     top = f"silver/market={market.value}/data_type={data_type.value}"
     has_interval = data_type.value.lower().endswith("klines")
-    if not said.symbols or any(GLOB_SIGNS & set(symbol) for symbol in said.symbols):
+    if not selection.symbols or any(GLOB_SIGNS & set(symbol) for symbol in selection.symbols):
         yield top
     elif not has_interval:
-        yield from (f"{top}/symbol={symbol}" for symbol in sorted(said.symbols))
-    elif said.intervals:
-        for interval in said.intervals:
-            yield from (f"{top}/interval={interval.value}/symbol={s}" for s in sorted(said.symbols))
+        yield from (f"{top}/symbol={symbol}" for symbol in sorted(selection.symbols))
+    elif selection.intervals:
+        for interval in selection.intervals:
+            yield from (
+                f"{top}/interval={interval.value}/symbol={s}" for s in sorted(selection.symbols)
+            )
     else:
         yield top

@@ -1,10 +1,11 @@
 """Bronze to Silver: archive zips become typed, sorted, checked Parquet months.
 
-:mod:`cryptolake.bronze.zips` opens a zip within stated limits and :mod:`cryptolake.bronze.sniff` sees what its text
-is. ``parse`` types it (once for a whole month; line by line only where a file is irregular), ``check``
-holds rows to the schema's rules, ``merge`` sorts and removes repeats, ``normalize`` puts these together,
-``stream`` does the same for months too big to hold, ``write`` makes the Parquet file, ``make`` one month of
-a lake, and ``build`` brings a lake's months up to date.
+:mod:`cryptolake.bronze.zips` opens a zip within stated limits and :mod:`cryptolake.bronze.sniff` finds its
+columns. ``parse`` types the text (once for a whole month; line by line only where a file is irregular),
+``checks`` holds rows to the schema's rules, ``dedupe`` sorts and removes repeats, ``assembly`` accounts for
+every line. ``normalize`` makes a month of whole files; ``stream``, with ``external_sort``, one that is too
+big to hold. ``parquet`` writes the file, ``months`` says which files a month is made of, ``month`` makes one
+month of a lake, ``records`` makes the rows of ``meta``, and ``build`` brings a lake's months up to date.
 
 What happens to a line or a row, by rule (``meta.rejects`` has each rejected line with its file, number, text
 and reason; ``meta.findings`` has a row for each file and kind):

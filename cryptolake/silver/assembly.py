@@ -1,7 +1,8 @@
-"""The making of a month from pieces of its files: typed, held to the rules, and every line accounted for.
+"""One month assembled from pieces of its files: typed, checked, and every line accounted for.
 
-:class:`MonthAssembler` keeps the accounts. The pieces may be whole files (:mod:`cryptolake.silver.normalize`) or
-parts of files too big to hold (:mod:`cryptolake.silver.stream`).
+:class:`MonthAssembler` types the pieces and keeps a :class:`RowAccount` for each file. The pieces may be
+whole files (:mod:`cryptolake.silver.normalize`) or parts of files too big to hold
+(:mod:`cryptolake.silver.stream`).
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ _OF_ANOTHER = ({"time_outside_period"}, {"wrong_symbol"})
 
 
 class SourceFile(Protocol):
-    """What work needs to know of a file."""
+    """What the assembler needs to know of a file."""
 
     @property
     def key(self) -> str:
@@ -115,7 +116,7 @@ class SourceFile(Protocol):
 
 
 class MonthAssembler:
-    """One month in the making; files are numbered by their place in ``files``."""
+    """Assembles one month; files are numbered by their place in ``files``."""
 
     def __init__(
         self,
@@ -268,7 +269,7 @@ class MonthAssembler:
         """No row of a file passed, all for one reason: it is another day's or another symbol's file."""
         account = self.accounts[number]
         account.rejects += rows
-        said = account.error
+        before = account.error
         message = (
             f"{account.key}: all of its rows break the rule {rule} "
             f"({reason(rule, self.schema)}); it is not what its name says."
@@ -276,7 +277,7 @@ class MonthAssembler:
         account.error = SchemaMismatch(
             message, key=account.key, dataset=self.schema.dataset, rule=rule
         )
-        if said is None and self.own[number]:
+        if before is None and self.own[number]:
             self.rejects.append(Reject(number, 0, rule, message, ""))
 
     def _of_month(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -304,7 +305,7 @@ class MonthAssembler:
     def close(self) -> None:
         """End the accounts: name files none of whose lines fit, and leave neighbours' rejects to them."""
         for number, account in enumerate(self.accounts):
-            if not self.own[number]:  # what it rejects is told in its own month
+            if not self.own[number]:  # its rejects are recorded in its own month
                 account.rows_in -= account.rejects
                 account.rejects = 0
                 account.error = None

@@ -1,8 +1,8 @@
 """Bring a lake's Silver months up to date with Bronze: only those whose files changed, several at once.
 
-What a month is made of stands in its Parquet metadata, so a stopped build goes on where it was and a
-second one does nothing. ``meta.sources``, ``meta.rejects`` and ``meta.findings`` are written before the
-months that they tell of appear, so a month that is there is always accounted for.
+The sources of a month are in its Parquet metadata, so a build that was stopped continues, and a second one
+does nothing. ``meta.sources``, ``meta.rejects`` and ``meta.findings`` are written before the
+months that they describe are put in place, so every month in place is accounted for.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 Bar = Callable[[Iterable[MonthResult], int], Iterable[MonthResult]]
-"""Wraps months being made, of so many, in something that shows how far it is."""
+"""Wraps months being made, of so many, in something that shows progress."""
 
 _FLUSH_BYTES = 32 * 2**20
 _FLUSH_SECONDS = 2.0
@@ -98,13 +98,13 @@ class BuildRun:
     def _flush(self) -> None:
         """Record what was made, then put the months in their places."""
         waiting, self._waiting = self._waiting, []
-        told = [result for result in waiting if result.status != "unchanged"]
+        changed = [result for result in waiting if result.status != "unchanged"]
         now = datetime.now(UTC)
-        self.verifications.record([item for result in told for item in result.late])
-        self.tables.append("sources", source_rows(told, self.id, now))
-        self.tables.append("rejects", reject_rows(told, self.id, now))
-        self.tables.append("findings", finding_rows(told, self.id, now))
-        if told:  # whoever goes on with this call sees what was recorded
+        self.verifications.record([item for result in changed for item in result.verifications])
+        self.tables.append("sources", source_rows(changed, self.id, now))
+        self.tables.append("rejects", reject_rows(changed, self.id, now))
+        self.tables.append("findings", finding_rows(changed, self.id, now))
+        if changed:  # the rest of this call sees what was recorded
             self._records.forget()
         self._place(waiting)
         for result in waiting:
@@ -159,7 +159,7 @@ class BuildRun:
                 "status": "quarantined",
                 "error": f"{item.reason}: {item.verdict.detail}",
             }
-            for item in self.verifications.aside
+            for item in self.verifications.quarantined
         ]
         nothing = {"bytes": 0, "seconds": 0.0, "attempts": 0, "retries": 0}
         return pl.DataFrame([row | nothing for row in rows], schema=FILES)
@@ -177,7 +177,7 @@ def _place(storage: Storage, result: MonthResult) -> None:
 
 
 def _spilled(result: MonthResult, seen: set[str]) -> list[Month]:
-    """Return the months that rows stepped over into, and that nobody asked to build."""
+    """Return the months that rows lie in and that are not in the build yet."""
     found = []
     for period in result.spills:
         month = Month(result.month.series, period)
@@ -209,7 +209,7 @@ def build(
         Ledger rows with their key parts (:func:`cryptolake.bronze.ledger.holdings`): what the build is
         about. A month is always made of all its files in the lake, not only of these.
     progress
-        Show a bar of months, where a person watches; or a callable that is told each step
+        Show a bar of months, where a person watches; or a callable that gets each step
         (:mod:`cryptolake.progress`).
     strict
         Raise BuildError at the end when a month failed or a file could not be used.
@@ -276,7 +276,7 @@ def build(
 def _bar(months: Iterable[MonthResult], total: int, *, shown: Progress) -> Iterable[MonthResult]:
     """Wrap months in a tqdm bar, when there are some to wait for and a person watches."""
     if callable(shown):
-        return _told(months, total, shown)
+        return _reported(months, total, shown)
     if not shown or total < 2 or not watched():
         return months
     from tqdm.auto import tqdm
@@ -285,8 +285,8 @@ def _bar(months: Iterable[MonthResult], total: int, *, shown: Progress) -> Itera
     return bar
 
 
-def _told(months: Iterable[MonthResult], total: int, watch: Watch) -> Iterator[MonthResult]:
-    """Tell a watcher of each month as it is made."""
+def _reported(months: Iterable[MonthResult], total: int, watch: Watch) -> Iterator[MonthResult]:
+    """Report each month to a callable as it is made."""
     watch(Step(0, total, 0, total, "months"))
     for count, result in enumerate(months, 1):
         yield result
@@ -296,11 +296,11 @@ def _told(months: Iterable[MonthResult], total: int, watch: Watch) -> Iterator[M
 def _raise_if_quarantined(report: Report) -> None:
     if not report.quarantined:
         return
-    said = "; ".join(
+    listed = "; ".join(
         f"{key}: {error}" for key, error in report.files.select("key", "error").head(3).rows()
     )
     message = (
-        f"{report.quarantined} files are not what their CHECKSUM says, and lie in meta/quarantine: {said}. "
+        f"{report.quarantined} files are not what their CHECKSUM says, and lie in meta/quarantine: {listed}. "
         "Everything else is done. Policy 'accept' uses them, with a mark."
     )
     raise ChecksumMismatch(message, keys=report.files["key"].to_list(), report=report)

@@ -55,7 +55,7 @@ def exact_frame(
     Raises
     ------
     CorruptArchive
-        A file cannot be used; ``build`` would have set it aside, but exact rows are all or nothing.
+        A file cannot be used; ``build`` leaves such a file out, but exact rows are all or nothing.
     """
     months = months_to_build(bronze_rows, holdings(lake.records)) if bronze_rows.height else []
     parts = [_month(lake.storage, month, limits) for month in months]

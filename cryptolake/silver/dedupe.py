@@ -62,7 +62,7 @@ def merge(frame: pl.DataFrame, schema: Schema, periods: Sequence[Period]) -> Mer
 
 
 def in_order(frame: pl.DataFrame, schema: Schema) -> bool:
-    """Whether rows already stand in the schema's order, each key once (told without sorting)."""
+    """Whether rows already stand in the schema's order, each key once (checked without sorting)."""
     if frame.height < 2:
         return True
     rising = _strictly_rising(list(schema.sort))
@@ -125,13 +125,13 @@ def _conflicts(dropped: pl.DataFrame, kept: pl.DataFrame, schema: Schema) -> lis
         row = rows.row(0, named=True)
         changed = [name for name in values if row[name] != row[f"{name}_kept"]]
         key = ", ".join(f"{name} {row[name]}" for name in schema.key)
-        said = ", ".join(
+        differences = ", ".join(
             f"{name} {row[f'{name}_kept']} against {row[name]}" for name in changed[:4]
         )
         times = rows[schema.time]
         first, last = times.min(), times.max()
         if isinstance(first, datetime) and isinstance(last, datetime):
-            example = f"at {key}: {said}"
+            example = f"at {key}: {differences}"
             found.append(
                 Conflict(int(str(file)), int(str(against)), rows.height, first, last, example)
             )

@@ -40,7 +40,7 @@ DEFAULT_SIZES = Sizes()
 
 
 class OutOfOrder(Exception):
-    """Rows came that belong before rows already passed on."""
+    """Rows belong before rows that were already passed on."""
 
 
 def in_passing(

@@ -1,10 +1,9 @@
-"""What Silver learns of files that the lake knows by their ETag alone: their sha256, and whether it is right.
+"""Files that only an ETag vouches for are verified when Silver first reads them.
 
-A copy inside S3 passes no byte through this machine, so nothing but its ETag is checked then. The first
-time that Silver reads such a file it hashes what it reads and holds it against the CHECKSUM beside it, or,
-where that was left in the archive, against the CHECKSUM's ETag; the ledger is told once. A file whose bytes
-are the listed ones and whose CHECKSUM says otherwise goes the way that a transfer sends it (DESIGN 5.2):
-aside, unless the user accepts such files.
+A copy inside S3 passes no byte through this machine, so only its ETag is checked then. The first read
+hashes the file and compares it with the CHECKSUM beside it, or, where that was left in the archive, with
+the CHECKSUM's ETag; the ledger is written once. A file whose bytes are the listed ones and whose CHECKSUM
+says otherwise is quarantined as in a transfer (DESIGN 5.2), unless the user accepts such files.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ _BLOCK = 2**20
 
 
 class LateVerification(NamedTuple):
-    """What reading a file told of it. Without a proof it is not what the archive says that it publishes."""
+    """What reading a file found. Without a proof, its bytes are not what the archive states."""
 
     source: Source
     verdict: Verdict
@@ -54,7 +53,7 @@ class LateVerification(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """Why it goes aside, in the quarantine's words."""
+        """Why it is quarantined, as a word of ``meta.quarantine``."""
         return REASONS.get(self.verdict.finding, REASONS["stale"])
 
     @property
@@ -70,7 +69,7 @@ class LateVerification(NamedTuple):
 def verify_late(
     storage: Storage, source: Source, file: IO[bytes], policy: Policy
 ) -> LateVerification:
-    """Read an open file that has no sha256 in the ledger, once, and hold it against its CHECKSUM.
+    """Read an open file that has no sha256 in the ledger, once, and compare it with its CHECKSUM.
 
     Raises
     ------
@@ -79,7 +78,9 @@ def verify_late(
     """
     sidecar = _beside(storage, source)
     listed = Expected(source.size, source.etag, checksum_etag=source.checksum_etag)
-    verdict = check(_Evidence(file), sidecar, listed, source.key.rsplit("/", 1)[-1], found=True)
+    verdict = check(
+        _OpenFileEvidence(file), sidecar, listed, source.key.rsplit("/", 1)[-1], found=True
+    )
     file.seek(0)
     if verdict.finding == "transport":
         message = (
@@ -106,23 +107,23 @@ def _beside(storage: Storage, source: Source) -> bytes | None:
 
 
 class LateVerifications:
-    """What a build has learnt, and the recording of it: each file once, many in one segment."""
+    """The late verifications of a build, and their records: each file once, many in one segment."""
 
     def __init__(self, storage: Storage, meta: Meta, run_id: str) -> None:
         self.known: dict[str, LateVerification] = {}
         self._storage, self._meta, self._run_id = storage, meta, run_id
 
     @property
-    def aside(self) -> list[LateVerification]:
+    def quarantined(self) -> list[LateVerification]:
         """The files that went into quarantine."""
         return [item for item in self.known.values() if item.proof is None]
 
-    def record(self, late: Iterable[LateVerification]) -> None:
+    def record(self, verifications: Iterable[LateVerification]) -> None:
         """Put into the ledger what is new, and into quarantine what is not as its CHECKSUM says.
 
         Only of files that are still the ones that were read: another process may have stored a newer one.
         """
-        new = {item.key: item for item in late if item.key not in self.known}
+        new = {item.key: item for item in verifications if item.key not in self.known}
         if not new:
             return
         self.known |= new
@@ -171,7 +172,7 @@ def _copy(storage: Storage, source: str, target: str) -> None:
         storage.write(target, storage.read(source))
 
 
-class _Evidence:
+class _OpenFileEvidence:
     """An open file, read once to its end."""
 
     def __init__(self, file: IO[bytes]) -> None:

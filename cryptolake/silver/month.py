@@ -49,7 +49,7 @@ class MonthResult:
     rejects: list[tuple[str, Reject]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     spills: tuple[Period, ...] = ()
-    late: list[LateVerification] = field(default_factory=list)
+    verifications: list[LateVerification] = field(default_factory=list)
     error: str | None = None
     seconds: float = 0.0
 
@@ -75,13 +75,13 @@ def make_month(
     policy: Policy = "quarantine",
     known: Mapping[str, LateVerification] | None = None,
 ) -> MonthResult:
-    """Make one month, or find that it is up to date. Failures are told, not raised.
+    """Make one month, or find that it is up to date. Failures are returned, not raised.
 
-    ``policy`` is for files whose sha256 is learnt only now, and is not what their CHECKSUM says; ``known``
-    is what other months have learnt of such files.
+    ``policy`` is for files whose sha256 is first computed here and is not what their CHECKSUM says;
+    ``known`` are the late verifications of other months.
 
     A file that cannot be used is refused by name and the month is made from the others; a month of
-    which no file can be used is failed, and what Silver had of it stays.
+    which no file can be used is failed, and its Silver file stays as it was.
     """
     begun = time.perf_counter()
     if known:
@@ -113,8 +113,8 @@ def _unchanged(storage: Storage, month: Month) -> MonthResult | None:
 
 
 def _in_memory(storage: Storage, month: Month, limits: Limits, policy: Policy) -> MonthResult:
-    texts, refused, late = _texts(storage, month, limits, policy)
-    month = month.knowing(late)
+    texts, refused, verifications = _texts(storage, month, limits, policy)
+    month = month.knowing(verifications)
     series = month.series
     done = normalize(
         texts,
@@ -125,7 +125,7 @@ def _in_memory(storage: Storage, month: Month, limits: Limits, policy: Policy) -
         limits=limits,
     )
     result, origin = _closed(month, done, refused, done.frame.height)
-    result.late = late
+    result.verifications = verifications
     if result.status == "built":
         result.data = to_parquet(done.frame, month, origin)
     return result
@@ -145,7 +145,7 @@ def _streamed(
         stream = StreamedMonth(storage, month, limits, folder, sizes, policy)
         done, refused, draft = stream.made()
         result, _ = _closed(stream.month, done, refused, stream.rows)
-        result.late = stream.late
+        result.verifications = stream.verifications
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -174,7 +174,7 @@ def _closed(
         spills=tuple(sorted(done.spills)),
         error=_refusals(errors),
     )
-    kept = {key: error for key, error in errors.items() if key not in month.aside}
+    kept = {key: error for key, error in errors.items() if key not in month.quarantined}
     return result, Origin.of(month, kept, [str(period) for period in result.spills])
 
 
@@ -197,16 +197,16 @@ def read_source(storage: Storage, source: Source) -> bytes:
     CorruptArchive
         The file is gone, or is not what the ledger recorded or its CHECKSUM says.
     """
-    data, late = _read(storage, source, "quarantine")
-    if late is not None and late.proof is None:
-        raise late.error
+    data, verification = _read(storage, source, "quarantine")
+    if verification is not None and verification.proof is None:
+        raise verification.error
     return data
 
 
 def _read(
     storage: Storage, source: Source, policy: Policy
 ) -> tuple[bytes, LateVerification | None]:
-    """Read a file, once, and say what that told of it where the ledger has no sha256."""
+    """Read a file, once, and say what that found where the ledger has no sha256."""
     try:
         data = storage.read(f"bronze/{source.key}")
     except FileNotFoundError as error:
@@ -220,18 +220,18 @@ def _texts(
     storage: Storage, month: Month, limits: Limits, policy: Policy
 ) -> tuple[list[SourceText], list[RowAccount], list[LateVerification]]:
     """Read and inflate files: one by one on a disk, side by side in a bucket."""
-    late: list[LateVerification] = []
-    sources, aside = month.sources, month.aside
+    verifications: list[LateVerification] = []
+    sources, quarantined = month.sources, month.quarantined
 
     def opened(source: Source) -> SourceText | RowAccount:
-        if source.key in aside:
-            return RowAccount(source.key, error=aside[source.key].error)
+        if source.key in quarantined:
+            return RowAccount(source.key, error=quarantined[source.key].error)
         try:
-            data, told = _read(storage, source, policy)
-            if told is not None:
-                late.append(told)
-                if told.proof is None:
-                    return RowAccount(source.key, error=told.error)
+            data, verification = _read(storage, source, policy)
+            if verification is not None:
+                verifications.append(verification)
+                if verification.proof is None:
+                    return RowAccount(source.key, error=verification.error)
             text = inflate(data, source.key, limits)
         except CorruptArchive as error:
             return RowAccount(source.key, error=error)
@@ -243,7 +243,7 @@ def _texts(
         with ThreadPoolExecutor(_READERS, thread_name_prefix="silver-get") as pool:
             found = list(pool.map(opened, sources))
     texts = [item for item in found if isinstance(item, SourceText)]
-    return texts, [item for item in found if isinstance(item, RowAccount)], late
+    return texts, [item for item in found if isinstance(item, RowAccount)], verifications
 
 
 def _refusals(errors: dict[str, str]) -> str | None:

@@ -83,30 +83,36 @@ class Month:
 
     series: Series
     period: Period
-    late: Mapping[str, LateVerification] = field(default_factory=dict, repr=False, compare=False)
-    """What reading told of files that the ledger has no sha256 of, by key."""
+    verifications: Mapping[str, LateVerification] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    """What reading found of files whose sha256 is not in the ledger, by key."""
 
     @property
     def sources(self) -> list[Source]:
-        """The Bronze files it is about, with what was learnt of them."""
+        """The Bronze files it is about, with what reading found of them."""
         found = self.series.sources_of(self.period)
-        if not self.late:
+        if not self.verifications:
             return found
-        return [self.late[s.key].source if s.key in self.late else s for s in found]
+        return [
+            self.verifications[s.key].source if s.key in self.verifications else s for s in found
+        ]
 
     @property
     def used(self) -> list[Source]:
         """The Bronze files it is made of: without those that go into quarantine."""
-        return [source for source in self.sources if source.key not in self.aside]
+        return [source for source in self.sources if source.key not in self.quarantined]
 
     @property
-    def aside(self) -> dict[str, LateVerification]:
+    def quarantined(self) -> dict[str, LateVerification]:
         """The files that go into quarantine, by key."""
-        return {key: item for key, item in self.late.items() if item.proof is None}
+        return {key: item for key, item in self.verifications.items() if item.proof is None}
 
-    def knowing(self, late: Iterable[LateVerification]) -> Month:
-        """Return the month with more learnt of its files."""
-        return replace(self, late={**self.late, **{item.key: item for item in late}})
+    def knowing(self, verifications: Iterable[LateVerification]) -> Month:
+        """Return the month with more late verifications of its files."""
+        return replace(
+            self, verifications={**self.verifications, **{item.key: item for item in verifications}}
+        )
 
     @property
     def path(self) -> str:

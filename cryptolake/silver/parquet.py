@@ -51,7 +51,7 @@ class Origin:
     def to_json(self, month: Month, rows: int | None) -> str:
         """Return the metadata's text."""
         series = month.series
-        said: dict[str, Any] = {
+        metadata: dict[str, Any] = {
             "dataset": series.schema.dataset,
             "symbol": series.symbol,
             "interval": series.interval.value if series.interval else None,
@@ -62,8 +62,8 @@ class Origin:
             "spills": list(self.spills),
         }
         if rows is not None:
-            said["rows"] = rows
-        return json.dumps(said, separators=(",", ":"))
+            metadata["rows"] = rows
+        return json.dumps(metadata, separators=(",", ":"))
 
 
 def row_group_size(rows: int) -> int:
@@ -114,12 +114,12 @@ def read_origin(storage: Storage, path: str) -> Origin | None:
             found = pl.read_parquet_metadata(storage.local(path))
         else:
             found = pl.read_parquet_metadata(storage.url(path), **storage.polars_arguments)
-        said = json.loads(found[METADATA])
+        metadata = json.loads(found[METADATA])
         return Origin(
-            said["schema_version"],
-            tuple((item["key"], item["sha256"]) for item in said["sources"]),
-            said["refused"],
-            tuple(said["spills"]),
+            metadata["schema_version"],
+            tuple((item["key"], item["sha256"]) for item in metadata["sources"]),
+            metadata["refused"],
+            tuple(metadata["spills"]),
         )
     except (pl.exceptions.PolarsError, OSError, KeyError, ValueError, TypeError):
         # Whatever stands there is not a file of ours: it is built anew.

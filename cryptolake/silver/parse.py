@@ -1,9 +1,10 @@
-"""Text to typed columns, at once: the fast way, for text that is regular.
+"""CSV text to typed columns: all at once where the text is regular, else line by line.
 
-It never guesses: whenever it cannot account for every line and every cell it gives up, and
-:mod:`cryptolake.silver.parse` goes through the text line by line. Both give the same frame: the schema's
-columns under their Silver names and types (and extra ones as text), with ``_file`` and ``_line`` saying
-where each row stands.
+:func:`parse_fast` never guesses: where it cannot account for every line and every cell it returns None,
+and :func:`parse_lines` makes each line a row or a reject that names what is wrong. Both give the same
+frame: the schema's columns under their Silver names and types (and extra ones as text), with ``_file``
+and ``_line`` for the place of each row. :func:`derived` adds the columns that are made of others, and
+:func:`silver_shape` puts a finished frame into Silver's names, order and types.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def parse_fast(pieces: list[Piece], schema: Schema) -> Parsed | None:
     if frame.height != sum(counts) or not _accounted(frame, text, wanted):
         return None
     mixed = mixed_units_in(frame, schema)
-    if mixed and len(pieces) > 1:  # which file it is shows when each is parsed by itself
+    if mixed and len(pieces) > 1:  # parsed one by one, the files show which it is
         return None
     typed = converted(frame, schema)
     dated = [name for name in columns if name in wanted and wanted[name].kind == "text_time"]

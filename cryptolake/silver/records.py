@@ -1,6 +1,6 @@
-"""What is recorded of months: rows of ``meta.sources``, ``meta.rejects`` and ``meta.findings``.
+"""The records of months: rows of ``meta.sources``, ``meta.rejects`` and ``meta.findings``.
 
-The tables only grow. What holds of a Silver file now are the rows of its newest build: those whose
+The tables only grow. A Silver file as it is now is described by the rows of its newest build: those whose
 ``run_id`` and ``path`` its newest ``sources`` rows have (:func:`current`).
 """
 
@@ -98,7 +98,7 @@ def finding_rows(months: Sequence[MonthResult], run_id: str, now: datetime) -> l
 
 
 def current(records: TableReader, table: str) -> pl.DataFrame:
-    """Return the rows of ``sources``, ``rejects`` or ``findings`` that tell of Silver as it is now."""
+    """Return the rows of ``sources``, ``rejects`` or ``findings`` that describe Silver as it is now."""
     sources = records.read("sources")
     # By the order they were written in: clocks of two machines may disagree.
     newest = sources.filter(pl.col("run_id") == pl.col("run_id").last().over("path"))
@@ -111,5 +111,5 @@ def current(records: TableReader, table: str) -> pl.DataFrame:
 
 
 def _warnings(account: RowAccount) -> str | None:
-    said = [*account.warnings, *([f"refused: {account.error}"] if account.error else [])]
-    return "; ".join(said) or None
+    warnings = [*account.warnings, *([f"refused: {account.error}"] if account.error else [])]
+    return "; ".join(warnings) or None

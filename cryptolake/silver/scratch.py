@@ -1,4 +1,4 @@
-"""Files in the making and files too big to hold: where drafts lie, and how Bronze is opened for streaming."""
+"""Drafts of Silver files, and Bronze files opened for streaming."""
 
 from __future__ import annotations
 
@@ -90,10 +90,10 @@ def disk_errors(storage: Storage, path: str) -> Iterator[None]:
             raise
         raise_storage_error(error, "write", path, storage.root)
     except pl.exceptions.PolarsError as error:
-        told = re.search(r"os error (\d+)", str(error))
-        if told is None:
+        number_text = re.search(r"os error (\d+)", str(error))
+        if number_text is None:
             raise
-        number = int(told[1])
+        number = int(number_text[1])
         raise_storage_error(OSError(number, os.strerror(number)), "write", path, storage.root)
 
 

@@ -67,8 +67,11 @@ class StreamedMonth:
         self.storage, self.month, self.limits = storage, month, limits
         self.folder, self.sizes = folder, sizes
         self.policy = policy
-        self.refused = {key: RowAccount(key, error=told.error) for key, told in month.aside.items()}
-        self.late: list[LateVerification] = []
+        self.refused = {
+            key: RowAccount(key, error=verification.error)
+            for key, verification in month.quarantined.items()
+        }
+        self.verifications: list[LateVerification] = []
         self.unlike: dict[str, str] = {}
         self.extras: tuple[str, ...] = ()
         self.rows = 0
@@ -108,16 +111,16 @@ class StreamedMonth:
             except SchemaMismatch as error:  # its lines are counted, and its account will say so
                 self.unlike[source.key] = str(error)
         self.extras = tuple(sorted(extras))
-        self.month = self.month.knowing(self.late)
+        self.month = self.month.knowing(self.verifications)
 
     def _check_hash(self, file: IO[bytes], source: Source) -> None:
         if source.sha256:
             _check_hash(file, source)
             return
-        told = verify_late(self.storage, source, file, self.policy)
-        self.late.append(told)
-        if told.proof is None:
-            raise told.error
+        verification = verify_late(self.storage, source, file, self.policy)
+        self.verifications.append(verification)
+        if verification.proof is None:
+            raise verification.error
 
     def _overlap(self) -> bool:
         return any(a.period.days.last >= b.period.days.first for a, b in pairwise(self.usable))
@@ -136,7 +139,7 @@ class StreamedMonth:
         draft = self.folder / "month.parquet"
         self.rows = 0
         refused = {key: str(account.error) for key, account in self.refused.items()} | self.unlike
-        refused = {key: why for key, why in refused.items() if key not in self.month.aside}
+        refused = {key: why for key, why in refused.items() if key not in self.month.quarantined}
         lazy = register_io_source(
             self._source(assembler, sources, spill=spill), schema=self._dtypes()
         )

@@ -6,7 +6,7 @@ import hashlib
 import io
 from typing import TYPE_CHECKING
 
-from cryptolake.bronze.text import sought
+from cryptolake.bronze.text import seek_position
 from cryptolake.bronze.verify import agrees
 from cryptolake.bronze.zips import find_member
 
@@ -88,7 +88,7 @@ class _Ends(io.RawIOBase):
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = sought(offset, whence, at=self._at, size=self._size)
+        self._at = seek_position(offset, whence, at=self._at, size=self._size)
         return self._at
 
     def readinto(self, buffer: Buffer, /) -> int:
