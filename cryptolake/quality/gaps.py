@@ -123,29 +123,6 @@ def missing_runs(present: pl.Series, expected: range) -> list[range]:
     return [range(first, stop) for first, stop in found.iter_rows()]
 
 
-def missing_bars(times: pl.Series, interval: Interval, begin: datetime, end: datetime) -> list[Gap]:
-    """Return the gaps among the bars that should open in ``[begin, end)``, earliest first.
-
-    Parameters
-    ----------
-    times
-        Open times that are there, ``Datetime("us", "UTC")``, in any order; repeats do not matter.
-    interval
-        The bars' interval.
-    begin, end
-        The span to look at, UTC, the end left out: the month, clipped to the symbol's listed life.
-
-    Examples
-    --------
-    >>> hours = pl.Series([datetime(2024, 1, 1, h, tzinfo=UTC) for h in (0, 1, 4)])
-    >>> [gap] = missing_bars(hours, Interval.H1, hours[0], datetime(2024, 1, 1, 5, tzinfo=UTC))
-    >>> gap.first.hour, gap.last.hour, gap.bars
-    (2, 3, 2)
-    """
-    runs = missing_runs(present_numbers(times, interval), expected_numbers(interval, begin, end))
-    return [as_gap(run, interval) for run in runs]
-
-
 def as_gap(run: range, interval: Interval) -> Gap:
     """Return a run of bar numbers as the Gap that people read."""
     return Gap(open_of(run.start, interval), open_of(run.stop - 1, interval), len(run))

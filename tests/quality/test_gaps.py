@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from cryptolake.archive.enums import Interval
 from cryptolake.quality.gaps import (
+    Gap,
+    as_gap,
     expected_numbers,
-    missing_bars,
     missing_runs,
     number_of,
     open_of,
@@ -25,6 +26,12 @@ TIMES = st.datetimes(*BOUNDS, timezones=st.just(UTC))
 
 def utc(*parts: int) -> datetime:
     return datetime(*parts, tzinfo=UTC)  # type: ignore[misc,arg-type]
+
+
+def missing_bars(times: pl.Series, interval: Interval, begin: datetime, end: datetime) -> list[Gap]:
+    """The gaps among the bars that should open in ``[begin, end)``, earliest first."""
+    runs = missing_runs(present_numbers(times, interval), expected_numbers(interval, begin, end))
+    return [as_gap(run, interval) for run in runs]
 
 
 @given(st.sampled_from(list(Interval)), TIMES)

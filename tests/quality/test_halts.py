@@ -9,7 +9,7 @@ import pytest
 
 from cryptolake.archive.enums import Interval, Market
 from cryptolake.archive.periods import Period
-from cryptolake.quality.gaps import missing_bars
+from cryptolake.quality.gaps import as_gap, expected_numbers, missing_runs, present_numbers
 from cryptolake.quality.halts import load_halts
 
 HOURS = "csv/data/spot/monthly/klines/BTCUSDT/1h"
@@ -50,7 +50,9 @@ def test_every_hour_absent_from_the_real_monthly_files_lies_in_a_known_halt(real
         with path.open() as lines:
             opens = [int(row[0]) * 1000 for row in csv.reader(lines)]
         times = pl.Series(opens).cast(pl.Datetime("us", "UTC"))
-        for gap in missing_bars(times, Interval.H1, max(month.begin, LISTED), month.end):
+        present = present_numbers(times, Interval.H1)
+        expected = expected_numbers(Interval.H1, max(month.begin, LISTED), month.end)
+        for gap in (as_gap(run, Interval.H1) for run in missing_runs(present, expected)):
             absent += gap.bars
             after = gap.last + timedelta(hours=1)
             assert table.covering(Market.SPOT, gap.first, after), gap
