@@ -153,18 +153,13 @@ class Lake:
         ListingError
             The archive does not answer and no cached listing can stand in.
         """
-        self._ask_ahead(query, refresh=refresh)
-        from cryptolake.planning.planner import make_plan  # after the questions: it loads Polars
+        from cryptolake.planning.planner import make_plan
         from cryptolake.progress import shown
         from cryptolake.transfer.routing import route
 
         way = route("auto", self.source, self.storage)
         with shown(progress):
             return make_plan(query, self.context, route=way, refresh=refresh, max_age=max_age)
-
-    def _ask_ahead(self, query: Query, *, refresh: bool) -> None:
-        """Check a query, and send its questions to the archive while Polars is being loaded."""
-        self.listing.ask_ahead(query.check().selection, refresh=refresh)
 
     def symbols(
         self,
@@ -341,10 +336,6 @@ class Lake:
         return self._pull(query, settings, refresh=refresh)[1]
 
     def _pull(self, query: Query, settings: RunSettings, *, refresh: bool) -> tuple[Plan, Report]:
-        from cryptolake.transfer.s5cmd import look_ahead
-
-        look_ahead()
-        self._ask_ahead(query, refresh=refresh)
         from cryptolake.transfer.pull import pull
 
         return pull(query, self.context, settings, refresh=refresh)

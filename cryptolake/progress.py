@@ -1,11 +1,11 @@
-"""How far a long piece of work is, for whoever watches it: a bar, a widget, a log. Pure.
+"""The progress of a long call: steps, and who is told of them: a tqdm bar, or a callable.
 
 Where a method takes ``progress``, True shows a bar where a person is watching, False shows nothing, and a
-callable is told each :class:`Step` on the thread that does the work. It may raise ``KeyboardInterrupt``
-to stop the work in order, as Ctrl-C does.
+callable is called with each :class:`Step`, on the thread that does the work. It may raise
+``KeyboardInterrupt`` to stop the work in order, as Ctrl-C does.
 
-Where the long part is far below the method that was called, it tells its steps by :func:`tell`, and the
-method says by :func:`telling` whom: so what lies between need not hand a callable down.
+Where the long part is far below the method that was called, it reports its steps by :func:`tell`, and the
+method names the receiver by :func:`telling`: the functions between need not pass a callable down.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 
 class Step(NamedTuple):
-    """How far it is: bytes (or, where bytes say nothing, pieces) and pieces, done and in all.
+    """How far the work is: bytes (or, where bytes say nothing, pieces) and pieces, done and in all.
 
     Examples
     --------
@@ -43,20 +43,26 @@ Watch = Callable[[Step], None]
 Progress = bool | Watch
 
 _WATCH: ContextVar[Watch | None] = ContextVar("cryptolake_watch", default=None)
-"""Who is told, of the thread (or task) that asks: two that plan at once do not hear of each other."""
+"""The receiver, per thread (or task): two that plan at once do not get each other's steps."""
+
+MANY_LISTINGS = 500
+"""Listing requests from which on a bar is drawn: fewer are answered before one could be read."""
+
+_PAUSE = 0.05
+"""Seconds between two steps of a transfer, at least: a widget must not slow it down."""
 
 
 @contextmanager
 def telling(watch: Watch | None) -> Iterator[None]:
-    """Let :func:`tell` reach a callable from inside the block, on this thread; nobody when None.
+    """Let :func:`tell` reach a callable from inside the block, on this thread; no one when None.
 
     Examples
     --------
-    >>> heard = []
-    >>> with telling(heard.append):
+    >>> steps = []
+    >>> with telling(steps.append):
     ...     tell(Step(1, 2, 1, 2, "listings"))
     >>> tell(Step(2, 2, 2, 2, "listings"))
-    >>> [step.share for step in heard]
+    >>> [step.share for step in steps]
     [0.5]
     """
     before = _WATCH.set(watch)
@@ -67,14 +73,14 @@ def telling(watch: Watch | None) -> Iterator[None]:
 
 
 def tell(step: Step) -> None:
-    """Tell a step to whom :func:`telling` named, who may raise to stop the work."""
+    """Pass a step to the receiver that :func:`telling` named, which may raise to stop the work."""
     watch = _WATCH.get()
     if watch is not None:
         watch(step)
 
 
 def watched() -> bool:
-    """Say whether a person may be looking: standard error is a terminal, or a notebook's kernel runs.
+    """Return whether a person may be looking: standard error is a terminal, or a notebook's kernel runs.
 
     Examples
     --------
@@ -88,107 +94,99 @@ def watched() -> bool:
     return shell is not None and hasattr(shell, "kernel")
 
 
-_PAUSE = 0.05
-"""Seconds between two steps told, at least: a widget must not slow the transfer down."""
-
-
 class Bar:
-    """A tqdm bar in bytes, or nothing at all when ``shown`` is False or no person is watching.
+    """A tqdm bar that draws steps. tqdm is imported when the first step is drawn.
 
-    tqdm is only imported when there is something to show. A callable is told the steps instead, and may
-    raise ``KeyboardInterrupt`` to stop the run.
+    Parameters
+    ----------
+    label
+        What stands before the bar.
+    options
+        Further options of ``tqdm``.
     """
 
-    def __init__(self, *, total_bytes: int, total_files: int, shown: Progress) -> None:
-        self._bar: Any = None
-        self._watch: Watch | None = shown if callable(shown) else None
-        self._total = total_bytes
-        self._told = 0.0
-        self._files, self._total_files = 0, total_files
-        self._done = 0
-        if shown is True and total_files and watched():
+    def __init__(self, label: str, **options: Any) -> None:
+        self._label, self._options = label, options
+        self._tqdm: Any = None
+
+    def draw(self, step: Step) -> None:
+        """Draw a step."""
+        if self._tqdm is None:
             from tqdm.auto import tqdm
 
-            self._bar = tqdm(
-                total=total_bytes,
-                unit="B",
-                unit_scale=True,
-                desc="transfer",
-                postfix=f"0/{total_files} files",
-                leave=True,
-            )
+            self._tqdm = tqdm(total=step.total, desc=self._label, **self._options)
+        self._tqdm.total = step.total
+        if step.unit == "files":  # the bar itself shows bytes
+            self._tqdm.set_postfix_str(f"{step.pieces}/{step.all_pieces} files", refresh=False)
+        self._tqdm.update(max(0, step.done - self._tqdm.n))
+
+    def close(self) -> None:
+        """End the bar, if there is one."""
+        if self._tqdm is not None:
+            self._tqdm.close()
+
+
+class TransferProgress:
+    """The bytes and files of a transfer, counted and shown as ``progress`` says: by a bar or a callable."""
+
+    def __init__(self, *, total_bytes: int, total_files: int, progress: Progress) -> None:
+        self._bytes, self._total_bytes = 0, total_bytes
+        self._files, self._total_files = 0, total_files
+        self._bar = Bar("transfer", unit="B", unit_scale=True, leave=True)
+        self._watch: Watch | None = None
+        self._shown_at = 0.0
+        if callable(progress):
+            self._watch = progress
+        elif progress and total_files and watched():
+            self._watch = self._bar.draw
+            self.show()
 
     @property
-    def shown(self) -> bool:
-        """Whether there is anybody to show it to."""
-        return self._bar is not None or self._watch is not None
+    def is_shown(self) -> bool:
+        """Whether anyone is shown the steps."""
+        return self._watch is not None
 
     def arrived(self, size: int) -> None:
-        """Count the bytes of an object that is here."""
-        self._done += size
+        """Count the bytes of an object that has arrived."""
+        self._bytes += size
 
     def settled(self) -> None:
-        """Count a file whose fate is known."""
+        """Count a file whose outcome is known."""
         self._files += 1
 
     def show(self, arriving: int = 0) -> None:
-        """Draw, counting also the bytes of files that are not complete yet."""
-        now = self._done + arriving
-        if self._watch is not None and (time.monotonic() - self._told > _PAUSE):
-            self._told = time.monotonic()
-            step = Step(min(now, self._total), self._total, self._files, self._total_files, "files")
-            self._watch(step)
-        if self._bar is None:
+        """Show how far it is, counting also the bytes of files that are not complete yet."""
+        if self._watch is None or time.monotonic() - self._shown_at <= _PAUSE:
             return
-        self._bar.set_postfix_str(f"{self._files}/{self._total_files} files", refresh=False)
-        self._bar.update(max(0, min(now, self._bar.total) - self._bar.n))
+        self._shown_at = time.monotonic()
+        done = min(self._bytes + arriving, self._total_bytes)
+        self._watch(Step(done, self._total_bytes, self._files, self._total_files, "files"))
 
     def close(self) -> None:
         """Show where it ended."""
-        self._told = 0.0
+        self._shown_at = 0.0
         self.show()
-        if self._bar is not None:
-            self._bar.close()
-
-
-MANY = 500
-"""Questions from which on a bar is drawn: fewer are answered before one could be read."""
+        self._bar.close()
 
 
 @contextmanager
 def shown(progress: Progress) -> Iterator[None]:
-    """Show what is listed inside, as :mod:`cryptolake.progress` says.
+    """Show the listing requests made inside the block, as :mod:`cryptolake.progress` says.
 
     Raises
     ------
     KeyboardInterrupt
-        The callable wants it to stop.
+        The callable stops the work.
     """
-    bar = _Bar()
-    watch = progress if callable(progress) else bar.draw if progress and watched() else None
+    bar = Bar("plan", unit="listing", leave=False)
+
+    def draw(step: Step) -> None:
+        if step.unit == "listings" and step.all_pieces >= MANY_LISTINGS:
+            bar.draw(step)
+
+    watch = progress if callable(progress) else draw if progress and watched() else None
     try:
         with telling(watch):
             yield
     finally:
         bar.close()
-
-
-class _Bar:
-    """A tqdm bar, which is imported when there is much to wait for."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-
-    def draw(self, step: Step) -> None:
-        if step.unit != "listings" or step.all_pieces < MANY:
-            return
-        if self._bar is None:
-            from tqdm.auto import tqdm
-
-            self._bar = tqdm(total=step.all_pieces, unit="listing", desc="plan", leave=False)
-        self._bar.total = step.all_pieces
-        self._bar.update(max(0, step.pieces - self._bar.n))
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()

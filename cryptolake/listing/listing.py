@@ -12,8 +12,7 @@ cache: safe to delete, rewritten whole, and of two writers the later wins.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -21,7 +20,6 @@ from urllib.parse import quote
 
 from cryptolake.archive.enums import Partition
 from cryptolake.archive.keys import is_plain, parse_key, prefix_of
-from cryptolake.archive.symbols import is_glob
 from cryptolake.errors import ListingError
 from cryptolake.progress import Step, tell
 
@@ -126,7 +124,6 @@ class Listing:
         self.archive = archive
         self.storage = storage
         self.max_age = max_age
-        self._ahead: dict[tuple[str, str, str], Future[Window]] = {}
 
     @cached_property
     def pages(self) -> Pages:
@@ -245,17 +242,13 @@ class Listing:
         return row, partition, [name for name in names if is_plain(name)]
 
     def window(self, folder: Folder, partition: Partition, name: str) -> Window:
-        """Ask for one window of a folder, or take the answer of :meth:`ask_ahead`.
+        """Ask for one window of a folder.
 
         Raises
         ------
         ListingError
             The archive does not answer.
         """
-        ahead = self._ahead.pop((folder.path, partition.value, name), None)
-        return ahead.result() if ahead else self._window(folder, partition, name)
-
-    def _window(self, folder: Folder, partition: Partition, name: str) -> Window:
         stem, prefix = folder.stem(partition), folder.prefix(partition)
         at = datetime.now(UTC)
         if name == "all":
@@ -279,36 +272,6 @@ class Listing:
                 if parse_key(item.key):
                     return [item]
         return []
-
-    def ask_ahead(self, said: Selection, *, refresh: bool = False) -> None:
-        """Ask at once for what a plan of a few named symbols will want, without waiting for it.
-
-        So the archive answers while Polars is being loaded. Only what is not in the cache of a local lake
-        is asked for; whatever goes wrong is told when the plan takes the answer.
-        """
-        self._ahead.clear()
-        days = said.days
-        named = said.universe is None and not any(is_glob(word) for word in said.symbols)
-        if not named or days is None or not self.storage.is_local:
-            return
-        folders = list(folders_of(said, {row.dataset: said.symbols for row in said.rows()}))
-        if len(folders) > WORKERS:
-            return
-        jobs = [
-            (folder, Partition(partition), name)
-            for folder in folders
-            if refresh or not self.storage.exists(self._folder_path(folder))
-            for partition, name in folder.windows(days)
-        ]
-        if not jobs:
-            return
-        with suppress(ListingError):  # the client that every thread needs is made but once
-            self.pages.connect()
-        pool = ThreadPoolExecutor(min(WORKERS, len(jobs)), "cryptolake-ahead")
-        for folder, partition, name in jobs:
-            answer = pool.submit(self._window, folder, partition, name)
-            self._ahead[folder.path, partition.value, name] = answer
-        pool.shutdown(wait=False)
 
     def ask_all(
         self, ask: Callable[[Any], T], jobs: Sequence[Any], *, before: int = 0, total: int = 0

@@ -20,7 +20,7 @@ from cryptolake.archive.source import Archive
 from cryptolake.errors import CryptolakeError, PlanError, StorageError
 from cryptolake.planning.plan import FILES, MISSING, TIME, Plan
 from cryptolake.query import Query
-from cryptolake.storage.spooled import PIECE, Rows, give_back_code
+from cryptolake.storage.spooled import PIECE, Rows
 
 if TYPE_CHECKING:
     import os
@@ -29,9 +29,6 @@ FORMAT = 2
 """The format's number, in the file under ``cryptolake_plan``. It changes when older readers cannot."""
 
 _FILES_BEGIN, _FILES_END = '"files": [\n', "]}\n"
-
-_LARGE = 2**18
-"""Bytes of a file above which it is worth while to save memory: some 700 files."""
 
 _STATUSES = {"new", "updated", "cached", "unrecorded", "quarantined"}
 
@@ -110,8 +107,6 @@ def load(path: str | os.PathLike[str]) -> Plan:
 def _read(source: Path) -> tuple[dict[str, Any], Rows]:
     """Return what a file says of the plan, and its table of files, each row checked."""
     with source.open(encoding="utf-8") as file:
-        if source.stat().st_size > _LARGE:
-            give_back_code()  # of loading Polars
         first = file.readline()
         by_line = first.endswith(_FILES_BEGIN)
         said = json.loads(first + _FILES_END if by_line else first + file.read())

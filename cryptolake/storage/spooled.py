@@ -6,8 +6,6 @@ and the report of it a quarter.
 
 from __future__ import annotations
 
-import ctypes
-import sys
 import tempfile
 import threading
 import weakref
@@ -17,42 +15,6 @@ from io import BytesIO
 from typing import IO, Any
 
 import polars as pl
-
-SMALL = 500
-"""Files up to which a run is too short for its memory to matter."""
-
-_DONT_NEED = 4
-"""``MADV_DONTNEED``, as Linux numbers it."""
-
-_LIBRARIES = ("_polars_runtime", "_pydantic_core", "libcrypto")
-"""What planning works with, and a transfer little or not at all."""
-
-
-def give_back_code() -> None:
-    """Let the kernel take back freed memory, and the pages of some libraries' machine code.
-
-    Polars is 170 MB. Its import touches 40 of them, each query plan some more, and a transfer, which may
-    run for hours, needs little of that. Code and constants are never written to, so dropping their pages
-    loses nothing: what is needed comes back from the page cache. Only on Linux; it takes half a millisecond.
-    """
-    if sys.platform != "linux":
-        return
-    try:
-        with open("/proc/self/maps", encoding="utf-8") as maps:  # noqa: PTH123 - no file of a disk
-            lines = [line.split() for line in maps if any(name in line for name in _LIBRARIES)]
-        library = ctypes.CDLL(None)
-        advise = library.madvise
-        if hasattr(library, "malloc_trim"):  # what reading the plan has freed
-            library.malloc_trim(0)
-    except (OSError, AttributeError):
-        return
-    for fields in lines:
-        # The code, and the constants that the file begins with; what lies behind the code is relocated
-        # when it is loaded, and would be lost.
-        if fields[1] == "r-xp" or (fields[1] == "r--p" and int(fields[2], 16) == 0):
-            start, end = (int(part, 16) for part in fields[0].split("-"))
-            advise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _DONT_NEED)
-
 
 PIECE = 500
 """Rows of a piece, at most."""
@@ -135,7 +97,6 @@ class Rows:
 
     def _spill(self) -> None:
         if self._file is None:
-            give_back_code()  # of what is at work here the first rows have touched far more than the rest will
             self._file = tempfile.TemporaryFile(prefix="cryptolake-rows-")  # noqa: SIM115
             weakref.finalize(self, self._file.close)
         while self._kept:

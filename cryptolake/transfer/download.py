@@ -61,7 +61,7 @@ class DownloadPipeline(Pipeline):
             return False
         if self._context.policy != "accept":
             self._recorder.leave_quarantined([job.row])
-            self._bar.settled()
+            self._progress.settled()
             return True
         self._check_found(job, path)
         return True

@@ -12,7 +12,7 @@ import polars as pl
 
 from cryptolake.bronze.verify import Policy
 from cryptolake.errors import ChecksumMismatch, TransferError, unknown_word
-from cryptolake.progress import Bar
+from cryptolake.progress import TransferProgress
 from cryptolake.storage.files import S3Storage
 from cryptolake.transfer.download import DownloadPipeline
 from cryptolake.transfer.jobs import (
@@ -158,7 +158,9 @@ def _run_modes(
     Files that one mode cannot move are left to the next; the recorder counts why.
     """
     answered = True
-    bar = Bar(total_bytes=work.total_bytes, total_files=work.rows.height, shown=progress)
+    shown = TransferProgress(
+        total_bytes=work.total_bytes, total_files=work.rows.height, progress=progress
+    )
     try:
         for mode in route.modes:
             if not recorder.waiting(work.numbers):
@@ -167,7 +169,7 @@ def _run_modes(
             with _staging(storage, recorder.run_id) as staging:
                 if storage.is_local:
                     staging.adopt(work.among)
-                context = TransferContext(plan.archive, staging, recorder, bar, options, policy)
+                context = TransferContext(plan.archive, staging, recorder, shown, options, policy)
                 jobs = jobs_of(map(recorder.still_waiting, work.pieces()))
                 pipeline = _pipeline(
                     mode, context, storage, _batched(jobs, options, probe=not last), last=last
@@ -176,7 +178,7 @@ def _run_modes(
             if not last:
                 recorder.fell_back(mode, pipeline.reasons, recorder.waiting(work.numbers))
     finally:
-        bar.close()
+        shown.close()
     return answered
 
 

@@ -37,7 +37,7 @@ from cryptolake.transfer.s5cmd_log import LogEvent, ObjectResult, ProcessEnded, 
 if TYPE_CHECKING:
     from cryptolake.archive.source import Archive
     from cryptolake.bronze.verify import Policy, Proof, Verdict
-    from cryptolake.progress import Bar
+    from cryptolake.progress import TransferProgress
     from cryptolake.transfer.jobs import CommandWriter, Job
     from cryptolake.transfer.options import Mode, TransferOptions
     from cryptolake.transfer.recorder import RunRecorder
@@ -52,7 +52,7 @@ class TransferContext:
     archive: Archive
     staging: Staging
     recorder: RunRecorder
-    bar: Bar
+    progress: TransferProgress
     options: TransferOptions
     policy: Policy
 
@@ -133,7 +133,8 @@ class Pipeline(ABC):
     ) -> None:
         self._batches, self._commands, self._last = batches, commands, last
         self._context, self._store = context, store
-        self._recorder, self._bar, self._options = context.recorder, context.bar, context.options
+        self._recorder, self._options = context.recorder, context.options
+        self._progress = context.progress
         self._staging = context.staging
         self.reasons: Counter[str] = Counter()
         # Events stay in the deque until processed, so that Ctrl-C cannot lose one. The queue only wakes
@@ -152,8 +153,8 @@ class Pipeline(ABC):
         self._succeeded = 0
         self._faults: Counter[Fault] = Counter()
         self._endpoint_down = False
-        self._last_progress: tuple[int, int] = (0, 0)
-        self._progress_at = time.monotonic()
+        self._last_moves: tuple[int, int] = (0, 0)
+        self._moved_at = time.monotonic()
 
     # ------------------------------------------------------------------ what a mode decides
 
@@ -244,7 +245,7 @@ class Pipeline(ABC):
         retry = any(job.attempts > 1 for job in jobs)
         workers = self._options.workers // 4 if retry else self._options.workers
         lines, flags = self._commands.lines(jobs), self._flags(max(1, workers))
-        self._progress_at = time.monotonic()
+        self._moved_at = time.monotonic()
         self._s5cmd = S5cmdProcess(
             lines, self._staging.folder, flags, self._post, self._staging.keep_open
         )
@@ -295,7 +296,7 @@ class Pipeline(ABC):
 
     def _process_events(self) -> None:
         """Wait for events and process them all; when none comes in time, do what an idle moment allows."""
-        timeout = GATHERING if self._unchecked else 0.25 if self._bar.shown else 1.0
+        timeout = GATHERING if self._unchecked else 0.25 if self._progress.is_shown else 1.0
         try:
             self._wakeup.get(timeout=timeout)
         except queue.Empty:
@@ -304,12 +305,12 @@ class Pipeline(ABC):
             else:
                 self._on_idle()
             return
-        self._progress_at = time.monotonic()
+        self._moved_at = time.monotonic()
         while self._events:
             self._process(self._events[0])
             self._events.popleft()  # only now: Ctrl-C in between must lose no record
         self._recorder.flush(busy=self._s5cmd is not None)
-        self._bar.show()
+        self._progress.show()
 
     def _process(self, message: Message) -> None:
         match message:
@@ -367,7 +368,7 @@ class Pipeline(ABC):
 
     def _count_moved(self, job: Job, size: int) -> None:
         if not job.moved:  # the bar counts a file once, however often it is fetched
-            self._bar.arrived(size)
+            self._progress.arrived(size)
         job.moved = size
 
     def _settle(self, result: CheckResult) -> None:
@@ -379,9 +380,9 @@ class Pipeline(ABC):
             self._on_rejected(result)
             return
         self._succeeded += 1
-        self._bar.settled()
+        self._progress.settled()
         if not job.moved:
-            self._bar.arrived(job.expected.size)
+            self._progress.arrived(job.expected.size)
         if isinstance(result, Stored):
             self._recorder.store(job, result.verdict, result.proof, self.mode)
         else:
@@ -412,7 +413,7 @@ class Pipeline(ABC):
             self._retries.append(job)
         elif self._last or failure.fault == "absent":
             self._recorder.fail(job, self.mode)
-            self._bar.settled()
+            self._progress.settled()
         else:
             self.reasons[shortened(failure.reason)] += 1
 
@@ -420,20 +421,20 @@ class Pipeline(ABC):
         """Write due records, draw the bar, and end an s5cmd that makes no progress."""
         self._recorder.flush(busy=self._s5cmd is not None)
         arriving = self._staging.arriving() if self._s5cmd is not None else 0
-        self._bar.show(arriving)
+        self._progress.show(arriving)
         if self._s5cmd is None:
             return
-        progress = (len(self._active), arriving)
+        now = (len(self._active), arriving)
         limit = self._options.stall_timeout
-        if progress != self._last_progress:
-            self._last_progress, self._progress_at = progress, time.monotonic()
-        elif time.monotonic() - self._progress_at > limit:
+        if now != self._last_moves:
+            self._last_moves, self._moved_at = now, time.monotonic()
+        elif time.monotonic() - self._moved_at > limit:
             for job in self._active.values():
                 job.failure = job.failure or Failure(
                     "stalled", f"no byte arrived for {limit:.0f} s"
                 )
             self._s5cmd.stop()
-            self._progress_at = time.monotonic()
+            self._moved_at = time.monotonic()
 
     def _stop(self) -> None:
         """End s5cmd, let running checks finish, and record what they stored."""

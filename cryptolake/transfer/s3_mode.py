@@ -126,7 +126,7 @@ class S3Pipeline(Pipeline):
         """Check a file where it is in quarantine, if the policy may accept it; else leave it there."""
         if self._context.policy != "accept":
             self._recorder.leave_quarantined([job.row])
-            self._bar.settled()
+            self._progress.settled()
             return
         job.state = JobState.FOUND
         self._to_check_in_quarantine.add(job.row)

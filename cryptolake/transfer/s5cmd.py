@@ -99,17 +99,6 @@ def find_s5cmd(candidates: Iterable[Path] | None = None) -> Path:
     raise MissingTool(message, tool="s5cmd", found=[], wanted=wanted)
 
 
-def look_ahead() -> None:
-    """Begin to look at the binary in the background: it is asked for its version, once in a process."""
-
-    def look() -> None:
-        with contextlib.suppress(MissingTool):  # said when it is needed
-            find_s5cmd()
-            _leash()
-
-    threading.Thread(target=look, name="s5cmd-version", daemon=True).start()
-
-
 class S5cmdProcess:
     """One running ``s5cmd run`` on a command file. Its events go to ``on_events``, from a thread of its own.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from datetime import UTC, date, datetime
 
 import polars as pl
@@ -340,15 +338,3 @@ def test_a_plan_of_named_symbols_asks_each_question_once(filled: Source, lake: c
     filled.forget()
     lake.plan(klines("BTCUSDT"))
     assert filled.asked == []
-
-
-def test_the_questions_are_sent_before_polars_is_loaded(filled: Source, lake: cl.Lake):
-    program = (
-        "import sys, cryptolake as cl\n"
-        f"lake = cl.Lake({lake.root!r}, source=cl.Archive(**{filled.archive.model_dump()!r}))\n"
-        f"lake.listing.ask_ahead({klines('BTCUSDT')!r}.selection)\n"
-        "assert 'polars' not in sys.modules\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert len(filled.asked) == 3

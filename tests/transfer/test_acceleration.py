@@ -12,7 +12,7 @@ from botocore.awsrequest import AWSResponse
 import cryptolake as cl
 from cryptolake.archive.source import Archive
 from cryptolake.listing.context import LakeContext
-from cryptolake.progress import Bar
+from cryptolake.progress import TransferProgress
 from cryptolake.storage.files import S3Storage, open_storage
 from cryptolake.storage.spooled import Rows
 from cryptolake.storage.tables import Meta
@@ -86,9 +86,9 @@ def test_a_copy_by_s5cmd_is_never_sent_to_the_accelerated_endpoint(store: S3Stor
     rows = Rows.of(pl.DataFrame({"key": ["k"]}))
     options = TransferOptions(acceleration=True)
     recorder = RunRecorder(Meta(open_storage(tmp_path)), rows, "direct")
-    bar = Bar(total_bytes=0, total_files=0, shown=False)
+    progress = TransferProgress(total_bytes=0, total_files=0, progress=False)
     staging = Staging(tmp_path / "incoming", "run")
-    context = TransferContext(Archive(), staging, recorder, bar, options, "quarantine")
+    context = TransferContext(Archive(), staging, recorder, progress, options, "quarantine")
     commands = CommandWriter("data.binance.vision", wildcards=False)
     copies = DirectPipeline(context, iter(()), commands, storage=storage, store=store, last=True)
     said = copies._flags(8).arguments()
