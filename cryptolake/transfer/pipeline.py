@@ -18,9 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from cryptolake.ahead import load_next
 from cryptolake.archive.keys import CHECKSUM
 from cryptolake.errors import StorageError
+from cryptolake.preload import start_preload
 from cryptolake.storage.s3_config import S3Config
 from cryptolake.transfer.faults import (
     ENDPOINT_FAULTS,
@@ -249,7 +249,7 @@ class Pipeline(ABC):
         self._s5cmd = S5cmdProcess(
             lines, self._staging.folder, flags, self._post, self._staging.keep_open
         )
-        load_next()
+        start_preload()
         while self._ended is None:
             self._process_events()
         self._s5cmd.stop()

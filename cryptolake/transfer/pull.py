@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cryptolake.ahead import needed_next
+from cryptolake.preload import preloading
 from cryptolake.transfer.options import TransferOptions
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def pull(
 
     with shown(settings.progress):
         plan = make_plan(query, lake, route=settings.route, refresh=refresh)
-    with needed_next("cryptolake.silver.build", "cryptolake.readers.polars_frames"):
+    with preloading("cryptolake.silver.build", "cryptolake.readers.polars_frames"):
         moved = settings.transfer(plan, lake)
     built = settings.build(holdings(lake.records, query), lake)
     return plan, moved.combine(built)

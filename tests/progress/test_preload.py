@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryptolake.ahead import load_next, needed_next
+from cryptolake.preload import preloading, start_preload
 
 if TYPE_CHECKING:
     import pytest
@@ -17,7 +17,7 @@ NAME = "a_module_that_nothing_else_loads"
 
 def waited() -> None:
     for thread in threading.enumerate():
-        if thread.name == "load-next":
+        if thread.name == "preload":
             thread.join(10)
 
 
@@ -26,16 +26,16 @@ def test_what_is_needed_next_is_loaded_when_there_is_time(
 ):
     (tmp_path / f"{NAME}.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
-    with needed_next(NAME):
+    with preloading(NAME):
         waited()
         assert NAME not in sys.modules
-        load_next()
+        start_preload()
         waited()
         assert NAME in sys.modules
         del sys.modules[NAME]
-        load_next()  # the second batch has nothing left to load
+        start_preload()  # the second batch has nothing left to load
         waited()
         assert NAME not in sys.modules
-    load_next()
+    start_preload()
     waited()
     assert NAME not in sys.modules
