@@ -1,4 +1,4 @@
-"""A Report: the receipt after. What a transfer moved, what a build built, and what went wrong."""
+"""The Report: the receipt of a run. What a transfer moved, what a build built, and what failed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Kind = Literal["transfer", "build", "pull"]
 
 State = Literal["done", "stopped", "failed"]
-"""How a run ended: to its end, ended before it (Ctrl-C, SIGTERM, a full disk), or with failed files."""
+"""How a run ended: completely, before its end (Ctrl-C, SIGTERM, a full disk), or with failed files."""
 
 FILES: dict[str, Any] = {
     "key": pl.String,
@@ -125,12 +125,12 @@ class Report:
 
     @property
     def failed(self) -> int:
-        """Files and months that could not be had; ``files`` and ``months`` say why."""
+        """Files and months that failed; ``files`` and ``months`` say why."""
         return self._total("files", "failed") + _count(self.months, "failed")
 
     @property
     def quarantined(self) -> int:
-        """Files set aside because they are not what their CHECKSUM or their format says."""
+        """Files in quarantine because they are not what their CHECKSUM or their format says."""
         return self._total("files", "quarantined")
 
     @property
@@ -140,7 +140,7 @@ class Report:
 
     @property
     def retried(self) -> int:
-        """Files for which something had to be done again: a request, or a whole attempt."""
+        """Files for which a request, or a whole attempt, was repeated."""
         return self._total("retried")
 
     @property
@@ -153,12 +153,12 @@ class Report:
         }
 
     def throughput(self, every: timedelta | None = None) -> pl.DataFrame:
-        """Return files and bytes by when they were stored; steps without any are in it, as zeros.
+        """Return files and bytes by the time they were stored; steps without any are rows of zeros.
 
         Parameters
         ----------
         every
-            The length of a step; without it one that makes at most sixty.
+            The length of a step; by default one that makes at most sixty steps.
 
         Returns
         -------
@@ -231,7 +231,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether the run came to its end and nothing failed. Quarantined files are no failure."""
+        """Whether the run was complete and nothing failed. Quarantined files are no failure."""
         return self.failed == 0 and self.state == "done"
 
     def combine(self, other: Report) -> Report:
@@ -302,7 +302,7 @@ class Report:
 
     @cached_property
     def _totals(self) -> Counter[tuple[str, str, str | None]]:
-        """Return sums over ``files``, by what is summed, status and mode."""
+        """Return sums over ``files`` by what is summed, status and mode."""
         totals: Counter[tuple[str, str, str | None]] = Counter()
         columns = ("status", "mode", "bytes", "attempts", "retries")
         for piece in self._files.pieces():

@@ -14,7 +14,6 @@ from cryptolake.archive.schemas import schema_of
 from cryptolake.bronze.ledger import holdings, one_data_type
 from cryptolake.bronze.text import ZipText
 from cryptolake.errors import StorageError
-from cryptolake.readers.filesystems import open_zip
 from cryptolake.readers.silver_files import SilverFile, extra_columns, silver_of
 
 if TYPE_CHECKING:
@@ -70,6 +69,10 @@ def rows_of(
 def _texts(storage: Storage, key: str) -> Iterator[bytes]:
     """Yield a zip's CSV text in pieces of whole lines."""
     try:
+        from cryptolake.readers.filesystems import (
+            open_zip,  # loads fsspec, which Silver never needs
+        )
+
         file = ZipText(lambda: open_zip(storage, key), key)
     except FileNotFoundError as error:
         message = (

@@ -1,7 +1,7 @@
-"""Long tables: few rows are kept in memory, many on disk, and read a piece at a time.
+"""Spooled tables: long ones are kept in a temporary file and read a piece at a time.
 
-A plan of a million files would be half a gigabyte for as long as it is transferred, which may be hours,
-and the report of it a quarter.
+In memory, a plan of a million files would take half a gigabyte for as long as it is transferred, which may
+be hours, and its report a quarter.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import weakref
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import polars as pl
 
@@ -24,7 +24,7 @@ FEW = 2000
 
 
 class Rows:
-    """The rows of one table, in order, with the same columns in every piece.
+    """The rows of one table, in order, in pieces with the same columns.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Rows:
         return pl.concat(piece.select(columns) for piece in self.pieces())
 
     def filter(self, wanted: pl.Expr) -> pl.DataFrame:
-        """Return the rows that meet a condition, which may depend on nothing but the row itself."""
+        """Return the rows that meet a condition, which may depend only on the row itself."""
         return pl.concat(piece.filter(wanted) for piece in self.pieces())
 
     def sums(self, by: str | Sequence[str], *sums: pl.Expr) -> pl.DataFrame:
@@ -76,7 +76,7 @@ class Rows:
         return parts.group_by(by).sum()
 
     def frame(self) -> pl.DataFrame:
-        """Return all rows. While somebody holds the frame, it is not read again."""
+        """Return all rows. As long as the frame is referenced, it is not read again."""
         frame = self._last() if self._last else None
         if frame is None:
             frame = pl.concat(self.pieces())
@@ -92,7 +92,7 @@ class Rows:
         if self.height > FEW and self._may_spill:
             try:
                 self._spill()
-            except OSError:  # no room for temporary files: then they stay in memory
+            except OSError:  # no room for temporary files: the rows stay in memory
                 self._may_spill = False
 
     def _spill(self) -> None:
@@ -100,11 +100,11 @@ class Rows:
             self._file = tempfile.TemporaryFile(prefix="cryptolake-rows-")  # noqa: SIM115
             weakref.finalize(self, self._file.close)
         while self._kept:
-            text = BytesIO()
-            self._kept[0].write_ipc_stream(text, compression="lz4")
+            buffer = BytesIO()
+            self._kept[0].write_ipc_stream(buffer, compression="lz4")
             with self._lock:
                 self._file.seek(self._ends[-1] if self._ends else 0)
-                self._file.write(text.getbuffer())
+                self._file.write(buffer.getbuffer())
                 self._file.flush()
                 self._ends.append(self._file.tell())
             del self._kept[0]
@@ -113,17 +113,17 @@ class Rows:
         start = self._ends[number - 1] if number else 0
         with self._lock:
             file.seek(start)
-            text = file.read(self._ends[number] - start)
-        return pl.read_ipc_stream(text)
+            data = file.read(self._ends[number] - start)
+        return pl.read_ipc_stream(data)
 
 
 class Table:
-    """A field of a dataclass: given and read as a frame, kept as :class:`Rows` beside it, in ``_<name>``.
+    """A field of a dataclass that is set and read as a frame, and kept as :class:`Rows` in ``_<name>``.
 
     Parameters
     ----------
     schema
-        The columns of the empty table that it is by default; without them, it has to be given.
+        The columns of the empty table that is the default; without them the field has no default.
     """
 
     def __init__(self, schema: Mapping[str, Any] | None = None) -> None:
@@ -132,14 +132,20 @@ class Table:
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = f"_{name}"
 
-    def __get__(self, holder: object | None, owner: type) -> pl.DataFrame:
-        if holder is None:
-            if self._default is None:
-                raise AttributeError  # this is how a dataclass is told that there is no default
-            # Seen by the dataclass only, which forbids a default that cannot be hashed, as a frame.
-            return self._default  # type: ignore[return-value]
-        rows: Rows = holder.__dict__[self._name]
+    def __get__(self, instance: object | None, owner: type) -> pl.DataFrame:
+        if instance is None:
+            return self._default_of_field()
+        rows: Rows = instance.__dict__[self._name]
         return rows.frame()
 
-    def __set__(self, holder: object, given: pl.DataFrame | Rows) -> None:
-        holder.__dict__[self._name] = Rows.of(given)
+    def __set__(self, instance: object, value: pl.DataFrame | Rows) -> None:
+        instance.__dict__[self._name] = Rows.of(value)
+
+    def _default_of_field(self) -> pl.DataFrame:
+        """Return what ``dataclass`` reads from the class as the field's default; it passes it to ``__set__``.
+
+        As :class:`Rows`: ``dataclass`` refuses a default that cannot be hashed, as a frame.
+        """
+        if self._default is None:
+            raise AttributeError  # tells dataclass that the field has no default
+        return cast("pl.DataFrame", self._default)

@@ -33,7 +33,6 @@ from cryptolake.transfer.stores import DiskStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from contextlib import AbstractContextManager
     from types import FrameType
 
     from cryptolake.listing.context import LakeContext
@@ -166,17 +165,13 @@ def _run_modes(
             if not recorder.waiting(work.numbers):
                 break
             last = mode == route.modes[-1]
-            with _staging(storage, recorder.run_id) as staging:
-                if storage.is_local:
-                    staging.adopt(work.among)
+            with _staging(storage, recorder.run_id, work) as staging:
                 context = TransferContext(plan.archive, staging, recorder, shown, options, policy)
                 jobs = jobs_of(map(recorder.still_waiting, work.pieces()))
-                pipeline = _pipeline(
-                    mode, context, storage, _batched(jobs, options, probe=not last), last=last
-                )
+                batched = _batched(jobs, options, probe=not last)
+                pipeline = _pipeline(mode, context, storage, batched, last=last)
                 answered = pipeline.run()
-            if not last:
-                recorder.fell_back(mode, pipeline.reasons, recorder.waiting(work.numbers))
+            recorder.fell_back(mode, pipeline.reasons, recorder.waiting(work.numbers))
     finally:
         shown.close()
     return answered
@@ -206,10 +201,16 @@ def _pipeline(
     return DirectPipeline(context, jobs, copies, storage=storage, store=store, last=last)
 
 
-def _staging(storage: Storage, run_id: str) -> AbstractContextManager[Staging]:
-    if storage.is_local:
-        return Staging(storage.local("meta/incoming"), run_id)
-    return temporary(run_id)
+@contextmanager
+def _staging(storage: Storage, run_id: str, work: WorkList) -> Iterator[Staging]:
+    """Yield the run's staging folder, with the files that earlier runs left for this one."""
+    if not storage.is_local:
+        with temporary(run_id) as staging:
+            yield staging
+        return
+    with Staging(storage.local("meta/incoming"), run_id) as staging:
+        staging.adopt(work.among)
+        yield staging
 
 
 def _batched(jobs: Iterator[Job], options: TransferOptions, *, probe: bool) -> Iterator[list[Job]]:

@@ -1,4 +1,4 @@
-"""Evidence of bytes that pass by: hashed as they come, of a zip only both ends kept."""
+"""Evidence of streamed bytes: hashed as they come, of a zip only both ends kept; and what follows from it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HEAD, _TAIL = 2**16, 2**18
 
 
 class StreamEvidence:
-    """Takes chunks; afterwards it knows size, hashes and the zip's structure, whatever its size.
+    """Size, hashes and zip structure of bytes that are passed to it in chunks; memory stays constant.
 
     A zip's directory is at its end and its first member's header at its beginning: both are kept.
 
@@ -53,11 +53,11 @@ class StreamEvidence:
 
     @property
     def sha256(self) -> str:
-        """The sha256 of what came."""
+        """The sha256 of the bytes so far."""
         return self._sha256.hexdigest()
 
     def md5(self) -> str:
-        """Return the md5 of what came."""
+        """Return the md5 of the bytes so far."""
         return self._md5.hexdigest()
 
     def head(self) -> bytes:
@@ -65,14 +65,14 @@ class StreamEvidence:
         return self._begin[:512]
 
     def structure(self, name: str) -> None:
-        """Raise CorruptArchive when they are no sound zip of one CSV."""
+        """Raise CorruptArchive if the bytes are no sound zip of one CSV."""
         ends = _Ends(self._begin, bytes(self._end), self.size)
         with io.BufferedReader(ends) as file:
             find_member(file, name)
 
 
 class _Ends(io.RawIOBase):
-    """A file of which only the beginning and the end are there; what lies between reads as nothing."""
+    """A file of which only the beginning and the end are kept; between them it reads as empty."""
 
     def __init__(self, begin: bytes, end: bytes, size: int) -> None:
         self._begin, self._end, self._size = begin, end, size
@@ -105,12 +105,12 @@ class _Ends(io.RawIOBase):
 
 
 def triage(job: Job, verdict: Verdict, policy: Policy) -> tuple[Proof | None, bool]:
-    """Decide on checked bytes: what proves them good, or else whether they go to quarantine."""
+    """Decide on checked bytes: return what proves them good, and else whether they go to quarantine."""
     if verdict.proof is not None:
         return verdict.proof, False
     if verdict.finding not in {"stale", "bad_sidecar", "corrupt"}:
         return None, False
-    # Without an ETag that can be compared, bytes count as the archive's when they came twice.
+    # Without an ETag that can be compared, bytes count as the archive's when they arrived twice.
     undecided = verdict.md5 is not None and agrees(verdict.md5, job.expected.etag) is None
     if undecided and job.last_sha256 != verdict.sha256:
         job.last_sha256 = verdict.sha256

@@ -1,4 +1,4 @@
-"""How a transfer goes about it: batches, workers, retries, timeouts. One frozen model, five presets."""
+"""The options of a transfer: batches, workers, retries, timeouts. One frozen model, five presets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ S5CMD_FLAGS = {
 
 
 class TransferOptions(BaseModel):
-    """How a transfer goes about it.
+    """The options of a transfer.
 
     Sizes are MiB, times are seconds. ``TransferOptions.preset("network_resilient")`` gives a named set.
 
@@ -63,13 +63,13 @@ class TransferOptions(BaseModel):
     """How often s5cmd repeats a request, with growing pauses."""
 
     engine_retries: int = Field(1, ge=0, le=20)
-    """How often the engine hands a failed file out again after s5cmd gave up on it."""
+    """How often the engine retries a failed file after s5cmd gave up on it."""
 
     backoff: float = Field(1.0, ge=0, le=300)
     """The pause before the engine's first retry after a fault of the network; it doubles each time."""
 
     stall_timeout: float = Field(60.0, gt=0, le=3600)
-    """When no byte arrives for so long, s5cmd is ended and its files are handed out again."""
+    """When no byte arrives for so long, s5cmd is ended and its files are retried."""
 
     part_size: int = Field(50, ge=5, le=5120)
     """Size of the parts in which s5cmd and relay move a large object."""
@@ -94,7 +94,7 @@ class TransferOptions(BaseModel):
     acceleration: bool = False
     """Send what passes through this machine by S3's Transfer Acceleration: modes ``relay`` and
     ``traditional``, to a bucket at AWS without dots in its name. Copies inside S3 (``direct``) pass no bytes
-    here and go by the bucket's own endpoint, for the accelerated one does not copy between regions."""
+    here and go by the bucket's own endpoint, as the accelerated one does not copy between regions."""
 
     s5cmd_args: tuple[str, ...] = ()
     """Further global flags for s5cmd, from :data:`S5CMD_FLAGS`."""
@@ -118,17 +118,17 @@ class TransferOptions(BaseModel):
                 raise ValueError(message)
         return given
 
-    if not TYPE_CHECKING:  # who checks types goes by the fields
+    if not TYPE_CHECKING:  # type checkers take the arguments from the fields
 
         def __init__(self, **given: Any) -> None:
             try:
                 super().__init__(**given)
             except ValidationError as error:
-                raise InvalidQuery(_in_words(error), given=given) from None
+                raise InvalidQuery(_message_of(error), given=given) from None
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Self:
-        """Return a named set of options, with some of them said otherwise.
+        """Return a named set of options, with some of them changed.
 
         Parameters
         ----------
@@ -136,7 +136,7 @@ class TransferOptions(BaseModel):
             ``default``, ``high_performance``, ``cost_optimized``, ``memory_optimized`` or
             ``network_resilient``.
         **changes
-            Options that count instead of the set's.
+            Options that replace those of the set.
 
         Raises
         ------
@@ -206,19 +206,21 @@ PRESETS: dict[str, dict[str, Any]] = {
 """The named sets of options."""
 
 
-def _in_words(error: ValidationError) -> str:
-    said = []
+def _message_of(error: ValidationError) -> str:
+    problems = []
     for problem in error.errors():
         name = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             near = nearest(name, TransferOptions.model_fields)
             known = f"choose from {', '.join(TransferOptions.model_fields)}"
             hint = f"did you mean {near!r}?" if near else known
-            said.append(f"there is no transfer option {name!r}; {hint}")
-        elif problem["type"] == "value_error":  # one of this module's own: it names what was given
+            problems.append(f"there is no transfer option {name!r}; {hint}")
+        elif problem["type"] == "value_error":  # raised by this module: it names what was given
             why = problem["msg"].removeprefix("Value error, ")
-            said.append(f"{name}: {why}" if name else why)  # nameless: options that do not agree
+            problems.append(
+                f"{name}: {why}" if name else why
+            )  # nameless: options that do not agree
         else:
-            said.append(f"{name}: {problem['msg']}, not {problem['input']!r}")
-    words = "; ".join(said)
-    return words if words.endswith("?") else f"{words}."
+            problems.append(f"{name}: {problem['msg']}, not {problem['input']!r}")
+    text = "; ".join(problems)
+    return text if text.endswith("?") else f"{text}."

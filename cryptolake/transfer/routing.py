@@ -1,4 +1,4 @@
-"""Which mode moves the files, and why: by where the lake is and where the archive is."""
+"""The route of a transfer: which modes move the files, by where the lake and the archive are."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Route(NamedTuple):
     reason: str
 
     def requests(self, plan: Counted) -> int:
-        """Return how many requests the first mode makes for a plan, about, when nothing goes wrong."""
+        """Return about how many requests the first mode makes for a plan when nothing fails."""
         if self.modes[0] in {"direct", "relay"}:  # a copy; a GET and a PUT
             return plan.objects * (1 if self.modes[0] == "direct" else 2)
         puts = plan.objects if self.modes[0] == "traditional" else 0
         return plan.request_count + puts
 
     def note(self, plan: Counted) -> str:
-        """Say what a plan tells its reader of the way its files take."""
+        """Return the line that a plan shows of its route."""
         return f"files move by {self}; about {self.requests(plan):,} requests"
 
     def __str__(self) -> str:
@@ -85,7 +85,7 @@ def route(mode: str, archive: Archive, storage: Storage) -> Route:
 
 
 def check_acceleration(storage: Storage) -> None:
-    """Refuse S3's Transfer Acceleration where it cannot be: it is a service of AWS, for plain bucket names.
+    """Refuse S3's Transfer Acceleration where there is none: it is a service of AWS, for names without dots.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def _mode(word: str) -> Mode:
 
 
 def _place(endpoint: str | None) -> tuple[str, int | None]:
-    """Return host and port of an endpoint; AWS's regional ones are all one place."""
+    """Return host and port of an endpoint; all of AWS's regional ones count as one."""
     if not endpoint:
         return ("amazonaws.com", None)
     parts = urlsplit(endpoint)

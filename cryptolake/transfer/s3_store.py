@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cryptolake.transfer.options import TransferOptions
 
 TROUBLES: tuple[type[Exception], ...] = (OSError, Boto3Error, BotoCoreError, ClientError)
-"""What S3 and the network raise."""
+"""The errors that S3 clients and the network raise."""
 
 MIB = 2**20
 
@@ -33,7 +33,7 @@ COPY_PART = 256 * MIB
 """Bytes of one part of a multipart copy."""
 
 _AGAIN = 0.2
-"""Seconds before a request is signed anew whose signature S3 found too old."""
+"""Seconds before a request is signed anew after S3 found its signature too old."""
 
 
 def archive_client(archive: Archive, options: TransferOptions) -> Any:
@@ -46,7 +46,7 @@ def archive_client(archive: Archive, options: TransferOptions) -> Any:
 def lake_client(config: S3Config, options: TransferOptions, *, accelerated: bool = False) -> Any:
     """Return a boto3 client for the lake's bucket, with the lake's own credentials.
 
-    ``accelerated``: by way of S3's Transfer Acceleration, which carries bytes of ours only.
+    ``accelerated``: by S3's Transfer Acceleration, for bytes that this machine sends or reads.
     """
     made = config.boto3(accelerated=accelerated, **_settings(options))
     made.meta.events.register("needs-retry.s3", _signs_anew(options.retries))
@@ -57,8 +57,8 @@ class S3Store:
     """Bronze and quarantine in a bucket. An object that is put appears whole or not at all.
 
     ``client`` is for what stays inside S3 or is small: copies, listings, deletions. ``carrier`` is for the
-    files' bytes, and goes by the accelerated endpoint where that was asked for: that one does not copy
-    from one region to another.
+    files' bytes, and uses the accelerated endpoint if the options ask for it: that one does not copy from
+    one region to another.
     """
 
     def __init__(self, storage: S3Storage, options: TransferOptions) -> None:
@@ -115,9 +115,9 @@ class S3Store:
         return int(self.client.head_object(Bucket=self.bucket, Key=self.key(path))["ContentLength"])
 
     def copy(self, bucket: str, key: str, path: str, etag: str | None = None) -> None:
-        """Copy an object into the lake inside S3: at once, or in parts where it is too large for that.
+        """Copy an object into the lake inside S3: in one request, or in parts where it is too large for that.
 
-        With an ETag, only as long as the source has it: all parts are then of one version.
+        With an ETag, only while the source has it: all parts are then of one version.
         """
         from boto3.s3.transfer import TransferConfig
 
@@ -174,20 +174,20 @@ class S3Store:
 
 
 def is_absent(error: ClientError) -> bool:
-    """Say whether S3 answered that there is no such object."""
+    """Return whether S3 answered that there is no such object."""
     return error.response["Error"]["Code"] in {"NoSuchKey", "404"}
 
 
 def _signs_anew(retries: int) -> Any:
-    """Return what has a request signed and sent again that S3 found signed too long ago, or too early.
+    """Return a botocore handler that repeats a request that S3 found signed too long ago, or too early.
 
-    Botocore gives up at once. s5cmd does not: a request may have waited long in a queue, and a clock may
-    have been set right meanwhile.
+    Botocore gives up at once. s5cmd does not: a request may have waited long in a queue, and the clock may
+    have been corrected meanwhile.
     """
 
     def wait(response: Any = None, attempts: int = 1, **_: Any) -> float | None:
-        said = response[1].get("Error", {}).get("Code") if response else None
-        return _AGAIN if said == SKEWED and attempts <= retries else None
+        code = response[1].get("Error", {}).get("Code") if response else None
+        return _AGAIN if code == SKEWED and attempts <= retries else None
 
     return wait
 

