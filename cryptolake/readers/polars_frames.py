@@ -68,11 +68,9 @@ def rows_of(
 
 def _texts(storage: Storage, key: str) -> Iterator[bytes]:
     """Yield a zip's CSV text in pieces of whole lines."""
-    try:
-        from cryptolake.readers.filesystems import (
-            open_zip,  # loads fsspec, which Silver never needs
-        )
+    from cryptolake.readers.filesystems import open_zip  # loads fsspec, which Silver never needs
 
+    try:
         file = ZipText(lambda: open_zip(storage, key), key)
     except FileNotFoundError as error:
         message = (
