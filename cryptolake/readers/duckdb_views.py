@@ -23,7 +23,6 @@ import duckdb
 import polars as pl
 
 from cryptolake.errors import StorageError
-from cryptolake.readers import duckdb_views
 from cryptolake.readers.filesystems import BronzeFileSystem, SharedBucket, nothing_listed
 from cryptolake.readers.silver_files import extra_columns
 from cryptolake.readers.view_sql import (
@@ -135,14 +134,14 @@ def connect(lake: LakeContext, *, path: Path | None = None) -> duckdb.DuckDBPyCo
 
 def _create_bronze(connection: duckdb.DuckDBPyConnection, *, in_memory: bool) -> None:
     statements = [view.create for view in bronze_views()]
-    ready = duckdb_views.place(statements) if in_memory else None
-    if ready is not None and duckdb_views.take(connection, ready):
+    ready = place(statements) if in_memory else None
+    if ready is not None and take(connection, ready):
         return
     for schema in SCHEMAS:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
     _create(connection, statements)
     if ready is not None:
-        duckdb_views.keep(connection, ready)
+        keep(connection, ready)
 
 
 def refresh(connection: duckdb.DuckDBPyConnection, lake: LakeContext) -> None:
@@ -276,6 +275,9 @@ def _local_folders(folder: Path, name: str, depth: int) -> Iterator[str]:
         yield from _local_folders(Path(item.path), f"{name}/{item.name}", depth - 1)
 
 
+# DuckDB binds each view when it is made, which for all of Bronze takes most of a connection's time. Bronze's
+# views are the same for every lake, so they are copied, bound, from a file of the user's cache. Its name is a
+# hash of the statements: other views have another file. It is safe to delete; without it the views are made.
 _AS = "cryptolake_template"
 
 
@@ -302,7 +304,7 @@ def take(connection: duckdb.DuckDBPyConnection, file: Path) -> bool:
 
 
 def keep(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
-    """Keep the views that a connection in memory has so far; where that cannot be, nothing is said."""
+    """Keep the views that a connection in memory has so far; a cache that cannot be written is left out."""
     draft = file.with_name(f"{file.name}.{secrets.token_hex(6)}")
     with contextlib.suppress(duckdb.Error, OSError):
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
