@@ -17,8 +17,8 @@
     └── MissingTool (RuntimeError)       s5cmd, or an optional package, is absent or too old
 
 Two warnings (UserWarning): ``IncompleteWarning``, a result lacks rows; ``DamagedLakeWarning``, a file of the
-lake's own cannot be read. Each message says what was given, what is allowed, and the nearest valid choice; the same facts are
-keyword attributes of the exception (``error.facts``, also as plain attributes).
+lake's own cannot be read. Each message says what was given, what is allowed, and the nearest valid choice;
+the same facts are in ``error.facts``, and attributes of the exception.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class StorageError(CryptolakeError, OSError):
 
 
 class ListingError(CryptolakeError, OSError):
-    """The archive's listing cannot be had, and no cached listing can stand in."""
+    """The archive's listing cannot be fetched, and no cached listing can stand in."""
 
 
 class TransferError(CryptolakeError, RuntimeError):
@@ -117,7 +117,7 @@ class IncompleteWarning(UserWarning):
 
 
 class DamagedLakeWarning(UserWarning):
-    """A file of the lake's own cannot be read; the message names it, and says what mends it."""
+    """A file of the lake's own cannot be read; the message names it, and says what repairs it."""
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:

@@ -1,12 +1,13 @@
 """A Query: an immutable, offline sentence that selects files of the archive.
 
 :class:`~cryptolake.query.Selection` is the data (frozen, JSON); :class:`Query` the grammar. Every
-verb returns a new Query; saying a verb again replaces what it said; verbs commute. A word is checked at
+verb returns a new Query; a verb used again replaces its words; verbs commute. A word is checked at
 its verb; whether the words agree is checked by :meth:`Query.check`; what exists, by ``lake.plan``.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime
 from typing import Any, Concatenate, Literal, NoReturn, ParamSpec, Self, TypeVar
@@ -44,7 +45,7 @@ class Universe(BaseModel):
 
 
 class Selection(BaseModel):
-    """What a Query holds: plain words, in the order they were said, without repeats."""
+    """What a Query holds: plain words, in the order they were given, without repeats."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -72,53 +73,51 @@ class Selection(BaseModel):
 
     @property
     def days(self) -> Days | None:
-        """The range asked for; None when it was not said."""
+        """The days asked for; None where the query names none."""
         return Days(self.first, self.last) if self.first and self.last else None
 
     def rows(self) -> list[Row]:
-        """Return the matrix rows of every market and data type said that exist together."""
+        """Return the matrix rows of those markets and data types that exist together."""
         matrix = load_matrix()
         pairs = ((market, data_type) for market in self.markets for data_type in self.data_types)
         return [matrix.row(*pair) for pair in pairs if pair in matrix]
 
 
-def problems(said: Selection, today: date) -> Iterator[str]:
+def problems(selection: Selection, today: date) -> Iterator[str]:
     """Yield everything that keeps a selection from being planned, as seen on a UTC day."""
-    if not said.markets:
+    if not selection.markets:
         yield f"say which markets: .markets({', '.join(repr(m.value) for m in Market)})"
-    if not said.data_types:
+    if not selection.data_types:
         yield "say which data types: .klines('1m') or .data_types('aggTrades')"
-    if not said.symbols and not said.universe:
+    if not selection.symbols and not selection.universe:
         yield "say which symbols: .symbols('BTCUSDT', 'ETH*') or .universe(quote='USDT')"
-    if not said.days:
+    if not selection.days:
         yield "say which days: .between('2024-01-01', '2024-03-31')"
-    yield from _pair_problems(said)
-    yield from _interval_problems(said)
-    yield from _day_problems(said, today)
+    yield from _pair_problems(selection)
+    yield from _interval_problems(selection)
+    yield from _day_problems(selection, today)
 
 
-def _pair_problems(said: Selection) -> Iterator[str]:
+def _pair_problems(selection: Selection) -> Iterator[str]:
     matrix = load_matrix()
-    for market in said.markets:
-        for data_type in said.data_types:
-            if (market, data_type) not in matrix:
-                try:
-                    matrix.row(market, data_type)
-                except InvalidQuery as error:
-                    yield str(error).removesuffix(".")
+    for market, data_type in itertools.product(selection.markets, selection.data_types):
+        try:
+            matrix.row(market, data_type)
+        except InvalidQuery as error:
+            yield str(error).removesuffix(".")
 
 
-def _interval_problems(said: Selection) -> Iterator[str]:
-    rows = said.rows()
+def _interval_problems(selection: Selection) -> Iterator[str]:
+    rows = selection.rows()
     with_interval = [row for row in rows if row.has_interval]
-    if rows and said.intervals and not with_interval:
-        names = ", ".join(_unique_selection(rows))
+    if rows and selection.intervals and not with_interval:
+        names = ", ".join(_unique_data_types(rows))
         yield f"{names} has no interval: drop .intervals(...)"
-    if with_interval and not said.intervals:
-        names = ", ".join(_unique_selection(with_interval))
+    if with_interval and not selection.intervals:
+        names = ", ".join(_unique_data_types(with_interval))
         yield f"{names} needs an interval: .intervals('1m')"
     for row in with_interval:
-        for interval in said.intervals:
+        for interval in selection.intervals:
             if interval not in row.all_intervals:
                 have = [known.value for known in row.all_intervals]
                 near = _nearest_interval(interval, row.all_intervals)
@@ -133,8 +132,8 @@ def _nearest_interval(interval: Interval, known: tuple[Interval, ...]) -> Interv
     return min(known, key=lambda other: abs(order.index(other) - order.index(interval)))
 
 
-def _day_problems(said: Selection, today: date) -> Iterator[str]:
-    days = said.days
+def _day_problems(selection: Selection, today: date) -> Iterator[str]:
+    days = selection.days
     if not days:
         return
     if days.last > today:
@@ -143,17 +142,17 @@ def _day_problems(said: Selection, today: date) -> Iterator[str]:
             f"{today} (UTC): end the range there"
         )
     matrix = load_matrix()
-    first = min((row.first_date for row in said.rows()), default=matrix.first_date)
+    first = min((row.first_date for row in selection.rows()), default=matrix.first_date)
     if days.first < matrix.first_date:
         yield (
             f"{days.first} is before the archive's first month; begin at {matrix.first_date} or later"
         )
     elif days.last < first:
-        names = ", ".join(row.dataset for row in said.rows())
+        names = ", ".join(row.dataset for row in selection.rows())
         yield f"{names} begins at {first}, after the range {days.first} to {days.last}"
 
 
-def _unique_selection(rows: list[Row]) -> list[str]:
+def _unique_data_types(rows: list[Row]) -> list[str]:
     return list(dict.fromkeys(row.data_type.value for row in rows))
 
 
@@ -301,7 +300,7 @@ class Query:
 
     @property
     def selection(self) -> Selection:
-        """The words said, as frozen data."""
+        """The words of the query, as frozen data."""
         return self._selection
 
     def problems(self, today: date | None = None) -> list[str]:
@@ -394,8 +393,8 @@ class Query:
         return Query, (self._selection,)
 
     def _replace(self, **changes: Any) -> Query:
-        said = {name: getattr(self._selection, name) for name in Selection.model_fields}
-        return Query(Selection.model_validate(said | changes))
+        words = {name: getattr(self._selection, name) for name in Selection.model_fields}
+        return Query(Selection.model_validate(words | changes))
 
 
 def query() -> Query:
@@ -425,14 +424,14 @@ def _unique(words: Iterable[T]) -> tuple[T, ...]:
     return tuple(dict.fromkeys(words))
 
 
-def _verbs(said: Selection) -> Iterator[str]:
+def _verbs(selection: Selection) -> Iterator[str]:
     for verb in ("markets", "data_types", "intervals", "symbols"):
-        words = getattr(said, verb)
+        words = getattr(selection, verb)
         if words:
             yield f".{verb}({', '.join(repr(str(word)) for word in words)})"
-    if said.universe:
-        rule = said.universe.model_dump(exclude_defaults=True, mode="json")
+    if selection.universe:
+        rule = selection.universe.model_dump(exclude_defaults=True, mode="json")
         yield f".universe({', '.join(f'{name}={value!r}' for name, value in rule.items())})"
-    if said.days:
-        first, last = format_days(said.days)
+    if selection.days:
+        first, last = format_days(selection.days)
         yield f".between({first!r}, {last!r})"

@@ -53,9 +53,9 @@ class Archive(BaseModel):
     region: str = "ap-northeast-1"
     anonymous: bool = True
 
-    def __init__(self, **said: Any) -> None:
+    def __init__(self, **fields: Any) -> None:
         try:
-            super().__init__(**said)
+            super().__init__(**fields)
         except ValidationError as error:
             wrong = "; ".join(
                 f"{'.'.join(map(str, item['loc'])) or 'archive'}: {item['msg']}"
@@ -89,11 +89,11 @@ class Archive(BaseModel):
         """
         if self.endpoint_url:
             return self.endpoint_url
-        said = os.environ.get(ENDPOINT_VARIABLE, "").strip()
-        if not said:
+        given = os.environ.get(ENDPOINT_VARIABLE, "").strip()
+        if not given:
             return None
         try:
-            return checked_endpoint(said)
+            return checked_endpoint(given)
         except ValueError as error:
             message = f"the environment variable {ENDPOINT_VARIABLE} is wrong: {error}."
             raise InvalidQuery(message, what=ENDPOINT_VARIABLE) from None

@@ -152,7 +152,7 @@ def build(
 ) -> None:
     """Build Silver from Bronze, what has changed.
 
-    The symbol-months whose source files changed are built, of the whole lake when no word is said; the
+    The symbol-months whose source files changed are built, of the whole lake when no option narrows it; the
     others stay.
     """
     show.absence(lake, json=json)
@@ -164,7 +164,7 @@ def update(
 ) -> None:
     """Bring what is here to the newest published day.
 
-    The whole lake when no word is said. Run twice, the second run does nothing.
+    The whole lake when no option narrows it. Run twice, the second run does nothing.
     """
     show.absence(lake, json=json)
     found = lake.update(scope, progress=not quiet, **how)

@@ -151,7 +151,7 @@ def verify(
 ) -> None:
     """Hash Bronze again and compare with the ledger.
 
-    The whole lake when no word is said; exit code 1 when a file differs or is gone.
+    The whole lake when no option narrows it; exit code 1 when a file differs or is gone.
     """
     show.absence(lake, json=json)
     found = lake.verify(scope, against=against, repair=repair)

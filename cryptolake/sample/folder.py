@@ -41,7 +41,7 @@ def make_zip(name: str, text: bytes, moment: datetime, market: Market) -> bytes:
     """Return a zip with one deflated member, made as the archive makes them."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        # The level is said here: that of the ZipFile does not count for a ZipInfo.
+        # The level is given here: that of the ZipFile does not apply to a ZipInfo.
         archive.writestr(member_info(name, moment, market), text, compresslevel=1)
     return buffer.getvalue()
 

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from cryptolake.archive.enums import Interval
     from cryptolake.archive.schemas import Schema
     from cryptolake.bronze.zips import Limits
-    from cryptolake.errors import CryptolakeError
     from cryptolake.silver.dedupe import Conflict
 
 

@@ -20,7 +20,7 @@ from cryptolake.bronze.sniff import is_header
 from cryptolake.bronze.zips import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
-    from cryptolake.archive.schemas import Derived, Schema
+    from cryptolake.archive.schemas import Derived
     from cryptolake.bronze.sniff import Layout
 
 
