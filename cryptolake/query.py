@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime
-from typing import Any, Concatenate, Literal, NoReturn, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, NoReturn, ParamSpec, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
@@ -25,23 +25,12 @@ from cryptolake.archive.enums import (
 )
 from cryptolake.archive.matrix import Row, load_matrix
 from cryptolake.archive.periods import DayLike, Days, format_days, parse_days
+from cryptolake.archive.symbols import CONTRACTS, Universe
 from cryptolake.errors import InvalidQuery, unknown_word
 
-Contract = Literal["spot", "perpetual", "delivery", "index", "option"]
-"""What a symbol is: a spot pair, a perpetual or dated future, an index, or an option underlying."""
-
-CONTRACTS: tuple[Contract, ...] = ("spot", "perpetual", "delivery", "index", "option")
-
-
-class Universe(BaseModel):
-    """A rule that picks symbols: by quote asset, contract kind, day listed, and names left out."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    quote: tuple[str, ...] = ()
-    contract: tuple[Contract, ...] = ()
-    exclude: tuple[str, ...] = ()
-    listed_on: date | None = None
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
 
 
 class Selection(BaseModel):
@@ -154,11 +143,6 @@ def _day_problems(selection: Selection, today: date) -> Iterator[str]:
 
 def _unique_data_types(rows: list[Row]) -> list[str]:
     return list(dict.fromkeys(row.data_type.value for row in rows))
-
-
-P = ParamSpec("P")
-R = TypeVar("R")
-T = TypeVar("T")
 
 
 class Query:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 from datetime import date
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
 
 from cryptolake.archive.enums import Market
-
-if TYPE_CHECKING:
-    from cryptolake.query import Contract, Universe
 
 _SETTLED = re.compile(r"(?:_?SETTLED\d*)+$")
 _EXPIRY = re.compile(r"_(\d{6})$")
@@ -32,6 +31,23 @@ _QUOTES: dict[Market, tuple[str, ...]] = {
 }
 """The quote assets of each market, the longest first. Stablecoins that are only ever a base (AEUR) are
 left out, so that ADAEUR is ADA in EUR."""
+
+
+Contract = Literal["spot", "perpetual", "delivery", "index", "option"]
+"""What a symbol is: a spot pair, a perpetual or dated future, an index, or an option underlying."""
+
+CONTRACTS: tuple[Contract, ...] = ("spot", "perpetual", "delivery", "index", "option")
+
+
+class Universe(BaseModel):
+    """A rule that picks symbols: by quote asset, contract kind, day listed, and names left out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    quote: tuple[str, ...] = ()
+    contract: tuple[Contract, ...] = ()
+    exclude: tuple[str, ...] = ()
+    listed_on: date | None = None
 
 
 class Symbol(NamedTuple):
@@ -76,7 +92,6 @@ def in_universe(universe: Universe, market: str, symbol: str) -> bool:
 
     Examples
     --------
-    >>> from cryptolake.query import Universe
     >>> rule = Universe(quote=("USDT",), contract=("perpetual",), exclude=("BTC*",))
     >>> [in_universe(rule, "futures_um", name) for name in ("ETHUSDT", "BTCUSDT", "ETHUSDC")]
     [True, False, False]

@@ -9,8 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryptolake.archive.enums import Market
-from cryptolake.archive.symbols import in_universe, is_glob, matching, split_symbol
-from cryptolake.query import CONTRACTS, Universe
+from cryptolake.archive.symbols import (
+    CONTRACTS,
+    Universe,
+    in_universe,
+    is_glob,
+    matching,
+    split_symbol,
+)
 
 CASES = [
     ("spot", "BTCUSDT", "BTC", "USDT", "spot", None),
