@@ -12,15 +12,15 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from fsspec import AbstractFileSystem
 from fsspec.implementations.dirfs import DirFileSystem
 
 from cryptolake.bronze.text import ZipText
-from cryptolake.storage.files import LocalStorage, S3Storage, Storage
 
 if TYPE_CHECKING:
+    from cryptolake.storage.files import Storage
     from cryptolake.storage.tables import Meta
 
 
@@ -109,8 +109,6 @@ PROTOCOL = "bronze"
 BRONZE = "bronze/"
 NOTHING = "data/nothing.zip"
 """A file that is always there and holds no rows: a pattern that matches only this is an empty table."""
-
-_S3_BLOCK = 8 * 2**20
 
 
 _BINDING: ContextVar[bool] = ContextVar("binding", default=False)
@@ -232,7 +230,7 @@ class BronzeFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
         return SharedFile(text)
 
     def _opened(self, key: str) -> ZipText:
-        return ZipText(lambda: open_zip(self._storage, key), key)
+        return ZipText(lambda: self._storage.open(BRONZE + key), key)
 
     def _folder_type(self, folder: str) -> str:
         if folder and not self._storage.list(BRONZE + folder):
@@ -249,24 +247,6 @@ class BronzeFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
             for entry in self._storage.list(BRONZE + folder)
             if entry.path.endswith(".zip")
         ]
-
-
-def open_zip(storage: Storage, key: str) -> IO[bytes]:
-    """Open a Bronze zip for reading.
-
-    Raises
-    ------
-    FileNotFoundError
-        The lake does not hold it.
-    """
-    if isinstance(storage, LocalStorage):
-        return storage.local(BRONZE + key).open("rb")
-    if isinstance(storage, S3Storage):
-        url = storage.url(BRONZE + key)
-        opened: IO[bytes] = storage.filesystem.open(url, "rb", block_size=_S3_BLOCK)
-        return opened
-    message = f"{type(storage).__name__} holds no files that can be opened"
-    raise TypeError(message)
 
 
 class _Nothing(ZipText):

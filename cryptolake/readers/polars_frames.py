@@ -68,10 +68,8 @@ def rows_of(
 
 def _texts(storage: Storage, key: str) -> Iterator[bytes]:
     """Yield a zip's CSV text in pieces of whole lines."""
-    from cryptolake.readers.filesystems import open_zip  # loads fsspec, which Silver never needs
-
     try:
-        file = ZipText(lambda: open_zip(storage, key), key)
+        file = ZipText(lambda: storage.open(f"bronze/{key}"), key)
     except FileNotFoundError as error:
         message = (
             f"{key} is in the ledger but not in Bronze: pull it again, or run `cryptolake verify`."

@@ -18,7 +18,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, BinaryIO, NamedTuple
 
 from cryptolake.errors import StorageError
 from cryptolake.storage.errors import in_words
@@ -32,6 +32,9 @@ OLD = 3600
 
 _FILES = (".parquet", ".zip", ".CHECKSUM")
 """Endings of files. A folder with such a name is in the place of one: it is listed, and cannot be read."""
+
+_BLOCK = 8 * 2**20
+"""Bytes that one request reads of an open object."""
 
 _DRAFT = re.compile(r"\..+\.[0-9a-f]{12}")
 
@@ -85,6 +88,10 @@ class Storage(ABC):
     @abstractmethod
     def read(self, path: str) -> bytes:
         """Return a file's bytes; FileNotFoundError when there is none."""
+
+    @abstractmethod
+    def open(self, path: str) -> IO[bytes]:
+        """Open a file for reading; FileNotFoundError when there is none."""
 
     @abstractmethod
     def write(self, path: str, data: bytes) -> None:
@@ -167,6 +174,10 @@ class LocalStorage(Storage):
         """Return a file's bytes; FileNotFoundError when there is none."""
         with in_words("read", path, self.root), _opened(self.local(path)) as file:
             return file.read()
+
+    def open(self, path: str) -> IO[bytes]:
+        """Open a file for reading; FileNotFoundError when there is none."""
+        return self.local(path).open("rb")
 
     def write(self, path: str, data: bytes) -> None:
         """Write beside the target, then rename over it. Old drafts of killed writers are taken away."""
@@ -292,6 +303,11 @@ class S3Storage(Storage):
         with in_words("read", path, self.root):
             data: bytes = self.filesystem.cat_file(self._path(path))
             return data
+
+    def open(self, path: str) -> IO[bytes]:
+        """Open an object for reading, some MiB at a request; FileNotFoundError when there is none."""
+        opened: IO[bytes] = self.filesystem.open(self._path(path), "rb", block_size=_BLOCK)
+        return opened
 
     def write(self, path: str, data: bytes) -> None:
         """Put the object: S3 shows it whole or not at all."""
