@@ -13,8 +13,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.storm.storm import SYMBOLS, archive_rows, fresh_build, ground, ledger, run
-from tests.storm.worker import QUERY
+from tests.storm.storm import archive_rows, fresh_build, ground, ledger, run
+from tests.storm.worker import QUERY, SYMBOLS
 
 KILLS = int(os.environ.get("CRYPTOLAKE_STORM") or 0)
 FEW = {"disk": 8, "bucket": 4}
