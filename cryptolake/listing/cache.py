@@ -153,17 +153,14 @@ def shaped(raw: pl.DataFrame) -> pl.DataFrame:
     orphans = rows.filter("sidecar").join(
         zips.select(*WINDOW, _NAME, "zip"), on=[*WINDOW, _NAME, "zip"], how="anti"
     )
-    strange = orphans.with_columns(pl.lit(None).alias(name) for name in ("period", "day"))
-    return pl.concat(
-        [
-            zips.select(pl.col(name).cast(dtype) for name, dtype in COLUMNS.items()),
-            strange.select(
-                pl.col(name).cast(dtype)
-                if name in strange.columns
-                else pl.lit(None, dtype).alias(name)
-                for name, dtype in COLUMNS.items()
-            ),
-        ]
+    return pl.concat([_columns(zips), _columns(orphans.drop("period", "day"))])
+
+
+def _columns(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the cache's columns; those that the rows lack are null."""
+    return rows.select(
+        pl.col(name).cast(dtype) if name in rows.columns else pl.lit(None, dtype).alias(name)
+        for name, dtype in COLUMNS.items()
     )
 
 

@@ -78,7 +78,28 @@ def cover(folders: pl.DataFrame, files: pl.DataFrame, days: Days, asof: date) ->
     monthly = files.lazy().filter(pl.col("partition") == "monthly")
     wanted = daily.filter(pl.col("day").is_between(days.first, days.last))
     lives = folders.lazy().pipe(_lives, daily, monthly)
-    months = (
+    months = _with_choice(lives, wanted, monthly, days).collect()
+    by_month = months.lazy().filter("by_month").select("folder", "month")
+    chosen = pl.concat(
+        [
+            monthly.join(
+                by_month, left_on=["folder", "day"], right_on=["folder", "month"], how="semi"
+            ),
+            wanted.with_columns(month=pl.col("day").dt.month_start())
+            .join(by_month, on=["folder", "month"], how="anti")
+            .drop("month"),
+        ]
+    )
+    lacking = months.lazy().filter(~pl.col("by_month") & (pl.col("have") < pl.col("asked")))
+    missing = _missing(lacking, wanted, asof)
+    return Cover(chosen.sort("folder", "day").collect(), missing.sort("folder", "period").collect())
+
+
+def _with_choice(
+    lives: pl.LazyFrame, wanted: pl.LazyFrame, monthly: pl.LazyFrame, days: Days
+) -> pl.LazyFrame:
+    """Return every folder's months of the range, and whether each comes as one monthly file."""
+    return (
         lives.join(_months(days).lazy(), how="cross")
         .join(
             wanted.group_by("folder", pl.col("day").dt.month_start().alias("month")).agg(
@@ -102,22 +123,7 @@ def cover(folders: pl.DataFrame, files: pl.DataFrame, days: Days, asof: date) ->
         .with_columns(
             by_month=pl.col("file") & (pl.col("whole") | (pl.col("have") < pl.col("alive")))
         )
-        .collect()
     )
-    by_month = months.lazy().filter("by_month").select("folder", "month")
-    chosen = pl.concat(
-        [
-            monthly.join(
-                by_month, left_on=["folder", "day"], right_on=["folder", "month"], how="semi"
-            ),
-            wanted.with_columns(month=pl.col("day").dt.month_start())
-            .join(by_month, on=["folder", "month"], how="anti")
-            .drop("month"),
-        ]
-    )
-    lacking = months.lazy().filter(~pl.col("by_month") & (pl.col("have") < pl.col("asked")))
-    missing = _missing(lacking, wanted, asof)
-    return Cover(chosen.sort("folder", "day").collect(), missing.sort("folder", "period").collect())
 
 
 def _months(days: Days) -> pl.DataFrame:

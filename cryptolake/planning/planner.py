@@ -68,22 +68,7 @@ def make_plan(
     listed = lake.listing.listed(targets.folders, days, refresh=refresh, max_age=max_age)
     _tell(1)
     targets = targets.checked(said, listed, lake.listing)
-    folders = _folders(targets.folders, listed)
-    asof = (listed.at or datetime.now(UTC)).date()
-    # Rows go by their number until the files are chosen: a listing is many times a plan.
-    slim = listed.zips.select("folder", "partition", "day").with_row_index("row")
-    chosen, missing = cover(folders, slim, days, asof)
-    _tell(2)
-    names = _names(targets.folders)
-    suspects = suspect_sizes(listed.zips, by=["folder"])
-    files = chosen.select("row").with_columns(
-        *listed.keyed(listed.zips[chosen["row"]]), suspects[chosen["row"]]
-    )
-    files = _named(files, names)
-    _tell(3)
-    files = files.with_columns(status_of(files, lake))
-    _tell(4)
-    files = _with_selectors(files, listed)
+    files, missing = _files(targets.folders, listed, days, lake)
     rows = Rows.of(files.select(pl.col(name).cast(dtype) for name, dtype in FILES.items()))
     counts = Counts.of(rows)
     now = datetime.now(UTC)
@@ -94,9 +79,7 @@ def make_plan(
         created_at=now,
         listed_at=listed.at,
         files=rows,
-        missing_periods=_named(missing, names).select(
-            pl.col(name).cast(dtype) for name, dtype in MISSING.items()
-        ),
+        missing_periods=missing.select(pl.col(name).cast(dtype) for name, dtype in MISSING.items()),
         notes=(
             *targets.notes,
             *_notes(listed, now),
@@ -105,8 +88,29 @@ def make_plan(
     )
 
 
+def _files(
+    folders: Sequence[Folder], listed: Listed, days: Days, lake: LakeContext
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Choose the files that cover the days once; return them with their status, and what is missing."""
+    asof = (listed.at or datetime.now(UTC)).date()
+    # Rows go by their number until the files are chosen: a listing is many times a plan.
+    slim = listed.zips.select("folder", "partition", "day").with_row_index("row")
+    chosen, missing = cover(_folders(folders, listed), slim, days, asof)
+    _tell(2)
+    names = _names(folders)
+    suspects = suspect_sizes(listed.zips, by=["folder"])
+    files = chosen.select("row").with_columns(
+        *listed.keyed(listed.zips[chosen["row"]]), suspects[chosen["row"]]
+    )
+    files = _named(files, names)
+    _tell(3)
+    files = files.with_columns(status_of(files, lake))
+    _tell(4)
+    return _with_selectors(files, listed), _named(missing, names)
+
+
 def _tell(step: int) -> None:
-    """Tell whoever watches how far the plan is, now that everything is listed; he may stop it."""
+    """Report a step of the plan, now that everything is listed; the callback may stop it."""
     tell(Step(step, 5, step, 5, "steps"))
 
 

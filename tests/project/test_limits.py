@@ -17,12 +17,8 @@ MODULE_LINES, CODE_LINES = 600, 40
 
 OVER = {
     "lake.py",
-    "listing/cache.py: shaped",
     "maintenance/status.py: status",
-    "planning/cover.py: cover",
-    "planning/planner.py: make_plan",
     "silver/build.py: build",
-    "transfer/engine.py: transfer",
 }
 """Modules and functions that are longer yet. This set only shrinks: what is short enough leaves it."""
 
