@@ -1,7 +1,6 @@
 """Pages of an S3 listing, and what went wrong when there are none.
 
-A public archive is asked by plain HTTP (``web``), any other with botocore's signature on top (``signed``);
-both are answered alike (``answers``).
+Requests to a public archive are plain HTTP. Others are signed by botocore, which is loaded only then.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ class Signer:
             now = self._credentials.get_frozen_credentials()
             S3SigV4Auth(now, "s3", region).add_auth(request)
         except BotoCoreError as error:
-            message = f"no credentials can be had for it: {error}"
+            message = f"the credentials for the bucket cannot be read: {error}"
             raise NoAnswer(message) from error
         return dict(request.headers.items())
 

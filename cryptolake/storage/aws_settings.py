@@ -20,7 +20,10 @@ from urllib.request import getproxies, proxy_bypass
 from cryptolake.errors import StorageError, unknown_word
 
 Checksums = Literal["when_required", "when_supported"]
-"""When a client computes, or compares, S3's own checksums. Some stores refuse the headers."""
+"""When boto3 and s3fs compute, or compare, S3's own checksums. Some stores refuse the headers.
+
+Polars and the listing only read, and s5cmd copies without a body: they never send any.
+"""
 
 _RENEWED = 60
 """Seconds after which Polars asks again for keys that expire; botocore renews them minutes before."""
@@ -70,12 +73,10 @@ class ChainCredentials:
                 try:
                     self._found = Session(profile=self.profile).get_credentials()
                 except BotoCoreError as error:
-                    message = f"no credentials can be had for it: {error}"
+                    message = f"the credentials for the bucket cannot be read: {error}"
                     raise StorageError(message, profile=self.profile) from error
             if self._found is None:
-                message = (
-                    "it needs credentials, and there are none in the AWS environment or a profile"
-                )
+                message = "the bucket needs credentials, and there are none in the AWS environment or a profile"
                 raise StorageError(message, profile=self.profile)
             return self._found
 
