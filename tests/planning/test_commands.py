@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import subprocess
 from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import cryptolake as cl
 from cryptolake.archive.keys import CHECKSUM
+from cryptolake.planning.commands import copy_line, quoted
 from cryptolake.transfer.s5cmd import find_s5cmd
 from tests.planning.source import SPOT, Source
 
@@ -76,3 +80,20 @@ def test_there_are_few_lines_and_few_requests(plan: cl.Plan):
     assert len(named) == 5
     objects = plan.to_transfer + plan.moving["checksum_size"].count()
     assert plan.request_count < 1.2 * objects
+
+
+# ---------------------------------------------------------------------- quoting
+
+names = st.text(st.characters(exclude_characters="\n\r\0", exclude_categories=["Cs"]), min_size=1)
+
+
+@given(names)
+def test_quoting_is_undone_by_a_shells_rules(name: str):
+    assert shlex.split(quoted(name)) == [name]
+    assert shlex.split(copy_line("b", name))[-1] == name
+
+
+@pytest.mark.parametrize("sign", ["\n", "\r", "\0"])
+def test_a_line_break_cannot_stand_in_a_command(sign: str):
+    with pytest.raises(ValueError, match="line break"):
+        copy_line("b", f"a{sign}b")

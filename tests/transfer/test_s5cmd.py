@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cryptolake as cl
-from cryptolake.planning.commands import copy_line, quoted
 from cryptolake.storage.s3_config import S3Config
 from cryptolake.transfer.faults import Failure
 from cryptolake.transfer.s5cmd import Flags, find_s5cmd
@@ -50,18 +48,6 @@ def test_a_program_that_is_no_s5cmd_is_passed_over_for_the_next(tmp_path: Path):
 
 
 names = st.text(st.characters(exclude_characters="\n\r\0", exclude_categories=["Cs"]), min_size=1)
-
-
-@given(names)
-def test_quoting_is_undone_by_a_shells_rules(name: str):
-    assert shlex.split(quoted(name)) == [name]
-    assert shlex.split(copy_line("b", name))[-1] == name
-
-
-@pytest.mark.parametrize("sign", ["\n", "\r", "\0"])
-def test_a_line_break_cannot_stand_in_a_command(sign: str):
-    with pytest.raises(ValueError, match="line break"):
-        copy_line("b", f"a{sign}b")
 
 
 def test_lines_of_the_log_are_read():
