@@ -20,33 +20,6 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
-def seek_position(offset: int, whence: int, *, at: int, size: int) -> int:
-    """Return the place that a seek means.
-
-    Parameters
-    ----------
-    offset, whence
-        As ``io.IOBase.seek`` takes them.
-    at, size
-        Where the reader is, and how long the file is, in bytes.
-
-    Raises
-    ------
-    OSError
-        It lies before the beginning.
-
-    Examples
-    --------
-    >>> seek_position(-3, io.SEEK_END, at=0, size=10), seek_position(2, io.SEEK_CUR, at=4, size=10)
-    (7, 6)
-    """
-    place = {io.SEEK_SET: 0, io.SEEK_CUR: at, io.SEEK_END: size}[whence] + offset
-    if place < 0:
-        message = "a seek to before the beginning"
-        raise OSError(message)
-    return place
-
-
 AT_ONCE = 32 * 2**20
 """Bytes of CSV up to which a file is inflated in one piece."""
 
@@ -214,3 +187,30 @@ def _reordered(text: bytes, order: list[int | None]) -> bytes:
         found = (b"" if at is None or at >= len(cells) else cells[at] for at in order)
         lines.append(b",".join(found))
     return b"\n".join([*lines, b""]) if lines else b""
+
+
+def seek_position(offset: int, whence: int, *, at: int, size: int) -> int:
+    """Return the place that a seek means.
+
+    Parameters
+    ----------
+    offset, whence
+        As ``io.IOBase.seek`` takes them.
+    at, size
+        Where the reader is, and how long the file is, in bytes.
+
+    Raises
+    ------
+    OSError
+        It lies before the beginning.
+
+    Examples
+    --------
+    >>> seek_position(-3, io.SEEK_END, at=0, size=10), seek_position(2, io.SEEK_CUR, at=4, size=10)
+    (7, 6)
+    """
+    place = {io.SEEK_SET: 0, io.SEEK_CUR: at, io.SEEK_END: size}[whence] + offset
+    if place < 0:
+        message = "a seek to before the beginning"
+        raise OSError(message)
+    return place

@@ -37,13 +37,11 @@ from cryptolake.quality.gaps import (
     present_numbers,
 )
 from cryptolake.quality.halts import load_halts
+from cryptolake.silver.parse import MICROSECONDS
 
 if TYPE_CHECKING:
     from cryptolake.quality.survey import Survey, SymbolMonth
     from cryptolake.storage.files import Storage
-
-_MICROSECONDS = 10**14
-"""Epoch times from here on are microseconds, below it milliseconds."""
 
 _FRESH = timedelta(days=14)
 """A symbol whose newest file is younger than this may still go on."""
@@ -286,7 +284,7 @@ def bars_of_file(storage: Storage, key: str, interval: Interval) -> pl.Series:
 def opens_of_text(first_fields: pl.Expr) -> pl.Expr:
     """Return the times that the first fields of kline lines say, null where they say none."""
     number = first_fields.str.strip_chars().cast(pl.Int64, strict=False)
-    micros = pl.when(number < _MICROSECONDS).then(number * 1000).otherwise(number)
+    micros = pl.when(number < MICROSECONDS).then(number * 1000).otherwise(number)
     return micros.cast(pl.Datetime("us", "UTC"))
 
 

@@ -53,21 +53,21 @@ def in_passing(
     OutOfOrder
         A part reaches back beyond what was held.
     """
-    watch = _Frontier(assembler)
+    frontier = _Frontier(assembler)
     kept: pl.DataFrame | None = None
     for frame in frames:
         if not frame.height:
             continue
         whole = frame if kept is None else pl.concat([kept, frame], how="diagonal_relaxed")
         part = _merged(whole, assembler)
-        if watch.reaches_back(part):
+        if frontier.reaches_back(part):
             raise OutOfOrder
         cut = max(0, part.height - held)
         kept = part.slice(cut)
         if cut:
-            yield watch.passed(part.slice(0, cut))
+            yield frontier.passed(part.slice(0, cut))
     if kept is not None:
-        yield watch.passed(kept)
+        yield frontier.passed(kept)
 
 
 class SortedRuns:
@@ -90,7 +90,7 @@ class SortedRuns:
     def read(self) -> Iterator[pl.DataFrame]:
         """Yield all rows in order, each key once, about a run's worth at a time."""
         self._write()
-        watch = _Frontier(self.assembler)
+        frontier = _Frontier(self.assembler)
         time = pl.col(self.assembler.schema.time)
         for begin, end in self._ranges():
             runs = [path for path, first, last in self._runs if first < end and last >= begin]
@@ -99,8 +99,8 @@ class SortedRuns:
                 [pl.scan_parquet(path).filter(wanted) for path in runs], how="diagonal_relaxed"
             ).collect()
             part = _merged(frame, self.assembler)
-            watch.note_repeats(part)
-            yield watch.passed(part)
+            frontier.note_repeats(part)
+            yield frontier.passed(part)
 
     def _write(self) -> None:
         if not self._rows:

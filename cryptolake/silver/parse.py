@@ -29,6 +29,8 @@ MICROSECONDS = 100_000_000_000_000
 """From here up an epoch time is in microseconds, below it in milliseconds (1e14 ms is the year 5138)."""
 
 _TIME = pl.Datetime("us", "UTC")
+_KEPT_TEXT = 500
+_FAULT = "_fault"
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,21 @@ class Parsed(NamedTuple):
 
     frame: pl.DataFrame
     mixed_units: bool
+
+
+class Reject(NamedTuple):
+    """A line that is not a row: where it stands, the rule it breaks, why, and its text."""
+
+    file: int
+    line: int
+    rule: str
+    reason: str
+    text: str
+
+
+def clip(text: bytes) -> str:
+    """Return the part of a line that a reject keeps, readable whatever the bytes are."""
+    return text[:_KEPT_TEXT].decode("utf-8", "backslashreplace")
 
 
 def parse_fast(pieces: list[Piece], schema: Schema) -> Parsed | None:
@@ -110,108 +127,6 @@ def _accounted(frame: pl.DataFrame, text: bytes, wanted: dict[str, Column]) -> b
         return False
     last = frame.columns[-1]
     return not nulls[last] or text.count(b",") == frame.height * (frame.width - 1)
-
-
-def mixed_units_in(frame: pl.DataFrame, schema: Schema) -> bool:
-    """Say whether raw epoch times stand in both units."""
-    times = [
-        c.name for c in schema.columns if c.kind == "time" and frame.schema.get(c.name) == pl.Int64
-    ]
-    if not times or not frame.height:
-        return False
-    in_micros = pl.col(times[0]).abs() >= MICROSECONDS
-    some, every = frame.select(in_micros.any().alias("some"), in_micros.all().alias("all")).row(0)
-    return bool(some and not every)
-
-
-def converted(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
-    """Epoch times in either unit, and times as text, to microseconds UTC; stated numbers to null."""
-    found = []
-    for column in schema.columns:
-        dtype = frame.schema.get(column.name)
-        value = pl.col(column.name)
-        if column.kind == "time" and dtype == pl.Int64:
-            scaled = pl.when(value.abs() >= MICROSECONDS).then(value).otherwise(value * 1000)
-            found.append(scaled.cast(_TIME))
-        elif column.kind == "text_time" and dtype == pl.String:
-            found.append(text_time(value))
-        elif column.null_numbers and dtype is not None:
-            stated = value.is_in(list(column.null_numbers))
-            found.append(pl.when(stated).then(None).otherwise(value).alias(column.name))
-    return frame.with_columns(found)
-
-
-def text_time(value: pl.Expr) -> pl.Expr:
-    """Read ``YYYY-MM-DD HH:MM:SS`` as UTC; null where it is something else."""
-    return value.str.to_datetime(
-        "%Y-%m-%d %H:%M:%S", time_unit="us", time_zone="UTC", strict=False, exact=True
-    )
-
-
-def derived(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
-    """Add the schema's derived columns."""
-    return frame.with_columns(_expression(item) for item in schema.derived)
-
-
-def with_optional(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
-    """Add the schema's columns that no file had, as null (categories as text until the end)."""
-    types = schema.silver_dtypes()
-    absent = []
-    for column in schema.columns:
-        dtype = types.get(column.name, pl.String)
-        if column.name not in frame.columns:
-            plain = pl.String if dtype == pl.Categorical else dtype
-            absent.append(pl.lit(None, plain).alias(column.name))
-    return frame.with_columns(absent)
-
-
-def extra_columns(frame: pl.DataFrame, schema: Schema) -> tuple[str, ...]:
-    """Return the columns that files had beyond the schema, in alphabetical order."""
-    known = {*schema.silver_names, *(column.name for column in schema.columns), FILE, LINE}
-    return tuple(sorted(set(frame.columns) - known))
-
-
-def silver_shape(frame: pl.DataFrame, schema: Schema, extras: tuple[str, ...] = ()) -> pl.DataFrame:
-    """Return Silver's columns, in order and typed; extra ones last, as text."""
-    types = schema.silver_dtypes()
-    kept = [pl.col(name).cast(dtype) for name, dtype in types.items()]
-    return frame.select(*kept, *(pl.col(name).cast(pl.String) for name in extras))
-
-
-def _expression(item: Derived) -> pl.Expr:
-    """Return how a derived column is made.
-
-    ``date_and_hour``: ``2023-10-20`` and ``01`` make 01:00 UTC of that day. ``strike_expiry`` and
-    ``strike_price``: the two halves of ``231229-34000``.
-    """
-    first = pl.col(item.columns[0])
-    if item.how == "date_and_hour":
-        text = first + " " + pl.col(item.columns[1]).str.zfill(2) + ":00"
-        made = text.str.to_datetime("%Y-%m-%d %H:%M", time_unit="us", time_zone="UTC", strict=False)
-    elif item.how == "strike_expiry":
-        made = first.str.split("-").list.first().str.to_date("%y%m%d", strict=False)
-    else:
-        made = first.str.split("-").list.get(1, null_on_oob=True).cast(pl.Float64, strict=False)
-    return made.alias(item.name)
-
-
-_KEPT_TEXT = 500
-_FAULT = "_fault"
-
-
-class Reject(NamedTuple):
-    """A line that is not a row: where it stands, the rule it breaks, why, and its text."""
-
-    file: int
-    line: int
-    rule: str
-    reason: str
-    text: str
-
-
-def clip(text: bytes) -> str:
-    """Return the part of a line that a reject keeps, readable whatever the bytes are."""
-    return text[:_KEPT_TEXT].decode("utf-8", "backslashreplace")
 
 
 def parse_lines(
@@ -333,3 +248,86 @@ def _value_fault(column: Column) -> pl.Expr:
         empty = pl.lit(f"empty_cell:{name} is empty")
         faults = pl.when(cell.is_null()).then(empty).otherwise(faults)
     return faults.alias("fault")
+
+
+def mixed_units_in(frame: pl.DataFrame, schema: Schema) -> bool:
+    """Say whether raw epoch times stand in both units."""
+    times = [
+        c.name for c in schema.columns if c.kind == "time" and frame.schema.get(c.name) == pl.Int64
+    ]
+    if not times or not frame.height:
+        return False
+    in_micros = pl.col(times[0]).abs() >= MICROSECONDS
+    some, every = frame.select(in_micros.any().alias("some"), in_micros.all().alias("all")).row(0)
+    return bool(some and not every)
+
+
+def converted(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+    """Epoch times in either unit, and times as text, to microseconds UTC; stated numbers to null."""
+    found = []
+    for column in schema.columns:
+        dtype = frame.schema.get(column.name)
+        value = pl.col(column.name)
+        if column.kind == "time" and dtype == pl.Int64:
+            scaled = pl.when(value.abs() >= MICROSECONDS).then(value).otherwise(value * 1000)
+            found.append(scaled.cast(_TIME))
+        elif column.kind == "text_time" and dtype == pl.String:
+            found.append(text_time(value))
+        elif column.null_numbers and dtype is not None:
+            stated = value.is_in(list(column.null_numbers))
+            found.append(pl.when(stated).then(None).otherwise(value).alias(column.name))
+    return frame.with_columns(found)
+
+
+def text_time(value: pl.Expr) -> pl.Expr:
+    """Read ``YYYY-MM-DD HH:MM:SS`` as UTC; null where it is something else."""
+    return value.str.to_datetime(
+        "%Y-%m-%d %H:%M:%S", time_unit="us", time_zone="UTC", strict=False, exact=True
+    )
+
+
+def derived(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+    """Add the schema's derived columns."""
+    return frame.with_columns(_expression(item) for item in schema.derived)
+
+
+def _expression(item: Derived) -> pl.Expr:
+    """Return how a derived column is made.
+
+    ``date_and_hour``: ``2023-10-20`` and ``01`` make 01:00 UTC of that day. ``strike_expiry`` and
+    ``strike_price``: the two halves of ``231229-34000``.
+    """
+    first = pl.col(item.columns[0])
+    if item.how == "date_and_hour":
+        text = first + " " + pl.col(item.columns[1]).str.zfill(2) + ":00"
+        made = text.str.to_datetime("%Y-%m-%d %H:%M", time_unit="us", time_zone="UTC", strict=False)
+    elif item.how == "strike_expiry":
+        made = first.str.split("-").list.first().str.to_date("%y%m%d", strict=False)
+    else:
+        made = first.str.split("-").list.get(1, null_on_oob=True).cast(pl.Float64, strict=False)
+    return made.alias(item.name)
+
+
+def with_optional(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+    """Add the schema's columns that no file had, as null (categories as text until the end)."""
+    types = schema.silver_dtypes()
+    absent = []
+    for column in schema.columns:
+        dtype = types.get(column.name, pl.String)
+        if column.name not in frame.columns:
+            plain = pl.String if dtype == pl.Categorical else dtype
+            absent.append(pl.lit(None, plain).alias(column.name))
+    return frame.with_columns(absent)
+
+
+def extra_columns(frame: pl.DataFrame, schema: Schema) -> tuple[str, ...]:
+    """Return the columns that files had beyond the schema, in alphabetical order."""
+    known = {*schema.silver_names, *(column.name for column in schema.columns), FILE, LINE}
+    return tuple(sorted(set(frame.columns) - known))
+
+
+def silver_shape(frame: pl.DataFrame, schema: Schema, extras: tuple[str, ...] = ()) -> pl.DataFrame:
+    """Return Silver's columns, in order and typed; extra ones last, as text."""
+    types = schema.silver_dtypes()
+    kept = [pl.col(name).cast(dtype) for name, dtype in types.items()]
+    return frame.select(*kept, *(pl.col(name).cast(pl.String) for name in extras))
