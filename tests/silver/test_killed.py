@@ -26,13 +26,12 @@ KILLS = 50
 WORK = """
 import sys
 from cryptolake.bronze.ledger import holdings
-from cryptolake.storage.tables import Meta
+from cryptolake.listing.context import LakeContext
 from cryptolake.silver.build import build
 from cryptolake.storage.files import open_storage
-storage = open_storage(sys.argv[1])
-meta = Meta(storage)
+lake = LakeContext.of(open_storage(sys.argv[1]))
 print("ready", flush=True)
-build(LakeContext.of(storage), holdings(meta), progress=False, force=True, stream_above=int(sys.argv[2]))
+build(lake, holdings(lake.tables), progress=False, force=True, stream_above=int(sys.argv[2]))
 """
 
 

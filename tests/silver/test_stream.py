@@ -217,16 +217,15 @@ FULL = """
 import resource, signal, sys
 from cryptolake.errors import StorageError
 from cryptolake.bronze.ledger import holdings
-from cryptolake.storage.tables import Meta
+from cryptolake.listing.context import LakeContext
 from cryptolake.silver.build import build
 from cryptolake.storage.files import open_storage
-storage = open_storage(sys.argv[1])
-meta = Meta(storage)
-rows = holdings(meta)
+lake = LakeContext.of(open_storage(sys.argv[1]))
+rows = holdings(lake.tables)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
-    build(LakeContext.of(storage), rows, progress=False, stream_above=0)
+    build(lake, rows, progress=False, stream_above=0)
 except StorageError as error:
     print(error)
 """
