@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
+from functools import partial
 from os import cpu_count
 from typing import TYPE_CHECKING, Any
 
@@ -245,11 +246,7 @@ def build(
     processors = min(cpu_count() or 1, 8)
     # A bucket answers late, not slowly: more months at a time hide the waiting.
     at_once = processors if lake.storage.is_local else 2 * processors
-    run = BuildRun(
-        lake,
-        threads or at_once,
-        lambda results, total: _bar(results, total, shown=progress),
-    )
+    run = BuildRun(lake, threads or at_once, partial(_bar, shown=progress))
     months = months_to_build(bronze_rows, holdings(lake.records)) if bronze_rows.height else []
     sweep(lake.storage)
     try:
