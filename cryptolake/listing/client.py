@@ -402,19 +402,6 @@ class Pages:
             asked.pop("max-keys", None)
             asked["continuation-token"] = page.token
 
-    def connect(self) -> None:
-        """Load and make what asking needs, once, in whichever thread comes first.
-
-        Raises
-        ------
-        ListingError
-            It cannot be made as the environment is.
-        """
-        try:
-            self._tools()
-        except NoAnswer as error:
-            raise self._failure(str(error)) from error
-
     def _ask(self, asked: Mapping[str, str]) -> Page:
         anonymous = self.archive.anonymous
         try:

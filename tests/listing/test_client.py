@@ -157,8 +157,6 @@ def test_wrong_credentials_are_refused_and_none_are_missed(
 ):
     with pytest.raises(cl.ListingError, match="needs credentials"):
         keys(signed.pages(), "s/")
-    with pytest.raises(cl.ListingError, match="needs credentials"):
-        signed.pages().connect()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(cl.ListingError, match="refuses these credentials") as caught:
@@ -212,7 +210,7 @@ def test_aws_itself_is_reached_through_a_proxy_by_the_certificates_that_are_name
 def test_certificates_that_are_not_there_are_an_error(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AWS_CA_BUNDLE", "/no/such/file.pem")
     with pytest.raises(cl.ListingError, match="certificates"):
-        Pages(cl.Archive()).connect()
+        keys(Pages(cl.Archive()), "s/")
 
 
 # ---------------------------------------------------------------------- what is loaded
