@@ -225,7 +225,9 @@ def test_a_file_is_flushed_before_it_has_its_name_and_its_folder_after(tmp_path,
 def test_what_the_ledger_names_is_flushed_before_the_ledger_names_it(tmp_path, monkeypatch, calls):
     storage = open_storage(tmp_path)
     monkeypatch.setattr(storage, "sync", lambda: calls.append("flush everything"))
-    Meta(storage).append("files", [{"key": "a", "event": "stored"}])
+    Meta(storage).append("files", [{"key": "a", "event": "stored"}])  # writes meta/lake.json too
+    calls.clear()
+    Meta(storage).append("files", [{"key": "b", "event": "stored"}])
     assert calls[0] == "flush everything"
     assert "rename" in calls
 
