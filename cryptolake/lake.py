@@ -469,7 +469,7 @@ class Lake:
         """Return per dataset what is here, how new it is, and what was set aside. Asks only the lake."""
         from cryptolake.maintenance.status import status
 
-        return status(self.context.records)
+        return status(self.storage, self.context.records)
 
     def freshness(self, *, refresh: bool = False) -> pl.DataFrame:
         """Return, per dataset held, how many days the archive and the lake are behind. Asks the archive.

@@ -12,6 +12,9 @@ from cryptolake.archive.enums import DataType, Interval, Market, Partition
 from cryptolake.archive.matrix import Row, load_matrix
 from cryptolake.archive.periods import Period
 
+ZIP = ".zip"
+"""What a zip's key ends in, after its stem and period."""
+
 CHECKSUM = ".CHECKSUM"
 """What a sidecar's key has after its zip's key."""
 
@@ -48,12 +51,7 @@ class ArchiveKey(NamedTuple):
     def key(self) -> str:
         """The zip's S3 key."""
         row = load_matrix().row(self.market, self.data_type)
-        return row.key_pattern.format(
-            partition=self.partition.value,
-            symbol=self.symbol,
-            interval=self.interval.value if self.interval else "",
-            period=self.period,
-        )
+        return f"{stem_of(row, self.partition, self.symbol, self.interval)}{self.period}{ZIP}"
 
     @property
     def checksum_key(self) -> str:
@@ -96,7 +94,6 @@ def prefix_of(
 
     Examples
     --------
-    >>> from cryptolake.archive.matrix import load_matrix
     >>> row = load_matrix().row(Market.SPOT, DataType.KLINES)
     >>> prefix_of(row, Partition.DAILY, "BTCUSDT", Interval.M1)
     'data/spot/daily/klines/BTCUSDT/1m/'
@@ -105,6 +102,82 @@ def prefix_of(
     if symbol is None:
         return head
     return f"{head}{symbol}/" if interval is None else f"{head}{symbol}/{interval.value}/"
+
+
+def stem_of(row: Row, partition: Partition, symbol: str, interval: Interval | None = None) -> str:
+    """Return what the keys of a symbol's zips begin with: the key up to its period.
+
+    Examples
+    --------
+    >>> row = load_matrix().row(Market.SPOT, DataType.KLINES)
+    >>> stem_of(row, Partition.DAILY, "BTCUSDT", Interval.M1)
+    'data/spot/daily/klines/BTCUSDT/1m/BTCUSDT-1m-'
+    """
+    key = row.key_pattern.format(
+        partition=partition.value,
+        symbol=symbol,
+        interval=interval.value if interval else "",
+        period="",
+    )
+    return key.removesuffix(ZIP)
+
+
+def glob_of(row: Row, partition: Partition, interval: Interval | None = None) -> str:
+    """Return the glob of a row's zips in one partition: of all symbols, of one interval or of all.
+
+    Examples
+    --------
+    >>> row = load_matrix().row(Market.SPOT, DataType.KLINES)
+    >>> glob_of(row, Partition.DAILY, Interval.M1), glob_of(row, Partition.DAILY)
+    ('data/spot/daily/klines/*/1m/*.zip', 'data/spot/daily/klines/*/*/*.zip')
+    """
+    level = f"{interval.value if interval else '*'}/" if row.has_interval else ""
+    return f"{prefix_of(row, partition)}*/{level}*{ZIP}"
+
+
+def symbol_level(row: Row) -> int:
+    """Return how many folders of a key are above its symbol; an interval is the next level.
+
+    Examples
+    --------
+    >>> symbol_level(load_matrix().row(Market.SPOT, DataType.KLINES))
+    4
+    """
+    return prefix_of(row, row.partitions[0]).count("/")
+
+
+def symbol_below(prefix: str, folder: str) -> str | None:
+    """Return the symbol of a listed folder below a row's prefix; None when it is no plain name.
+
+    Examples
+    --------
+    >>> symbol_below("data/spot/daily/klines/", "data/spot/daily/klines/BTCUSDT/")
+    'BTCUSDT'
+    """
+    symbol = folder.removeprefix(prefix).removesuffix("/")
+    return symbol if is_plain(symbol) else None
+
+
+def file_name(key: str) -> str:
+    """Return the file's name, the last part of its key.
+
+    Examples
+    --------
+    >>> file_name("data/spot/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2024-01-01.zip")
+    'BTCUSDT-1m-2024-01-01.zip'
+    """
+    return key.rpartition("/")[2]
+
+
+def folder_name(key: str) -> str:
+    """Return the folder of a key, without the ``/`` at its end.
+
+    Examples
+    --------
+    >>> folder_name("data/spot/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2024-01-01.zip")
+    'data/spot/daily/klines/BTCUSDT/1m'
+    """
+    return key.rpartition("/")[0]
 
 
 def _row_of(key: str) -> Row | None:
@@ -128,5 +201,5 @@ def _row_of(key: str) -> Row | None:
 
 
 def is_plain(symbol: str) -> bool:
-    """Whether a listed symbol can safely be a folder's name."""
-    return symbol.isprintable() and symbol.strip(". ") != "" and not set(symbol) & set("\\\0")
+    """Say whether a listed symbol can safely be a folder's name."""
+    return symbol.isprintable() and symbol.strip(". ") != "" and not set(symbol) & set("/\\\0")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import polars as pl
 
-from cryptolake.archive.keys import CHECKSUM
+from cryptolake.archive.keys import CHECKSUM, ZIP
 from cryptolake.progress import Step, tell
 from cryptolake.storage.lake_format import mark_format
 
@@ -125,7 +125,7 @@ def shaped(raw: pl.DataFrame) -> pl.DataFrame:
     it up.
     """
     name = pl.col("key").str.strip_suffix(CHECKSUM)
-    period = name.str.strip_prefix(pl.col("stem")).str.strip_suffix(".zip")
+    period = name.str.strip_prefix(pl.col("stem")).str.strip_suffix(ZIP)
     monthly = pl.col("partition") == "monthly"
     form = (
         pl.when(monthly)
@@ -133,7 +133,7 @@ def shaped(raw: pl.DataFrame) -> pl.DataFrame:
         .otherwise(period.str.contains(r"^\d{4}-\d{2}-\d{2}$"))
     )
     day = pl.when(monthly).then(period + "-01").otherwise(period).str.to_date(strict=False)
-    fits = form & day.is_not_null() & (name == pl.concat_str("stem", period, pl.lit(".zip")))
+    fits = form & day.is_not_null() & (name == pl.concat_str("stem", period, pl.lit(ZIP)))
     rows = raw.with_columns(
         period=pl.when(fits).then(period),
         day=pl.when(fits).then(day),

@@ -10,7 +10,7 @@ import polars as pl
 
 from cryptolake.archive.enums import Interval, Partition
 from cryptolake.archive.periods import Days, Period
-from cryptolake.listing.listing import Folder
+from cryptolake.listing.folders import Folder
 
 if TYPE_CHECKING:
     from cryptolake.archive.matrix import Row

@@ -1,38 +1,38 @@
 """What the archive's own S3 listing says exists, cached in the lake with its age.
 
-A *folder* is a symbol's files of one data type (and one interval). It is listed in *windows*, each one
-question to S3 in the usual case, all of them asked at the same time: its monthly files, its daily files
-of a calendar year, and its first daily file. So a plan for two months of one symbol does not page
-through nine years, and nine years take no longer than one.
-
-``meta/listings/<archive>/`` holds one Parquet file per folder, and one per level of symbols. It is a
-cache: safe to delete, rewritten whole, and of two writers the later wins.
+It is asked by folder and window (:mod:`cryptolake.listing.folders`). ``meta/listings/<archive>/`` holds
+one Parquet file per folder, and one per level of symbols. It is a cache: it can be deleted, each file is
+written whole, and of two writers the later wins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from cryptolake.archive.enums import Partition
-from cryptolake.archive.keys import is_plain, parse_key, prefix_of
+from cryptolake.archive.keys import parse_key, prefix_of, symbol_below
 from cryptolake.errors import ListingError
+from cryptolake.listing.folders import (
+    CLOCKS_DIFFER,
+    Folder,
+    Window,
+    nothing_kept,
+)
 from cryptolake.progress import Step, tell
+from cryptolake.storage import layout
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from cryptolake.archive.enums import Interval
+    from cryptolake.archive.enums import Interval, Partition
     from cryptolake.archive.matrix import Row
     from cryptolake.archive.periods import Days
     from cryptolake.archive.source import Archive
     from cryptolake.listing.client import Object, Pages
     from cryptolake.listing.snapshot import Listed
-    from cryptolake.query import Selection
     from cryptolake.storage.files import Storage
 
 T = TypeVar("T")
@@ -40,71 +40,15 @@ T = TypeVar("T")
 MAX_AGE = timedelta(hours=1)
 """How old a cached listing may be before the archive is asked again. It publishes once a day."""
 
-CLOCKS_DIFFER = timedelta(minutes=15)
-"""How far the clocks of two machines that share a lake may differ: what S3 lets pass, too."""
 
 WORKERS = 32
-"""How many questions are asked at the same time."""
+"""How many requests are sent at the same time."""
 
 _TICK = 0.1
-"""Seconds between two looks at who may want it to stop, at most."""
-
-_FIRST_YEAR = 2017
+"""Seconds between two checks of whether a watcher stops it, at most."""
 
 _YEAR_OF_KEYS = 740
 """A year's zips and sidecars, and a few keys more, so that one page tells whether files go on."""
-
-
-class Folder(NamedTuple):
-    """The files of one symbol (and interval) of a matrix row, in both partitions."""
-
-    row: Row
-    symbol: str
-    interval: Interval | None = None
-
-    @property
-    def partitions(self) -> tuple[Partition, ...]:
-        """The partitions that can hold the folder's files."""
-        return self.row.partitions_of(self.interval)
-
-    def stem(self, partition: Partition) -> str:
-        """Return what every zip's key begins with, up to its period."""
-        key = self.row.key_pattern.format(
-            partition=partition.value,
-            symbol=self.symbol,
-            interval=self.interval.value if self.interval else "",
-            period="",
-        )
-        return key.removesuffix(".zip")
-
-    def prefix(self, partition: Partition) -> str:
-        """Return the key prefix of the folder's files in one partition."""
-        return prefix_of(self.row, partition, self.symbol, self.interval)
-
-    @property
-    def path(self) -> str:
-        """The folder's place in the cache. Percent-encoded: no file system minds a symbol's letters."""
-        interval = self.interval.value if self.interval else "all"
-        name = f"{quote(self.symbol, safe='')}/{interval}"
-        return f"{self.row.market.value}/{self.row.data_type.value}/{name}"
-
-    def windows(self, days: Days | None) -> list[tuple[str, str]]:
-        """Return the windows that tell of some days (of every year when None): partition and name."""
-        found = [("monthly", "all")] if Partition.MONTHLY in self.partitions else []
-        if Partition.DAILY in self.partitions:
-            first = max(days.first.year, _FIRST_YEAR) if days else self.row.first_date.year
-            last = min(days.last.year if days else 9999, datetime.now(UTC).year)
-            years = [("daily", str(year)) for year in range(first, last + 1)]
-            found += [("daily", "first"), *years]
-        return found
-
-
-class Window(NamedTuple):
-    """One window's answer: when it was asked (UTC), its objects, and whether the folder goes on after it."""
-
-    at: datetime
-    objects: list[Object]
-    more: bool = False
 
 
 class Listing:
@@ -234,12 +178,12 @@ class Listing:
     def _ask_symbols(self, level: tuple[Row, Partition]) -> tuple[Row, Partition, list[str]]:
         row, partition = level
         prefix = prefix_of(row, partition)
-        names = [
-            folder.removeprefix(prefix).removesuffix("/")
+        found = [
+            symbol_below(prefix, folder)
             for page in self.pages.of(prefix, folders=True)
             for folder in page.folders
         ]
-        return row, partition, [name for name in names if is_plain(name)]
+        return row, partition, [symbol for symbol in found if symbol is not None]
 
     def window(self, folder: Folder, partition: Partition, name: str) -> Window:
         """Ask for one window of a folder.
@@ -314,28 +258,8 @@ class Listing:
         return now if refresh else now - (self.max_age if max_age is None else max_age)
 
     def _symbols_path(self, row: Row, partition: Partition) -> str:
-        name = f"{row.market.value}/{row.data_type.value}-{partition.value}.parquet"
-        return f"meta/listings/{self.archive.tag}/symbols/{name}"
+        tag = self.archive.tag
+        return layout.listed_symbols_path(tag, row.market, row.data_type, partition)
 
     def _folder_path(self, folder: Folder) -> str:
-        return f"meta/listings/{self.archive.tag}/files/{folder.path}.parquet"
-
-
-def folders_of(said: Selection, symbols: Mapping[str, Iterable[str]]) -> Iterator[Folder]:
-    """Yield the folders of a selection, given each dataset's symbols."""
-    for row in said.rows():
-        intervals: Iterable[Interval | None] = (None,)
-        if row.has_interval:
-            intervals = [i for i in said.intervals if i in row.all_intervals]
-        for symbol in symbols[row.dataset]:
-            for interval in intervals:
-                yield Folder(row, symbol, interval)
-
-
-def nothing_kept(trouble: ListingError | None, why: str) -> ListingError:
-    """Add to what went wrong that no cached listing helps."""
-    if trouble is None:
-        message = f"the archive's listing is not complete: {why}."
-        return ListingError(message, why=why)
-    message = f"{trouble} No cached listing stands in: {why}."
-    return ListingError(message, **trouble.facts)
+        return layout.listed_files_path(self.archive.tag, *folder.parts)

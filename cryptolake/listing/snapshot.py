@@ -4,24 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import polars as pl
 
 from cryptolake.archive.enums import Partition
+from cryptolake.archive.keys import ZIP
 from cryptolake.listing import cache
-from cryptolake.listing.listing import CLOCKS_DIFFER, Folder, nothing_kept
+from cryptolake.listing.folders import CLOCKS_DIFFER, Folder, nothing_kept
 
 if TYPE_CHECKING:
     from cryptolake.archive.periods import Days
     from cryptolake.errors import ListingError
-    from cryptolake.listing.listing import Listing
+    from cryptolake.listing.folders import Window
+    from cryptolake.storage.files import Storage
+
+T = TypeVar("T")
 
 _BATCH = 512
 """Windows that are listed and cached before the next ones are: what is interrupted is not lost."""
 
 Job = tuple[Folder, int, str, str]
 """A window to ask for: its folder, the folder's number, partition and name."""
+
+
+class Asker(Protocol):
+    """What answers for windows, and the lake that caches the answers: a ``Listing``."""
+
+    storage: Storage
+
+    def window(self, folder: Folder, partition: Partition, name: str) -> Window:
+        """Ask for one window of a folder."""
+        ...
+
+    def ask_all(
+        self, ask: Callable[[Any], T], jobs: Sequence[Any], *, before: int = 0, total: int = 0
+    ) -> tuple[list[T], ListingError | None]:
+        """Ask side by side; return what was answered, and the first error."""
+        ...
 
 
 class Listed(NamedTuple):
@@ -48,13 +68,13 @@ class Listed(NamedTuple):
 
     def keyed(self, zips: pl.DataFrame) -> pl.DataFrame:
         """Add ``key`` to rows of ``zips``. Keys are most of a listing's bytes, and few are needed."""
-        key = pl.concat_str("stem", "period", pl.lit(".zip"))
+        key = pl.concat_str("stem", "period", pl.lit(ZIP))
         named = zips.join(self.stems, on=["folder", "partition"], how="left", maintain_order="left")
         return named.with_columns(key=key).drop("stem")
 
 
 def listed(
-    listing: Listing,
+    listing: Asker,
     folders: Sequence[Folder],
     days: Days | None,
     *,
@@ -66,7 +86,7 @@ def listed(
     Parameters
     ----------
     listing
-        Whom to ask.
+        What answers for windows that are not cached.
     folders, days
         What to ask about.
     oldest
@@ -112,7 +132,7 @@ def listed(
 
 
 def _renew(
-    listing: Listing, jobs: Sequence[Job], paths: dict[int, str]
+    listing: Asker, jobs: Sequence[Job], paths: dict[int, str]
 ) -> tuple[cache.Kept, ListingError | None]:
     """Ask for windows, some at a time, and put what comes into the cache, up to the first trouble."""
 

@@ -12,6 +12,7 @@ import polars as pl
 from cryptolake.archive.keys import CHECKSUM
 from cryptolake.bronze.ledger import holdings
 from cryptolake.bronze.verify import agrees
+from cryptolake.storage import layout
 from cryptolake.storage.tables import new_run_id
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _look(
     storage: Storage, key: str, size: int, sha256: str | None, md5: str | None, etag: str | None
 ) -> tuple[str, str, int, str | None, int | None, str | None]:
     try:
-        found_size, found_sha256, found_md5 = _hashed(storage, f"bronze/{key}")
+        found_size, found_sha256, found_md5 = _hashed(storage, layout.bronze_path(key))
     except FileNotFoundError:
         return key, "gone", size, sha256, None, None
     # A file copied from bucket to bucket may have no sha256 in the ledger yet; its ETag is the md5, or,
@@ -95,8 +96,8 @@ def _hashed(storage: Storage, path: str) -> tuple[int, str, str]:
 def _take_out(bad: pl.DataFrame, lake: LakeContext) -> None:
     run_id, now = new_run_id(), datetime.now(UTC)
     for key in bad["key"]:
-        lake.storage.delete(f"bronze/{key}")
-        lake.storage.delete(f"bronze/{key}{CHECKSUM}")
+        lake.storage.delete(layout.bronze_path(key))
+        lake.storage.delete(layout.bronze_path(key + CHECKSUM))
     lake.tables.append(
         "files",
         bad.select(

@@ -9,18 +9,22 @@ import polars as pl
 
 from cryptolake.archive.enums import dataset_name
 from cryptolake.bronze.ledger import holdings, with_key_parts
+from cryptolake.readers.silver_files import current_silver
 
 if TYPE_CHECKING:
+    from cryptolake.storage.files import Storage
     from cryptolake.storage.tables import TableReader
 
 _DATASET = ["market", "data_type"]
 
 
-def status(records: TableReader, today: date | None = None) -> pl.DataFrame:
+def status(storage: Storage, records: TableReader, today: date | None = None) -> pl.DataFrame:
     """Return one row per dataset that the lake holds or has files of in quarantine.
 
     Parameters
     ----------
+    storage
+        The lake.
     records
         The lake's tables.
     today
@@ -30,8 +34,8 @@ def status(records: TableReader, today: date | None = None) -> pl.DataFrame:
     -------
     polars.DataFrame
         ``dataset``; ``symbols``, ``files``, ``bytes`` of Bronze; ``newest``, the last UTC day that a
-        file covers, and ``behind``, the days after it that have ended; ``quarantined`` files; Silver
-        ``months``, ``rows``, ``duplicates`` and ``rejects``; ``last_stored``, UTC.
+        file covers, and ``behind``, the days after it that have ended; ``quarantined`` files; ``months``,
+        ``rows``, ``duplicates`` and ``rejects`` of Silver as it stands; ``last_stored``, UTC.
     """
     yesterday = (today or datetime.now(UTC).date()) - timedelta(days=1)
     bronze = (
@@ -48,19 +52,18 @@ def status(records: TableReader, today: date | None = None) -> pl.DataFrame:
     bad = (
         with_key_parts(records.quarantined()).group_by(_DATASET).agg(pl.len().alias("quarantined"))
     )
-    built = records.read("sources").unique(["path", "key"], keep="last")
     silver = (
-        with_key_parts(built)
+        current_silver(storage, records.read("sources"))
         .group_by(_DATASET)
         .agg(
-            pl.col("path").n_unique().alias("months"),
-            pl.col("rows_out").sum().alias("rows"),
+            pl.len().alias("months"),
+            pl.col("rows").sum(),
             pl.col("duplicates").sum(),
             pl.col("rejects").sum(),
         )
     )
     joined = bronze.join(bad, on=_DATASET, how="full", coalesce=True).join(
-        silver, on=_DATASET, how="left"
+        silver, on=_DATASET, how="full", coalesce=True
     )
     names = [dataset_name(*pair) for pair in joined.select(_DATASET).iter_rows()]
     counts = ["symbols", "files", "bytes", "quarantined", "months", "rows", "duplicates", "rejects"]

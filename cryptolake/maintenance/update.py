@@ -25,7 +25,7 @@ from cryptolake.query import Query
 
 if TYPE_CHECKING:
     from cryptolake.listing.context import LakeContext
-    from cryptolake.listing.listing import Folder
+    from cryptolake.listing.folders import Folder
     from cryptolake.listing.snapshot import Listed
     from cryptolake.report import Report
     from cryptolake.storage.tables import TableReader

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cryptolake.listing.context import LakeContext
-    from cryptolake.listing.listing import Folder
+    from cryptolake.listing.folders import Folder
     from cryptolake.listing.snapshot import Listed
     from cryptolake.planning.plan import Way
 

@@ -10,14 +10,15 @@ import polars as pl
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.symbols import in_universe, is_glob, matching
 from cryptolake.errors import ListingError, NoSuchSymbol, nearest
+from cryptolake.listing.folders import folders_of
 from cryptolake.listing.lifetimes import listed_on
-from cryptolake.listing.listing import folders_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from cryptolake.archive.matrix import Row
-    from cryptolake.listing.listing import Folder, Listing
+    from cryptolake.listing.folders import Folder
+    from cryptolake.listing.listing import Listing
     from cryptolake.listing.snapshot import Listed
     from cryptolake.query import Selection
 

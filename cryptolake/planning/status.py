@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from cryptolake.archive.keys import CHECKSUM
+from cryptolake.storage import layout
 
 if TYPE_CHECKING:
     from cryptolake.listing.context import LakeContext
@@ -72,7 +73,7 @@ def _there(files: pl.DataFrame, storage: Storage) -> pl.DataFrame:
     if not storage.is_local and len(names) > _MANY_FOLDERS:
         names = sorted({"/".join(name.split("/")[:4]) for name in names})
     found = [
-        (entry.path.removeprefix("bronze/"), entry.size)
+        (layout.bronze_key(entry.path), entry.size)
         for entries in _listed(storage, names)
         for entry in entries
         if not entry.path.endswith(CHECKSUM)
@@ -81,7 +82,7 @@ def _there(files: pl.DataFrame, storage: Storage) -> pl.DataFrame:
 
 
 def _listed(storage: Storage, folders: list[str]) -> list[list[Entry]]:
-    paths = [f"bronze/{folder}" for folder in folders]
+    paths = [layout.bronze_path(folder) for folder in folders]
     if storage.is_local or len(paths) < 2:
         return [storage.list(path) for path in paths]
     with ThreadPoolExecutor(16) as pool:

@@ -15,6 +15,13 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from cryptolake.archive.enums import DataType, Interval
+from cryptolake.archive.grid import (
+    bar_number,
+    expected_numbers,
+    number_of,
+    open_of,
+    present_numbers,
+)
 from cryptolake.archive.periods import Days
 from cryptolake.archive.schemas import schema_of
 from cryptolake.bronze.zips import inflate_chunks
@@ -28,16 +35,10 @@ from cryptolake.quality.causes import (
     explain,
     explain_healed,
 )
-from cryptolake.quality.gaps import (
-    bar_number,
-    expected_numbers,
-    missing_runs,
-    number_of,
-    open_of,
-    present_numbers,
-)
+from cryptolake.quality.gaps import missing_runs
 from cryptolake.quality.halts import load_halts
 from cryptolake.silver.parse import MICROSECONDS
+from cryptolake.storage import layout
 
 if TYPE_CHECKING:
     from cryptolake.quality.survey import Survey, SymbolMonth
@@ -271,7 +272,7 @@ def bars_of_file(storage: Storage, key: str, interval: Interval) -> pl.Series:
     """
     parts = []
     rest = b""
-    for chunk in inflate_chunks(BytesIO(storage.read(f"bronze/{key}")), key):
+    for chunk in inflate_chunks(BytesIO(storage.read(layout.bronze_path(key))), key):
         text, newline, tail = (rest + chunk).rpartition(b"\n")
         if newline:
             parts.append(_bars(text, interval))

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from cryptolake.archive.enums import DataType, Interval
-from cryptolake.quality.gaps import bar_number
+from cryptolake.archive.grid import bar_number
 
 if TYPE_CHECKING:
     from cryptolake.archive.schemas import Schema
 
 BAR = "bar"
-"""The column of bar numbers (see :mod:`cryptolake.quality.gaps`)."""
+"""The column of bar numbers (see :mod:`cryptolake.archive.grid`)."""
 
 _RELATIVE = 1e-12
 _MOST_DECIMALS = 10

@@ -20,7 +20,8 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
-from cryptolake.quality.gaps import as_gap, expected_numbers, number_of, open_of
+from cryptolake.archive.grid import expected_numbers, number_of, open_of
+from cryptolake.quality.gaps import as_gap
 
 if TYPE_CHECKING:
     from cryptolake.archive.enums import Interval, Market, Partition
@@ -117,7 +118,7 @@ def explain(run: range, month: MonthFacts) -> list[GapCause]:
     Parameters
     ----------
     run
-        The numbers of the missing bars (see :mod:`cryptolake.quality.gaps`).
+        The numbers of the missing bars (see :mod:`cryptolake.archive.grid`).
     month
         The month's files, listed life, halts and rejected rows.
 

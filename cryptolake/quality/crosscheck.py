@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from cryptolake.archive.enums import DataType, Interval
+from cryptolake.archive.grid import bar_number, expected_numbers, open_of, opens_of
 from cryptolake.archive.periods import Days
 from cryptolake.archive.schemas import schema_of
 from cryptolake.errors import InvalidQuery, NotPublished, unknown_word
 from cryptolake.quality import bars
-from cryptolake.quality.gaps import bar_number, expected_numbers, open_of, opens_of
 from cryptolake.quality.survey import SeriesFiles, Survey, SymbolMonth, survey
+from cryptolake.storage import layout
 from cryptolake.storage.tables import record_new
 
 if TYPE_CHECKING:
@@ -254,13 +255,7 @@ def _findings(found: pl.DataFrame) -> pl.DataFrame:
         .agg(pl.len().cast(pl.Int64).alias("rows"), pl.col("text").str.join("; ").alias("detail"))
         .select(
             pl.concat_str("market", pl.lit("_klines")).alias("dataset"),
-            pl.format(
-                "silver/market={}/data_type=klines/interval={}/symbol={}/{}.parquet",
-                "market",
-                "interval",
-                "symbol",
-                pl.col("open_time").dt.strftime("%Y-%m"),
-            ).alias("path"),
+            layout.silver_path_of_bars("open_time").alias("path"),
             *("symbol", "interval", "rows", "detail"),
             pl.lit("crosscheck").alias("kind"),
             pl.col("open_time").alias("first"),

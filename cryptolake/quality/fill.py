@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from cryptolake.archive.enums import Interval, Market
+from cryptolake.archive.grid import bar_number, expected_numbers, number_of, open_of, opens_of
 from cryptolake.archive.schemas import schema_of
 from cryptolake.quality import bars
 from cryptolake.quality.assess import assess
@@ -25,14 +26,8 @@ from cryptolake.quality.crosscheck import (
     require_klines,
     whole_days,
 )
-from cryptolake.quality.gaps import (
-    bar_number,
-    expected_numbers,
-    number_of,
-    open_of,
-    opens_of,
-)
 from cryptolake.quality.survey import SymbolMonth, survey
+from cryptolake.storage import layout
 
 if TYPE_CHECKING:
     from cryptolake.listing.context import LakeContext
@@ -157,7 +152,7 @@ def _shaped(
 
 
 def _store(rows: pl.DataFrame, month: SymbolMonth, storage: Storage) -> None:
-    path = month.path.replace("silver/", "gold/filled/", 1)
+    path = layout.gold_path("filled", month.silver)
     if storage.exists(path):
         before = pl.read_parquet(BytesIO(storage.read(path)))
         rows = pl.concat([before, rows]).unique("open_time", keep="last").sort("open_time")

@@ -11,7 +11,7 @@ from cryptolake.archive.enums import DataType, Interval, Market
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.periods import Days
 from cryptolake.bronze.ledger import holdings, with_key_parts
-from cryptolake.listing.listing import Folder
+from cryptolake.listing.folders import Folder
 
 if TYPE_CHECKING:
     from cryptolake.listing.context import LakeContext

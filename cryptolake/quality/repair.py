@@ -18,7 +18,7 @@ from cryptolake.bronze.ledger import holdings
 from cryptolake.planning.planner import plan_of
 from cryptolake.quality.report import GAPS, gaps_of
 from cryptolake.quality.survey import Survey, survey
-from cryptolake.silver.months import silver_path
+from cryptolake.storage.layout import silver_path
 from cryptolake.storage.tables import new_run_id
 
 if TYPE_CHECKING:

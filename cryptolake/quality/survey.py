@@ -15,10 +15,10 @@ from cryptolake.archive.periods import Days, Period
 from cryptolake.archive.schemas import schema_of
 from cryptolake.bronze.ledger import means, with_key_parts
 from cryptolake.errors import ListingError
-from cryptolake.listing.listing import Folder as ListedFolder
+from cryptolake.listing.folders import Folder as ListedFolder
 from cryptolake.planning.estimates import suspect_sizes
-from cryptolake.silver.months import silver_path
 from cryptolake.silver.records import current
+from cryptolake.storage.layout import SilverPath
 
 if TYPE_CHECKING:
     from cryptolake.archive.enums import Interval
@@ -73,9 +73,9 @@ class SeriesFiles:
         frames = [*listed, self.held.select(_FILES), lost.select(_FILES)]
         return pl.concat(frames).unique("key", keep="first").sort("first", "partition")
 
-    def silver_path(self, month: Period) -> str:
-        """Return the path of a month's Silver file."""
-        return silver_path(self.row.market, self.row.data_type, self.symbol, self.interval, month)
+    def silver(self, month: Period) -> SilverPath:
+        """Return what names a month's Silver file."""
+        return SilverPath(self.row.market, self.row.data_type, self.interval, self.symbol, month)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +91,14 @@ class SymbolMonth:
     """The keys that the build could not use."""
 
     @property
+    def silver(self) -> SilverPath:
+        """What names the month's Silver file."""
+        return self.folder.silver(self.month)
+
+    @property
     def path(self) -> str:
         """The month's Silver file."""
-        return self.folder.silver_path(self.month)
+        return self.silver.path
 
     def files(self) -> Iterator[tuple[str, Partition, Days]]:
         """Yield the files known of that cover some of the days asked for."""
@@ -197,7 +202,7 @@ def _months(
     for month in days.months():
         part = days.clip(month.days)
         if part:
-            path = folder.silver_path(month)
+            path = folder.silver(month).path
             made, unfit = frozenset(built.get(path, ())), frozenset(refused.get(path, ()))
             yield SymbolMonth(folder, month, part, made, unfit)
 

@@ -15,6 +15,7 @@ import os
 import secrets
 import threading
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ from cryptolake.readers.view_sql import (
     quoted,
     silver_views,
 )
+from cryptolake.storage import layout
 from cryptolake.storage.files import S3Storage, Storage
 from cryptolake.storage.tables import TABLES
 
@@ -162,7 +164,7 @@ def _refresh(
     storage = lake.storage
     found = look(storage)
     # Extra columns are known from the build records: read only when there are new ones.
-    records = [entry.path for entry in storage.list("meta/sources")]
+    records = [entry.path for entry in storage.list(layout.table_folder("sources"))]
     seen = hashlib.sha256(repr((_plain(found), records)).encode()).hexdigest()
     before = json.loads(known) if known else None
     if before is not None and before["seen"] == seen:
@@ -226,13 +228,16 @@ def to_polars(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
 def look(storage: Storage) -> Held:
     """See what the lake has, as far as it shapes its views: folders on a disk, a listing in a bucket."""
     silver = {
-        (parts["market"], parts["data_type"], parts.get("interval"))
-        for path in _folders(storage, "silver", 3)
-        if {"market", "data_type"} <= (parts := _partitions(path)).keys()
+        layout.silver_level(path) for path in _folders(storage, layout.SILVER, 3, layout.MONTH_FILE)
     }
-    tables = set() if storage.is_local else {p.split("/")[1] for p in _folders(storage, "meta", 1)}
-    recipes = {path.split("/")[1] for path in _folders(storage, "gold", 1)}
-    return Held(frozenset(silver), {}, frozenset(tables & set(TABLES)), tuple(sorted(recipes)))
+    tables: set[str] = set() if storage.is_local else _folders(storage, layout.META, 1)
+    recipes = {path.rpartition("/")[2] for path in _folders(storage, layout.GOLD, 1)}
+    return Held(
+        frozenset(level for level in silver if level is not None),
+        {},
+        frozenset(table for path in tables if (table := layout.table_of(path)) in TABLES),
+        tuple(sorted(recipes)),
+    )
 
 
 def _create(connection: duckdb.DuckDBPyConnection, statements: Iterable[str]) -> None:
@@ -247,32 +252,28 @@ def _create(connection: duckdb.DuckDBPyConnection, statements: Iterable[str]) ->
     connection.commit()
 
 
-def _partitions(path: str) -> dict[str, str]:
-    return dict(part.split("=", 1) for part in path.split("/") if "=" in part)
-
-
-def _folders(storage: Storage, top: str, depth: int) -> set[str]:
-    """Return the folders, ``depth`` below the top, that have Parquet files somewhere in them."""
+def _folders(storage: Storage, top: str, depth: int, name: str = f"*{layout.PARQUET}") -> set[str]:
+    """Return the folders, ``depth`` below the top, that have files of a name (a glob) somewhere in them."""
     if storage.is_local:
-        return set(_local_folders(storage.local(top), top, depth))
+        return set(_local_folders(storage.local(top), top, depth, name))
     return {
         "/".join(entry.path.split("/")[: depth + 1])
         for entry in storage.list(top)
-        if entry.path.endswith(".parquet") and entry.path.count("/") > depth
+        if fnmatchcase(entry.path.rpartition("/")[2], name) and entry.path.count("/") > depth
     }
 
 
-def _local_folders(folder: Path, name: str, depth: int) -> Iterator[str]:
+def _local_folders(folder: Path, path: str, depth: int, name: str) -> Iterator[str]:
     if depth == 0:
-        if any(folder.rglob("*.parquet")):
-            yield name
+        if any(folder.rglob(name)):
+            yield path
         return
     try:
         found = [item for item in os.scandir(folder) if item.is_dir()]
     except (FileNotFoundError, NotADirectoryError):
         return
     for item in found:
-        yield from _local_folders(Path(item.path), f"{name}/{item.name}", depth - 1)
+        yield from _local_folders(Path(item.path), f"{path}/{item.name}", depth - 1, name)
 
 
 # DuckDB binds each view when it is made, which for all of Bronze takes most of a connection's time. Bronze's

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 from fsspec import AbstractFileSystem
 from fsspec.implementations.dirfs import DirFileSystem
 
+from cryptolake.archive.keys import ZIP
 from cryptolake.bronze.text import ZipText
+from cryptolake.storage import layout
 
 if TYPE_CHECKING:
     from cryptolake.storage.files import Storage
@@ -106,7 +108,6 @@ class SharedBucket(DirFileSystem):  # type: ignore[misc]  # fsspec ships no type
 
 
 PROTOCOL = "bronze"
-BRONZE = "bronze/"
 NOTHING = "data/nothing.zip"
 """A file that is always there and holds no rows: a pattern that matches only this is an empty table."""
 
@@ -198,7 +199,7 @@ class BronzeFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
             return {"name": key, "size": 0, "type": "file"}
         size = self._sizes.pop(key, None)
         if size is None:
-            if not self._storage.exists(BRONZE + key):
+            if not self._storage.exists(layout.bronze_path(key)):
                 return {"name": key, "size": 0, "type": self._folder_type(key)}
             with self._opened(key) as text:
                 size = text.size
@@ -207,7 +208,7 @@ class BronzeFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
     def exists(self, path: str, **_: Any) -> bool:
         """Say whether there is such a zip."""
         key = str(self._strip_protocol(path)).strip("/")
-        return key == NOTHING or self._storage.exists(BRONZE + key)
+        return key == NOTHING or self._storage.exists(layout.bronze_path(key))
 
     def _open(
         self,
@@ -230,10 +231,10 @@ class BronzeFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
         return SharedFile(text)
 
     def _opened(self, key: str) -> ZipText:
-        return ZipText(lambda: self._storage.open(BRONZE + key), key)
+        return ZipText(lambda: self._storage.open(layout.bronze_path(key)), key)
 
     def _folder_type(self, folder: str) -> str:
-        if folder and not self._storage.list(BRONZE + folder):
+        if folder and not self._storage.list(_bronze(folder)):
             raise FileNotFoundError(folder)
         return "directory"
 
@@ -243,10 +244,14 @@ class BronzeFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
             start = f"{folder}/" if folder else ""
             return [(key, size) for key, size in ledger.iter_rows() if key.startswith(start)]
         return [
-            (entry.path[len(BRONZE) :], entry.size)
-            for entry in self._storage.list(BRONZE + folder)
-            if entry.path.endswith(".zip")
+            (key, entry.size)
+            for entry in self._storage.list(_bronze(folder))
+            if entry.path.endswith(ZIP) and (key := layout.bronze_key(entry.path)) is not None
         ]
+
+
+def _bronze(folder: str) -> str:
+    return layout.bronze_path(folder) if folder else layout.BRONZE
 
 
 class _Nothing(ZipText):

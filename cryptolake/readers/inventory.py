@@ -8,6 +8,8 @@ import polars as pl
 
 from cryptolake.archive.enums import dataset_name
 from cryptolake.bronze.ledger import with_key_parts
+from cryptolake.readers.silver_files import current_silver
+from cryptolake.storage import layout
 
 if TYPE_CHECKING:
     from cryptolake.listing.context import LakeContext
@@ -25,11 +27,6 @@ COLUMNS = {
     "bytes": pl.Int64(),
     "rows": pl.Int64(),
 }
-
-_SILVER_PATH = (
-    r"^silver/market=(?<market>[^/]+)/data_type=(?<data_type>[^/]+)/(?:interval=(?<interval>[^/]+)/)?"
-    r"symbol=(?<symbol>[^/]+)/(?<month>\d{4}-\d{2})\.parquet$"
-)
 
 
 def datasets(lake: LakeContext) -> pl.DataFrame:
@@ -50,7 +47,7 @@ def datasets(lake: LakeContext) -> pl.DataFrame:
         _gold(lake.storage),
     ]
     found = pl.concat([part.select(*COLUMNS).cast(COLUMNS) for part in parts])  # type: ignore[arg-type]
-    zones = pl.Enum(["bronze", "silver", "gold"])
+    zones = pl.Enum([layout.BRONZE, layout.SILVER, layout.GOLD])
     return found.sort(pl.col("zone").cast(zones), "dataset")
 
 
@@ -62,27 +59,13 @@ def _bronze(records: TableReader, sources: pl.DataFrame) -> pl.DataFrame:
 
 
 def _silver(storage: Storage, sources: pl.DataFrame) -> pl.DataFrame:
-    entries = storage.list("silver")
-    files = pl.DataFrame(
-        {"path": [entry.path for entry in entries], "bytes": [entry.size for entry in entries]},
-        schema={"path": pl.String, "bytes": pl.Int64},
-    )
-    newest = sources.filter(pl.col("run_id") == pl.col("run_id").last().over("path"))
-    built = newest.group_by("path").agg(
-        pl.col("rows_out").sum().alias("rows"),
-        pl.col("first_time").min().dt.date().alias("first_row"),
-        pl.col("last_time").max().dt.date().alias("last_row"),
-    )
     month = pl.concat_str("month", pl.lit("-01")).str.to_date("%Y-%m-%d")
     parts = (
-        files.with_columns(pl.col("path").str.extract_groups(_SILVER_PATH).alias("_parts"))
-        .unnest("_parts")
-        .filter(pl.col("market").is_not_null())
-        .join(built, on="path", how="left")
-        .with_columns(month.alias("_first"))
+        current_silver(storage, sources)
+        .with_columns(month.alias("_month"))
         .with_columns(
-            pl.coalesce("first_row", "_first").alias("first"),
-            pl.coalesce("last_row", pl.col("_first").dt.month_end()).alias("last"),
+            pl.coalesce("first", "_month").alias("first"),
+            pl.coalesce("last", pl.col("_month").dt.month_end()).alias("last"),
         )
     )
     return _per_dataset(parts, "silver", "bytes")
@@ -110,9 +93,9 @@ def _per_dataset(files: pl.DataFrame, zone: str, size: str) -> pl.DataFrame:
 
 def _gold(storage: Storage) -> pl.DataFrame:
     files = [
-        (entry.path.split("/")[1], entry.size)
-        for entry in storage.list("gold")
-        if entry.path.endswith(".parquet") and entry.path.count("/") > 1
+        (recipe, entry.size)
+        for entry in storage.list(layout.GOLD)
+        if (recipe := layout.gold_recipe(entry.path)) is not None
     ]
     frame = pl.DataFrame(files, schema={"dataset": pl.String, "bytes": pl.Int64}, orient="row")
     return frame.group_by("dataset").agg(

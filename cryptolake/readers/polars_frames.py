@@ -15,6 +15,7 @@ from cryptolake.bronze.ledger import holdings, one_data_type
 from cryptolake.bronze.text import ZipText
 from cryptolake.errors import StorageError
 from cryptolake.readers.silver_files import SilverFile, extra_columns, silver_of
+from cryptolake.storage import layout
 
 if TYPE_CHECKING:
     from cryptolake.archive.enums import DataType, Market
@@ -69,7 +70,7 @@ def rows_of(
 def _texts(storage: Storage, key: str) -> Iterator[bytes]:
     """Yield a zip's CSV text in pieces of whole lines."""
     try:
-        file = ZipText(lambda: storage.open(f"bronze/{key}"), key)
+        file = ZipText(lambda: storage.open(layout.bronze_path(key)), key)
     except FileNotFoundError as error:
         message = (
             f"{key} is in the ledger but not in Bronze: pull it again, or run `cryptolake verify`."
@@ -219,28 +220,12 @@ def _together(parts: list[pl.LazyFrame]) -> pl.LazyFrame:
 
 def _scan(storage: Storage, files: list[SilverFile], types: Mapping[str, Any]) -> pl.LazyFrame:
     """Scan Silver files, whose folders say market, symbol and interval."""
-    has_interval = files[0].interval is not None
+    has_interval = files[0].where.interval is not None
     order = [name for name in IDENTITY if has_interval or name != "interval"]
     interval = [] if has_interval else [pl.lit(None, pl.String).alias("interval")]
-    if "=" not in storage.url():
-        hive = {name: kind for name, kind in _HIVE.items() if has_interval or name != "interval"}
-        scan = _parquet(storage, files, types, hive_partitioning=True, hive_schema=hive)
-        return scan.select(*order, *interval, *types).select(_with_identity(types).keys())
-    # Polars would read a root such as /data/a=b as one more level of partitions: name them ourselves.
-    folders: dict[str, list[SilverFile]] = {}
-    for file in files:
-        folders.setdefault(file.path.rsplit("/", 1)[0], []).append(file)
-    parts = []
-    for group in folders.values():
-        one = group[0]
-        own = {"market": one.market.value, "symbol": one.symbol, "interval": one.interval}
-        cells = (
-            pl.lit(None if value is None else str(value), pl.String).alias(name)
-            for name, value in own.items()
-        )
-        scan = _parquet(storage, group, types, hive_partitioning=False)
-        parts.append(scan.with_columns(cells).select(_with_identity(types).keys()))
-    return pl.concat(parts)
+    hive = {name: kind for name, kind in _HIVE.items() if has_interval or name != "interval"}
+    scan = _parquet(storage, files, types, hive_partitioning=True, hive_schema=hive)
+    return scan.select(*order, *interval, *types).select(_with_identity(types).keys())
 
 
 def _parquet(

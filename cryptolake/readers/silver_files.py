@@ -1,4 +1,8 @@
-"""Which Silver files a lake has, and what their paths say."""
+"""Which Silver files are current, and which rows of the build records account for them.
+
+``status``, ``datasets``, quality, SQL views and frames all go by this module: a file is current when it
+stands at a Silver path; its account is that of the newest build of that path.
+"""
 
 from __future__ import annotations
 
@@ -6,65 +10,94 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from cryptolake.archive.enums import DataType, Interval, Market
-from cryptolake.archive.periods import Period
+import polars as pl
+
+from cryptolake.archive.matrix import load_matrix
+from cryptolake.archive.symbols import is_glob
 from cryptolake.bronze.ledger import means
+from cryptolake.storage.layout import (
+    SILVER,
+    SILVER_PATTERN,
+    SilverPath,
+    parse_silver_path,
+    silver_folder,
+)
 
 if TYPE_CHECKING:
+    from cryptolake.archive.enums import DataType, Market
     from cryptolake.query import Query
     from cryptolake.storage.files import Storage
     from cryptolake.storage.tables import TableReader
 
-GLOB_SIGNS = frozenset("*?[")
-
 
 class SilverFile(NamedTuple):
-    """One symbol-month: what its path says, and its size in bytes."""
+    """One symbol-month that stands in the lake: what its path says, and its size in bytes."""
 
-    path: str
+    where: SilverPath
     size: int
-    market: Market
-    data_type: DataType
-    interval: Interval | None
-    symbol: str
-    month: Period
+
+    @property
+    def path(self) -> str:
+        """The path under the lake's root."""
+        return self.where.path
 
 
-def parse_silver_path(path: str, size: int = 0) -> SilverFile | None:
-    """Read a Silver file's path under the root; None when it is no such file.
-
-    Examples
-    --------
-    >>> path = "silver/market=spot/data_type=klines/interval=1m/symbol=BTCUSDT/2024-01.parquet"
-    >>> file = parse_silver_path(path)
-    >>> file.symbol, file.interval.value, str(file.month)
-    ('BTCUSDT', '1m', '2024-01')
-    """
-    *folders, name = path.split("/")
-    parts = dict(folder.split("=", 1) for folder in folders[1:] if "=" in folder)
-    if folders[:1] != ["silver"] or not name.endswith(".parquet"):
-        return None
-    try:
-        interval = parts.get("interval")
-        return SilverFile(
-            path,
-            size,
-            Market(parts["market"]),
-            DataType(parts["data_type"]),
-            None if interval is None else Interval(interval),
-            parts["symbol"],
-            Period.parse(name.removesuffix(".parquet")),
-        )
-    except (KeyError, ValueError):
-        return None
-
-
-def silver_files(storage: Storage, folder: str = "silver") -> Iterator[SilverFile]:
+def silver_files(storage: Storage, folder: str = SILVER) -> Iterator[SilverFile]:
     """Yield the Silver files below a folder, sorted by path."""
     for entry in storage.list(folder):
-        found = parse_silver_path(entry.path, entry.size)
+        found = parse_silver_path(entry.path)
         if found is not None:
-            yield found
+            yield SilverFile(found, entry.size)
+
+
+def current_sources(sources: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of ``meta.sources`` that account for each path's newest build.
+
+    A build writes a row for each Bronze file of a month, under its run. The account of an older build says
+    nothing of the file that stands there now: a source that it names may have been removed since.
+    """
+    # By the order they were written in: clocks of two machines may disagree.
+    return sources.filter(pl.col("run_id") == pl.col("run_id").last().over("path"))
+
+
+def current_silver(storage: Storage, sources: pl.DataFrame) -> pl.DataFrame:
+    """Return a row for each Silver file that stands in the lake, with what its newest build recorded.
+
+    Parameters
+    ----------
+    storage
+        The lake.
+    sources
+        The table ``meta.sources``.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``path, bytes, market, data_type, interval, symbol, month``, and ``rows, duplicates, rejects,
+        first, last`` (UTC days of the first and last row), which are null where no build is recorded.
+        Its files are the files that SQL views and frames read.
+    """
+    files = list(silver_files(storage))
+    standing = pl.DataFrame(
+        {"path": [file.path for file in files], "bytes": [file.size for file in files]},
+        schema={"path": pl.String, "bytes": pl.Int64},
+    )
+    built = (
+        current_sources(sources)
+        .group_by("path")
+        .agg(
+            pl.col("rows_out").sum().alias("rows"),
+            pl.col("duplicates").sum(),
+            pl.col("rejects").sum(),
+            pl.col("first_time").min().dt.date().alias("first"),
+            pl.col("last_time").max().dt.date().alias("last"),
+        )
+    )
+    return (
+        standing.with_columns(pl.col("path").str.extract_groups(SILVER_PATTERN).alias("_parts"))
+        .unnest("_parts")
+        .join(built, on="path", how="left")
+    )
 
 
 def silver_of(
@@ -76,26 +109,21 @@ def silver_of(
     files = []
     for folder in _folders(query, market, data_type):
         for file in silver_files(storage, folder):
-            if (
-                selection.intervals
-                and file.interval is not None
-                and file.interval not in selection.intervals
-            ):
+            _, _, interval, symbol, month = file.where
+            if selection.intervals and interval is not None and interval not in selection.intervals:
                 continue
-            if selection.days and selection.days.clip(file.month.days) is None:
+            if selection.days and selection.days.clip(month.days) is None:
                 continue
-            if file.symbol not in wanted:
-                wanted[file.symbol] = means(selection, market, file.symbol)
-            if wanted[file.symbol]:
+            if symbol not in wanted:
+                wanted[symbol] = means(selection, market, symbol)
+            if wanted[symbol]:
                 files.append(file)
     return files
 
 
 def extra_columns(records: TableReader) -> dict[tuple[str, str], tuple[str, ...]]:
     """Return the columns, text all of them, that Silver files of a dataset have beyond its schema."""
-    import polars as pl
-
-    warned = records.read("sources").filter(
+    warned = current_sources(records.read("sources")).filter(
         pl.col("warnings").str.contains("extra_column:", literal=True)
     )
     found: dict[tuple[str, str], set[str]] = {}
@@ -103,23 +131,19 @@ def extra_columns(records: TableReader) -> dict[tuple[str, str], tuple[str, ...]
         file = parse_silver_path(path)
         if file is not None:
             names = re.findall(r"extra_column:(\w+)", warnings)
-            found.setdefault((file.market, file.data_type), set()).update(names)
+            found.setdefault((file.market.value, file.data_type.value), set()).update(names)
     return {dataset: tuple(sorted(names)) for dataset, names in sorted(found.items())}
 
 
 def _folders(query: Query, market: Market, data_type: DataType) -> Iterator[str]:
     """Yield the folders to list: narrow ones where the query names its symbols in full."""
     selection = query.selection
-    top = f"silver/market={market.value}/data_type={data_type.value}"
-    has_interval = data_type.value.lower().endswith("klines")
-    if not selection.symbols or any(GLOB_SIGNS & set(symbol) for symbol in selection.symbols):
-        yield top
-    elif not has_interval:
-        yield from (f"{top}/symbol={symbol}" for symbol in sorted(selection.symbols))
-    elif selection.intervals:
-        for interval in selection.intervals:
-            yield from (
-                f"{top}/interval={interval.value}/symbol={s}" for s in sorted(selection.symbols)
-            )
-    else:
-        yield top
+    has_interval = load_matrix().row(market, data_type).has_interval
+    everything = not selection.symbols or any(is_glob(symbol) for symbol in selection.symbols)
+    if everything or (has_interval and not selection.intervals):
+        yield silver_folder(market, data_type)
+        return
+    intervals = selection.intervals if has_interval else (None,)
+    for interval in intervals:
+        for symbol in sorted(selection.symbols):
+            yield silver_folder(market, data_type, interval, symbol)

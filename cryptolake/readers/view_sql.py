@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cryptolake.archive.keys import prefix_of
+from cryptolake.archive.keys import glob_of, symbol_level
 from cryptolake.archive.matrix import Row, load_matrix
 from cryptolake.archive.schemas import schema_of
+from cryptolake.storage import layout
 from cryptolake.storage.tables import TABLES
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def unglobbed(path: str) -> str:
     return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in path)
 
 
-SCHEMAS = ("bronze", "silver", "gold", "meta")
+SCHEMAS = layout.ZONES
 PROTOCOL = "bronze://"
 
 _IDENTITY = ("market", "symbol", "interval")
@@ -184,7 +185,7 @@ def _bronze_select(row: Row, only: Interval | None) -> str:
     published = schema_of(row.market, row.data_type).published_dtypes()
     key = f"substr({quoted(_FILE)}, {len(PROTOCOL) + 1})"
     # Places are counted in the whole URL, whose two first slashes are those of "bronze://".
-    place = prefix_of(row, row.partitions[0]).count("/") + 3
+    place = symbol_level(row) + 3
     own = {
         "key": key,
         "market": literal(row.market.value),
@@ -212,8 +213,7 @@ def _bronze_select(row: Row, only: Interval | None) -> str:
 
 def _bronze_patterns(row: Row, only: Interval | None) -> Iterator[str]:
     for partition in row.partitions_of(only):
-        level = "" if not row.has_interval else f"{only.value if only else '*'}/"
-        yield f"{PROTOCOL}{prefix_of(row, partition)}*/{level}*.zip"
+        yield f"{PROTOCOL}{glob_of(row, partition, only)}"
 
 
 # ---------------------------------------------------------------------------------------------- silver
@@ -241,15 +241,15 @@ def _silver_select(
     }
     if not there and not storage.is_local:
         return _nothing(types)
-    folder = f"silver/market={row.market.value}/data_type={row.data_type.value}"
-    levels = ""
+    folder = unglobbed(storage.url(layout.silver_folder(row.market, row.data_type)))
+    level = None
     hive = {"market": "VARCHAR", "data_type": "VARCHAR", "symbol": "VARCHAR"}
     if row.has_interval:
-        levels = f"/interval={only.value if only else '*'}"
+        level = only.value if only else "*"
         hive["interval"] = "VARCHAR"
     else:
         types["interval"] = "NULL"
-    pattern = f"{unglobbed(storage.url(folder))}{levels}/symbol=*/*.parquet"
+    pattern = f"{folder}/{layout.silver_glob(interval=level)}"
     options = f"hive_partitioning = true, hive_types = {struct(hive)}"
     if extras:
         options += ", union_by_name = true"
@@ -266,7 +266,7 @@ def meta_views(storage: Storage, held: Held) -> Iterator[View]:
         if table not in held.tables and not storage.is_local:
             yield View("meta", table, _nothing(types))
             continue
-        pattern = f"{unglobbed(storage.url(f'meta/{table}'))}/*.parquet"
+        pattern = f"{unglobbed(storage.url(layout.table_folder(table)))}/*.parquet"
         # Segments written before a column existed lack it; union_by_name and the list make it null.
         order = ", file_row_number = true, filename = true" if table == "files" else ""
         rows = _selected(
@@ -286,7 +286,7 @@ def meta_views(storage: Storage, held: Held) -> Iterator[View]:
 def gold_views(storage: Storage, held: Held) -> Iterator[View]:
     """Yield a view for each recipe's folder under ``gold/``."""
     for recipe in held.recipes:
-        pattern = f"{unglobbed(storage.url(f'gold/{recipe}'))}/**/*.parquet"
+        pattern = f"{unglobbed(storage.url(layout.gold_folder(recipe)))}/**/*.parquet"
         yield View(
             "gold",
             recipe,

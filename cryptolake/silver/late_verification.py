@@ -27,9 +27,9 @@ from cryptolake.bronze.verify import (
 )
 from cryptolake.bronze.zips import find_member
 from cryptolake.errors import CorruptArchive
+from cryptolake.storage import layout
 from cryptolake.storage.errors import in_words
 from cryptolake.storage.files import S3Storage
-from cryptolake.storage.tables import QUARANTINE
 
 if TYPE_CHECKING:
     from cryptolake.silver.months import Source
@@ -99,7 +99,7 @@ def _beside(storage: Storage, source: Source) -> bytes | None:
     if source.checksum_etag is None:
         return None
     try:
-        sidecar = storage.read(f"bronze/{source.key}{CHECKSUM}")[:4096]
+        sidecar = storage.read(layout.bronze_path(source.key + CHECKSUM))[:4096]
     except FileNotFoundError:
         return None
     md5 = hashlib.md5(sidecar, usedforsecurity=False).hexdigest()
@@ -149,18 +149,20 @@ class LateVerifications:
             "size": item.verdict.size,
             "reason": item.reason,
             "detail": item.verdict.detail,
-            "path": QUARANTINE + item.key,
+            "path": layout.quarantine_path(item.key),
             "at": datetime.now(UTC),
             "run_id": self._run_id,
         }
 
     def _set_aside(self, key: str) -> None:
         # A zip never stands without its sidecar: that one comes first, and goes last.
-        names = [name for name in (key + CHECKSUM, key) if self._storage.exists(f"bronze/{name}")]
+        names = [
+            name for name in (key + CHECKSUM, key) if self._storage.exists(layout.bronze_path(name))
+        ]
         for name in names:
-            _copy(self._storage, f"bronze/{name}", QUARANTINE + name)
+            _copy(self._storage, layout.bronze_path(name), layout.quarantine_path(name))
         for name in reversed(names):
-            self._storage.delete(f"bronze/{name}")
+            self._storage.delete(layout.bronze_path(name))
 
 
 def _copy(storage: Storage, source: str, target: str) -> None:

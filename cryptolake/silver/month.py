@@ -22,6 +22,7 @@ from cryptolake.silver.normalize import normalize
 from cryptolake.silver.parquet import Origin, read_origin, to_parquet
 from cryptolake.silver.scratch import new_folder
 from cryptolake.silver.stream import StreamedMonth
+from cryptolake.storage import layout
 
 if TYPE_CHECKING:
     from cryptolake.bronze.verify import Policy
@@ -208,7 +209,7 @@ def _read(
 ) -> tuple[bytes, LateVerification | None]:
     """Read a file, once, and say what that found where the ledger has no sha256."""
     try:
-        data = storage.read(f"bronze/{source.key}")
+        data = storage.read(layout.bronze_path(source.key))
     except FileNotFoundError as error:
         raise source.absent() from error
     if source.sha256 and hashlib.sha256(data).hexdigest() != source.sha256:

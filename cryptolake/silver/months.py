@@ -14,6 +14,7 @@ from cryptolake.archive.enums import DataType, Interval, Market
 from cryptolake.archive.periods import Period
 from cryptolake.archive.schemas import Schema, schema_of
 from cryptolake.errors import CorruptArchive
+from cryptolake.storage.layout import silver_path
 
 if TYPE_CHECKING:
     from cryptolake.silver.late_verification import LateVerification
@@ -119,20 +120,6 @@ class Month:
         """Its path in the lake."""
         own = self.series
         return silver_path(own.market, own.data_type, own.symbol, own.interval, self.period)
-
-
-def silver_path(
-    market: Market, data_type: DataType, symbol: str, interval: Interval | None, month: Period
-) -> str:
-    """Return the path of a symbol-month's Silver file under the lake's root.
-
-    Examples
-    --------
-    >>> silver_path(Market.SPOT, DataType.KLINES, "BTCUSDT", Interval.M1, Period.parse("2024-01"))
-    'silver/market=spot/data_type=klines/interval=1m/symbol=BTCUSDT/2024-01.parquet'
-    """
-    level = f"interval={interval.value}/" if interval else ""
-    return f"silver/market={market.value}/data_type={data_type.value}/{level}symbol={symbol}/{month}.parquet"
 
 
 def months_to_build(asked: pl.DataFrame, held: pl.DataFrame) -> list[Month]:

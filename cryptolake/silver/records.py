@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
+from cryptolake.readers.silver_files import current_sources
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from cryptolake.silver.assembly import RowAccount
     from cryptolake.silver.month import MonthResult
     from cryptolake.storage.tables import TableReader
@@ -100,8 +102,7 @@ def finding_rows(months: Sequence[MonthResult], run_id: str, now: datetime) -> l
 def current(records: TableReader, table: str) -> pl.DataFrame:
     """Return the rows of ``sources``, ``rejects`` or ``findings`` that describe Silver as it is now."""
     sources = records.read("sources")
-    # By the order they were written in: clocks of two machines may disagree.
-    newest = sources.filter(pl.col("run_id") == pl.col("run_id").last().over("path"))
+    newest = current_sources(sources)
     if table == "sources":
         return newest
     builds = newest.select("path", "run_id").unique()

@@ -16,15 +16,13 @@ from typing import IO, TYPE_CHECKING, Any
 import polars as pl
 
 from cryptolake.errors import CryptolakeError, StorageError
+from cryptolake.storage import layout
 from cryptolake.storage.errors import raise_storage_error
 from cryptolake.storage.files import place
 
 if TYPE_CHECKING:
     from cryptolake.silver.months import Source
     from cryptolake.storage.files import Storage
-
-DRAFTS = "meta/drafts"
-"""Where drafts lie in a lake on a disk; what a killed build left there is removed a day later."""
 
 _STALE = 86_400
 
@@ -33,7 +31,7 @@ def new_folder(storage: Storage) -> Path:
     """Make a folder for work in progress: in the lake on a disk (so that a rename is whole), else local."""
     if not storage.is_local:
         return Path(tempfile.mkdtemp(prefix="cryptolake-"))
-    base = storage.local(DRAFTS)
+    base = storage.local(layout.DRAFTS)
     base.mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(dir=base))
 
@@ -42,7 +40,7 @@ def sweep(storage: Storage) -> None:
     """Remove drafts that killed builds left, once they are a day old."""
     if not storage.is_local:
         return
-    for folder in storage.local(DRAFTS).glob("*"):
+    for folder in storage.local(layout.DRAFTS).glob("*"):
         try:
             if time.time() - folder.stat().st_mtime > _STALE:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -70,7 +68,7 @@ def opened(storage: Storage, source: Source, folder: Path) -> Iterator[IO[bytes]
 
 
 def _on_disk(storage: Storage, source: Source, folder: Path) -> Path:
-    path = f"bronze/{source.key}"
+    path = layout.bronze_path(source.key)
     if storage.is_local:
         return storage.local(path)
     copy = folder / hashlib.sha256(source.key.encode()).hexdigest()

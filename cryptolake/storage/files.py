@@ -17,15 +17,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, Any, BinaryIO, NamedTuple
 
 from cryptolake.errors import StorageError
 from cryptolake.storage.errors import in_words
+from cryptolake.storage.layout import ZONES, checked
 from cryptolake.storage.s3_config import S3Config
-
-ZONES = ("bronze", "silver", "gold", "meta")
-"""The folders that a lake is made of."""
 
 OLD = 3600
 """Seconds after which a draft is nobody's: what is written there takes moments."""
@@ -377,21 +375,6 @@ def _check_root(root: str, signs: str) -> None:
         return
     message = f"a lake cannot be at {root!r}: {why}."
     raise StorageError(message, root=root)
-
-
-def checked(path: str) -> str:
-    """Return the path if it stays under the root, else raise StorageError.
-
-    Examples
-    --------
-    >>> checked("meta/runs/x.parquet")
-    'meta/runs/x.parquet'
-    """
-    parts = PurePosixPath(path).parts
-    if not path or path.startswith("/") or ".." in parts or "\0" in path:
-        message = f"{path!r} is not a path inside the lake."
-        raise StorageError(message, path=path)
-    return path
 
 
 def place(draft: Path, target: Path) -> None:

@@ -13,14 +13,13 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from cryptolake.errors import DamagedLakeWarning, StorageError
+from cryptolake.storage.layout import LAKE_FILE
 
 if TYPE_CHECKING:
     from cryptolake.storage.files import Storage
 
 FORMAT = 1
 """The format that this release writes, and the newest that it reads."""
-
-PATH = "meta/lake.json"
 
 
 def check_format(storage: Storage) -> None:
@@ -46,19 +45,19 @@ def mark_format(storage: Storage) -> None:
     check_format(storage)
     if storage.format == 0:
         said = {"format": FORMAT, "written_by": f"cryptolake {_release()}"}
-        storage.write(PATH, f"{json.dumps(said)}\n".encode())
+        storage.write(LAKE_FILE, f"{json.dumps(said)}\n".encode())
         storage.format = FORMAT
 
 
 def _read(storage: Storage) -> int:
     """Return the format that the lake says it has, 0 where it says nothing."""
     try:
-        found = _parse(storage.read(PATH))
+        found = _parse(storage.read(LAKE_FILE))
     except FileNotFoundError:
         return 0
     if found is None:
         warnings.warn(
-            f"{PATH} of the lake at {storage.root} cannot be understood: the lake is read as format "
+            f"{LAKE_FILE} of the lake at {storage.root} cannot be understood: the lake is read as format "
             f"{FORMAT}, and the next write writes the file anew.",
             DamagedLakeWarning,
             stacklevel=2,

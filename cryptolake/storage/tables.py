@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 
-from cryptolake.storage import segments
+from cryptolake.storage import layout, segments
 from cryptolake.storage.lake_format import mark_format
 
 if TYPE_CHECKING:
@@ -136,9 +136,6 @@ MANY = 64
 _LONGER = 4
 _LOOK_EVERY = MANY // 2
 _TRIES = 10
-
-QUARANTINE = "meta/quarantine/"
-"""Where files lie that were set aside; their rows are in the table of that name."""
 
 _STAMP = "%Y%m%dT%H%M%S%f"
 
@@ -329,7 +326,7 @@ class Snapshot(TableReader):
 
 
 def _folder(table: str) -> str:
-    return f"meta/{table}"
+    return layout.table_folder(table)
 
 
 def _chosen(live: list[Entry], many: int) -> list[Entry]:

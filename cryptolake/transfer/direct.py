@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cryptolake.bronze.verify import Verdict, agrees, check
-from cryptolake.storage.tables import QUARANTINE
+from cryptolake.storage import layout
 from cryptolake.transfer import s3_store
 from cryptolake.transfer.evidence import StreamEvidence, triage
 from cryptolake.transfer.faults import failure_of, wrong_bytes
@@ -126,13 +126,16 @@ class DirectPipeline(S3Pipeline):
         for job in jobs:
             folders[job.key.rsplit("/", 1)[0]].append(job.key)
         found: dict[str, tuple[int, str]] = {}
-        start = len(store.key("bronze/x")) - 1
+        bronze = store.key(layout.BRONZE) + "/"
         pages = store.client.get_paginator("list_objects_v2")
         for keys in folders.values():
-            prefix = store.key("bronze/" + os.path.commonprefix(keys))  # noqa: RUF071 - of letters
+            prefix = bronze + os.path.commonprefix(keys)  # noqa: RUF071 - of letters
             for page in pages.paginate(Bucket=store.bucket, Prefix=prefix):
                 for item in page.get("Contents", ()):
-                    found[item["Key"][start:]] = (item["Size"], item["ETag"].strip('"'))
+                    found[item["Key"].removeprefix(bronze)] = (
+                        item["Size"],
+                        item["ETag"].strip('"'),
+                    )
         return found
 
     # ------------------------------------------------------------------ in threads
@@ -156,11 +159,11 @@ class DirectPipeline(S3Pipeline):
         store, wanted = self._store, job.expected
         checksum_size = wanted.checksum_size
         if self._with_sidecar(job):
-            beside = f"bronze/{job.sidecar_key}"
+            beside = layout.bronze_path(job.sidecar_key)
             store.copy(self._context.archive.bucket, job.sidecar_key, beside, wanted.checksum_etag)
             checksum_size = store.length(beside)
-        store.copy(self._context.archive.bucket, job.key, f"bronze/{job.key}", wanted.etag)
-        size = store.length(f"bronze/{job.key}")
+        store.copy(self._context.archive.bucket, job.key, layout.bronze_path(job.key), wanted.etag)
+        size = store.length(layout.bronze_path(job.key))
         if size != wanted.size:
             wrong = f"the copy has {size} bytes, the archive's listing says {wanted.size}"
         elif checksum_size != wanted.checksum_size:
@@ -176,9 +179,11 @@ class DirectPipeline(S3Pipeline):
     def _read(self, job: Job) -> CheckResult:
         """Read the file at its final name once, and move it to quarantine or remove it if it is not good."""
         store = self._store
-        sidecar = store.sidecar(f"bronze/{job.sidecar_key}") if self._with_sidecar(job) else None
+        sidecar = (
+            store.sidecar(layout.bronze_path(job.sidecar_key)) if self._with_sidecar(job) else None
+        )
         evidence = StreamEvidence()
-        for chunk in store.get(f"bronze/{job.key}")["Body"].iter_chunks(MIB):
+        for chunk in store.get(layout.bronze_path(job.key))["Body"].iter_chunks(MIB):
             evidence.take(chunk)
         found = job.state is JobState.FOUND
         verdict = check(evidence, sidecar, job.expected, job.name, found=found)
@@ -187,7 +192,7 @@ class DirectPipeline(S3Pipeline):
             return Stored(job, verdict, proof)
         if hold:
             store.move_to_quarantine(job.key, sidecar=sidecar is not None)
-            return Quarantined(job, verdict, QUARANTINE + job.key)
+            return Quarantined(job, verdict, layout.quarantine_path(job.key))
         store.remove(job.key)
         return Rejected(job, wrong_bytes(verdict.detail))
 

@@ -13,6 +13,7 @@ import polars as pl
 from cryptolake.bronze.verify import Policy
 from cryptolake.errors import ChecksumMismatch, TransferError, unknown_word
 from cryptolake.progress import TransferProgress
+from cryptolake.storage import layout
 from cryptolake.storage.files import S3Storage
 from cryptolake.transfer.download import DownloadPipeline
 from cryptolake.transfer.jobs import (
@@ -204,7 +205,7 @@ def _pipeline(
         return RelayPipeline(context, jobs, commands, store=store, last=last)
     if mode == "traditional":
         return TraditionalPipeline(context, jobs, commands, store=store, last=last)
-    into = storage.url("bronze") + "/"
+    into = storage.url(layout.BRONZE) + "/"
     # Inside S3 a named copy is one request; a wildcard would add a LIST.
     flags = copy_flags(options, storage.config)
     copies = CommandWriter(bucket, into=into, flags=flags, wildcards=False)
@@ -218,7 +219,7 @@ def _staging(storage: Storage, run_id: str, work: WorkList) -> Iterator[Staging]
         with temporary(run_id) as staging:
             yield staging
         return
-    with Staging(storage.local("meta/incoming"), run_id) as staging:
+    with Staging(storage.local(layout.INCOMING), run_id) as staging:
         staging.adopt(work.among)
         yield staging
 

@@ -19,7 +19,8 @@ from cryptolake.bronze.verify import Expected
 from cryptolake.planning import commands
 from cryptolake.planning.commands import Planned, copy_line, quoted
 from cryptolake.planning.plan import TO_MOVE, selected
-from cryptolake.storage.files import checked
+from cryptolake.storage import layout
+from cryptolake.storage.layout import checked
 from cryptolake.storage.spooled import Rows
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ class WorkList:
             self._ledger, on=["key", "etag"], how="semi", nulls_equal=True
         )
         rows = zip(same["row"], same["key"], strict=True)
-        return {row for row, key in rows if self._storage.exists(f"bronze/{key}")}
+        return {row for row, key in rows if self._storage.exists(layout.bronze_path(key))}
 
 
 def _numbered(plan: Plan) -> Iterator[pl.DataFrame]:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from cryptolake.archive.keys import CHECKSUM
 from cryptolake.errors import StorageError
 from cryptolake.preload import start_preload
+from cryptolake.storage import layout
 from cryptolake.storage.s3_config import S3Config
 from cryptolake.transfer.faults import (
     ENDPOINT_FAULTS,
@@ -340,7 +341,7 @@ class Pipeline(ABC):
         """Return the active file that a URL's path is for: the archive's key, or the lake's."""
         path = path.removesuffix(CHECKSUM)
         _, _, below = path[1:].partition("/")  # endpoints of their own have the bucket in the path
-        copied = path.rpartition("/bronze/")[2]
+        copied = path.rpartition(f"/{layout.BRONZE}/")[2]
         for key in (below, path[1:], copied):
             if key in self._active:
                 return self._active[key]

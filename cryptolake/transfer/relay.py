@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from cryptolake.archive.keys import CHECKSUM
 from cryptolake.bronze.verify import check
-from cryptolake.storage.tables import QUARANTINE
+from cryptolake.storage import layout
 from cryptolake.transfer.download import DownloadPipeline
 from cryptolake.transfer.evidence import StreamEvidence, triage
 from cryptolake.transfer.faults import wrong_bytes
@@ -89,7 +89,7 @@ class RelayPipeline(S3Pipeline):
             return self._relay_large(job, body, first, evidence, sidecar)
         result = self._result(job, evidence, sidecar)
         if isinstance(result, Stored):
-            self._put(f"bronze/{job.key}", first, sidecar)
+            self._put(layout.bronze_path(job.key), first, sidecar)
         elif isinstance(result, Quarantined):
             self._put(result.path, first, sidecar)
         return result
@@ -101,21 +101,21 @@ class RelayPipeline(S3Pipeline):
         if proof is not None:
             return Stored(job, verdict, proof, moved=evidence.size)
         if hold:
-            return Quarantined(job, verdict, QUARANTINE + job.key, moved=evidence.size)
+            return Quarantined(job, verdict, layout.quarantine_path(job.key), moved=evidence.size)
         return Rejected(job, wrong_bytes(verdict.detail), moved=evidence.size)
 
     def _relay_large(
         self, job: Job, body: Any, first: bytes, evidence: StreamEvidence, sidecar: bytes | None
     ) -> CheckResult:
         """Upload in parts; complete the upload only when the whole is what the archive publishes."""
-        upload = _Upload(self._store, f"bronze/{job.key}")
+        upload = _Upload(self._store, layout.bronze_path(job.key))
         try:
             upload.part(first)
             while part := _read_part(body, evidence):
                 upload.part(part)
             result = self._result(job, evidence, sidecar)
             if isinstance(result, Stored):
-                self._put_sidecar(f"bronze/{job.key}", sidecar)
+                self._put_sidecar(layout.bronze_path(job.key), sidecar)
                 upload.complete()
         finally:
             upload.abort()
@@ -124,8 +124,8 @@ class RelayPipeline(S3Pipeline):
         return result
 
     def _relay_to_quarantine(self, job: Job, sidecar: bytes | None) -> None:
-        self._put_sidecar(QUARANTINE + job.key, sidecar)
-        upload = _Upload(self._store, QUARANTINE + job.key)
+        self._put_sidecar(layout.quarantine_path(job.key), sidecar)
+        upload = _Upload(self._store, layout.quarantine_path(job.key))
         try:
             body = self._get(job.key)["Body"]
             while part := body.read(PART):

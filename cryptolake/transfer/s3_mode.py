@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from cryptolake.bronze.verify import check
+from cryptolake.storage import layout
 from cryptolake.storage.errors import clock_said
-from cryptolake.storage.tables import QUARANTINE
 from cryptolake.transfer.evidence import StreamEvidence, triage
 from cryptolake.transfer.faults import wrong_bytes
 from cryptolake.transfer.jobs import JobState
@@ -169,8 +169,8 @@ class S3Pipeline(Pipeline):
         evidence = StreamEvidence()
         try:
             if job.has_sidecar:
-                sidecar = self._store.sidecar(QUARANTINE + job.sidecar_key)
-            for chunk in self._store.get(QUARANTINE + job.key)["Body"].iter_chunks(MIB):
+                sidecar = self._store.sidecar(layout.quarantine_path(job.sidecar_key))
+            for chunk in self._store.get(layout.quarantine_path(job.key))["Body"].iter_chunks(MIB):
                 evidence.take(chunk)
         except ClientError as error:
             if not is_absent(error):
@@ -182,5 +182,5 @@ class S3Pipeline(Pipeline):
             self._store.move_from_quarantine(job.key, sidecar=sidecar is not None)
             return Stored(job, verdict, proof)
         if hold:
-            return Quarantined(job, verdict, QUARANTINE + job.key)
+            return Quarantined(job, verdict, layout.quarantine_path(job.key))
         return Rejected(job, wrong_bytes(verdict.detail))

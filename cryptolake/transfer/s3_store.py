@@ -9,12 +9,12 @@ from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cryptolake.archive.keys import CHECKSUM
+from cryptolake.storage import layout
 from cryptolake.storage.errors import SKEWED, clock_off
 from cryptolake.storage.s3_config import S3Config
-from cryptolake.storage.tables import QUARANTINE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from cryptolake.archive.source import Archive
@@ -85,12 +85,12 @@ class S3Store:
 
     def place(self, key: str, zip_path: Path, sidecar: Path | None) -> None:
         """Upload both: the sidecar first, as on a disk."""
-        self._upload(f"bronze/{key}", zip_path, sidecar)
+        self._upload(layout.bronze_path(key), zip_path, sidecar)
 
     def quarantine(self, key: str, zip_path: Path, sidecar: Path | None) -> str:
         """Upload both into quarantine."""
-        self._upload(QUARANTINE + key, zip_path, sidecar)
-        return QUARANTINE + key
+        self._upload(layout.quarantine_path(key), zip_path, sidecar)
+        return layout.quarantine_path(key)
 
     def put(self, path: str, data: bytes) -> None:
         """Put a small object."""
@@ -128,19 +128,21 @@ class S3Store:
 
     def move_to_quarantine(self, key: str, *, sidecar: bool) -> None:
         """Move a file from its final name into quarantine, inside S3."""
-        self._move("bronze/", QUARANTINE, key, sidecar=sidecar)
+        self._move(layout.bronze_path, layout.quarantine_path, key, sidecar=sidecar)
 
     def move_from_quarantine(self, key: str, *, sidecar: bool) -> None:
         """Move a file from quarantine to its final name, inside S3."""
-        self._move(QUARANTINE, "bronze/", key, sidecar=sidecar)
+        self._move(layout.quarantine_path, layout.bronze_path, key, sidecar=sidecar)
 
-    def _move(self, source: str, target: str, key: str, *, sidecar: bool) -> None:
+    def _move(
+        self, source: Callable[[str], str], target: Callable[[str], str], key: str, *, sidecar: bool
+    ) -> None:
         # A zip is never there without its sidecar, which is copied first and deleted last.
         names = [key + CHECKSUM, key] if sidecar else [key]
         for name in names:
-            self.copy(self.bucket, self.key(source + name), target + name)
+            self.copy(self.bucket, self.key(source(name)), target(name))
         for name in reversed(names):
-            self.client.delete_object(Bucket=self.bucket, Key=self.key(source + name))
+            self.client.delete_object(Bucket=self.bucket, Key=self.key(source(name)))
 
     def clock_offset(self) -> float | None:
         """Ask S3 for its time; return by how many seconds this clock is ahead of it, None where unknown."""
@@ -153,7 +155,7 @@ class S3Store:
     def remove(self, key: str) -> None:
         """Remove a file that failed its check, and its sidecar."""
         for name in (key, key + CHECKSUM):
-            self.client.delete_object(Bucket=self.bucket, Key=self.key(f"bronze/{name}"))
+            self.client.delete_object(Bucket=self.bucket, Key=self.key(layout.bronze_path(name)))
 
     def _upload(self, path: str, zip_path: Path, sidecar: Path | None) -> None:
         from boto3.s3.transfer import TransferConfig

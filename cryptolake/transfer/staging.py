@@ -21,6 +21,7 @@ from typing import Self
 
 from cryptolake.archive.keys import CHECKSUM
 from cryptolake.storage.errors import raise_storage_error
+from cryptolake.storage.layout import INCOMING
 
 if os.name == "posix":
     import fcntl
@@ -75,7 +76,7 @@ class Staging:
                 _try_lock(self._locks[-1])
             draft.rename(self.folder)
         except OSError as error:
-            raise_storage_error(error, "write", "meta/incoming", str(self.base.parent.parent))
+            raise_storage_error(error, "write", INCOMING, str(self.base.parent.parent))
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from cryptolake.archive.keys import CHECKSUM
-from cryptolake.storage.tables import QUARANTINE
+from cryptolake.storage import layout
 
 if TYPE_CHECKING:
     from cryptolake.storage.files import Storage
@@ -38,8 +38,8 @@ class DiskStore:
     """Bronze and quarantine of a lake in a folder: every step is a rename."""
 
     def __init__(self, storage: Storage) -> None:
-        self._bronze = storage.local("bronze")
-        self._quarantine_folder = storage.local(QUARANTINE.rstrip("/"))
+        self._bronze = storage.local(layout.BRONZE)
+        self._quarantine_folder = storage.local(layout.QUARANTINE)
 
     def stored(self, keys: Iterable[str]) -> dict[str, Path]:
         """Return the files at their final names, of those keys that have one."""
@@ -61,7 +61,7 @@ class DiskStore:
     def quarantine(self, key: str, zip_path: Path, sidecar: Path | None) -> str:
         """Rename both into quarantine."""
         self._rename_to(self._quarantine_folder / key, zip_path, sidecar)
-        return QUARANTINE + key
+        return layout.quarantine_path(key)
 
     def _rename_to(self, target: Path, zip_path: Path, sidecar: Path | None) -> None:
         beside = Path(f"{target}{CHECKSUM}")

@@ -13,7 +13,8 @@ import cryptolake as cl
 from cryptolake.archive.enums import DataType, Interval, Market, Partition
 from cryptolake.archive.matrix import Row, load_matrix
 from cryptolake.archive.periods import parse_days
-from cryptolake.listing.listing import Folder, Listing
+from cryptolake.listing.folders import Folder
+from cryptolake.listing.listing import Listing
 from tests.planning.source import FUNDING, METRICS, SPOT, Source
 
 

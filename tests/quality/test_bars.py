@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryptolake.archive.enums import Interval
+from cryptolake.archive.grid import number_of
 from cryptolake.archive.schemas import schema_of
 from cryptolake.quality.bars import (
     bars_of_klines,
@@ -17,7 +18,6 @@ from cryptolake.quality.bars import (
     differences,
     joined,
 )
-from cryptolake.quality.gaps import number_of
 
 KLINES = "klines/BTCUSDT"
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryptolake.archive.enums import Interval, Market, Partition
+from cryptolake.archive.grid import expected_numbers, open_of
 from cryptolake.archive.periods import Period, parse_days
 from cryptolake.quality.causes import Life, MonthFacts, Sibling, explain, explain_healed
-from cryptolake.quality.gaps import expected_numbers, open_of
 from cryptolake.quality.halts import load_halts
 
 

@@ -9,15 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryptolake.archive.enums import Interval
-from cryptolake.quality.gaps import (
-    Gap,
-    as_gap,
-    expected_numbers,
-    missing_runs,
-    number_of,
-    open_of,
-    present_numbers,
-)
+from cryptolake.archive.grid import expected_numbers, number_of, open_of, present_numbers
+from cryptolake.quality.gaps import Gap, as_gap, missing_runs
 
 FIXED = [interval for interval in Interval if interval.length]
 BOUNDS = (datetime(2017, 1, 1), datetime(2030, 1, 1))  # noqa: DTZ001 - Hypothesis adds the zone

@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 
 from cryptolake.archive.enums import Interval, Market
+from cryptolake.archive.grid import expected_numbers, present_numbers
 from cryptolake.archive.periods import Period
-from cryptolake.quality.gaps import as_gap, expected_numbers, missing_runs, present_numbers
+from cryptolake.quality.gaps import as_gap, missing_runs
 from cryptolake.quality.halts import load_halts
 
 HOURS = "csv/data/spot/monthly/klines/BTCUSDT/1h"

@@ -7,9 +7,9 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import pytest
 
 from cryptolake.archive.enums import Interval
+from cryptolake.archive.grid import number_of
 from cryptolake.errors import CorruptArchive
 from cryptolake.quality.assess import bars_of_file
-from cryptolake.quality.gaps import number_of
 from cryptolake.storage.files import open_storage
 
 KEY = "data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2024-12-31.zip"

@@ -13,7 +13,8 @@ import pytest
 
 import cryptolake as cl
 from cryptolake.storage.files import Storage, open_storage
-from cryptolake.storage.lake_format import FORMAT, PATH, check_format, mark_format
+from cryptolake.storage.lake_format import FORMAT, check_format, mark_format
+from cryptolake.storage.layout import LAKE_FILE
 from cryptolake.storage.tables import Meta
 
 Opened = Callable[[], Storage]
@@ -33,7 +34,7 @@ def opened(
 
 
 def said(storage: Storage) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(storage.read(PATH))
+    found: dict[str, Any] = json.loads(storage.read(LAKE_FILE))
     return found
 
 
@@ -46,11 +47,11 @@ def test_the_first_write_of_a_lake_says_its_format(opened: Opened) -> None:
 
 def test_a_lake_of_the_release_before_is_read_as_it_stands(opened: Opened) -> None:
     Meta(opened()).append("runs", [{"run_id": "r"}])
-    opened().delete(PATH)
+    opened().delete(LAKE_FILE)
     lake = opened()
     check_format(lake)
     assert Meta(lake).read("runs")["run_id"].to_list() == ["r"]
-    assert not lake.exists(PATH)
+    assert not lake.exists(LAKE_FILE)
 
 
 def test_it_is_read_once_and_written_once(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,18 +72,18 @@ def test_it_is_read_once_and_written_once(opened: Opened, monkeypatch: pytest.Mo
     for _ in range(3):
         check_format(storage)
         mark_format(storage)
-    assert asked == [("read", PATH), ("write", PATH)]
+    assert asked == [("read", LAKE_FILE), ("write", LAKE_FILE)]
 
 
 def test_what_another_release_wrote_in_the_same_format_stays(opened: Opened) -> None:
     text = json.dumps({"format": FORMAT, "archive": {"bucket": "b", "endpoint": None}}).encode()
-    opened().write(PATH, text)
+    opened().write(LAKE_FILE, text)
     mark_format(opened())
-    assert opened().read(PATH) == text
+    assert opened().read(LAKE_FILE) == text
 
 
 def test_a_newer_lake_is_refused_and_left_alone(opened: Opened) -> None:
-    opened().write(PATH, json.dumps({"format": 9, "written_by": "cryptolake 9.1"}).encode())
+    opened().write(LAKE_FILE, json.dumps({"format": 9, "written_by": "cryptolake 9.1"}).encode())
     before = opened().list("")
     words = (
         rf"has format 9 \(written by cryptolake 9\.1\), and cryptolake {cl.__version__} knows "
@@ -99,7 +100,7 @@ def test_a_newer_lake_is_refused_and_left_alone(opened: Opened) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"format": "1"}', b"\xff\x00"])
 def test_a_damaged_file_is_named_and_written_anew(opened: Opened, data: bytes) -> None:
-    opened().write(PATH, data)
+    opened().write(LAKE_FILE, data)
     words = r"meta/lake\.json of the lake at .* cannot be understood"
     with pytest.warns(cl.DamagedLakeWarning, match=words):
         mark_format(opened())
@@ -112,12 +113,12 @@ def test_first_writers_at_the_same_moment_agree(opened: Opened) -> None:
         list(pool.map(lambda lake: Meta(lake).append("runs", [{"run_id": "r"}]), lakes))
     assert said(opened())["format"] == FORMAT
     assert len(opened().list("meta/runs")) == 12
-    assert [one.path for one in opened().list("meta") if "lake" in one.path] == [PATH]
+    assert [one.path for one in opened().list("meta") if "lake" in one.path] == [LAKE_FILE]
 
 
 def test_no_method_of_a_lake_touches_a_newer_one(tmp_path: Path, archive: cl.Archive) -> None:
     root = tmp_path / "lake"
-    open_storage(root).write(PATH, b'{"format": 2}')
+    open_storage(root).write(LAKE_FILE, b'{"format": 2}')
     query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2024-12-30")
     calls: list[Callable[[cl.Lake], object]] = [
         lambda lake: lake.plan(query),

@@ -1,0 +1,103 @@
+"""The grid of bars: a bar's number, its open time, and the numbers a span should have. Pure.
+
+A bar's *number* is how many bars of its interval lie between the interval's anchor and its open time.
+Fixed intervals count from 1970-01-01 UTC (``1w`` from a Monday), months from January 1970. An open time
+off the grid, as the archive has beside exchange halts, counts as the bar it lies in.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from cryptolake.archive.enums import Interval
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def bar_number(time: pl.Expr, interval: Interval) -> pl.Expr:
+    """Return the number of the bar that a time (``Datetime("us", "UTC")``) lies in.
+
+    Examples
+    --------
+    >>> opens = pl.DataFrame({"t": [datetime(2024, 1, 31, 23, tzinfo=UTC)]})
+    >>> opens.select(bar_number(pl.col("t"), Interval.MO1)).item()
+    648
+    """
+    step = interval.length
+    if step is None:
+        year, month = time.dt.year().cast(pl.Int64), time.dt.month().cast(pl.Int64)
+        return (year - 1970) * 12 + month - 1
+    anchor = (_anchor(interval) - _EPOCH) // _MICROSECOND
+    return (time.dt.epoch("us") - anchor).floordiv(step // _MICROSECOND)
+
+
+def number_of(time: datetime, interval: Interval) -> int:
+    """Return the number of the bar that one instant lies in.
+
+    Examples
+    --------
+    >>> number_of(datetime(1970, 1, 1, 1, 30, tzinfo=UTC), Interval.H1)
+    1
+    """
+    step = interval.length
+    if step is None:
+        return (time.year - 1970) * 12 + time.month - 1
+    return (time - _anchor(interval)) // step
+
+
+def open_of(number: int, interval: Interval) -> datetime:
+    """Return the open time of a bar, UTC.
+
+    Examples
+    --------
+    >>> open_of(number_of(datetime(2024, 2, 29, tzinfo=UTC), Interval.W1), Interval.W1)
+    datetime.datetime(2024, 2, 26, 0, 0, tzinfo=datetime.timezone.utc)
+    """
+    step = interval.length
+    if step is None:
+        return datetime(1970 + number // 12, number % 12 + 1, 1, tzinfo=UTC)
+    return _anchor(interval) + number * step
+
+
+def opens_of(numbers: pl.Series, interval: Interval) -> pl.Series:
+    """Return the open times of many bars, ``Datetime("us", "UTC")``."""
+    step = interval.length
+    time = pl.Datetime("us", "UTC")
+    if step is None:
+        opens = [open_of(number, interval) for number in numbers]
+        return pl.Series(numbers.name, opens, dtype=time)
+    anchor = (_anchor(interval) - _EPOCH) // _MICROSECOND
+    return (numbers.cast(pl.Int64) * (step // _MICROSECOND) + anchor).cast(time)
+
+
+def expected_numbers(interval: Interval, begin: datetime, end: datetime) -> range:
+    """Return the numbers of the bars that open in ``[begin, end)``, both UTC.
+
+    Examples
+    --------
+    >>> len(expected_numbers(Interval.M1, _EPOCH, _EPOCH + timedelta(days=1)))
+    1440
+    """
+    return range(
+        _first_at(begin, interval), max(_first_at(end, interval), _first_at(begin, interval))
+    )
+
+
+def present_numbers(times: pl.Series, interval: Interval) -> pl.Series:
+    """Return the sorted, unique bar numbers of open times, in any order and with repeats."""
+    frame = times.to_frame("time").drop_nulls()
+    return frame.select(bar_number(pl.col("time"), interval).alias("bar"))["bar"].unique().sort()
+
+
+def _anchor(interval: Interval) -> datetime:
+    return _MONDAY if interval is Interval.W1 else _EPOCH
+
+
+def _first_at(time: datetime, interval: Interval) -> int:
+    """Return the number of the first bar that opens at or after the time."""
+    number = number_of(time, interval)
+    return number if open_of(number, interval) == time else number + 1

@@ -1,0 +1,371 @@
+"""The one place that builds and reads the paths of a lake. Pure.
+
+Paths are relative to the lake's root, with ``/`` between their parts::
+
+    bronze/<the archive's key>
+    silver/market=/data_type=/[interval=/]symbol=/YYYY-MM.parquet
+    gold/<recipe>/market=/data_type=/[interval=/]symbol=/YYYY-MM.parquet
+    meta/<table>/<segment>.parquet
+    meta/listings/<archive>/{files,symbols}/...
+    meta/quarantine/<the archive's key>
+    meta/incoming/, meta/drafts/, meta/lake.json
+
+A name from outside (a key, a symbol, a recipe) is joined to its folder by :func:`inside`, which refuses a
+name that would leave it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote
+
+from cryptolake.archive.enums import DataType, Interval, Market, Partition
+from cryptolake.archive.periods import Period
+from cryptolake.errors import InvalidQuery, StorageError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+BRONZE, SILVER, GOLD, META = ZONES = ("bronze", "silver", "gold", "meta")
+"""The folders that a lake is made of."""
+
+LAKE_FILE = f"{META}/lake.json"
+"""The lake's format version, and the archive that it is of."""
+
+QUARANTINE = f"{META}/quarantine"
+"""Files that failed verification, by key; their rows are in the table of that name."""
+
+INCOMING = f"{META}/incoming"
+"""Files that are not verified yet, one folder a run."""
+
+DRAFTS = f"{META}/drafts"
+"""Silver files and scratch copies that are being written, one folder a process. What a killed build left is removed a day later."""
+
+LISTINGS = f"{META}/listings"
+"""Cached listings, one folder an archive."""
+
+PARQUET = ".parquet"
+
+MONTH_FILE = f"[0-9][0-9][0-9][0-9]-[0-9][0-9]{PARQUET}"
+"""The name of a Silver file, as a glob."""
+
+_UNSAFE = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\\\0]")
+"""An empty part, ``.`` or ``..`` anywhere (so an absolute path, too), a backslash or a NUL."""
+
+_MONTH = r"[0-9]{4}-[0-9]{2}"
+_PARTITIONS = (
+    r"market=(?<market>[^/]+)/data_type=(?<data_type>[^/]+)/(?:interval=(?<interval>[^/]+)/)?"
+    rf"symbol=(?<symbol>[^/]+)/(?<month>{_MONTH})\.parquet"
+)
+
+SILVER_PATTERN = rf"^{SILVER}/{_PARTITIONS}$"
+"""A Silver file's path as a regular expression of Polars, its parts as named groups."""
+
+_SILVER_REGEX = re.compile(SILVER_PATTERN.replace("(?<", "(?P<"))
+
+
+class SilverPath(NamedTuple):
+    """What a Silver file's path says.
+
+    Examples
+    --------
+    >>> SilverPath(Market.SPOT, DataType.METRICS, None, "A", Period.parse("2024-01")).path
+    'silver/market=spot/data_type=metrics/symbol=A/2024-01.parquet'
+    """
+
+    market: Market
+    data_type: DataType
+    interval: Interval | None
+    symbol: str
+    month: Period
+
+    @property
+    def path(self) -> str:
+        """The path under the lake's root."""
+        return silver_path(self.market, self.data_type, self.symbol, self.interval, self.month)
+
+
+def checked(path: str) -> str:
+    """Return a path if it stays inside the lake.
+
+    Raises
+    ------
+    StorageError
+        It is empty or absolute, or has an empty part, ``.``, ``..``, a backslash or a NUL.
+
+    Examples
+    --------
+    >>> checked("meta/runs/x.parquet")
+    'meta/runs/x.parquet'
+    """
+    if _UNSAFE.search(path):
+        message = f"{path!r} is not a path inside the lake."
+        raise StorageError(message, path=path)
+    return path
+
+
+def inside(folder: str, name: str) -> str:
+    """Join a name, which may have folders of its own, to a folder that it must not leave.
+
+    Raises
+    ------
+    StorageError
+        The name is no plain relative path: see :func:`checked`.
+
+    Examples
+    --------
+    >>> inside("bronze", "data/a.zip")
+    'bronze/data/a.zip'
+    >>> inside("bronze", "../meta/lake.json")
+    Traceback (most recent call last):
+    cryptolake.errors.StorageError: '../meta/lake.json' is not a path inside the lake.
+    """
+    return f"{folder}/{checked(name)}"
+
+
+# ---------------------------------------------------------------------------------- Bronze and quarantine
+
+
+def bronze_path(key: str) -> str:
+    """Return where a key's file, or a folder of keys, is in Bronze.
+
+    Examples
+    --------
+    >>> bronze_path("data/spot/daily/trades/A/A-trades-2024-01-01.zip")
+    'bronze/data/spot/daily/trades/A/A-trades-2024-01-01.zip'
+    """
+    return inside(BRONZE, key)
+
+
+def bronze_key(path: str) -> str | None:
+    """Return the key of a path in Bronze; None for a path elsewhere.
+
+    Examples
+    --------
+    >>> bronze_key("bronze/data/a.zip"), bronze_key("meta/quarantine/data/a.zip")
+    ('data/a.zip', None)
+    """
+    key = path.removeprefix(f"{BRONZE}/")
+    return None if key == path or _UNSAFE.search(key) else key
+
+
+def quarantine_path(key: str) -> str:
+    """Return where a key's file is in quarantine.
+
+    Examples
+    --------
+    >>> quarantine_path("data/a.zip")
+    'meta/quarantine/data/a.zip'
+    """
+    return inside(QUARANTINE, key)
+
+
+# ----------------------------------------------------------------------------------------- Silver and Gold
+
+
+def silver_folder(
+    market: Market,
+    data_type: DataType,
+    interval: Interval | None = None,
+    symbol: str | None = None,
+) -> str:
+    """Return the folder of a dataset's Silver files: of all, of an interval, or of a symbol.
+
+    Examples
+    --------
+    >>> silver_folder(Market.SPOT, DataType.KLINES, Interval.M1)
+    'silver/market=spot/data_type=klines/interval=1m'
+    """
+    return f"{SILVER}/{_partitions(market, data_type, interval, symbol)}"
+
+
+def silver_path(
+    market: Market, data_type: DataType, symbol: str, interval: Interval | None, month: Period
+) -> str:
+    """Return the path of a symbol-month's Silver file.
+
+    Examples
+    --------
+    >>> silver_path(Market.SPOT, DataType.KLINES, "BTCUSDT", Interval.M1, Period.parse("2024-01"))
+    'silver/market=spot/data_type=klines/interval=1m/symbol=BTCUSDT/2024-01.parquet'
+    """
+    return f"{silver_folder(market, data_type, interval, symbol)}/{month}{PARQUET}"
+
+
+def parse_silver_path(path: str) -> SilverPath | None:
+    """Read a Silver file's path; None when it is no such file.
+
+    Examples
+    --------
+    >>> path = "silver/market=spot/data_type=klines/interval=1m/symbol=BTCUSDT/2024-01.parquet"
+    >>> found = parse_silver_path(path)
+    >>> found.symbol, found.interval.value, str(found.month), found.path == path
+    ('BTCUSDT', '1m', '2024-01', True)
+    >>> parse_silver_path("silver/market=spot/data_type=klines/symbol=../2024-01.parquet") is None
+    True
+    """
+    match = _SILVER_REGEX.fullmatch(path)
+    if match is None or _UNSAFE.search(match["symbol"]):
+        return None
+    try:
+        interval = match["interval"]
+        return SilverPath(
+            Market(match["market"]),
+            DataType(match["data_type"]),
+            None if interval is None else Interval(interval),
+            match["symbol"],
+            Period.parse(match["month"]),
+        )
+    except (ValueError, InvalidQuery):
+        return None
+
+
+def silver_level(path: str) -> tuple[str, str, str | None] | None:
+    """Return market, data type and interval of a path below a Silver dataset's folder, as text.
+
+    Examples
+    --------
+    >>> silver_level("silver/market=spot/data_type=klines/interval=1m")
+    ('spot', 'klines', '1m')
+    >>> silver_level("silver/market=spot/data_type=trades/symbol=A")
+    ('spot', 'trades', None)
+    """
+    zone, *levels = path.split("/")
+    parts = dict(level.split("=", 1) for level in levels if "=" in level)
+    if zone != SILVER or not {"market", "data_type"} <= parts.keys():
+        return None
+    return parts["market"], parts["data_type"], parts.get("interval")
+
+
+def silver_glob(*, interval: str | None) -> str:
+    """Return the glob of a dataset's Silver files below its folder, with an interval level or without.
+
+    Examples
+    --------
+    >>> silver_glob(interval="1m")
+    'interval=1m/symbol=*/[0-9][0-9][0-9][0-9]-[0-9][0-9].parquet'
+    """
+    level = "" if interval is None else f"interval={interval}/"
+    return f"{level}symbol=*/{MONTH_FILE}"
+
+
+def silver_path_of_bars(time: str) -> pl.Expr:
+    """Return, for rows with market, symbol, interval and a time, the path of their klines' Silver file."""
+    import polars as pl
+
+    return pl.format(
+        f"{SILVER}/market={{}}/data_type={DataType.KLINES.value}/interval={{}}/symbol={{}}/{{}}{PARQUET}",
+        "market",
+        "interval",
+        "symbol",
+        pl.col(time).dt.strftime("%Y-%m"),
+    )
+
+
+def gold_path(recipe: str, where: SilverPath) -> str:
+    """Return the path of a recipe's file for a symbol-month.
+
+    Examples
+    --------
+    >>> gold_path(
+    ...     "filled", SilverPath(Market.SPOT, DataType.TRADES, None, "A", Period.parse("2024-01"))
+    ... )
+    'gold/filled/market=spot/data_type=trades/symbol=A/2024-01.parquet'
+    """
+    below = where.path.removeprefix(f"{SILVER}/")
+    return f"{gold_folder(recipe)}/{below}"
+
+
+def gold_folder(recipe: str) -> str:
+    """Return the folder of a recipe's files.
+
+    Examples
+    --------
+    >>> gold_folder("basis")
+    'gold/basis'
+    """
+    return inside(GOLD, recipe)
+
+
+def gold_recipe(path: str) -> str | None:
+    """Return the recipe that a Parquet file or folder under ``gold/`` is of; None for any other path.
+
+    Examples
+    --------
+    >>> gold_recipe("gold/basis/market=spot/2024-01.parquet"), gold_recipe("gold/notes.parquet")
+    ('basis', None)
+    """
+    zone, _, below = path.partition("/")
+    recipe, _, name = below.partition("/")
+    return recipe if zone == GOLD and recipe and name.endswith(PARQUET) else None
+
+
+# -------------------------------------------------------------------------------------------------- meta
+
+
+def table_folder(table: str) -> str:
+    """Return the folder of a table's segments.
+
+    Examples
+    --------
+    >>> table_folder("files")
+    'meta/files'
+    """
+    return inside(META, table)
+
+
+def table_of(path: str) -> str | None:
+    """Return the table whose folder or segment a path is; None for a path outside ``meta/``.
+
+    Examples
+    --------
+    >>> table_of("meta/files"), table_of("meta/files/a.parquet"), table_of("bronze/data")
+    ('files', 'files', None)
+    """
+    zone, _, below = path.partition("/")
+    return below.partition("/")[0] or None if zone == META else None
+
+
+def listed_files_path(
+    archive: str, market: Market, data_type: DataType, symbol: str, interval: Interval | None
+) -> str:
+    """Return where the listing of a symbol's folder is cached.
+
+    The symbol is percent-encoded: every file system takes such a name.
+
+    Examples
+    --------
+    >>> listed_files_path("a1", Market.SPOT, DataType.KLINES, "BTCUSDT", Interval.M1)
+    'meta/listings/a1/files/spot/klines/BTCUSDT/1m.parquet'
+    """
+    interval_name = interval.value if interval else "all"
+    name = f"{market.value}/{data_type.value}/{quote(symbol, safe='')}/{interval_name}{PARQUET}"
+    return inside(f"{inside(LISTINGS, archive)}/files", name)
+
+
+def listed_symbols_path(
+    archive: str, market: Market, data_type: DataType, partition: Partition
+) -> str:
+    """Return where the symbols of a dataset's partition are cached.
+
+    Examples
+    --------
+    >>> listed_symbols_path("a1", Market.SPOT, DataType.KLINES, Partition.DAILY)
+    'meta/listings/a1/symbols/spot/klines-daily.parquet'
+    """
+    name = f"{market.value}/{data_type.value}-{partition.value}{PARQUET}"
+    return inside(f"{inside(LISTINGS, archive)}/symbols", name)
+
+
+def _partitions(
+    market: Market, data_type: DataType, interval: Interval | None, symbol: str | None
+) -> str:
+    levels = [f"market={market.value}", f"data_type={data_type.value}"]
+    if interval is not None:
+        levels.append(f"interval={interval.value}")
+    if symbol is not None:
+        if "/" in symbol:
+            checked(f"/{symbol}")  # a symbol is one folder
+        levels.append(f"symbol={checked(symbol)}")
+    return "/".join(levels)
