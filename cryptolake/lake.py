@@ -45,7 +45,7 @@ Mode = Literal["auto", "download", "direct", "relay", "traditional"]
 
 
 class Lake:
-    """A lake of archive files (Bronze), typed Parquet (Silver) and derived sets (Gold).
+    """A lake of archive files (Bronze), typed Parquet (Silver) and derived datasets (Gold).
 
     Parameters
     ----------
@@ -87,8 +87,8 @@ class Lake:
     ) -> None:
         self.storage: Storage = open_storage(root, storage_options)
         self.source: Archive = source or Archive()
-        self._told: pl.DataFrame | None = None
-        self._fresh: tuple[pl.DataFrame, datetime] | None = None
+        self._datasets: pl.DataFrame | None = None
+        self._freshness: tuple[pl.DataFrame, datetime] | None = None
 
     @property
     def root(self) -> str:
@@ -141,8 +141,8 @@ class Lake:
         max_age
             How old a cached listing may be before the archive is asked again.
         progress
-            Show a bar where a person is watching and there is much to list, or a callable that is told
-            each step.
+            Show a bar where a person is watching and there is much to list, or a callable that
+            receives each step.
 
         Raises
         ------
@@ -185,10 +185,8 @@ class Lake:
             Keep only symbols that had files around this UTC day: a universe as of a date.
         spans
             Also find each symbol's first and last period; asks the archive a little for each symbol.
-        refresh
-            Ask the archive again even where the cached listing is fresh.
-        progress
-            As :meth:`plan` takes it.
+        refresh, progress
+            As :meth:`plan` takes them.
 
         Returns
         -------
@@ -229,8 +227,6 @@ class Lake:
 
         return describe(market, data_type)
 
-    # ------------------------------------------------------------------ fetch and build
-
     def transfer(
         self,
         plan: Plan,
@@ -250,7 +246,7 @@ class Lake:
             ``download`` for a lake on a disk; ``direct``, ``relay`` or ``traditional`` for one in a
             bucket; ``auto`` takes the first that can work, and the next for files it could not move.
         progress
-            Show a bar where a person is watching, or a callable that is told each step.
+            Show a bar where a person is watching, or a callable that receives each step.
         checksum_policy
             What to do with a file whose CHECKSUM is stale: ``quarantine`` it, ``accept`` it with a mark,
             or ``raise`` when everything else is done.
@@ -290,12 +286,10 @@ class Lake:
         ----------
         query
             Which months; all of the lake's when left out.
-        progress
-            Show a bar where a person is watching, or a callable that is told each step.
         force
             Build months anew although nothing changed.
-        checksum_policy
-            As :meth:`transfer` takes it: for copies made inside S3, which are hashed here first.
+        progress, checksum_policy
+            As :meth:`transfer` takes them; the policy is for copies made inside S3, hashed here first.
         """
         from cryptolake.bronze.ledger import holdings
         from cryptolake.silver.build import build
@@ -320,12 +314,10 @@ class Lake:
         ----------
         query
             What to pull.
-        mode, checksum_policy, options
+        mode, progress, checksum_policy, options
             As :meth:`transfer` takes them.
-        progress
-            Show bars where a person is watching, or a callable that is told each step.
         refresh
-            Ask the archive again even where the cached listing is fresh.
+            As :meth:`plan` takes it.
 
         Returns
         -------
@@ -344,16 +336,10 @@ class Lake:
         self, mode: Mode, progress: Progress, checksum_policy: ChecksumPolicy, options: Options
     ) -> RunSettings:
         """Choose the route and the options of a call; wrong words are refused before anything is asked."""
-        from cryptolake.transfer.options import TransferOptions
         from cryptolake.transfer.pull import RunSettings
-        from cryptolake.transfer.routing import route
 
-        return RunSettings(
-            options=TransferOptions.of(options),
-            route=route(mode, self.source, self.storage),
-            progress=progress,
-            checksum_policy=checksum_policy,
-        )
+        way = (mode, progress, checksum_policy, options)
+        return RunSettings.of(self.source, self.storage, *way)
 
     def frame(
         self,
@@ -384,7 +370,7 @@ class Lake:
         NotPublished
             The archive has no file at all for the query; the message says what comes nearest.
         TransferError
-            Some files could not be had; ``error.report`` has all of it, and ``lake.silver(query)`` the
+            Some files could not be fetched; ``error.report`` has all of it, and ``lake.silver(query)`` the
             rows that are here.
         """
         from cryptolake.bronze.ledger import one_data_type
@@ -460,8 +446,8 @@ class Lake:
         """Return what the lake holds: zone, dataset, symbols, intervals, first, last, files, bytes, rows."""
         from cryptolake.readers.inventory import datasets
 
-        self._told = datasets(self.context)
-        return self._told
+        self._datasets = datasets(self.context)
+        return self._datasets
 
     # ------------------------------------------------------------------ keep whole and fresh
 
@@ -482,7 +468,7 @@ class Lake:
         from cryptolake.quality.freshness import freshness
 
         found = freshness(self.context, refresh=refresh)
-        self._fresh = found, datetime.now(UTC)
+        self._freshness = found, datetime.now(UTC)
         return found
 
     def update(
@@ -500,10 +486,8 @@ class Lake:
         ----------
         query
             Only what it means of the lake; everything when left out.
-        mode, checksum_policy, options
+        mode, progress, checksum_policy, options
             As :meth:`transfer` takes them.
-        progress
-            Show a bar where a person is watching, or a callable that is told each step.
 
         Raises
         ------
@@ -580,12 +564,10 @@ class Lake:
         ----------
         query
             Which klines.
-        mode, checksum_policy, options
+        mode, progress, checksum_policy, options
             As :meth:`transfer` takes them.
-        progress
-            Show a bar where a person is watching, or a callable that is told each step.
         refresh
-            Ask the archive again even where the cached listing is fresh.
+            As :meth:`plan` takes it.
         """
         from cryptolake.quality.repair import heal
 
@@ -598,8 +580,6 @@ class Lake:
 
         return fill(query, self.context, against=against)
 
-    # ------------------------------------------------------------------ show
-
     @cached_property
     def plot(self) -> Charts:
         """Charts of what the lake holds: ``lake.plot.candles(query)``, coverage, funding, depth."""
@@ -611,7 +591,7 @@ class Lake:
         return f"Lake({self.root!r})"
 
     def _repr_html_(self) -> str:
-        """Show the lake as :meth:`datasets` and :meth:`freshness` last told of it; looking asks nothing."""
+        """Show the lake as :meth:`datasets` and :meth:`freshness` last found it; this does no I/O."""
         from cryptolake.render import lake_html
 
-        return lake_html(self, self._told, self._fresh)
+        return lake_html(self, self._datasets, self._freshness)

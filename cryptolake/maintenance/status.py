@@ -38,7 +38,27 @@ def status(storage: Storage, records: TableReader, today: date | None = None) ->
         ``rows``, ``duplicates`` and ``rejects`` of Silver as it stands; ``last_stored``, UTC.
     """
     yesterday = (today or datetime.now(UTC).date()) - timedelta(days=1)
-    bronze = (
+    joined = (
+        _bronze(records)
+        .join(_quarantined(records), on=_DATASET, how="full", coalesce=True)
+        .join(_silver(storage, records), on=_DATASET, how="full", coalesce=True)
+    )
+    names = [dataset_name(*pair) for pair in joined.select(_DATASET).iter_rows()]
+    counts = ["symbols", "files", "bytes", "quarantined", "months", "rows", "duplicates", "rejects"]
+    behind = (pl.lit(yesterday) - pl.col("newest")).dt.total_days()
+    return (
+        joined.with_columns(pl.Series("dataset", names, dtype=pl.String))
+        .with_columns(
+            pl.max_horizontal(0, behind).alias("behind"),
+            *(pl.col(name).fill_null(0).cast(pl.Int64) for name in counts),
+        )
+        .select("dataset", *counts[:3], "newest", "behind", *counts[3:], "last_stored")
+        .sort("dataset")
+    )
+
+
+def _bronze(records: TableReader) -> pl.DataFrame:
+    return (
         holdings(records)
         .group_by(_DATASET)
         .agg(
@@ -49,10 +69,15 @@ def status(storage: Storage, records: TableReader, today: date | None = None) ->
             pl.col("fetched_at").max().alias("last_stored"),
         )
     )
-    bad = (
-        with_key_parts(records.quarantined()).group_by(_DATASET).agg(pl.len().alias("quarantined"))
-    )
-    silver = (
+
+
+def _quarantined(records: TableReader) -> pl.DataFrame:
+    files = with_key_parts(records.quarantined())
+    return files.group_by(_DATASET).agg(pl.len().alias("quarantined"))
+
+
+def _silver(storage: Storage, records: TableReader) -> pl.DataFrame:
+    return (
         current_silver(storage, records.read("sources"))
         .group_by(_DATASET)
         .agg(
@@ -61,20 +86,4 @@ def status(storage: Storage, records: TableReader, today: date | None = None) ->
             pl.col("duplicates").sum(),
             pl.col("rejects").sum(),
         )
-    )
-    joined = bronze.join(bad, on=_DATASET, how="full", coalesce=True).join(
-        silver, on=_DATASET, how="full", coalesce=True
-    )
-    names = [dataset_name(*pair) for pair in joined.select(_DATASET).iter_rows()]
-    counts = ["symbols", "files", "bytes", "quarantined", "months", "rows", "duplicates", "rejects"]
-    return (
-        joined.with_columns(pl.Series("dataset", names, dtype=pl.String))
-        .with_columns(
-            pl.max_horizontal(0, (pl.lit(yesterday) - pl.col("newest")).dt.total_days()).alias(
-                "behind"
-            ),
-            *(pl.col(name).fill_null(0).cast(pl.Int64) for name in counts),
-        )
-        .select("dataset", *counts[:3], "newest", "behind", *counts[3:], "last_stored")
-        .sort("dataset")
     )

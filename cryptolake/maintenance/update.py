@@ -45,7 +45,7 @@ CHANGES: dict[str, Any] = {
     "last": pl.Date,
 }
 """The columns of ``Update.changes``: per symbol and reason (``extended``, ``rewritten``, ``completed``)
-the files fetched, their bytes, how many could not be had, and the first and last day they cover."""
+the files fetched, their bytes, how many could not be fetched, and the first and last day they cover."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,8 +74,8 @@ class Update:
         if not self.changed:
             return "update: everything here is as the archive has it"
         counts = self.changes.group_by("why").agg(pl.col("files").sum()).sort("why")
-        said = ", ".join(f"{why} by {files:,} files" for why, files in counts.iter_rows())
-        return f"update: {said}; {self.rows_before:,} rows before, {self.rows_after:,} now"
+        reasons = ", ".join(f"{why} by {files:,} files" for why, files in counts.iter_rows())
+        return f"update: {reasons}; {self.rows_before:,} rows before, {self.rows_after:,} now"
 
     def __repr__(self) -> str:
         return f"<Update {self.summary()}>"
@@ -150,8 +150,7 @@ def _fetch(
 
 
 def _undated(query: Query) -> Query:
-    said = query.selection.model_copy(update={"first": None, "last": None})
-    return Query(said)
+    return Query(query.selection.model_copy(update={"first": None, "last": None}))
 
 
 def _rewritten(held: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:

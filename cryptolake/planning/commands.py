@@ -45,7 +45,7 @@ def copy_line(bucket: str, key: str, target: str | None = None) -> str:
     "cp 's3://b/data/it'\\''s.zip' 's3://c/d.zip'"
     """
     target = key if target is None else target
-    # --raw: both are names, not patterns. It is said only where it matters.
+    # --raw: both are names, not patterns. It is given only where it matters.
     raw = "--raw " if set(key + target) & set("*?") else ""
     return f"cp {raw}{quoted(f's3://{bucket}/{key}')} {quoted(target)}"
 

@@ -66,7 +66,7 @@ def cover(folders: pl.DataFrame, files: pl.DataFrame, days: Days, asof: date) ->
     days
         The range of UTC days.
     asof
-        The UTC day of the listing, by which a young end is told from a delisting.
+        The UTC day of the listing, which tells a recent end from a delisting.
 
     Returns
     -------

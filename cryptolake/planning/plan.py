@@ -389,7 +389,7 @@ def require_rows(plan: Plan, report: Report) -> None:
         raise _not_published(plan)
     if report.failed:
         message = (
-            f"{report.failed:,} of the range's files or months could not be had; error.report says "
+            f"{report.failed:,} of the range's files or months could not be fetched or built; error.report says "
             "which and why. lake.silver(query) has the rows that are here; pull again for the rest.\n"
             f"{report.summary()}"
         )

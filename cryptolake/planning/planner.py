@@ -1,11 +1,11 @@
-"""Making a Plan: from a query's words to symbols, folders, files, and where each file stands."""
+"""Makes a Plan: from a query's words to symbols, folders and files, and the status of each file."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -43,7 +43,7 @@ def make_plan(
     Parameters
     ----------
     query
-        A complete sentence.
+        A complete query; it is checked here, once.
     lake
         The lake and its archive.
     route
@@ -56,30 +56,30 @@ def make_plan(
     Raises
     ------
     InvalidQuery
-        The sentence is not complete, or its words do not agree.
+        The query is not complete, or its words do not agree.
     NoSuchSymbol
         A name, a glob or the universe matches nothing that the archive lists.
     ListingError
         The archive does not answer and no cached listing can stand in.
     """
-    said = query.check().selection
-    days = said.days or Days(date.min, date.min)  # a checked query has said its days
-    targets = find_targets(said, lake.listing, refresh=refresh, max_age=max_age)
+    selection = query.check().selection
+    days = selection.days or Days(date.min, date.min)  # a checked query names its days
+    targets = find_targets(selection, lake.listing, refresh=refresh, max_age=max_age)
     listed = lake.listing.listed(targets.folders, days, refresh=refresh, max_age=max_age)
     _tell(1)
-    targets = targets.checked(said, listed, lake.listing)
+    targets = targets.checked(selection, listed, lake.listing)
     files, missing = _files(targets.folders, listed, days, lake)
-    rows = Rows.of(files.select(pl.col(name).cast(dtype) for name, dtype in FILES.items()))
+    rows = Rows.of(_typed(files, FILES))
     counts = Counts.of(rows)
     now = datetime.now(UTC)
     return Plan(
-        id=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
+        id=_plan_id(now),
         query=query,
         archive=lake.archive,
         created_at=now,
         listed_at=listed.at,
         files=rows,
-        missing_periods=missing.select(pl.col(name).cast(dtype) for name, dtype in MISSING.items()),
+        missing_periods=_typed(missing, MISSING),
         notes=(
             *targets.notes,
             *_notes(listed, now),
@@ -107,6 +107,14 @@ def _files(
     files = files.with_columns(status_of(files, lake))
     _tell(4)
     return _with_selectors(files, listed), _named(missing, names)
+
+
+def _typed(frame: pl.DataFrame, schema: dict[str, Any]) -> pl.DataFrame:
+    return frame.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
+
+
+def _plan_id(now: datetime) -> str:
+    return f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
 
 def _tell(step: int) -> None:
@@ -208,34 +216,30 @@ def plan_of(
     listed_at
         When the listing was asked, UTC.
     """
-    standing = files.with_columns(status_of(files, lake).alias("status"))
-    absent = [
-        pl.lit(None, dtype).alias(name) for name, dtype in FILES.items() if name not in standing
-    ]
+    known = files.with_columns(status_of(files, lake).alias("status"))
+    absent = [pl.lit(None, dtype).alias(name) for name, dtype in FILES.items() if name not in known]
     now = datetime.now(UTC)
     return Plan(
-        id=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
-        query=_sentence(files),
+        id=_plan_id(now),
+        query=_query_of(files),
         archive=lake.archive,
         created_at=now,
         listed_at=listed_at,
-        files=standing.with_columns(absent)
-        .select(pl.col(name).cast(dtype) for name, dtype in FILES.items())
-        .sort("key"),
+        files=_typed(known.with_columns(absent), FILES).sort("key"),
         missing_periods=pl.DataFrame(schema=MISSING),
         notes=tuple(notes),
     )
 
 
-def _sentence(files: pl.DataFrame) -> Query:
+def _query_of(files: pl.DataFrame) -> Query:
     """Return a query that takes in these files (and perhaps others of the same names and days)."""
-    said = Query()
+    query = Query()
     if not files.height:
-        return said
+        return query
 
     def words(column: str) -> list[str]:
         return files[column].drop_nulls().unique().sort().to_list()
 
     first, last = files.select(pl.col("first").min(), pl.col("last").max()).row(0)
-    said = said.markets(words("market")).data_types(words("data_type")).symbols(words("symbol"))
-    return said.intervals(words("interval")).between(first, last)
+    query = query.markets(words("market")).data_types(words("data_type")).symbols(words("symbol"))
+    return query.intervals(words("interval")).between(first, last)

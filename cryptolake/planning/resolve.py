@@ -24,24 +24,23 @@ if TYPE_CHECKING:
 
 
 class Targets(NamedTuple):
-    """The folders a query means, what to say about them, and each dataset's symbols where asked for."""
+    """The folders a query means, notes on them, and each dataset's symbols where they were listed."""
 
     folders: list[Folder]
     notes: list[str]
     levels: dict[str, list[str]] | None
 
-    def checked(self, said: Selection, listed: Listed, listing: Listing) -> Targets:
-        """Make sure that every name was found somewhere, now that the folders are listed.
+    def checked(self, selection: Selection, listed: Listed, listing: Listing) -> Targets:
+        """Check that every name was found somewhere, now that the folders are listed.
 
         Raises
         ------
         NoSuchSymbol
-            A name that no row asked for lists.
+            A name that no dataset of the query lists.
         """
-        rows = said.rows()
+        rows = selection.rows()
         if self.levels is not None:
-            notes = [*self.notes, *_empty_rows(rows, self.levels)]
-            return self._replace(notes=notes)
+            return self._replace(notes=[*self.notes, *_empty_rows(rows, self.levels)])
         absent = _without_files(self.folders, listed)
         if not absent:
             return self
@@ -50,20 +49,17 @@ class Targets(NamedTuple):
             levels = _levels(listing, list({f.row.dataset: f.row for f in absent}.values()))
         except ListingError:
             return self
-        found = {(f.row.dataset, f.symbol) for f in self.folders} - {
-            (f.row.dataset, f.symbol) for f in absent
-        }
-        for name in said.symbols:
-            places = [row for row in rows if (row.dataset, name) in found]
-            listing_it = [row for row in rows if name in levels.get(row.dataset, ())]
-            if not places and not listing_it and any(levels.values()):
-                raise _no_such_symbol(name, levels)
+        _require_names(selection, self.folders, absent, levels)
         notes = [*self.notes, *_empty_rows(rows, levels), *_elsewhere(absent, levels)]
         return self._replace(notes=notes)
 
 
 def find_targets(
-    said: Selection, listing: Listing, *, refresh: bool = False, max_age: timedelta | None = None
+    selection: Selection,
+    listing: Listing,
+    *,
+    refresh: bool = False,
+    max_age: timedelta | None = None,
 ) -> Targets:
     """Find the folders that a selection means.
 
@@ -76,34 +72,57 @@ def find_targets(
     ListingError
         The symbols cannot be listed, and no cached listing can stand in.
     """
-    rows = said.rows()
-    if said.universe is None and not any(is_glob(word) for word in said.symbols):
-        names = {row.dataset: list(said.symbols) for row in rows}
-        return Targets(list(folders_of(said, names)), [], None)
+    rows = selection.rows()
+    if selection.universe is None and not any(is_glob(word) for word in selection.symbols):
+        names = {row.dataset: list(selection.symbols) for row in rows}
+        return Targets(list(folders_of(selection, names)), [], None)
     levels = _levels(listing, rows, refresh=refresh, max_age=max_age)
-    chosen = {row.dataset: _chosen(said, row, levels[row.dataset]) for row in rows}
-    for word in said.symbols:
+    for word in selection.symbols:
         if any(levels.values()) and not any(matching(found, (word,)) for found in levels.values()):
             raise _no_such_symbol(word, levels)
-    if said.universe is not None and said.universe.listed_on is not None:
-        day = said.universe.listed_on
+    chosen = {row.dataset: _chosen(selection, row, levels[row.dataset]) for row in rows}
+    if selection.universe is not None and selection.universe.listed_on is not None:
+        day = selection.universe.listed_on
         for row in rows:
             chosen[row.dataset] = listed_on(
                 listing, row, chosen[row.dataset], day, refresh=refresh, max_age=max_age
             )
     if any(levels.values()) and not any(chosen.values()):
-        counted = ", ".join(f"{len(found)} of {name}" for name, found in levels.items())
-        message = (
-            f"the universe {said.universe!r} takes in none of the symbols that match ({counted} listed); "
-            "say a wider one, or see lake.symbols(market, data_type)."
-        )
-        raise NoSuchSymbol(message, given=said.universe, listed=levels)
-    return Targets(list(folders_of(said, chosen)), [], levels)
+        raise _empty_universe(selection, levels)
+    return Targets(list(folders_of(selection, chosen)), [], levels)
 
 
-def _chosen(said: Selection, row: Row, symbols: list[str]) -> list[str]:
-    named = matching(symbols, said.symbols) if said.symbols else symbols
-    rule = said.universe
+def _require_names(
+    selection: Selection,
+    folders: list[Folder],
+    absent: list[Folder],
+    levels: dict[str, list[str]],
+) -> None:
+    """Raise NoSuchSymbol for a name that has no file in any dataset and that no dataset lists."""
+    if not any(levels.values()):
+        return
+    there = {(f.row.dataset, f.symbol) for f in folders}
+    there -= {(f.row.dataset, f.symbol) for f in absent}
+    datasets = [row.dataset for row in selection.rows()]
+    for name in selection.symbols:
+        has_files = any((dataset, name) in there for dataset in datasets)
+        is_listed = any(name in levels.get(dataset, ()) for dataset in datasets)
+        if not has_files and not is_listed:
+            raise _no_such_symbol(name, levels)
+
+
+def _empty_universe(selection: Selection, levels: dict[str, list[str]]) -> NoSuchSymbol:
+    counted = ", ".join(f"{len(found)} of {name}" for name, found in levels.items())
+    message = (
+        f"the universe {selection.universe!r} takes in none of the symbols that match ({counted} listed); "
+        "say a wider one, or see lake.symbols(market, data_type)."
+    )
+    return NoSuchSymbol(message, given=selection.universe, listed=levels)
+
+
+def _chosen(selection: Selection, row: Row, symbols: list[str]) -> list[str]:
+    named = matching(symbols, selection.symbols) if selection.symbols else symbols
+    rule = selection.universe
     if rule is None:
         return named
     return [symbol for symbol in named if in_universe(rule, row.market.value, symbol)]
@@ -133,7 +152,7 @@ def _without_files(folders: list[Folder], listed: Listed) -> list[Folder]:
 
 
 def _empty_rows(rows: Iterable[Row], levels: dict[str, list[str]]) -> Iterator[str]:
-    """Say which rows list no symbol at all, and which live row is the nearest."""
+    """Yield a note for each row that lists no symbol at all, with the nearest live row."""
     for row in rows:
         if levels.get(row.dataset, ["?"]):
             continue
@@ -150,7 +169,7 @@ def _empty_rows(rows: Iterable[Row], levels: dict[str, list[str]]) -> Iterator[s
 
 
 def _elsewhere(absent: list[Folder], levels: dict[str, list[str]]) -> Iterator[str]:
-    """Say which names a row does not list, and the nearest that it does."""
+    """Yield a note for each name that a row does not list, with the nearest name that it lists."""
     seen: set[tuple[str, str]] = set()
     for folder in absent:
         dataset, symbol = folder.row.dataset, folder.symbol

@@ -41,7 +41,7 @@ def save(plan: Plan, path: str | os.PathLike[str]) -> None:
     StorageError
         The file cannot be written.
     """
-    said = {
+    header = {
         "cryptolake_plan": FORMAT,
         "id": plan.id,
         "query": json.loads(plan.query.to_json()),
@@ -57,7 +57,7 @@ def save(plan: Plan, path: str | os.PathLike[str]) -> None:
     draft = target.with_name(f".{target.name}.draft")
     try:
         with draft.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(f"{_text(said)[:-1]}, {_FILES_BEGIN}")
+            file.write(f"{_text(header)[:-1]}, {_FILES_BEGIN}")
             pieces = (_texts(piece.select(list(FILES))) for piece in plan.rows.pieces())
             lines = (_text(row) for piece in pieces for row in piece.iter_rows())
             file.writelines(f"{',' if n else ''}{line}\n" for n, line in enumerate(lines))
@@ -79,16 +79,16 @@ def load(path: str | os.PathLike[str]) -> Plan:
     """
     source = Path(path).expanduser()
     try:
-        said, rows = _read(source)
+        header, rows = _read(source)
         plan = Plan(
-            id=str(said["id"]),
-            query=Query.from_json(json.dumps(said["query"])),
-            archive=Archive(**said["archive"]),
-            created_at=_moment(said["created_at"]),
-            listed_at=_moment(said["listed_at"]) if said["listed_at"] else None,
+            id=str(header["id"]),
+            query=Query.from_json(json.dumps(header["query"])),
+            archive=Archive(**header["archive"]),
+            created_at=_moment(header["created_at"]),
+            listed_at=_moment(header["listed_at"]) if header["listed_at"] else None,
             files=rows,
-            missing_periods=_frame(said["missing_periods"], MISSING),
-            notes=tuple(str(note) for note in said["notes"]),
+            missing_periods=_frame(header["missing_periods"], MISSING),
+            notes=tuple(str(note) for note in header["notes"]),
         )
     except PlanError:
         raise
@@ -105,21 +105,21 @@ def load(path: str | os.PathLike[str]) -> Plan:
 
 
 def _read(source: Path) -> tuple[dict[str, Any], Rows]:
-    """Return what a file says of the plan, and its table of files, each row checked."""
+    """Return a file's header and its table of files, each row checked."""
     with source.open(encoding="utf-8") as file:
         first = file.readline()
         by_line = first.endswith(_FILES_BEGIN)
-        said = json.loads(first + _FILES_END if by_line else first + file.read())
-        if not isinstance(said, dict) or said.get("cryptolake_plan") != FORMAT:
+        header = json.loads(first + _FILES_END if by_line else first + file.read())
+        if not isinstance(header, dict) or header.get("cryptolake_plan") != FORMAT:
             raise _no_plan(source, f"it has no 'cryptolake_plan': {FORMAT}")
-        rows = _rows(file) if by_line else iter([said.pop("files")])
-        columns = said["columns"]
+        rows = _rows(file) if by_line else iter([header.pop("files")])
+        columns = header["columns"]
         pieces = (
             _frame(dict(zip(columns, zip(*piece, strict=True), strict=True)), FILES)
             for piece in rows
             if piece
         )
-        return said, Rows(_checked(source, chain([pl.DataFrame(schema=FILES)], pieces)))
+        return header, Rows(_checked(source, chain([pl.DataFrame(schema=FILES)], pieces)))
 
 
 def _checked(source: Path, pieces: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
@@ -143,8 +143,8 @@ def _rows(lines: Iterator[str]) -> Iterator[list[list[Any]]]:
         yield json.loads(f"[{''.join(piece).removeprefix(',')}]")
 
 
-def _text(said: Any) -> str:
-    return json.dumps(said, ensure_ascii=False)
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _columns(frame: pl.DataFrame) -> dict[str, list[Any]]:
@@ -156,11 +156,11 @@ def _texts(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _frame(columns: Mapping[str, Sequence[Any]], schema: dict[str, Any]) -> pl.DataFrame:
-    told = {
+    cells = {
         name: [text and _moment(text) for text in columns[name]] if dtype == TIME else columns[name]
         for name, dtype in schema.items()
     }
-    return pl.DataFrame(told, schema=schema)
+    return pl.DataFrame(cells, schema=schema)
 
 
 def _moment(text: str) -> datetime:
@@ -169,7 +169,7 @@ def _moment(text: str) -> datetime:
 
 
 def _objection(files: pl.DataFrame) -> str | None:
-    """Say what is wrong with the rows: a plan may come from anywhere, and its keys become paths."""
+    """Return what is wrong with the rows, if anything: a plan may come from anywhere, and its keys become paths."""
     for key, selector, status in zip(files["key"], files["selector"], files["status"], strict=True):
         if parse_key(key) is None:
             return f"{key!r} is no key of the archive"

@@ -1,4 +1,4 @@
-"""Where each planned file stands: by the ledger, the quarantine, and what lies in Bronze."""
+"""The status of each planned file: by the ledger, the quarantine, and the files in Bronze."""
 
 from __future__ import annotations
 

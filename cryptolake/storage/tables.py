@@ -400,7 +400,7 @@ def new_run_id() -> str:
 
 _SAME = ["path", "kind", "first", "detail"]
 _MOST = 10_000
-"""Findings that one check records; a file that is wrong throughout needs no more to be told of."""
+"""Findings that one check records; a file that is wrong throughout needs no more than that."""
 
 
 def record_new(found: pl.DataFrame, meta: Meta) -> int:

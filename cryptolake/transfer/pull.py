@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cryptolake.preload import preloading
 from cryptolake.transfer.options import TransferOptions
+from cryptolake.transfer.routing import route
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import polars as pl
 
+    from cryptolake.archive.source import Archive
     from cryptolake.bronze.verify import Policy
     from cryptolake.listing.context import LakeContext
     from cryptolake.planning.plan import Plan
     from cryptolake.progress import Progress
     from cryptolake.query import Query
     from cryptolake.report import Report
+    from cryptolake.storage.files import Storage
     from cryptolake.transfer.routing import Route
 
 
@@ -31,6 +36,30 @@ class RunSettings:
     options: TransferOptions = field(default_factory=TransferOptions)
     progress: Progress = True
     checksum_policy: Policy = "quarantine"
+
+    @classmethod
+    def of(
+        cls,
+        archive: Archive,
+        storage: Storage,
+        mode: str,
+        progress: Progress,
+        checksum_policy: Policy,
+        options: TransferOptions | Mapping[str, Any] | str | None,
+    ) -> RunSettings:
+        """Check a call's words, before anything is asked of the archive, and choose its route.
+
+        Raises
+        ------
+        InvalidQuery
+            A mode or option that does not exist, or a mode that does not fit the lake.
+        """
+        return cls(
+            options=TransferOptions.of(options),
+            route=route(mode, archive, storage),
+            progress=progress,
+            checksum_policy=checksum_policy,
+        )
 
     def transfer(self, plan: Plan, lake: LakeContext) -> Report:
         """Move a plan's files into Bronze."""

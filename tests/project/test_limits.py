@@ -16,8 +16,6 @@ MODULES = {
 MODULE_LINES, CODE_LINES = 600, 40
 
 OVER = {
-    "lake.py",
-    "maintenance/status.py: status",
     "silver/build.py: build",
 }
 """Modules and functions that are longer yet. This set only shrinks: what is short enough leaves it."""
