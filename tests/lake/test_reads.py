@@ -70,7 +70,7 @@ IN_A_BUCKET: dict[str, Reads] = {
     "plan": {"lake.json": 1, "files": 1, "listings": 1, "LIST": 4},
     "pull": {"lake.json": 1, "files": 1, "listings": 1, "LIST": 4},
     "frame": {"lake.json": 1, "files": 1, "listings": 1, "sources": 1, "LIST": 6},
-    "status": {"lake.json": 1, "files": 1, "sources": 1, "LIST": 4},
+    "status": {"lake.json": 1, "files": 1, "sources": 1, "LIST": 5},
 }
 """Objects fetched below ``meta/``, by table; and ``LIST``, the listing requests for the whole lake."""
 
