@@ -93,10 +93,10 @@ class _Patience(Retry):
 
     def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
         try:
-            said = super().get_retry_after(response)
+            seconds = super().get_retry_after(response)
         except exceptions.InvalidHeader:
             return None
-        return None if said is None else min(said, _LONGEST)
+        return None if seconds is None else min(seconds, _LONGEST)
 
 
 _RETRIES = _Patience(
@@ -266,10 +266,10 @@ def read(status: int, headers: Mapping[str, str], body: bytes, *, anonymous: boo
             raise NoAnswer(NO_LISTING) from None
     if status == 200 and kind != "Error":
         raise NoAnswer(NO_LISTING)
-    said: dict[str, str] = {}
+    fields: dict[str, str] = {}
     if root is not None and kind == "Error":
-        said = {item.tag.rpartition("}")[2]: (item.text or "").strip() for item in root}
-    code, message = said.get("Code", ""), said.get("Message", "")
+        fields = {item.tag.rpartition("}")[2]: (item.text or "").strip() for item in root}
+    code, message = fields.get("Code", ""), fields.get("Message", "")
     raise NoAnswer(_refusal(status, headers, code, message, anonymous=anonymous))
 
 
@@ -326,8 +326,8 @@ def _refusal(
         return f"it answered {status}: the bucket is in the region {region!r} (Archive(region=...))"
     if location := headers.get("location"):
         return f"it answered {status}, pointing to {location[:200]!r}, which is no S3 listing"
-    said = ": ".join(part for part in (code, message) if part)
-    return f"it answered {status}" + (f" ({said})" if said else "")
+    detail = ": ".join(part for part in (code, message) if part)
+    return f"it answered {status}" + (f" ({detail})" if detail else "")
 
 
 def _parsed(body: bytes) -> ElementTree.Element | None:

@@ -261,10 +261,10 @@ def _type(dtype: Any) -> str:
 def _examples() -> dict[str, Example]:
     rows = {row.dataset: row for row in load_matrix().rows}
     found = {}
-    for dataset, said in json.loads(data_file("examples.json").read_bytes()).items():
+    for dataset, example in json.loads(data_file("examples.json").read_bytes()).items():
         row = rows[dataset]
-        interval = Interval(said["interval"]) if row.has_interval else None
-        period = Period.parse(said["period"])
-        key = ArchiveKey(row.market, row.data_type, said["symbol"], interval, period).key
-        found[dataset] = Example(key, said["line"], said["seen"])
+        interval = Interval(example["interval"]) if row.has_interval else None
+        period = Period.parse(example["period"])
+        key = ArchiveKey(row.market, row.data_type, example["symbol"], interval, period).key
+        found[dataset] = Example(key, example["line"], example["seen"])
     return found

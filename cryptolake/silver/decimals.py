@@ -173,6 +173,6 @@ def _month(storage: Storage, month: Month, limits: Limits) -> pl.DataFrame:
         "symbol": series.symbol,
         "interval": series.interval.value if series.interval else None,
     }
-    told = [pl.lit(value, pl.String).alias(name) for name, value in names.items()]
+    constants = [pl.lit(value, pl.String).alias(name) for name, value in names.items()]
     exact = exact_texts(done.frame, texts, series.schema)
-    return exact.select(*told, *exact.columns)
+    return exact.select(*constants, *exact.columns)

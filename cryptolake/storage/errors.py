@@ -28,7 +28,7 @@ def in_words(verb: str, path: str, root: str) -> Iterator[None]:
     except (FileNotFoundError, StorageError):
         raise
     except OSError as error:
-        answer = error.__cause__ or error  # s3fs hides what S3 said behind a system error
+        answer = error.__cause__ or error  # s3fs raises a system error from S3's own
         if _is_skewed(answer):
             message = f"cannot {verb} {_place(path, root)}: {clock_said(clock_off(answer))}."
             raise StorageError(message, root=root, path=path) from error
@@ -53,12 +53,12 @@ ALLOWED = 900
 def clock_off(answer: BaseException | None) -> float | None:
     """Return by how many seconds this clock is ahead of S3's, going by an answer; None where it is silent."""
     response = getattr(answer, "response", None) or {}
-    told = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     try:
-        then = parsedate_to_datetime(told)
+        then = parsedate_to_datetime(date)
     except (TypeError, ValueError):
         return None
-    if then.tzinfo is None:  # "-0000": no zone was said, and HTTP knows but one
+    if then.tzinfo is None:  # "-0000": a time without a zone, which in HTTP is UTC
         then = then.replace(tzinfo=UTC)
     return (datetime.now(UTC) - then).total_seconds()
 

@@ -44,8 +44,8 @@ def mark_format(storage: Storage) -> None:
     """
     check_format(storage)
     if storage.format == 0:
-        said = {"format": FORMAT, "written_by": f"cryptolake {_release()}"}
-        storage.write(LAKE_FILE, f"{json.dumps(said)}\n".encode())
+        content = {"format": FORMAT, "written_by": f"cryptolake {_release()}"}
+        storage.write(LAKE_FILE, f"{json.dumps(content)}\n".encode())
         storage.format = FORMAT
 
 

@@ -121,8 +121,8 @@ def replaces(storage: Storage, entry: Entry) -> frozenset[str]:
 
 def _names(storage: Storage, entry: Entry) -> list[str]:
     url = storage.url(entry.path)
-    said = pl.read_parquet_metadata(url, **storage.polars_arguments)
-    names: list[str] = json.loads(said.get(_REPLACES, "[]"))
+    metadata = pl.read_parquet_metadata(url, **storage.polars_arguments)
+    names: list[str] = json.loads(metadata.get(_REPLACES, "[]"))
     return names
 
 
