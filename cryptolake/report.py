@@ -52,7 +52,8 @@ MONTHS: dict[str, Any] = {
     "seconds": pl.Float64,
     "error": pl.String,
 }
-"""Columns of ``Report.months``. ``status``: ``built``, ``unchanged`` or ``failed``."""
+"""Columns of ``Report.months``. ``status``: ``built``; ``unchanged``; ``kept`` (a file of it cannot be used
+now, and the month that stands has its rows); or ``failed``. ``error`` says which files could not be used."""
 
 THROUGHPUT: dict[str, Any] = {
     "time": pl.Datetime("us", "UTC"),
@@ -89,6 +90,9 @@ class Report:
     retries
         Why requests were repeated within an attempt: reason to number of requests. ``files`` has their
         number for each file.
+    damaged
+        Keys of Bronze files that a build could not use, because they are no longer the bytes that were
+        verified.
 
     Examples
     --------
@@ -106,6 +110,7 @@ class Report:
     requests: int | None = None
     fallbacks: dict[str, int] = field(default_factory=dict)
     retries: dict[str, int] = field(default_factory=dict)
+    damaged: tuple[str, ...] = ()
     _files: Rows = field(init=False)
 
     @property
@@ -125,8 +130,12 @@ class Report:
 
     @property
     def failed(self) -> int:
-        """Files and months that failed; ``files`` and ``months`` say why."""
-        return self._total("files", "failed") + _count(self.months, "failed")
+        """Files that could not be had, and months that lack the rows of a file; their ``error`` says why."""
+        return self._total("files", "failed") + self.months["error"].count()
+
+    def count(self, status: str) -> int:
+        """Return how many files and months have a status."""
+        return self._total("files", status) + _count(self.months, status)
 
     @property
     def quarantined(self) -> int:
@@ -241,10 +250,13 @@ class Report:
             kind=self.kind if self.kind == other.kind else "pull",
             seconds=self.seconds + other.seconds,
             files=Rows(chain(self._files.pieces(), other._files.pieces())),
-            months=pl.concat([self.months, other.months]),
+            months=pl.concat([self.months, other.months]).unique(
+                "path", keep="last", maintain_order=True
+            ),
             state=self.state if self.state != "done" else other.state,
             fallbacks={**self.fallbacks, **other.fallbacks},
             retries={**self.retries, **other.retries},
+            damaged=other.damaged,
         )
 
     def summary(self) -> str:
@@ -289,8 +301,8 @@ class Report:
                 f"  {self.retried:,} files came at a second try ({again:,} requests made again)"
             )
         lines += [f"  {n:,} requests repeated: {why}" for why, n in self.retries.items()]
-        is_bad = pl.col("status").is_in(["failed", "quarantined"])
-        files, months = self._files.filter(is_bad), self.months.filter(is_bad)
+        files = self._files.filter(pl.col("status").is_in(["failed", "quarantined"]))
+        months = self.months.filter(pl.col("error").is_not_null())
         for bad, name in ((files, "key"), (months, "path")):
             lines += [
                 f"  {status}: {what}: {error or 'no reason given'}"

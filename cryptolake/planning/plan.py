@@ -383,24 +383,30 @@ def require_rows(plan: Plan, report: Report) -> None:
     Warns
     -----
     IncompleteWarning
-        Files are in quarantine.
+        Files are in quarantine, or cannot be used.
     """
     if not plan.rows.height:
         raise _not_published(plan)
-    if report.failed:
+    failed = report.count("failed")
+    if failed:
         message = (
-            f"{report.failed:,} of the range's files or months could not be fetched or built; error.report says "
+            f"{failed:,} of the range's files or months could not be fetched or built; error.report says "
             "which and why. lake.silver(query) has the rows that are here; pull again for the rest.\n"
             f"{report.summary()}"
         )
         raise TransferError(message, report=report, plan=plan)
+    if report.failed:
+        _warn(f"{report.failed:,} months of the range have files that cannot be used", report)
     if report.quarantined:
-        warnings.warn(
+        _warn(
             f"{report.quarantined:,} files of the range are in quarantine, so their rows are missing: "
-            f"see lake.meta.quarantined(), or pull with checksum_policy='accept'.\n{report.summary()}",
-            IncompleteWarning,
-            stacklevel=3,
+            "see lake.meta.quarantined(), or pull with checksum_policy='accept'",
+            report,
         )
+
+
+def _warn(what: str, report: Report) -> None:
+    warnings.warn(f"{what}.\n{report.summary()}", IncompleteWarning, stacklevel=4)
 
 
 def _not_published(plan: Plan) -> NotPublished:

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from os import cpu_count
@@ -26,7 +27,14 @@ from cryptolake.report import FILES, MONTHS, Report, State
 from cryptolake.silver.late_verification import LateVerifications
 from cryptolake.silver.month import STREAM_ABOVE, MonthResult, make_month
 from cryptolake.silver.months import Month, months_to_build
-from cryptolake.silver.records import finding_rows, reject_rows, source_rows
+from cryptolake.silver.parquet import read_standing
+from cryptolake.silver.records import (
+    finding_rows,
+    month_records,
+    month_rows,
+    reject_rows,
+    source_rows,
+)
 from cryptolake.silver.scratch import put, sweep
 from cryptolake.storage.tables import new_run_id
 
@@ -56,10 +64,12 @@ class BuildRun:
         self.state: State = "stopped"
         self._bar = bar
         self.verifications = LateVerifications(lake.storage, lake.tables, self.id)
-        self._rows: list[dict[str, Any]] = []
+        self._rows: dict[str, dict[str, Any]] = {}
         self._waiting: list[MonthResult] = []
         self._flushed = time.monotonic()
         self._files = 0
+        self.placed: dict[str, MonthResult] = {}
+        self.damaged: set[str] = set()
 
     def all(self, months: list[Month], **options: Any) -> None:
         """Make all months, and those that their rows spill into; options as ``make_month`` takes them."""
@@ -101,26 +111,58 @@ class BuildRun:
         waiting, self._waiting = self._waiting, []
         changed = [result for result in waiting if result.status != "unchanged"]
         now = datetime.now(UTC)
+        for result in waiting:
+            self.damaged |= set(result.damaged)
         self.verifications.record([item for result in changed for item in result.verifications])
-        self.tables.append("sources", source_rows(changed, self.id, now))
-        self.tables.append("rejects", reject_rows(changed, self.id, now))
-        self.tables.append("findings", finding_rows(changed, self.id, now))
+        self._record([result for result in changed if result.status != "kept"], now)
+        self.tables.append("months", month_rows(waiting, self.id, now))
         if changed:  # the rest of this call sees what was recorded
             self._records.forget()
         self._place(waiting)
         for result in waiting:
-            self._rows.append(
-                {
-                    "path": result.month.path,
-                    "status": result.status,
-                    "rows": result.rows,
-                    "duplicates": result.duplicates,
-                    "rejects": result.rejected,
-                    "seconds": result.seconds,
-                    "error": result.error,
-                }
-            )
+            if result.status == "built":
+                self.placed[result.month.path] = replace(result, data=None, draft=None)
+            self._rows[result.month.path] = _row(result)
         self._flushed = time.monotonic()
+
+    def _record(self, told: list[MonthResult], now: datetime) -> None:
+        self.tables.append("sources", source_rows(told, self.id, now))
+        self.tables.append("rejects", reject_rows(told, self.id, now))
+        self.tables.append("findings", finding_rows(told, self.id, now))
+
+    def stale(self, months: Iterable[Month]) -> list[Month]:
+        """Return those of some months, as the ledger has them now, that other files were placed of."""
+        return [
+            month
+            for month in months
+            if (result := self.placed.get(month.path)) is not None
+            and _inputs(month) != _inputs(result.month)
+        ]
+
+    def settle(self) -> None:
+        """Make the newest records those of the files that stand, where another build ran beside this one.
+
+        Two builds record and place the same month each. Whoever places last finds here that the other has
+        recorded later, and records what stands once more.
+        """
+        if not self.placed:
+            return
+        newest = month_records(self.tables, self.placed)
+        others = [
+            result
+            for path, result in self.placed.items()
+            if path in newest and newest[path].origin != (result.origin and result.origin.id)
+        ]
+        standing = [
+            result
+            for result in others
+            if (found := read_standing(self.storage, result.month.path)) is not None
+            and found.origin == result.origin
+        ]
+        if standing:
+            now = datetime.now(UTC)
+            self._record(standing, now)
+            self.tables.append("months", month_rows(standing, self.id, now))
 
     def _place(self, months: list[MonthResult]) -> None:
         """Put months in their places: one by one on a disk, side by side in a bucket."""
@@ -136,8 +178,8 @@ class BuildRun:
         if self._waiting:
             self._flush()
         months = self.months()
-        if not months.height:
-            return
+        if not months.height or (months["status"] == "unchanged").all():
+            return  # what did nothing leaves nothing
         ended = datetime.now(UTC)
         run = {
             "run_id": self.id,
@@ -167,7 +209,23 @@ class BuildRun:
 
     def months(self) -> pl.DataFrame:
         """Return the report's rows, by path."""
-        return pl.DataFrame(self._rows, schema=MONTHS).sort("path")
+        return pl.DataFrame(list(self._rows.values()), schema=MONTHS).sort("path")
+
+
+def _row(result: MonthResult) -> dict[str, Any]:
+    return {
+        "path": result.month.path,
+        "status": result.status,
+        "rows": result.rows,
+        "duplicates": result.duplicates,
+        "rejects": result.rejected,
+        "seconds": result.seconds,
+        "error": result.error,
+    }
+
+
+def _inputs(month: Month) -> set[tuple[str, str | None]]:
+    return {(source.key, source.sha256) for source in month.used}
 
 
 def _place(storage: Storage, result: MonthResult) -> None:
@@ -243,15 +301,15 @@ def build(
         The lake cannot be read or written; what was built until then is kept.
     """
     begun = time.perf_counter()
-    processors = min(cpu_count() or 1, 8)
-    # A bucket answers late, not slowly: more months at a time hide the waiting.
-    at_once = processors if lake.storage.is_local else 2 * processors
-    run = BuildRun(lake, threads or at_once, partial(_bar, shown=progress))
+    run = BuildRun(lake, threads or _at_once(lake.storage), partial(_bar, shown=progress))
     months = months_to_build(bronze_rows, holdings(lake.records)) if bronze_rows.height else []
     sweep(lake.storage)
     try:
         options = {"limits": limits, "stream_above": stream_above, "policy": checksum_policy}
-        run.all(months, force=force, **options)
+        records = month_records(lake.tables, [month.path for month in months])
+        run.all(months, force=force, records=records, **options)
+        _converge(run, bronze_rows, options)
+        run.settle()
         run.state = "done"
     finally:
         run.close()
@@ -262,12 +320,39 @@ def build(
         files=run.files(),
         months=run.months(),
         state=run.state,
+        damaged=tuple(sorted(run.damaged)),
     )
     if checksum_policy == "raise":
         _raise_if_quarantined(report)
     if strict:
         _raise_for(report)
     return report
+
+
+def _at_once(storage: Storage) -> int:
+    """Return how many months are made at a time."""
+    processors = min(cpu_count() or 1, 8)
+    # A bucket answers late, not slowly: more months at a time hide the waiting.
+    return processors if storage.is_local else 2 * processors
+
+
+def _converge(run: BuildRun, bronze_rows: pl.DataFrame, options: dict[str, Any]) -> None:
+    """Build months again of which another process has stored files since the ledger was read.
+
+    Whoever places a month last has then seen every file in the ledger, so writers in any number end at the
+    same Silver. Each round needs that a file was stored meanwhile, so there is an end.
+    """
+    while run.placed:
+        now = months_to_build(bronze_rows, holdings(run.tables))
+        stale = run.stale(now)
+        if not stale:
+            return
+        run.all(
+            stale,
+            force=False,
+            records=month_records(run.tables, [m.path for m in stale]),
+            **options,
+        )
 
 
 def _bar(months: Iterable[MonthResult], total: int, *, shown: Progress) -> Iterable[MonthResult]:

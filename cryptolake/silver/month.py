@@ -12,14 +12,18 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import polars as pl
+
+from cryptolake.archive.keys import parse_key
 from cryptolake.archive.periods import Period
 from cryptolake.bronze.zips import DEFAULT_LIMITS, Limits, inflate
 from cryptolake.errors import BuildError, CorruptArchive, CryptolakeError, StorageError
 from cryptolake.silver.assembly import Finding, Normalized, RowAccount, SourceText
 from cryptolake.silver.external_sort import DEFAULT_SIZES, Sizes
 from cryptolake.silver.late_verification import LateVerification, verify_late
+from cryptolake.silver.months import is_damaged
 from cryptolake.silver.normalize import normalize
-from cryptolake.silver.parquet import Origin, read_origin, to_parquet
+from cryptolake.silver.parquet import Origin, Standing, read_standing, to_parquet
 from cryptolake.silver.scratch import new_folder
 from cryptolake.silver.stream import StreamedMonth
 from cryptolake.storage import layout
@@ -28,9 +32,10 @@ if TYPE_CHECKING:
     from cryptolake.bronze.verify import Policy
     from cryptolake.silver.months import Month, Source
     from cryptolake.silver.parse import Reject
+    from cryptolake.silver.records import MonthRecord
     from cryptolake.storage.files import Storage
 
-Status = Literal["built", "unchanged", "failed"]
+Status = Literal["built", "unchanged", "kept", "failed"]
 
 _READERS = 8
 STREAM_ABOVE = 16 * 2**20
@@ -51,6 +56,10 @@ class MonthResult:
     findings: list[Finding] = field(default_factory=list)
     spills: tuple[Period, ...] = ()
     verifications: list[LateVerification] = field(default_factory=list)
+    damaged: tuple[str, ...] = ()
+    origin: Origin | None = None
+    size: int = 0
+    sha256: str | None = None
     error: str | None = None
     seconds: float = 0.0
 
@@ -75,21 +84,31 @@ def make_month(
     sizes: Sizes = DEFAULT_SIZES,
     policy: Policy = "quarantine",
     known: Mapping[str, LateVerification] | None = None,
+    records: Mapping[str, MonthRecord] | None = None,
 ) -> MonthResult:
     """Make one month, or find that it is up to date. Failures are returned, not raised.
 
     ``policy`` is for files whose sha256 is first computed here and is not what their CHECKSUM says;
     ``known`` are the late verifications of other months.
 
-    A file that cannot be used is refused by name and the month is made from the others; a month of
-    which no file can be used is failed, and its Silver file stays as it was.
+    A file that cannot be used is refused by name and the month is made from the others. Where the month
+    that stands has rows of a file that cannot be used now, or that is no longer in the lake, it is kept. A
+    month of which no file can be used is failed.
+
+    Parameters
+    ----------
+    records
+        What the lake's tables say of months' files, by path (:func:`cryptolake.silver.records.month_records`): a month is
+        only unchanged when that is the file that stands.
     """
     begun = time.perf_counter()
     if known:
         keys = [source.key for source in month.sources if source.sha256 is None]
         month = month.knowing([known[key] for key in keys if key in known])
     try:
-        result = _unchanged(storage, month) if not force else None
+        standing = read_standing(storage, month.path)
+        record = None if records is None else records.get(month.path)
+        result = None if force else _unchanged(storage, month, standing, record)
         if result is None:
             streamed = _is_big(month, stream_above)
             result = (
@@ -97,6 +116,7 @@ def make_month(
                 if streamed
                 else _in_memory(storage, month, limits, policy)
             )
+            result = result if force else _kept(result, standing)
     except StorageError:
         raise
     except CryptolakeError as error:
@@ -105,12 +125,50 @@ def make_month(
     return result
 
 
-def _unchanged(storage: Storage, month: Month) -> MonthResult | None:
-    origin = read_origin(storage, month.path)
-    if origin is None or not origin.same_inputs(month.series.schema.version, month.used):
+def _unchanged(
+    storage: Storage, month: Month, standing: Standing | None, record: MonthRecord | None
+) -> MonthResult | None:
+    if standing is None or not standing.origin.same_inputs(month.series.schema.version, month.used):
         return None
-    spills = tuple(Period.parse(text) for text in origin.spills)
-    return MonthResult(month, "unchanged", spills=spills, error=_refusals(origin.refused))
+    if record is not None and not record.describes(standing):
+        return None
+    origin = standing.origin
+    result = MonthResult(month, "unchanged", origin=origin, error=_refusals(origin.refused))
+    result.spills = tuple(Period.parse(text) for text in origin.spills)
+    if record is None:  # the first release recorded no hashes: this file gets a record now
+        data = storage.read(month.path)
+        result.size, result.sha256 = len(data), hashlib.sha256(data).hexdigest()
+        result.rows = pl.scan_parquet(BytesIO(data)).select(pl.len()).collect().item()
+    return result
+
+
+def _kept(result: MonthResult, standing: Standing | None) -> MonthResult:
+    """Return the result, or that the month that stands is kept, because it has rows that this one lacks."""
+    if standing is None or result.origin is None:
+        return result
+    own = {key for key in standing.origin.held if _month_of(key) == result.month.period}
+    lacking = own - result.origin.held - result.month.quarantined.keys()
+    if not lacking:
+        return result
+    if result.draft is not None:
+        shutil.rmtree(result.draft.parent, ignore_errors=True)
+    gone = sorted(lacking - result.origin.refused.keys())
+    why = [result.error] if result.error else []
+    why += [f"{key} is no longer in the lake; pull it again" for key in gone[:5]]
+    error = f"the month that stands is kept, for it has rows that would be lost: {'; '.join(why)}"
+    return MonthResult(
+        result.month,
+        "kept",
+        verifications=result.verifications,
+        damaged=result.damaged,
+        spills=result.spills,
+        error=error,
+    )
+
+
+def _month_of(key: str) -> Period | None:
+    parsed = parse_key(key)
+    return parsed.period.of_month if parsed else None
 
 
 def _in_memory(storage: Storage, month: Month, limits: Limits, policy: Policy) -> MonthResult:
@@ -129,6 +187,8 @@ def _in_memory(storage: Storage, month: Month, limits: Limits, policy: Policy) -
     result.verifications = verifications
     if result.status == "built":
         result.data = to_parquet(done.frame, month, origin)
+        result.size = len(result.data)
+        result.sha256 = hashlib.sha256(result.data).hexdigest()
     return result
 
 
@@ -152,6 +212,9 @@ def _streamed(
         raise
     if result.status == "built":
         result.draft = draft
+        with draft.open("rb") as file:
+            result.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        result.size = draft.stat().st_size
     else:
         shutil.rmtree(folder, ignore_errors=True)
     return result
@@ -165,6 +228,9 @@ def _closed(
     own = {source.key for source in month.sources if source.period.of_month == month.period}
     accounts = refused + done.accounts
     errors = {a.key: str(a.error) for a in accounts if a.error is not None and a.key in own}
+    damaged = tuple(a.key for a in accounts if is_damaged(a.error))
+    kept = {key: error for key, error in errors.items() if key not in month.quarantined}
+    origin = Origin.of(month, kept, damaged, [str(period) for period in sorted(done.spills)])
     result = MonthResult(
         month,
         "failed" if errors and not rows else "built",
@@ -173,10 +239,11 @@ def _closed(
         rejects=done.rejects,
         findings=done.findings,
         spills=tuple(sorted(done.spills)),
-        error=_refusals(errors),
+        damaged=damaged,
+        origin=origin,
+        error=_refusals(kept if rows else errors),
     )
-    kept = {key: error for key, error in errors.items() if key not in month.quarantined}
-    return result, Origin.of(month, kept, [str(period) for period in result.spills])
+    return result, origin
 
 
 def _check_balance(month: Month, done: Normalized, rows: int) -> None:
@@ -212,6 +279,10 @@ def _read(
         data = storage.read(layout.bronze_path(source.key))
     except FileNotFoundError as error:
         raise source.absent() from error
+    except StorageError as error:
+        if not storage.is_local:  # a bucket that does not answer is no damaged file
+            raise
+        raise source.unreadable(error) from error
     if source.sha256 and hashlib.sha256(data).hexdigest() != source.sha256:
         raise source.changed()
     return data, None if source.sha256 else verify_late(storage, source, BytesIO(data), policy)
@@ -234,6 +305,8 @@ def _texts(
                 if verification.proof is None:
                     return RowAccount(source.key, error=verification.error)
             text = inflate(data, source.key, limits)
+            if not text.strip():
+                raise source.empty()
         except CorruptArchive as error:
             return RowAccount(source.key, error=error)
         return SourceText(source.key, source.period, text)

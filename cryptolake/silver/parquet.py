@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
 
@@ -27,26 +28,60 @@ _SMALLEST, _LARGEST, _GROUPS = 12_288, 131_072, 4
 class Origin:
     """What a Silver file was made of: the schema's version and the files, and what came of them.
 
-    ``refused`` maps the files that could not be used to the reason; ``spills`` names the months that
-    rows of these files belong to as well.
+    ``refused`` maps the files that could not be used to the reason; ``damaged`` names those of them that
+    were not the bytes that the ledger records, which a later build may find whole again; ``spills`` names
+    the months that rows of these files belong to as well.
     """
 
     schema_version: str
     sources: tuple[tuple[str, str | None], ...]
     refused: dict[str, str]
+    damaged: tuple[str, ...]
     spills: tuple[str, ...]
 
     @classmethod
-    def of(cls, month: Month, refused: dict[str, str], spills: Sequence[str] = ()) -> Origin:
+    def of(
+        cls,
+        month: Month,
+        refused: dict[str, str],
+        damaged: Iterable[str] = (),
+        spills: Sequence[str] = (),
+    ) -> Origin:
         """Return the origin of a month as it is made from its files."""
         sources = tuple((source.key, source.sha256) for source in month.used)
-        return cls(month.series.schema.version, sources, refused, tuple(spills))
+        version = month.series.schema.version
+        return cls(version, sources, refused, tuple(sorted(damaged)), tuple(spills))
+
+    @classmethod
+    def read(cls, said: Mapping[str, Any]) -> Origin:
+        """Return the origin that a file's metadata tells of."""
+        return cls(
+            said["schema_version"],
+            tuple((item["key"], item["sha256"]) for item in said["sources"]),
+            said["refused"],
+            # Files of the first release do not say which of the refused ones were damaged.
+            tuple(said.get("damaged", said["refused"])),
+            tuple(said["spills"]),
+        )
+
+    @property
+    def id(self) -> str:
+        """A name for what went in: files made of the same bytes by the same schema have the same."""
+        said = [self.schema_version, sorted(map(list, self.sources), key=str), sorted(self.refused)]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
+
+    @property
+    def held(self) -> set[str]:
+        """The files whose rows are in the month."""
+        return {key for key, _ in self.sources} - self.refused.keys()
 
     def same_inputs(self, version: str, sources: Sequence[Source]) -> bool:
-        """Whether a build from these would make the same file again."""
-        return self.schema_version == version and set(self.sources) == {
-            (source.key, source.sha256) for source in sources
-        }
+        """Whether a build from these would make the same file again: a damaged one may be whole now."""
+        return (
+            not self.damaged
+            and self.schema_version == version
+            and set(self.sources) == {(source.key, source.sha256) for source in sources}
+        )
 
     def to_json(self, month: Month, rows: int | None) -> str:
         """Return the metadata's text."""
@@ -59,6 +94,7 @@ class Origin:
             "schema_version": self.schema_version,
             "sources": [{"key": key, "sha256": sha256} for key, sha256 in self.sources],
             "refused": self.refused,
+            "damaged": list(self.damaged),
             "spills": list(self.spills),
         }
         if rows is not None:
@@ -91,9 +127,8 @@ def to_parquet(frame: pl.DataFrame, month: Month, origin: Origin) -> bytes:
     return buffer.getvalue()
 
 
-def sink(rows: pl.LazyFrame, path: Path, month: Month, refused: dict[str, str]) -> None:
+def sink(rows: pl.LazyFrame, path: Path, month: Month, origin: Origin) -> None:
     """Write a month's rows to a file on disk as they come, a row group at a time."""
-    origin = Origin.of(month, refused)
     rows.sink_parquet(
         path,
         compression=COMPRESSION,
@@ -105,22 +140,23 @@ def sink(rows: pl.LazyFrame, path: Path, month: Month, refused: dict[str, str]) 
     )
 
 
-def read_origin(storage: Storage, path: str) -> Origin | None:
+class Standing(NamedTuple):
+    """The file that stands at a month's path: its bytes, and what it says it was made of."""
+
+    size: int
+    origin: Origin
+
+
+def read_standing(storage: Storage, path: str) -> Standing | None:
     """Return what a Silver file says it was made of; None when there is no such file, or it is not ours."""
-    if not storage.exists(path):
+    size = storage.size(path)
+    if size is None:
         return None
     try:
-        if storage.is_local:
-            found = pl.read_parquet_metadata(storage.local(path))
-        else:
-            found = pl.read_parquet_metadata(storage.url(path), **storage.polars_arguments)
-        metadata = json.loads(found[METADATA])
-        return Origin(
-            metadata["schema_version"],
-            tuple((item["key"], item["sha256"]) for item in metadata["sources"]),
-            metadata["refused"],
-            tuple(metadata["spills"]),
-        )
+        place = storage.local(path) if storage.is_local else storage.url(path)
+        found = pl.read_parquet_metadata(place, **storage.polars_arguments)
+        said = json.loads(found[METADATA])
+        return Standing(size, Origin.read(said))
     except (pl.exceptions.PolarsError, OSError, KeyError, ValueError, TypeError):
         # Whatever stands there is not a file of ours: it is built anew.
         return None

@@ -1,25 +1,71 @@
-"""The records of months: rows of ``meta.sources``, ``meta.rejects`` and ``meta.findings``.
+"""The records of months: rows of ``meta.months``, ``sources``, ``rejects`` and ``findings``.
 
 The tables only grow. A Silver file as it is now is described by the rows of its newest build: those whose
-``run_id`` and ``path`` its newest ``sources`` rows have (:func:`current`).
+``run_id`` and ``path`` its newest ``sources`` rows have (:func:`current`). Rows are written before the file
+has its final name, so :class:`MonthRecord` says whether the file that stands is the recorded one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import polars as pl
 
 from cryptolake.readers.silver_files import current_sources
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from cryptolake.silver.assembly import RowAccount
     from cryptolake.silver.month import MonthResult
+    from cryptolake.silver.parquet import Standing
     from cryptolake.storage.tables import TableReader
 
 Row = dict[str, Any]
+
+
+class MonthRecord(NamedTuple):
+    """What the newest build of a month has recorded of its file."""
+
+    size: int
+    sha256: str
+    origin: str
+
+    def describes(self, standing: Standing) -> bool:
+        """Say whether the file that stands is the recorded one, by its size and what it was made of."""
+        return (standing.size, standing.origin.id) == (self.size, self.origin)
+
+
+def month_records(meta: TableReader, paths: Iterable[str] | None = None) -> dict[str, MonthRecord]:
+    """Return the newest record of each Silver month, by path; only of some paths, when given."""
+    where = (
+        None
+        if paths is None
+        else pl.col("path").is_in(pl.Series(list(paths), dtype=pl.String).implode())
+    )
+    newest = meta.read("months", where=where).unique("path", keep="last")
+    return {
+        path: MonthRecord(*facts)
+        for path, *facts in newest.select("path", *MonthRecord._fields).iter_rows()
+    }
+
+
+def month_rows(months: Sequence[MonthResult], run_id: str, now: datetime) -> list[Row]:
+    """Return a row for each month that has a file: its bytes, hash and rows, and what it was made of."""
+    return [
+        {
+            "path": result.month.path,
+            "size": result.size,
+            "sha256": result.sha256,
+            "origin": result.origin.id,
+            "rows": result.rows,
+            "built_at": now,
+            "run_id": run_id,
+            "schema_version": result.month.series.schema.version,
+        }
+        for result in months
+        if result.origin is not None and result.sha256 is not None
+    ]
 
 
 def source_rows(months: Sequence[MonthResult], run_id: str, now: datetime) -> list[Row]:

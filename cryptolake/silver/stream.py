@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -26,7 +26,8 @@ from cryptolake.errors import CorruptArchive, SchemaMismatch
 from cryptolake.silver.assembly import MonthAssembler, Normalized, RowAccount
 from cryptolake.silver.external_sort import OutOfOrder, Sizes, SortedRuns, in_passing
 from cryptolake.silver.late_verification import verify_late
-from cryptolake.silver.parquet import sink
+from cryptolake.silver.months import is_damaged
+from cryptolake.silver.parquet import Origin, sink
 from cryptolake.silver.parse import Piece, silver_shape
 from cryptolake.silver.scratch import disk_errors, opened
 
@@ -103,15 +104,20 @@ class StreamedMonth:
         for source in self.usable:
             try:
                 with opened(self.storage, source, self.folder) as file:
-                    self._check_hash(file, source)
-                    head = next(inflate_chunks(file, source.key, self.limits, chunk=_BLOCK), b"")
-                    extras |= set(detect(head, self.month.series.schema, source.key).extras)
+                    extras |= set(self._extras(file, source))
             except CorruptArchive as error:
                 self.refused[source.key] = RowAccount(source.key, error=error)
             except SchemaMismatch as error:  # its lines are counted, and its account will say so
                 self.unlike[source.key] = str(error)
         self.extras = tuple(sorted(extras))
         self.month = self.month.knowing(self.verifications)
+
+    def _extras(self, file: IO[bytes], source: Source) -> Sequence[str]:
+        self._check_hash(file, source)
+        head = next(inflate_chunks(file, source.key, self.limits, chunk=_BLOCK), b"")
+        if not head.strip():
+            raise source.empty()
+        return detect(head, self.month.series.schema, source.key).extras
 
     def _check_hash(self, file: IO[bytes], source: Source) -> None:
         if source.sha256:
@@ -140,11 +146,13 @@ class StreamedMonth:
         self.rows = 0
         refused = {key: str(account.error) for key, account in self.refused.items()} | self.unlike
         refused = {key: why for key, why in refused.items() if key not in self.month.quarantined}
+        damaged = [key for key, account in self.refused.items() if is_damaged(account.error)]
+        origin = Origin.of(self.month, refused, damaged)
         lazy = register_io_source(
             self._source(assembler, sources, spill=spill), schema=self._dtypes()
         )
         with disk_errors(self.storage, self.month.path):
-            sink(lazy, draft, self.month, refused)
+            sink(lazy, draft, self.month, origin)
         assembler.close()
         done = Normalized(
             pl.DataFrame(schema=self._dtypes()),

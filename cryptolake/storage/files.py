@@ -28,6 +28,9 @@ from cryptolake.storage.s3_config import S3Config
 OLD = 3600
 """Seconds after which a draft is nobody's: what is written there takes moments."""
 
+_PIECE = 8 * 2**20
+"""Bytes of a file that are in memory at a time."""
+
 _FILES = (".parquet", ".zip", ".CHECKSUM")
 """Endings of files. A folder with such a name is in the place of one: it is listed, and cannot be read."""
 
@@ -84,12 +87,23 @@ class Storage(ABC):
         """Say whether there is a file at the path."""
 
     @abstractmethod
+    def size(self, path: str) -> int | None:
+        """Return a file's bytes; None when there is none."""
+
+    @abstractmethod
     def read(self, path: str) -> bytes:
         """Return a file's bytes; FileNotFoundError when there is none."""
 
     @abstractmethod
     def open(self, path: str) -> IO[bytes]:
         """Open a file for reading; FileNotFoundError when there is none."""
+
+    @abstractmethod
+    def pieces(self, path: str, size: int) -> Iterator[bytes]:
+        """Yield a file's bytes, a few MB at a time; FileNotFoundError when there is none.
+
+        ``size`` is what the file is expected to have: an object of one piece is read in one request.
+        """
 
     @abstractmethod
     def write(self, path: str, data: bytes) -> None:
@@ -168,6 +182,15 @@ class LocalStorage(Storage):
             except (FileNotFoundError, NotADirectoryError):
                 return False
 
+    def size(self, path: str) -> int | None:
+        """Return a file's bytes; None when there is none."""
+        with in_words("look at", path, self.root):
+            try:
+                found = self.local(path).stat()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            return found.st_size if stat.S_ISREG(found.st_mode) else None
+
     def read(self, path: str) -> bytes:
         """Return a file's bytes; FileNotFoundError when there is none."""
         with in_words("read", path, self.root), _opened(self.local(path)) as file:
@@ -176,6 +199,12 @@ class LocalStorage(Storage):
     def open(self, path: str) -> IO[bytes]:
         """Open a file for reading; FileNotFoundError when there is none."""
         return self.local(path).open("rb")
+
+    def pieces(self, path: str, size: int) -> Iterator[bytes]:  # noqa: ARG002 - a bucket needs it
+        """Yield a file's bytes, a few MB at a time; FileNotFoundError when there is none."""
+        with in_words("read", path, self.root), _opened(self.local(path)) as file:
+            while piece := file.read(_PIECE // 8):
+                yield piece
 
     def write(self, path: str, data: bytes) -> None:
         """Write beside the target, then rename over it. Old drafts of killed writers are taken away."""
@@ -296,6 +325,14 @@ class S3Storage(Storage):
         with in_words("look at", path, self.root):
             return bool(self.filesystem.isfile(self._path(path)))
 
+    def size(self, path: str) -> int | None:
+        """Return an object's bytes; None when there is none."""
+        with in_words("look at", path, self.root):
+            try:
+                return int(self.filesystem.size(self._path(path)))
+            except FileNotFoundError:
+                return None
+
     def read(self, path: str) -> bytes:
         """Return an object's bytes; FileNotFoundError when there is none."""
         with in_words("read", path, self.root):
@@ -306,6 +343,21 @@ class S3Storage(Storage):
         """Open an object for reading, some MiB at a request; FileNotFoundError when there is none."""
         opened: IO[bytes] = self.filesystem.open(self._path(path), "rb", block_size=_BLOCK)
         return opened
+
+    def pieces(self, path: str, size: int) -> Iterator[bytes]:
+        """Yield an object's bytes, a few MB at a time; FileNotFoundError when there is none."""
+        if size <= _PIECE:
+            yield self.read(path)
+            return
+        whole = self.size(path)
+        if whole is None:
+            raise FileNotFoundError(self.url(path))
+        for start in range(0, whole, _PIECE):
+            with in_words("read", path, self.root):
+                piece: bytes = self.filesystem.cat_file(
+                    self._path(path), start=start, end=min(start + _PIECE, whole)
+                )
+            yield piece
 
     def write(self, path: str, data: bytes) -> None:
         """Put the object: S3 shows it whole or not at all."""

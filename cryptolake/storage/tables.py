@@ -86,6 +86,16 @@ TABLES: dict[str, dict[str, Any]] = {
         "error": pl.String,
         "at": _TIME,
     },
+    "months": {
+        "path": pl.String,
+        "size": pl.Int64,
+        "sha256": pl.String,
+        "origin": pl.String,
+        "rows": pl.Int64,
+        "built_at": _TIME,
+        "run_id": pl.String,
+        "schema_version": pl.String,
+    },
     "sources": {
         "path": pl.String,
         "key": pl.String,
@@ -347,11 +357,13 @@ def _chosen(live: list[Entry], many: int) -> list[Entry]:
 def _settled(table: str, rows: pl.DataFrame) -> pl.DataFrame:
     """Return the rows of merged segments that still count, sorted so that a filter finds them fast.
 
-    Of the ledger, of the quarantine and of the record of what a month was made of, newer rows take the
+    Of the ledger, of the quarantine and of the records of months, newer rows take the
     place of older ones. Rows that say that a file was removed stay: a segment of before may come late.
     """
     if table in ("files", "quarantine"):
         return rows.unique("key", keep="last", maintain_order=True).sort("key")
+    if table == "months":
+        return rows.unique("path", keep="last", maintain_order=True).sort("path")
     if table == "sources":
         newest = rows.filter(pl.col("run_id") == pl.col("run_id").last().over("path"))
         return newest.sort("path", maintain_order=True)

@@ -102,8 +102,10 @@ def pull(
     Returns
     -------
     tuple of Plan and Report
-        The plan as it was before the transfer, and the report of transfer and build.
+        The plan as it was before the transfer, and the report of transfer and build. Files that the build
+        finds damaged are fetched again, and their months are built once more.
     """
+    from cryptolake.bronze.audit import take_out
     from cryptolake.bronze.ledger import holdings
     from cryptolake.planning.planner import make_plan
     from cryptolake.progress import shown
@@ -113,4 +115,9 @@ def pull(
     with preloading("cryptolake.silver.build", "cryptolake.readers.polars_frames"):
         moved = settings.transfer(plan, lake)
     built = settings.build(holdings(lake.records, query), lake)
-    return plan, moved.combine(built)
+    report = moved.combine(built)
+    if built.damaged and take_out(lake.storage, lake.tables, built.damaged):
+        lake.records.forget()
+        again = settings.transfer(make_plan(query, lake, route=settings.route), lake)
+        report = report.combine(again).combine(settings.build(holdings(lake.records, query), lake))
+    return plan, report

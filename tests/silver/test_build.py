@@ -148,14 +148,16 @@ def test_a_file_that_is_gone_is_named(tmp_path: Path):
     assert "not in Bronze" in built(storage, meta).months["error"][0]
 
 
-def test_a_month_of_which_nothing_can_be_used_fails_and_leaves_the_old_one(tmp_path: Path):
+def test_a_month_of_which_nothing_can_be_used_leaves_the_old_one_and_says_so(tmp_path: Path):
     storage, meta = stored(tmp_path, day_zips(DAYS[:1]))
     built(storage, meta)
     before = storage.read(PATH)
     add(storage, meta, key(DAYS[0]), b"no zip at all")
     report = built(storage, meta)
-    assert report.months["status"].to_list() == ["failed"]
+    assert report.months["status"].to_list() == ["kept"]
     assert not report.ok
+    assert report.failed == 1
+    assert DAYS[0] in report.summary()
     assert storage.read(PATH) == before
 
 

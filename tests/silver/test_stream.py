@@ -119,7 +119,7 @@ def with_bad_lines() -> list[str]:
         pytest.param({key(): text(TRADES + TRADES)}, id="written twice"),
         pytest.param({key(): text([line for line in TRADES for _ in (1, 2)])}, id="doubled lines"),
         pytest.param({key(): text(with_bad_lines())}, id="bad lines"),
-        pytest.param({key(): b""}, id="empty"),
+        pytest.param({key(): (HEADER + "\n").encode()}, id="header only"),
     ],
 )
 def test_pieces_make_the_same_month(tmp_path: Path, files: dict[str, bytes]):

@@ -1,0 +1,156 @@
+"""Bronze held against its ledger: files are hashed again, and damaged ones taken out."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import polars as pl
+
+from cryptolake.archive.keys import CHECKSUM
+from cryptolake.bronze.verify import agrees
+from cryptolake.errors import StorageError
+from cryptolake.storage import layout
+from cryptolake.storage.tables import new_run_id
+
+if TYPE_CHECKING:
+    from cryptolake.storage.files import Storage
+    from cryptolake.storage.tables import Meta
+
+Status = Literal["ok", "damaged", "gone"]
+
+_AT_ONCE = 4
+_FACTS = ("key", "size", "sha256", "md5", "etag")
+
+
+class Entered(NamedTuple):
+    """What the ledger says of a Bronze file."""
+
+    key: str
+    size: int
+    sha256: str | None
+    md5: str | None
+    etag: str | None
+
+
+class Audited(NamedTuple):
+    """A Bronze file, what the ledger says of it, and what was found."""
+
+    key: str
+    status: Status
+    size: int
+    sha256: str | None
+    found_size: int | None
+    found_sha256: str | None
+
+
+def audit_files(storage: Storage, ledger: pl.DataFrame) -> list[Audited]:
+    """Hash the files of some ledger rows, several at once and each piece by piece, and compare."""
+    rows = [Entered(*row) for row in ledger.select(_FACTS).iter_rows()]
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="audit") as pool:
+        return list(pool.map(lambda row: look(storage, layout.bronze_path(row.key), row), rows))
+
+
+def look(storage: Storage, path: str, entered: Entered) -> Audited:
+    """Hash one file and compare it with what the ledger says; one that cannot be read is damaged."""
+    key, size, sha256, md5, etag = entered
+    found = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+    found_size = 0
+    try:
+        for piece in storage.pieces(path, size):
+            found_size += len(piece)
+            for digest in found:
+                digest.update(piece)
+    except FileNotFoundError:
+        dangling = storage.is_local and os.path.lexists(storage.local(path))
+        return Audited(key, "damaged" if dangling else "gone", size, sha256, None, None)
+    except StorageError:
+        if not storage.is_local:  # a bucket that does not answer says nothing of a file
+            raise
+        return Audited(key, "damaged", size, sha256, None, None)
+    found_sha256, found_md5 = (digest.hexdigest() for digest in found)
+    # A file copied from bucket to bucket may have no sha256 in the ledger yet; its ETag is the md5, or,
+    # of an object that was uploaded in parts, says nothing of the bytes.
+    same = found_sha256 == sha256 if sha256 else agrees(found_md5, md5 or etag) is not False
+    status: Status = "ok" if same and found_size == size else "damaged"
+    return Audited(key, status, size, sha256, found_size, found_sha256)
+
+
+def take_out(storage: Storage, tables: Meta, keys: Iterable[str]) -> list[str]:
+    """Take damaged files out of Bronze, and damaged and missing ones out of the ledger.
+
+    A file is judged again here, after it was moved aside and against the ledger as it is then: another
+    process may have stored a newer one since, which goes back to its place.
+
+    Returns
+    -------
+    list of str
+        The keys that the next pull will fetch again.
+    """
+    removed: list[Audited] = []
+    wanted = pl.col("key").is_in(pl.Series(sorted(set(keys)), dtype=pl.String).implode())
+    for row in tables.ledger(wanted).select(_FACTS).iter_rows():
+        found = _taken_out(storage, tables, Entered(*row))
+        if found is not None:
+            removed.append(found)
+    _record(tables, removed)
+    return [item.key for item in removed]
+
+
+def _taken_out(storage: Storage, tables: Meta, entered: Entered) -> Audited | None:
+    place = layout.bronze_path(entered.key)
+    if not storage.is_local:
+        found = look(storage, place, _now(tables, entered))
+        if found.status == "ok":
+            return None
+        storage.delete(place)
+        storage.delete(place + CHECKSUM)
+        return found
+    aside = layout.quarantine_path(f"damaged/{secrets.token_hex(6)}.zip")
+    target = storage.local(aside)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        storage.local(place).rename(target)
+    except FileNotFoundError:
+        return look(storage, place, entered)
+    found = look(storage, aside, _now(tables, entered))
+    if found.status == "ok":
+        with contextlib.suppress(FileExistsError):  # a still newer one has been stored meanwhile
+            os.link(target, storage.local(place))
+        target.unlink()
+        return None
+    storage.delete(place + CHECKSUM)
+    return found
+
+
+def _now(tables: Meta, entered: Entered) -> Entered:
+    """Return what the ledger says of the file by now."""
+    rows = tables.ledger(pl.col("key") == entered.key).select(_FACTS).rows()
+    return Entered(*rows[0]) if rows else entered
+
+
+def _record(tables: Meta, removed: list[Audited]) -> None:
+    if not removed:
+        return
+    run_id, now = new_run_id(), datetime.now(UTC)
+    bad = pl.DataFrame(removed, schema=list(Audited._fields), orient="row")
+    common = {"key": pl.col("key"), "run_id": pl.lit(run_id)}
+    tables.append(
+        "files",
+        bad.select("size", "sha256", event=pl.lit("removed"), fetched_at=now, **common),
+    )
+    tables.append(
+        "findings",
+        bad.select(
+            kind=pl.lit("bronze_") + pl.col("status"),
+            detail=pl.lit("taken out; the next pull fetches it again"),
+            at=now,
+            **common,
+        ),
+    )

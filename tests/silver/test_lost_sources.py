@@ -1,0 +1,189 @@
+"""No source is lost in silence: a file that cannot be used keeps its month as it is, and the report says so."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+
+from cryptolake.bronze.audit import take_out
+from cryptolake.bronze.ledger import holdings
+from cryptolake.listing.context import LakeContext
+from cryptolake.silver.build import build
+from cryptolake.silver.records import month_records
+from tests.silver.texts import day_text, key, ledger_row, stored, zipped
+
+if TYPE_CHECKING:
+    from cryptolake.report import Report
+    from cryptolake.storage.files import Storage
+    from cryptolake.storage.tables import Meta
+
+PATH = "silver/market=futures_um/data_type=klines/interval=1h/symbol=BTCUSDT/2024-01.parquet"
+DAYS = ["2024-01-01", "2024-01-02", "2024-01-03"]
+WAYS = [pytest.param(None, id="whole"), pytest.param(0, id="in pieces")]
+
+
+def zips(days: list[str] = DAYS) -> dict[str, bytes]:
+    return {key(day): zipped(day_text(day)) for day in days}
+
+
+def built(storage: Storage, **options: object) -> Report:
+    lake = LakeContext.of(storage)
+    return build(lake, holdings(lake.records), progress=False, **options)  # type: ignore[arg-type]
+
+
+def rows(storage: Storage) -> int:
+    return pl.read_parquet(storage.local(PATH)).height
+
+
+def flipped(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def in_its_place(path: Path, make: Callable[[Path], object]) -> None:
+    path.unlink()
+    make(path)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "a flipped bit": flipped,
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-40]),
+    "emptied": lambda path: path.write_bytes(b""),
+    "gone": Path.unlink,
+    "a link that leads nowhere": lambda path: in_its_place(path, lambda p: p.symlink_to("/none")),
+    "a link to itself": lambda path: in_its_place(path, lambda p: p.symlink_to(p)),
+    "a folder": lambda path: in_its_place(path, Path.mkdir),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_keeps_the_month_and_is_named_until_it_is_whole(
+    tmp_path: Path, damage: str
+) -> None:
+    files = zips()
+    storage, meta = stored(tmp_path, files)
+    assert built(storage).ok
+    bad = storage.local(f"bronze/{key(DAYS[1])}")
+    whole = bad.read_bytes()
+    DAMAGES[damage](bad)
+    for _ in range(2):
+        report = rebuilt_with_one_more_day(storage, meta)
+        assert report.months["status"].to_list() == ["kept"]
+        assert not report.ok
+        assert report.failed == 1
+        assert key(DAYS[1]) in report.summary()
+        assert report.damaged == (key(DAYS[1]),)
+        assert rows(storage) == 72
+    take_away(bad)
+    bad.write_bytes(whole)
+    report = built(storage)
+    assert report.ok
+    assert report.months["status"].to_list() == ["built"]
+    assert rows(storage) == 96
+    assert built(storage).months["status"].to_list() == ["unchanged"]
+
+
+def take_away(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)
+
+
+def rebuilt_with_one_more_day(storage: Storage, meta: Meta) -> Report:
+    day = "2024-01-04"
+    if not storage.exists(f"bronze/{key(day)}"):
+        data = zipped(day_text(day))
+        storage.write(f"bronze/{key(day)}", data)
+        meta.append("files", [ledger_row(key(day), data)])
+    return built(storage)
+
+
+@pytest.mark.parametrize("above", WAYS)
+def test_a_month_first_built_without_a_damaged_file_is_built_again_when_it_is_whole(
+    tmp_path: Path, above: int | None
+) -> None:
+    storage, _ = stored(tmp_path, zips())
+    options = {} if above is None else {"stream_above": above}
+    bad = storage.local(f"bronze/{key(DAYS[1])}")
+    whole = bad.read_bytes()
+    flipped(bad)
+    first = built(storage, **options)
+    assert (first.ok, rows(storage)) == (False, 48)
+    bad.write_bytes(whole)
+    assert built(storage, **options).ok
+    assert rows(storage) == 72
+
+
+def test_a_file_that_was_taken_out_keeps_its_rows_in_silver_until_it_is_fetched(
+    tmp_path: Path,
+) -> None:
+    storage, meta = stored(tmp_path, zips())
+    built(storage)
+    flipped(storage.local(f"bronze/{key(DAYS[1])}"))
+    assert take_out(storage, meta, [key(DAYS[1]), key(DAYS[2])]) == [key(DAYS[1])]
+    report = built(storage)
+    assert "no longer in the lake" in report.summary()
+    assert rows(storage) == 72
+
+
+def test_a_header_without_rows_is_read_and_an_empty_csv_is_not(tmp_path: Path) -> None:
+    header = day_text(DAYS[0]).splitlines(keepends=True)[0]
+    files = zips() | {key("2024-01-04"): zipped(header)}
+    storage, meta = stored(tmp_path, files)
+    assert built(storage).ok
+    empty = zipped(b"")
+    storage.write(f"bronze/{key('2024-01-05')}", empty)
+    meta.append("files", [ledger_row(key("2024-01-05"), empty)])
+    report = built(storage)
+    assert not report.ok
+    assert "empty CSV" in report.summary()
+    assert rows(storage) == 72
+    again = built(storage)
+    assert not again.ok
+    assert again.months["status"].to_list() == ["unchanged"]
+
+
+def test_another_method_of_compression_is_named_each_time(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("x.csv", day_text(DAYS[1]))
+    storage, _ = stored(tmp_path, zips() | {key(DAYS[1]): buffer.getvalue()})
+    for status in ("built", "unchanged"):
+        report = built(storage)
+        assert report.months["status"].to_list() == [status]
+        assert not report.ok
+        assert key(DAYS[1]) in report.summary()
+
+
+def test_a_newer_file_that_was_stored_meanwhile_is_not_taken_out(
+    tmp_path: Path, monkeypatch
+) -> None:
+    storage, meta = stored(tmp_path, zips())
+    place = storage.local(f"bronze/{key(DAYS[1])}")
+    newer = zipped(day_text(DAYS[1]))
+    assert take_out(storage, meta, [key(DAYS[1])]) == []
+    assert place.read_bytes() == newer
+    assert [entry.path for entry in storage.list("meta/quarantine")] == []
+
+
+def test_the_record_of_a_month_is_that_of_the_file_that_stands(tmp_path: Path) -> None:
+    """Another build records after this one, and places before it: the file is ours, the record theirs."""
+    storage, meta = stored(tmp_path, zips())
+    built(storage)
+    (record,) = month_records(meta).values()
+    theirs = meta.read("months").with_columns(
+        origin=pl.lit("0" * 32), size=1, run_id=pl.lit("other")
+    )
+    meta.append("months", theirs)
+    meta.append("sources", meta.read("sources").with_columns(run_id=pl.lit("other"), rows_out=1))
+    report = built(storage)
+    assert report.months["status"].to_list() == ["built"]
+    assert month_records(meta)[PATH] == record
