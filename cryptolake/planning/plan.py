@@ -6,19 +6,20 @@ person, and loaded elsewhere. :func:`cryptolake.planning.planner.make_plan` make
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import polars as pl
 
 from cryptolake.archive.enums import dataset_name
 from cryptolake.errors import IncompleteWarning, NotPublished, TransferError
-from cryptolake.planning import commands
+from cryptolake.planning import commands, serialization
 from cryptolake.planning.commands import Planned
 from cryptolake.storage.spooled import Rows, Table
 
@@ -106,40 +107,6 @@ def _cell(row: tuple[str, ...], index: int, width: int) -> str:
     return row[index].ljust(width) if index < 2 else row[index].rjust(width)
 
 
-TIME = pl.Datetime("us", "UTC")
-
-FILES: dict[str, Any] = {
-    "key": pl.String,
-    "market": pl.String,
-    "data_type": pl.String,
-    "symbol": pl.String,
-    "interval": pl.String,
-    "partition": pl.String,
-    "period": pl.String,
-    "size": pl.Int64,
-    "etag": pl.String,
-    "status": pl.String,
-    "last_modified": TIME,
-    "checksum_size": pl.Int64,
-    "checksum_etag": pl.String,
-    "suspect_size": pl.Boolean,
-    "selector": pl.String,
-}
-"""The columns of ``plan.files``. Sizes are bytes, times UTC. ``interval`` is null where the type has
-none, ``checksum_size`` and ``checksum_etag`` where no sidecar is published; ``suspect_size`` marks files
-far smaller than their neighbours; ``selector`` is the key prefix by which a wildcard fetches the file,
-null where it is named."""
-
-MISSING: dict[str, Any] = {
-    "market": pl.String,
-    "data_type": pl.String,
-    "symbol": pl.String,
-    "interval": pl.String,
-    "period": pl.String,
-    "reason": pl.String,
-}
-"""The columns of ``plan.missing_periods``; the reasons are those of :data:`cryptolake.planning.cover.REASONS`."""
-
 TO_MOVE = ("new", "updated")
 """The statuses of files that a transfer moves. The others are ``cached`` (here and recorded),
 ``unrecorded`` (here without a record: verified and adopted in place) and ``quarantined``."""
@@ -152,9 +119,9 @@ _OF_LINES = ("key", "partition", "period", "checksum_size", "selector")
 class Plan:
     """The files that a query needs, where each one stands, and what it takes to have them all.
 
-    ``files`` and ``missing_periods`` are frames with the columns of :data:`FILES` and :data:`MISSING`;
-    ``listed_at`` is when the oldest part of the listing behind it was asked (UTC); ``notes`` say in
-    words what a reader should know.
+    ``files`` and ``missing_periods`` are frames with the columns of ``FILES`` and ``MISSING`` in
+    :mod:`cryptolake.planning.serialization`; ``listed_at`` is when the oldest part of the listing behind
+    it was asked (UTC); ``notes`` say in words what a reader should know.
 
     ``rows`` are those of ``files``. A large plan has them on disk, and each use of ``files`` reads them
     all: hold on to the frame, or go through ``rows.pieces()``.
@@ -263,9 +230,16 @@ class Plan:
         StorageError
             The file cannot be written.
         """
-        from cryptolake.planning.serialization import save
-
-        save(self, path)
+        header = {
+            "id": self.id,
+            "query": json.loads(self.query.to_json()),
+            # The endpoint in use, so that the plan means the same archive where the environment differs.
+            "archive": {**self.archive.model_dump(), "endpoint_url": self.archive.endpoint},
+            "created_at": self.created_at.isoformat(),
+            "listed_at": self.listed_at.isoformat() if self.listed_at else None,
+            "notes": list(self.notes),
+        }
+        serialization.save(path, header, self.missing_periods, self.rows)
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Plan:
@@ -276,9 +250,7 @@ class Plan:
         PlanError
             The file is absent, or holds no plan that this version reads.
         """
-        from cryptolake.planning.serialization import load
-
-        return load(path)
+        return Plan(**serialization.load(path))
 
     # ------------------------------------------------------------------ show
 

@@ -14,8 +14,9 @@ from cryptolake.archive.periods import Days
 from cryptolake.planning.commands import selectors
 from cryptolake.planning.cover import FOLDER, cover
 from cryptolake.planning.estimates import suspect_sizes
-from cryptolake.planning.plan import FILES, MISSING, TO_MOVE, Counts, Plan, age_of
+from cryptolake.planning.plan import TO_MOVE, Counts, Plan, age_of
 from cryptolake.planning.resolve import find_targets
+from cryptolake.planning.serialization import FILES, MISSING
 from cryptolake.planning.status import status_of
 from cryptolake.progress import Step, tell
 from cryptolake.query import Query

@@ -18,12 +18,45 @@ import polars as pl
 from cryptolake.archive.keys import parse_key
 from cryptolake.archive.source import Archive
 from cryptolake.errors import CryptolakeError, PlanError, StorageError
-from cryptolake.planning.plan import FILES, MISSING, TIME, Plan
 from cryptolake.query import Query
 from cryptolake.storage.spooled import PIECE, Rows
 
 if TYPE_CHECKING:
     import os
+
+TIME = pl.Datetime("us", "UTC")
+
+FILES: dict[str, Any] = {
+    "key": pl.String,
+    "market": pl.String,
+    "data_type": pl.String,
+    "symbol": pl.String,
+    "interval": pl.String,
+    "partition": pl.String,
+    "period": pl.String,
+    "size": pl.Int64,
+    "etag": pl.String,
+    "status": pl.String,
+    "last_modified": TIME,
+    "checksum_size": pl.Int64,
+    "checksum_etag": pl.String,
+    "suspect_size": pl.Boolean,
+    "selector": pl.String,
+}
+"""The columns of ``plan.files``. Sizes are bytes, times UTC. ``interval`` is null where the type has
+none, ``checksum_size`` and ``checksum_etag`` where no sidecar is published; ``suspect_size`` marks files
+far smaller than their neighbours; ``selector`` is the key prefix by which a wildcard fetches the file,
+null where it is named."""
+
+MISSING: dict[str, Any] = {
+    "market": pl.String,
+    "data_type": pl.String,
+    "symbol": pl.String,
+    "interval": pl.String,
+    "period": pl.String,
+    "reason": pl.String,
+}
+"""The columns of ``plan.missing_periods``; the reasons are those of :data:`cryptolake.planning.cover.REASONS`."""
 
 FORMAT = 2
 """The format's number, in the file under ``cryptolake_plan``. It changes when older readers cannot."""
@@ -33,32 +66,28 @@ _FILES_BEGIN, _FILES_END = '"files": [\n', "]}\n"
 _STATUSES = {"new", "updated", "cached", "unrecorded", "quarantined"}
 
 
-def save(plan: Plan, path: str | os.PathLike[str]) -> None:
-    """Write a plan beside its final name, then rename.
+def save(
+    path: str | os.PathLike[str], header: Mapping[str, Any], missing: pl.DataFrame, files: Rows
+) -> None:
+    """Write a plan's header and rows beside the final name, then rename.
 
     Raises
     ------
     StorageError
         The file cannot be written.
     """
-    header = {
+    first = {
         "cryptolake_plan": FORMAT,
-        "id": plan.id,
-        "query": json.loads(plan.query.to_json()),
-        # The endpoint in use, so that the plan means the same archive where the environment differs.
-        "archive": {**plan.archive.model_dump(), "endpoint_url": plan.archive.endpoint},
-        "created_at": plan.created_at.isoformat(),
-        "listed_at": plan.listed_at.isoformat() if plan.listed_at else None,
-        "notes": list(plan.notes),
-        "missing_periods": _columns(plan.missing_periods),
+        **header,
+        "missing_periods": _columns(missing),
         "columns": list(FILES),
     }
     target = Path(path).expanduser()
     draft = target.with_name(f".{target.name}.draft")
     try:
         with draft.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(f"{_text(header)[:-1]}, {_FILES_BEGIN}")
-            pieces = (_texts(piece.select(list(FILES))) for piece in plan.rows.pieces())
+            file.write(f"{_text(first)[:-1]}, {_FILES_BEGIN}")
+            pieces = (_texts(piece.select(list(FILES))) for piece in files.pieces())
             lines = (_text(row) for piece in pieces for row in piece.iter_rows())
             file.writelines(f"{',' if n else ''}{line}\n" for n, line in enumerate(lines))
             file.write(_FILES_END)
@@ -69,8 +98,8 @@ def save(plan: Plan, path: str | os.PathLike[str]) -> None:
         raise StorageError(message, path=str(target), errno=error.errno) from error
 
 
-def load(path: str | os.PathLike[str]) -> Plan:
-    """Read a plan.
+def load(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a plan's file; return its fields by name, typed.
 
     Raises
     ------
@@ -80,16 +109,16 @@ def load(path: str | os.PathLike[str]) -> Plan:
     source = Path(path).expanduser()
     try:
         header, rows = _read(source)
-        plan = Plan(
-            id=str(header["id"]),
-            query=Query.from_json(json.dumps(header["query"])),
-            archive=Archive(**header["archive"]),
-            created_at=_moment(header["created_at"]),
-            listed_at=_moment(header["listed_at"]) if header["listed_at"] else None,
-            files=rows,
-            missing_periods=_frame(header["missing_periods"], MISSING),
-            notes=tuple(str(note) for note in header["notes"]),
-        )
+        return {
+            "id": str(header["id"]),
+            "query": Query.from_json(json.dumps(header["query"])),
+            "archive": Archive(**header["archive"]),
+            "created_at": _moment(header["created_at"]),
+            "listed_at": _moment(header["listed_at"]) if header["listed_at"] else None,
+            "files": rows,
+            "missing_periods": _frame(header["missing_periods"], MISSING),
+            "notes": tuple(str(note) for note in header["notes"]),
+        }
     except PlanError:
         raise
     except OSError as error:
@@ -101,7 +130,6 @@ def load(path: str | os.PathLike[str]) -> Plan:
     except (ValueError, TypeError, CryptolakeError, pl.exceptions.PolarsError) as error:
         why = f"{type(error).__name__}: {error}"
         raise _no_plan(source, why) from error
-    return plan
 
 
 def _read(source: Path) -> tuple[dict[str, Any], Rows]:

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from cryptolake.archive.keys import CHECKSUM
 from cryptolake.errors import StorageError
-from cryptolake.preload import start_preload
 from cryptolake.storage import layout
 from cryptolake.storage.s3_config import S3Config
 from cryptolake.transfer.faults import (
@@ -250,7 +249,6 @@ class Pipeline(ABC):
         self._s5cmd = S5cmdProcess(
             lines, self._staging.folder, flags, self._post, self._staging.keep_open
         )
-        start_preload()
         while self._ended is None:
             self._process_events()
         self._s5cmd.stop()

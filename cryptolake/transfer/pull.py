@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cryptolake.preload import preloading
 from cryptolake.transfer.options import TransferOptions
 from cryptolake.transfer.routing import route
 
@@ -112,8 +111,7 @@ def pull(
 
     with shown(settings.progress):
         plan = make_plan(query, lake, route=settings.route, refresh=refresh)
-    with preloading("cryptolake.silver.build", "cryptolake.readers.polars_frames"):
-        moved = settings.transfer(plan, lake)
+    moved = settings.transfer(plan, lake)
     built = settings.build(holdings(lake.records, query), lake)
     report = moved.combine(built)
     if built.damaged and take_out(lake.storage, lake.tables, built.damaged):

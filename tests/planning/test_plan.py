@@ -9,7 +9,8 @@ import pytest
 
 import cryptolake as cl
 from cryptolake.archive.keys import CHECKSUM
-from cryptolake.planning.plan import FILES, MISSING, age_of
+from cryptolake.planning.plan import age_of
+from cryptolake.planning.serialization import FILES, MISSING
 from tests.planning.source import FUNDING, METRICS, SPOT, Source
 
 
