@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import IO, Any
 
+from cryptolake.archive.keys import ZIP, file_name
 from cryptolake.errors import CorruptArchive
 
 try:
@@ -198,7 +199,7 @@ def _check_name(name: str, key: str) -> None:
     if not name or set(name) & set("/\\:\0") or name in {".", ".."}:
         detail = f"has a member named {name!r}, which is not a plain file name"
         raise _corrupt(key, "member_name", detail)
-    inner, own = name.removesuffix(".csv"), key.rsplit("/", 1)[-1].removesuffix(".zip")
+    inner, own = name.removesuffix(".csv"), file_name(key).removesuffix(ZIP)
     if inner.lower() != own.lower() and _ARCHIVE_NAME.fullmatch(inner):
         raise _corrupt(key, "wrong_file", f"holds the CSV of another file, {name!r}")
 

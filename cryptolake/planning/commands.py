@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from cryptolake.archive.keys import CHECKSUM
+from cryptolake.archive.keys import CHECKSUM, folder_name
 
 _LEVELS = {"daily": (5, 8, 9, 10), "monthly": (0, 5, 6, 7)}
 """How much of a period a selector may hold: the year, the month, the month's tens of days, the day."""
@@ -140,7 +140,7 @@ class Planned(NamedTuple):
         """The line that fetches it: one for each folder and year (for all years, where it is monthly)."""
         if self.selector is None:
             return self.key
-        folder = self.key.rpartition("/")[0]
+        folder = folder_name(self.key)
         return f"{folder}/{self.period[:4]}" if self.partition == "daily" else folder
 
 
@@ -188,7 +188,7 @@ def _wildcards(files: Sequence[Planned], bucket: str, into: str) -> Iterator[str
             picks.setdefault(file.line, {})[file.selector if whole else file.key] = None
     for names in picks.values():
         patterns = list(names)
-        folder = patterns[0].rpartition("/")[0] + "/"
+        folder = folder_name(patterns[0]) + "/"
         for start in range(0, len(patterns), _MOST_PATTERNS):
             yield _wildcard(folder, patterns[start : start + _MOST_PATTERNS], bucket, into)
 

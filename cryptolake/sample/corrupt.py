@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from cryptolake.archive.enums import DataType, Interval, Market, Partition
-from cryptolake.archive.keys import CHECKSUM, ArchiveKey
+from cryptolake.archive.keys import CHECKSUM, ArchiveKey, file_name
 from cryptolake.archive.periods import Days
 from cryptolake.errors import InvalidQuery
 from cryptolake.sample import corrupt_rows as rows
@@ -35,7 +35,7 @@ Halts = dict[tuple[Market, str], Halt]
 def stale_checksum(site: Site) -> list[Harm]:
     """Give the file the hash of other bytes."""
     moment = site.folder.moment(site.key)
-    sidecar = make_sidecar(b"the bytes before", _basename(site.key), moment)
+    sidecar = make_sidecar(b"the bytes before", file_name(site.key), moment)
     site.folder.write(site.key + CHECKSUM, sidecar, moment)
     return [Harm(site.key, detail="the hash of other bytes")]
 
@@ -49,7 +49,7 @@ def missing_checksum(site: Site) -> list[Harm]:
 def sidecar_names_other_file(site: Site) -> list[Harm]:
     """Name another file in the sidecar."""
     moment, data = site.folder.moment(site.key), site.folder.path(site.key).read_bytes()
-    other = "OTHER-" + _basename(site.key)
+    other = "OTHER-" + file_name(site.key)
     site.folder.write(site.key + CHECKSUM, make_sidecar(data, other, moment), moment)
     return [Harm(site.key, detail=other)]
 
@@ -118,12 +118,8 @@ def missing_daily_file(site: Site) -> list[Harm]:
     return [Harm(site.key, first, first + DAY_US - 1, detail="no file")]
 
 
-def _basename(key: str) -> str:
-    return key.rsplit("/", 1)[1]
-
-
 def _csv_name(key: str) -> str:
-    return _basename(key).removesuffix(".zip") + ".csv"
+    return file_name(key).removesuffix(".zip") + ".csv"
 
 
 _MONTHLY = Partition.MONTHLY

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptolake.archive.enums import Market, Partition
-from cryptolake.archive.keys import CHECKSUM
+from cryptolake.archive.keys import CHECKSUM, file_name
 
 if TYPE_CHECKING:
     from cryptolake.archive.periods import Period
@@ -94,7 +94,7 @@ class ArchiveFolder:
 
     def write_zip(self, key: str, text: bytes, moment: datetime, market: Market) -> int:
         """Write a zip and its sidecar; return the zip's size."""
-        basename = key.rsplit("/", 1)[1]
+        basename = file_name(key)
         data = make_zip(basename.removesuffix(".zip") + ".csv", text, moment, market)
         self.write_pair(key, data, moment)
         return len(data)
@@ -102,7 +102,7 @@ class ArchiveFolder:
     def write_pair(self, key: str, data: bytes, moment: datetime) -> None:
         """Write a zip's bytes as they are, and the sidecar that fits them."""
         self.write(key, data, moment)
-        basename = key.rsplit("/", 1)[1]
+        basename = file_name(key)
         self.write(key + CHECKSUM, make_sidecar(data, basename, moment), moment)
 
     def read_text(self, key: str) -> bytes:

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from cryptolake.archive.keys import CHECKSUM
+from cryptolake.archive.keys import CHECKSUM, file_name
 from cryptolake.bronze.verify import (
     REASONS,
     Expected,
@@ -78,9 +78,7 @@ def verify_late(
     """
     sidecar = _beside(storage, source)
     listed = Expected(source.size, source.etag, checksum_etag=source.checksum_etag)
-    verdict = check(
-        _OpenFileEvidence(file), sidecar, listed, source.key.rsplit("/", 1)[-1], found=True
-    )
+    verdict = check(_OpenFileEvidence(file), sidecar, listed, file_name(source.key), found=True)
     file.seek(0)
     if verdict.finding == "transport":
         message = (

@@ -12,6 +12,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from cryptolake.archive.keys import folder_name
 from cryptolake.bronze.verify import Verdict, agrees, check
 from cryptolake.storage import layout
 from cryptolake.transfer import s3_store
@@ -124,7 +125,7 @@ class DirectPipeline(S3Pipeline):
         store = self._store
         folders: dict[str, list[str]] = defaultdict(list)
         for job in jobs:
-            folders[job.key.rsplit("/", 1)[0]].append(job.key)
+            folders[folder_name(job.key)].append(job.key)
         found: dict[str, tuple[int, str]] = {}
         bronze = store.key(layout.BRONZE) + "/"
         pages = store.client.get_paginator("list_objects_v2")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cryptolake.archive.keys import CHECKSUM
+from cryptolake.archive.keys import CHECKSUM, file_name
 from cryptolake.bronze.verify import Expected
 from cryptolake.planning import commands
 from cryptolake.planning.commands import Planned, copy_line, quoted
@@ -101,7 +101,7 @@ class Job:
     @property
     def name(self) -> str:
         """The zip's base name, which its CHECKSUM must repeat."""
-        return self.key.rsplit("/", 1)[1]
+        return file_name(self.key)
 
 
 def jobs_of(pieces: Iterable[pl.DataFrame]) -> Iterator[Job]:
