@@ -1,4 +1,4 @@
-"""The progress of a long call: steps, and who is told of them: a tqdm bar, or a callable.
+"""The progress of a long call: steps, and what receives them: a tqdm bar, or a callable.
 
 Where a method takes ``progress``, True shows a bar where a person is watching, False shows nothing, and a
 callable is called with each :class:`Step`, on the thread that does the work. It may raise

@@ -163,7 +163,7 @@ def _shape(head: bytes, schema: Schema | None, key: str) -> tuple[int, list[int 
     """Return the bytes before the first row, and where each column stands if not in its usual place.
 
     A file that does not look like its dataset is shown as it is: Bronze hides nothing, and what is
-    wrong with the file is said when Silver is built from it.
+    wrong with the file is reported when Silver is built from it.
     """
     first_line = 0 if head[:1].isdigit() else head.find(b"\n") + 1
     if schema is None:

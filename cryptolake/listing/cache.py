@@ -86,11 +86,11 @@ class Kept(NamedTuple):
 
 def split(rows: pl.DataFrame) -> Kept:
     """Sort cached rows by what they are. A folder's first day counts as a mark: it is no file of its own."""
-    told = pl.col("key").is_null() | (pl.col("window") == "first")
+    marks_window = pl.col("key").is_null() | (pl.col("window") == "first")
     fits = pl.col("day").is_not_null()
-    zips = rows.filter(~told & fits).drop("key", "at", "more")
-    strange = rows.filter(~told & ~fits).select(_NAME, *WINDOW, "key")
-    marks = rows.filter(told).select(
+    zips = rows.filter(~marks_window & fits).drop("key", "at", "more")
+    strange = rows.filter(~marks_window & ~fits).select(_NAME, *WINDOW, "key")
+    marks = rows.filter(marks_window).select(
         _NAME, *WINDOW, "at", "more", "day", mark=pl.col("key").is_null()
     )
     # A scan of many files comes in as many chunks, which every later step would pay for.

@@ -78,12 +78,12 @@ class Window(NamedTuple):
     more: bool = False
 
 
-def folders_of(said: Selection, symbols: Mapping[str, Iterable[str]]) -> Iterator[Folder]:
+def folders_of(selection: Selection, symbols: Mapping[str, Iterable[str]]) -> Iterator[Folder]:
     """Yield the folders of a selection, given each dataset's symbols."""
-    for row in said.rows():
+    for row in selection.rows():
         intervals: Iterable[Interval | None] = (None,)
         if row.has_interval:
-            intervals = [i for i in said.intervals if i in row.all_intervals]
+            intervals = [i for i in selection.intervals if i in row.all_intervals]
         for symbol in symbols[row.dataset]:
             for interval in intervals:
                 yield Folder(row, symbol, interval)

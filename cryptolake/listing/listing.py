@@ -222,8 +222,8 @@ class Listing:
     ) -> tuple[list[T], ListingError | None]:
         """Ask side by side, in order; at the first trouble stop, and keep what was answered.
 
-        Whoever watches is told how far it is: these jobs come after ``before`` others of ``total``. When
-        he stops it, answers that are under way are not waited for.
+        Progress is reported: these jobs come after ``before`` others of ``total``. When the watching
+        callable stops it, answers that are under way are not waited for.
         """
         if not jobs:
             return [], None

@@ -108,11 +108,11 @@ class Backend:
         return float(moved) / float(seconds) if moved and seconds else None
 
     def pull(self, query: Query, watch: Watch) -> Report:
-        """Plan, transfer and build; ``watch`` is told how far it is, and may stop it."""
+        """Plan, transfer and build; ``watch`` receives the progress, and may stop it."""
         return self.lake.pull(query, progress=watch)
 
     def build(self, query: Query, watch: Watch) -> Report:
-        """Build Silver from what Bronze has; ``watch`` is told how far it is, and may stop it."""
+        """Build Silver from what Bronze has; ``watch`` receives the progress, and may stop it."""
         return self.lake.build(query, progress=watch)
 
     def preview(self, query: Query) -> Preview:

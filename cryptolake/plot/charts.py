@@ -25,7 +25,7 @@ BARS = ("klines", "markPriceKlines", "indexPriceKlines", "premiumIndexKlines")
 """Data types that have an open, a high, a low and a close."""
 
 MAX_SERIES = 6
-"""Symbols drawn as lines of one chart; more could not be told apart."""
+"""Symbols drawn as lines of one chart; more could not be distinguished."""
 
 
 class SilverReader(Protocol):

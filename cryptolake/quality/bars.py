@@ -55,7 +55,7 @@ def bars_of_trades(trades: pl.LazyFrame, schema: Schema, interval: Interval) -> 
     -------
     polars.LazyFrame
         One row per bar that has a trade: ``bar, open, high, low, close, volume, trades,
-        taker_buy_volume`` and, where it can be told, ``quote_volume`` or ``base_volume`` with its taker
+        taker_buy_volume`` and, where it can be computed, ``quote_volume`` or ``base_volume`` with its taker
         part; sorted by bar.
     """
     aggregated = schema.data_type is DataType.AGG_TRADES

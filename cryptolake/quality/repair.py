@@ -187,7 +187,7 @@ def _overlap(row: dict[str, Any], gap: dict[str, Any]) -> int:
 
 def _record(healed: pl.DataFrame, meta: Meta) -> None:
     now, run = datetime.now(UTC), new_run_id()
-    told = healed.filter((pl.col("fetched").list.len() > 0) | (pl.col("filled") > 0))
+    recorded = healed.filter((pl.col("fetched").list.len() > 0) | (pl.col("filled") > 0))
     rows = [
         {
             "dataset": dataset_name(row["market"], row["data_type"]),
@@ -203,7 +203,7 @@ def _record(healed: pl.DataFrame, meta: Meta) -> None:
             "at": now,
             "run_id": run,
         }
-        for row in told.iter_rows(named=True)
+        for row in recorded.iter_rows(named=True)
     ]
     meta.append("findings", rows)
 

@@ -53,22 +53,26 @@ class Origin:
         return cls(version, sources, refused, tuple(sorted(damaged)), tuple(spills))
 
     @classmethod
-    def read(cls, said: Mapping[str, Any]) -> Origin:
+    def read(cls, metadata: Mapping[str, Any]) -> Origin:
         """Return the origin that a file's metadata tells of."""
         return cls(
-            said["schema_version"],
-            tuple((item["key"], item["sha256"]) for item in said["sources"]),
-            said["refused"],
+            metadata["schema_version"],
+            tuple((item["key"], item["sha256"]) for item in metadata["sources"]),
+            metadata["refused"],
             # Files of the first release do not say which of the refused ones were damaged.
-            tuple(said.get("damaged", said["refused"])),
-            tuple(said["spills"]),
+            tuple(metadata.get("damaged", metadata["refused"])),
+            tuple(metadata["spills"]),
         )
 
     @property
     def id(self) -> str:
         """A name for what went in: files made of the same bytes by the same schema have the same."""
-        said = [self.schema_version, sorted(map(list, self.sources), key=str), sorted(self.refused)]
-        return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
+        inputs = [
+            self.schema_version,
+            sorted(map(list, self.sources), key=str),
+            sorted(self.refused),
+        ]
+        return hashlib.sha256(json.dumps(metadata).encode()).hexdigest()[:32]
 
     @property
     def held(self) -> set[str]:
@@ -155,8 +159,8 @@ def read_standing(storage: Storage, path: str) -> Standing | None:
     try:
         place = storage.local(path) if storage.is_local else storage.url(path)
         found = pl.read_parquet_metadata(place, **storage.polars_arguments)
-        said = json.loads(found[METADATA])
-        return Standing(size, Origin.read(said))
+        metadata = json.loads(found[METADATA])
+        return Standing(size, Origin.read(metadata))
     except (pl.exceptions.PolarsError, OSError, KeyError, ValueError, TypeError):
         # Whatever stands there is not a file of ours: it is built anew.
         return None

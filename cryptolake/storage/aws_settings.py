@@ -137,13 +137,13 @@ class AwsSettings:
 
     def region(self) -> str | None:
         """Return the region."""
-        said = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-        return said or self._file.get("region")
+        value = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        return value or self._file.get("region")
 
     def certificates(self) -> str | None:
         """Return the file of certificates to trust."""
-        said = self._session.get_config_variable("ca_bundle")
-        return said or os.environ.get("REQUESTS_CA_BUNDLE") or None
+        value = self._session.get_config_variable("ca_bundle")
+        return value or os.environ.get("REQUESTS_CA_BUNDLE") or None
 
     def style(self) -> str | None:
         """Return the addressing style."""
@@ -152,15 +152,15 @@ class AwsSettings:
 
     def checksums(self, config: dict[str, Any], name: str) -> Any:
         """Take a checksum policy out of the options, else from the environment or a file."""
-        said = config.pop(name, None) or os.environ.get(f"AWS_{name.upper()}")
-        found = str(said or self._file.get(name) or "when_required").lower()
+        value = config.pop(name, None) or os.environ.get(f"AWS_{name.upper()}")
+        found = str(value or self._file.get(name) or "when_required").lower()
         return one_of("checksum policy", found, get_args(Checksums))
 
 
 def archive_certificates() -> str | None:
     """Return the certificates to trust; botocore is loaded only where a configuration file names some."""
-    if said := os.environ.get("AWS_CA_BUNDLE"):
-        return said
+    if value := os.environ.get("AWS_CA_BUNDLE"):
+        return value
     file = Path(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config").expanduser()
     try:
         in_file = "ca_bundle" in file.read_text("utf-8", errors="replace")
@@ -213,9 +213,9 @@ def trust_in_process(certificates: str) -> None:
         The file of certificates cannot be read.
     """
     with _TRUST:
-        said = os.environ.get("SSL_CERT_FILE")
-        ours = said in _trusted.values()
-        if (said and not ours) or (ours and certificates in _trusted):
+        value = os.environ.get("SSL_CERT_FILE")
+        ours = value in _trusted.values()
+        if (value and not ours) or (ours and certificates in _trusted):
             return
         paths = ssl.get_default_verify_paths()  # its file is the environment's, so far
         try:

@@ -39,7 +39,7 @@ _SIGNING = (
 )
 
 _REGION = "us-east-1"
-"""The region where none is said."""
+"""The region where none is given."""
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
@@ -140,9 +140,9 @@ class S3Config:
         _refuse(given, client, parameters)
         profile = given.pop("profile", None)
         settings = AwsSettings(profile)
-        said = _of_config(given.pop("config_kwargs", None) or {}, settings)
+        configured = _of_config(given.pop("config_kwargs", None) or {}, settings)
         endpoints = given.pop("endpoint_url", None), client.pop("endpoint_url", None)
-        verify, region = client.pop("verify", None), said.pop("region")
+        verify, region = client.pop("verify", None), configured.pop("region")
         payer = parameters.pop("RequestPayer", None)
         return cls(
             endpoint=_endpoint(endpoints[0] or endpoints[1] or settings.endpoint()),
@@ -154,7 +154,7 @@ class S3Config:
             token=_key(given, client, "token", "", "aws_session_token"),
             verify=verify is not False,
             certificates=settings.certificates() if verify in (None, True, False) else str(verify),
-            **said,
+            **configured,
             parameters=parameters,
             requester_pays=bool(given.pop("requester_pays", False) or payer),
             client=client,
@@ -257,12 +257,12 @@ class S3Config:
             "use_listings_cache": False,
             "skip_instance_cache": True,
             **self.filesystem,
-            **_told(own),
+            **_without_none(own),
             "anon": self.anonymous,
             "requester_pays": self.requester_pays,
             "s3_additional_kwargs": dict(self.parameters),
             "config_kwargs": self._botocore(),
-            "client_kwargs": {**self.client, **_told(client)},
+            "client_kwargs": {**self.client, **_without_none(client)},
         }
 
     def polars(self, bucket: str) -> dict[str, Any]:
@@ -291,7 +291,7 @@ class S3Config:
         # Keys go by a provider: where they were options, object_store would add a token of the environment.
         given = GivenCredentials(self.key, self.secret, self.token) if self.key else self.chain
         provider = None if self.anonymous else given
-        return {"storage_options": _told(options), "credential_provider": provider}
+        return {"storage_options": _without_none(options), "credential_provider": provider}
 
     def s5cmd(self, known: Callable[[], Collection[str]] = tuple) -> S5cmd:
         """Return s5cmd's flags and environment. Credentials are in the environment alone.
@@ -374,7 +374,7 @@ class S3Config:
             "HTTP_PROXY": proxy.netloc,
         }
         settings = {"ca_cert_file": self.certificates if self.verify else None}
-        return Httpfs(_told(secret), _told(settings))
+        return Httpfs(_without_none(secret), _without_none(settings))
 
     # ------------------------------------------------------------------ parts of them
 
@@ -427,12 +427,14 @@ class S3Config:
         if self.proxies is not None:
             left_out |= {*_PROXIES, *(name.lower() for name in _PROXIES)}
         environment = {k: v for k, v in os.environ.items() if k not in left_out}
-        # A profile or a metadata service must not delay, fail or change a run: what counts is said here.
+        # A profile or a metadata service must not delay, fail or change a run: what counts is set here.
         environment |= {"AWS_SDK_LOAD_CONFIG": "0", "AWS_EC2_METADATA_DISABLED": "true"}
         if not self.anonymous:
             keys = self.credentials().get_frozen_credentials()
-            said = dict(zip(_SIGNING, (keys.access_key, keys.secret_key, keys.token), strict=False))
-            environment |= _told(said)
+            signing = dict(
+                zip(_SIGNING, (keys.access_key, keys.secret_key, keys.token), strict=False)
+            )
+            environment |= _without_none(signing)
         if self.certificates and self.verify:
             environment["AWS_CA_BUNDLE"] = self.certificates
         for scheme, proxy in (self.proxies or {}).items():
@@ -444,12 +446,12 @@ class S3Config:
         """Return the proxy for a URL: the configured one, else the environment's, by botocore's rules."""
         parts = urlsplit(url)
         if self.proxies is not None:
-            said = self.proxies.get(parts.scheme)
+            proxy = self.proxies.get(parts.scheme)
         else:
-            said = environment_proxy(url)
-        if not said or said.startswith(("http:", "https:")):
-            return said or None
-        return f"http://{said.removeprefix('//')}"
+            proxy = environment_proxy(url)
+        if not proxy or proxy.startswith(("http:", "https:")):
+            return proxy or None
+        return f"http://{proxy.removeprefix('//')}"
 
 
 def _of_config(given: Mapping[str, Any], settings: AwsSettings) -> dict[str, Any]:
@@ -487,8 +489,8 @@ def _key(
     given: dict[str, Any], client: dict[str, Any], name: str, other: str, botocores: str
 ) -> str | None:
     """Take a key out of the options, under each name that s3fs knows it by."""
-    said = [given.pop(name, None), given.pop(other, None), client.pop(botocores, None)]
-    return next((str(value) for value in said if value), None)
+    values = [given.pop(name, None), given.pop(other, None), client.pop(botocores, None)]
+    return next((str(value) for value in values if value), None)
 
 
 def _endpoint(url: str | None) -> str | None:
@@ -501,7 +503,7 @@ def _endpoint(url: str | None) -> str | None:
         raise InvalidQuery(message, what="endpoint_url") from None
 
 
-def _told(options: Mapping[str, Any]) -> dict[str, Any]:
+def _without_none(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value not in (None, "")}
 
 

@@ -276,7 +276,7 @@ class Meta(TableReader):
         chosen = segments.current(self.storage, listed)
         rows = segments.read(self.storage, chosen, TABLES[table], where=where, damaged=damaged)
         # A run that Ctrl-C interrupts just after a write repeats that write when it ends. Rows of files and
-        # quarantine are then told by their keys.
+        # quarantine are then identified by their keys.
         if table == "transfers" or segments.overlap(self.storage, chosen):
             return rows.unique(maintain_order=True, keep="first")
         return rows

@@ -154,7 +154,7 @@ class DirectPipeline(S3Pipeline):
     def _copied_in_parts(self, job: Job) -> CheckResult:
         """Copy an object that is too large for one request.
 
-        The copy's ETag says nothing of the bytes, so S3 is told to copy only from the listed version, and
+        The copy's ETag says nothing of the bytes, so S3 is asked to copy only from the listed version, and
         the sizes are compared.
         """
         store, wanted = self._store, job.expected

@@ -251,7 +251,7 @@ def _try_lock(descriptor: int) -> bool:
     except OSError as error:
         if error.errno in {errno.EWOULDBLOCK, errno.EACCES}:
             return False
-        # A file system without locks: the folders of dead runs cannot be told, and stay.
+        # A file system without locks: the folders of dead runs cannot be recognized, and stay.
         if error.errno in {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}:
             return False
         raise
