@@ -72,7 +72,7 @@ class Origin:
             sorted(map(list, self.sources), key=str),
             sorted(self.refused),
         ]
-        return hashlib.sha256(json.dumps(metadata).encode()).hexdigest()[:32]
+        return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:32]
 
     @property
     def held(self) -> set[str]:
