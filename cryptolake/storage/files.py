@@ -7,6 +7,7 @@ parts; none of them can leave it. A file at its path is whole: writes are atomic
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import re
 import secrets
@@ -177,19 +178,14 @@ class LocalStorage(Storage):
     def exists(self, path: str) -> bool:
         """Say whether there is a file at the path."""
         with in_words("look at", path, self.root):
-            try:
-                return stat.S_ISREG(self.local(path).stat().st_mode)
-            except (FileNotFoundError, NotADirectoryError):
-                return False
+            found = _stat(self.local(path))
+            return found is not None and stat.S_ISREG(found.st_mode)
 
     def size(self, path: str) -> int | None:
         """Return a file's bytes; None when there is none."""
         with in_words("look at", path, self.root):
-            try:
-                found = self.local(path).stat()
-            except (FileNotFoundError, NotADirectoryError):
-                return None
-            return found.st_size if stat.S_ISREG(found.st_mode) else None
+            found = _stat(self.local(path))
+            return found.st_size if found is not None and stat.S_ISREG(found.st_mode) else None
 
     def read(self, path: str) -> bytes:
         """Return a file's bytes; FileNotFoundError when there is none."""
@@ -447,6 +443,18 @@ def _flush(path: Path) -> None:
         os.close(number)
 
 
+def _stat(path: Path) -> os.stat_result | None:
+    """Return what is at a path; None where nothing is: no entry, or a link that leads nowhere or to itself."""
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return None
+
+
 def _opened(path: Path) -> BinaryIO:
     """Open a file; a pipe in its place is empty instead of waiting for a writer."""
     return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
@@ -463,6 +471,8 @@ def _walk(folder: str) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
             continue
         try:
             yield item, item.stat()
-        except FileNotFoundError:  # renamed since it was listed, or a link that leads nowhere
+        except OSError as error:  # renamed since it was listed, or a link that leads nowhere
             if item.is_symlink():
                 yield item, item.stat(follow_symlinks=False)
+            elif not isinstance(error, FileNotFoundError):
+                raise

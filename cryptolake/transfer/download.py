@@ -114,7 +114,7 @@ class DownloadPipeline(Pipeline):
             return Quarantined(job, verdict, self._store.quarantine(job.key, *files))
         # An earlier version at the final name is good, and stays until the new bytes replace it.
         staged = path.is_relative_to(self._staging.folder)
-        if staged or job.status in {"new", "unrecorded"}:
+        if staged or job.status == "unrecorded":
             if verdict.finding != "sidecar_transport":
                 path.unlink(missing_ok=True)
             beside.unlink(missing_ok=True)

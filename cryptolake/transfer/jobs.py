@@ -168,7 +168,7 @@ class WorkList:
         self.cached, self.quarantined = array("I"), array("I")
         self.total_bytes = 0
         self._storage = storage
-        self._ledger = records.ledger().select("key", "etag")
+        self._ledger = records.ledger().select("key", "etag", recorded="size")
         self._wanted = {*_HANDLED, "quarantined"} if quarantined_too else {*_HANDLED}
         self.rows = Rows(self._sorted(_numbered(plan)))
         del self._ledger
@@ -202,14 +202,19 @@ class WorkList:
             yield piece if whole else piece[pl.Series(places, dtype=pl.UInt32)]
 
     def _recorded(self, piece: pl.DataFrame) -> set[int]:
-        """Return the rows whose files the lake got after the plan was made: recorded with the planned ETag."""
+        """Return the rows whose files the lake got after the plan was made.
+
+        They are recorded with the planned ETag and have their recorded size. A file that was cut or emptied,
+        or in whose place is a folder or a link to nothing, is moved again.
+        """
         if self._ledger.is_empty():
             return set()
         same = piece.filter(pl.col("status").is_in([*TO_MOVE, "quarantined"])).join(
-            self._ledger, on=["key", "etag"], how="semi", nulls_equal=True
+            self._ledger, on=["key", "etag"], how="inner", nulls_equal=True
         )
-        rows = zip(same["row"], same["key"], strict=True)
-        return {row for row, key in rows if self._storage.exists(layout.bronze_path(key))}
+        rows = same.select("row", "key", "recorded").iter_rows()
+        size = self._storage.size
+        return {row for row, key, bytes_ in rows if size(layout.bronze_path(key)) == bytes_}
 
 
 def _numbered(plan: Plan) -> Iterator[pl.DataFrame]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable
@@ -40,6 +41,7 @@ class DiskStore:
     def __init__(self, storage: Storage) -> None:
         self._bronze = storage.local(layout.BRONZE)
         self._quarantine_folder = storage.local(layout.QUARANTINE)
+        self._aside = storage.local(layout.quarantine_path("damaged"))
 
     def stored(self, keys: Iterable[str]) -> dict[str, Path]:
         """Return the files at their final names, of those keys that have one."""
@@ -65,11 +67,20 @@ class DiskStore:
 
     def _rename_to(self, target: Path, zip_path: Path, sidecar: Path | None) -> None:
         beside = Path(f"{target}{CHECKSUM}")
+        for place in (beside, target):
+            self._clear(place)
         if sidecar is not None:
             _move(sidecar, beside)
         else:
             beside.unlink(missing_ok=True)
         _move(zip_path, target)
+
+    def _clear(self, place: Path) -> None:
+        """Move a folder that is in the place of a file aside: a rename does not replace it."""
+        if place.is_dir() and not place.is_symlink():
+            self._aside.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # another process was first
+                place.rename(self._aside / secrets.token_hex(6))
 
 
 def present(base: Path, keys: Iterable[str]) -> set[str]:
@@ -84,9 +95,16 @@ def present(base: Path, keys: Iterable[str]) -> set[str]:
     found: set[str] = set()
     for folder, names in wanted.items():
         with contextlib.suppress(FileNotFoundError), os.scandir(base / folder) as entries:
-            files = {entry.name for entry in entries if entry.name in names and entry.is_file()}
+            files = {entry.name for entry in entries if entry.name in names and _is_file(entry)}
             found.update(f"{folder}/{name}" for name in files)
     return found
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself
+        return False
 
 
 def _move(source: Path, target: Path) -> None:

@@ -45,20 +45,25 @@ def test_every_row_is_moved_or_here_or_set_aside(
     plan = FolderPlan(pl.DataFrame([row(0)])[:0] if files is None else files, Archive())
     storage = open_storage(tmp_path)
     meta = Meta(storage)
-    # Recorded since the plan was made: every seventh, but of those only the ones that are there count,
-    # and of the ones that are there only those with the planned ETag.
+    # Recorded since the plan was made: every seventh, but of those only the ones that are there in their
+    # recorded size count, and of these only those with the planned ETag.
     recorded = rows[::7]
     for number, one in enumerate(recorded):
         if number % 3:
-            storage.write(f"bronze/{one['key']}", b"zip")
+            storage.write(f"bronze/{one['key']}", b"zip" if number % 5 else b"zi")
     meta.append(
         "files",
         [
-            {"key": one["key"], "etag": one["etag"] if number % 2 else "old", "event": "stored"}
+            {
+                "key": one["key"],
+                "etag": one["etag"] if number % 2 else "old",
+                "size": 3,
+                "event": "stored",
+            }
             for number, one in enumerate(recorded)
         ],
     )
-    got = {n * 7 for n in range(len(recorded)) if n % 3 and n % 2}
+    got = {n * 7 for n in range(len(recorded)) if n % 3 and n % 2 and n % 5}
 
     moves = WorkList(plan, meta, storage, quarantined_too=quarantined_too)  # type: ignore[arg-type]
 
