@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from cryptolake.archive.enums import Partition
+from cryptolake.archive.keys import prefix_of
+from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.symbols import in_universe
 from cryptolake.errors import InvalidQuery
+from cryptolake.storage.scope import EVERYTHING, Scope
 
 if TYPE_CHECKING:
     from cryptolake.archive.enums import DataType
@@ -19,6 +24,8 @@ _KEY = (
     r"^data/(?<path>spot|futures/um|futures/cm|option)/(?<partition>daily|monthly)/(?<data_type>[^/]+)"
     r"/(?<symbol>[^/]+)/(?:(?<interval>[0-9a-z]+)/)?[^/]+-(?<period>\d{4}-\d{2}(?:-\d{2})?)\.zip$"
 )
+_SYMBOL_FOLDER = r"^(data/(?:spot|futures/um|futures/cm|option)/(?:daily|monthly)/[^/]+/[^/]+/)"
+
 _MARKETS = {
     "spot": "spot",
     "futures/um": "futures_um",
@@ -67,8 +74,64 @@ def holdings(records: TableReader, query: Query | None = None) -> pl.DataFrame:
 
     A file counts when its period overlaps the query's days. Words the query leaves out do not narrow.
     """
-    files = with_key_parts(records.ledger())
-    return files if query is None else narrowed(files, query)
+    if query is None:
+        return with_key_parts(records.ledger())
+    return narrowed(with_key_parts(records.ledger(scope=scope_of(query))), query)
+
+
+def holdings_beside(records: TableReader, keys: pl.Series) -> pl.DataFrame:
+    """Return the ledger's rows of the symbols that some keys are of, with their key parts."""
+    return with_key_parts(records.ledger(scope=scope_of_keys(keys)))
+
+
+def scope_of(query: Query) -> Scope:
+    """Return the keys that a query's markets, data types and symbols allow; days do not narrow.
+
+    A glob counts by the letters before its first wildcard.
+
+    Examples
+    --------
+    >>> from cryptolake.query import Query
+    >>> asked = Query().markets("spot").data_types("trades").symbols("BTC*")
+    >>> scope_of(asked).prefixes
+    ('data/spot/daily/trades/BTC', 'data/spot/monthly/trades/BTC')
+    """
+    selection = query.selection
+    if not (selection.markets or selection.data_types or selection.symbols):
+        return EVERYTHING
+    names = [_literal(word) for word in sorted(selection.symbols)] or [""]
+    matrix = load_matrix()
+    heads = [
+        prefix_of(row, partition)
+        for row in matrix.rows
+        if (not selection.markets or row.market in selection.markets)
+        and (not selection.data_types or row.data_type in selection.data_types)
+        for partition in Partition
+    ]
+    return Scope.of(head + name for head in heads for name in names)
+
+
+def scope_of_keys(keys: pl.Series) -> Scope:
+    """Return the keys of the symbols that some keys are of, in both partitions.
+
+    Examples
+    --------
+    >>> scope_of_keys(
+    ...     pl.Series(["data/spot/daily/trades/AUSDT/AUSDT-trades-2024-01-01.zip"])
+    ... ).prefixes
+    ('data/spot/daily/trades/AUSDT/', 'data/spot/monthly/trades/AUSDT/')
+    """
+    found = keys.str.extract(_SYMBOL_FOLDER).unique()
+    if found.null_count():
+        return EVERYTHING  # a key that the archive's grammar does not know
+    both = (found.str.replace(r"/(daily|monthly)/", f"/{tree.value}/") for tree in Partition)
+    return Scope.of(prefix for prefixes in both for prefix in prefixes)
+
+
+def _literal(word: str) -> str:
+    """Return what every symbol that a name or glob means begins with."""
+    plain = re.split(r"[*?\[]", word, maxsplit=1)[0]
+    return plain if plain != word else f"{word}/"
 
 
 def narrowed(files: pl.DataFrame, query: Query) -> pl.DataFrame:

@@ -16,7 +16,7 @@ import polars as pl
 
 from cryptolake.archive.enums import Partition
 from cryptolake.archive.periods import Days
-from cryptolake.bronze.ledger import holdings
+from cryptolake.bronze.ledger import holdings, holdings_beside
 from cryptolake.planning.cover import FOLDER, cover
 from cryptolake.planning.planner import plan_of
 from cryptolake.quality.freshness import NAME, OBJECT, held_folders, listed_files
@@ -144,7 +144,7 @@ def _fetch(
         return pl.DataFrame(schema=CHANGES), None
     months = moving.select(*NAME, month=pl.col("period").str.slice(0, 7)).unique()
     moved = settings.transfer(plan, lake)
-    built = settings.build(_in_months(holdings(lake.records), months), lake)
+    built = settings.build(_in_months(holdings_beside(lake.records, moving["key"]), months), lake)
     report = moved.combine(built)
     return _changes(moving, report), report
 

@@ -11,6 +11,7 @@ import polars as pl
 
 from cryptolake.archive.enums import Partition
 from cryptolake.archive.periods import Days
+from cryptolake.bronze.ledger import scope_of
 from cryptolake.planning.commands import selectors
 from cryptolake.planning.cover import FOLDER, cover
 from cryptolake.planning.estimates import suspect_sizes
@@ -64,6 +65,7 @@ def make_plan(
         The archive does not answer and no cached listing can stand in.
     """
     selection = query.check().selection
+    lake.records.about(scope_of(query))
     days = selection.days or Days(date.min, date.min)  # a checked query names its days
     targets = find_targets(selection, lake.listing, refresh=refresh, max_age=max_age)
     listed = lake.listing.listed(targets.folders, days, refresh=refresh, max_age=max_age)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from cryptolake.archive.keys import CHECKSUM
+from cryptolake.bronze.ledger import scope_of_keys
 from cryptolake.storage import layout
 
 if TYPE_CHECKING:
@@ -25,10 +26,11 @@ def status_of(files: pl.DataFrame, lake: LakeContext) -> pl.Series:
     size; ``updated`` when the ledger has another ETag; ``unrecorded`` when it is there without a record;
     ``quarantined`` when these very bytes, with this very sidecar, were found wrong before; else ``new``.
     """
-    ledger = lake.records.ledger().select(
+    scope = scope_of_keys(files["key"])
+    ledger = lake.records.ledger(scope=scope).select(
         "key", has_etag="etag", has_md5="md5", has_size="size", recorded=pl.lit(value=True)
     )
-    held = lake.records.quarantined().select(
+    held = lake.records.quarantined(scope).select(
         "key", bad_etag="etag", bad_checksum="checksum_etag", bad=pl.lit(value=True)
     )
     there = _there(files, lake.storage)

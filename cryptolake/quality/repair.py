@@ -14,7 +14,7 @@ import polars as pl
 
 from cryptolake.archive.enums import DataType, Interval, Market, dataset_name
 from cryptolake.archive.periods import Period
-from cryptolake.bronze.ledger import holdings
+from cryptolake.bronze.ledger import holdings, scope_of_keys
 from cryptolake.planning.planner import plan_of
 from cryptolake.quality.report import GAPS, gaps_of
 from cryptolake.quality.survey import Survey, survey
@@ -127,7 +127,8 @@ def _outcomes(
     broken: pl.DataFrame, after: pl.DataFrame, fetched: set[str], records: TableReader
 ) -> pl.DataFrame:
     """Say of each gap there was how many of its bars are filled now, and by what."""
-    stored = set(records.ledger()["key"])
+    siblings = pl.Series("key", sorted(fetched), pl.String)
+    stored = set(records.ledger(scope=scope_of_keys(siblings))["key"])
     open_now = after.filter(~pl.col("healed"))
     mended = after.filter("healed")
     rows = []

@@ -13,7 +13,7 @@ import polars as pl
 from cryptolake.archive.enums import Partition
 from cryptolake.archive.periods import Days, Period
 from cryptolake.archive.schemas import schema_of
-from cryptolake.bronze.ledger import means, with_key_parts
+from cryptolake.bronze.ledger import means, scope_of, with_key_parts
 from cryptolake.errors import ListingError
 from cryptolake.listing.folders import Folder as ListedFolder
 from cryptolake.planning.estimates import suspect_sizes
@@ -157,8 +157,9 @@ def survey(
     days = selection.days
     if days is None:  # check() asks for them
         return Survey(lake.storage, pl.DataFrame(), pl.DataFrame(), pl.DataFrame(), ())
-    held = _by_folder(with_key_parts(lake.records.ledger()))
-    quarantined = _by_folder(with_key_parts(lake.records.quarantined().select("key", "size")))
+    scope = scope_of(query)
+    held = _by_folder(with_key_parts(lake.records.ledger(scope=scope)))
+    quarantined = _by_folder(with_key_parts(lake.records.quarantined(scope).select("key", "size")))
     sources = current(lake.records, "sources")
     used = sources.filter(pl.col("rows_in") > pl.col("rejects"))
     built = dict(used.group_by("path").agg("key").iter_rows())

@@ -20,6 +20,7 @@ from fsspec.implementations.dirfs import DirFileSystem
 from cryptolake.archive.keys import ZIP
 from cryptolake.bronze.text import ZipText
 from cryptolake.storage import layout
+from cryptolake.storage.scope import Scope
 
 if TYPE_CHECKING:
     from cryptolake.storage.files import Storage
@@ -240,9 +241,8 @@ class BronzeFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
 
     def _zips(self, folder: str) -> Iterable[tuple[str, int]]:
         if not self._storage.is_local:
-            ledger = self._meta.ledger().select("key", "size")
             start = f"{folder}/" if folder else ""
-            return [(key, size) for key, size in ledger.iter_rows() if key.startswith(start)]
+            return list(self._meta.ledger(scope=Scope((start,))).select("key", "size").iter_rows())
         return [
             (key, entry.size)
             for entry in self._storage.list(_bronze(folder))

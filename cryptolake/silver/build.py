@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from cryptolake.bronze.ledger import holdings
+from cryptolake.bronze.ledger import holdings_beside
 from cryptolake.bronze.zips import DEFAULT_LIMITS, Limits
 from cryptolake.errors import BuildError, ChecksumMismatch
 from cryptolake.progress import Step, watched
@@ -302,7 +302,7 @@ def build(
     """
     begun = time.perf_counter()
     run = BuildRun(lake, threads or _at_once(lake.storage), partial(_bar, shown=progress))
-    months = months_to_build(bronze_rows, holdings(lake.records)) if bronze_rows.height else []
+    months = months_to_build(bronze_rows, holdings_beside(lake.records, bronze_rows["key"]))
     sweep(lake.storage)
     try:
         options = {"limits": limits, "stream_above": stream_above, "policy": checksum_policy}
@@ -343,7 +343,7 @@ def _converge(run: BuildRun, bronze_rows: pl.DataFrame, options: dict[str, Any])
     same Silver. Each round needs that a file was stored meanwhile, so there is an end.
     """
     while run.placed:
-        now = months_to_build(bronze_rows, holdings(run.tables))
+        now = months_to_build(bronze_rows, holdings_beside(run.tables, bronze_rows["key"]))
         stale = run.stale(now)
         if not stale:
             return

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from cryptolake.archive.schemas import FLOATS, Schema, schema_of
-from cryptolake.bronze.ledger import holdings, one_data_type
+from cryptolake.bronze.ledger import holdings, holdings_beside, one_data_type
 from cryptolake.bronze.sniff import detect
 from cryptolake.bronze.zips import DEFAULT_LIMITS, Limits, inflate
 from cryptolake.errors import CorruptArchive
@@ -57,7 +57,7 @@ def exact_frame(
     CorruptArchive
         A file cannot be used; ``build`` leaves such a file out, but exact rows are all or nothing.
     """
-    months = months_to_build(bronze_rows, holdings(lake.records)) if bronze_rows.height else []
+    months = months_to_build(bronze_rows, holdings_beside(lake.records, bronze_rows["key"]))
     parts = [_month(lake.storage, month, limits) for month in months]
     if not parts:
         return pl.DataFrame()

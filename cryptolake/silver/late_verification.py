@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 import polars as pl
 
 from cryptolake.archive.keys import CHECKSUM, file_name
+from cryptolake.bronze.ledger import scope_of_keys
 from cryptolake.bronze.verify import (
     REASONS,
     Expected,
@@ -125,7 +126,9 @@ class LateVerifications:
         if not new:
             return
         self.known |= new
-        ledger = self._meta.ledger().filter(pl.col("key").is_in(list(new)))
+        ledger = self._meta.ledger(
+            pl.col("key").is_in(list(new)), scope_of_keys(pl.Series(list(new)))
+        )
         rows = []
         for row in ledger.filter(pl.col("sha256").is_null()).iter_rows(named=True):
             item = new[row["key"]]

@@ -38,11 +38,12 @@ class MonthRecord(NamedTuple):
 
 def month_records(meta: TableReader, paths: Iterable[str] | None = None) -> dict[str, MonthRecord]:
     """Return the newest record of each Silver month, by path; only of some paths, when given."""
-    where = (
-        None
-        if paths is None
-        else pl.col("path").is_in(pl.Series(list(paths), dtype=pl.String).implode())
-    )
+    where = None
+    if paths is not None:
+        wanted = pl.Series(list(paths), dtype=pl.String)
+        # Merged segments are sorted by path: of a range only some row groups are read.
+        near = pl.col("path").is_between(pl.lit(wanted.min()), pl.lit(wanted.max()))
+        where = near & pl.col("path").is_in(wanted.implode())
     newest = meta.read("months", where=where).unique("path", keep="last")
     return {
         path: MonthRecord(*facts)

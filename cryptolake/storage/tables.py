@@ -21,6 +21,7 @@ import polars as pl
 
 from cryptolake.storage import layout, segments
 from cryptolake.storage.lake_format import mark_format
+from cryptolake.storage.scope import EVERYTHING, NOTHING, Scope
 
 if TYPE_CHECKING:
     from cryptolake.storage.files import Entry, Storage
@@ -157,18 +158,29 @@ class TableReader(ABC):
     def read(self, table: str, *, where: pl.Expr | None = None) -> pl.DataFrame:
         """Return the rows of a table in the order they were written; typed and empty when none."""
 
-    def ledger(self, where: pl.Expr | None = None) -> pl.DataFrame:
-        """Return the newest row of every Bronze file the lake holds."""
-        files = self.read("files", where=where).unique("key", keep="last", maintain_order=True)
+    def ledger(self, where: pl.Expr | None = None, scope: Scope = EVERYTHING) -> pl.DataFrame:
+        """Return the newest row of every Bronze file the lake holds.
+
+        Parameters
+        ----------
+        where
+            Only rows of these keys: a condition on ``key``.
+        scope
+            Only keys of this scope; the rest of the ledger is not read.
+        """
+        both = _both(scope.where(), where)
+        files = self.read("files", where=both).unique("key", keep="last", maintain_order=True)
         return files.filter(pl.col("event") == "stored")
 
-    def quarantined(self) -> pl.DataFrame:
+    def quarantined(self, scope: Scope = EVERYTHING) -> pl.DataFrame:
         """Return the newest row of every file that lies in quarantine and was not stored since."""
         held = self.read("quarantine").unique("key", keep="last", maintain_order=True)
+        if (here := scope.where()) is not None:
+            held = held.filter(here)
         if not held.height:
             return held
         asked = pl.col("key").is_in(held["key"].implode())
-        stored = self.ledger(asked).select("key", "fetched_at", now="verified", has="etag")
+        stored = self.ledger(asked, scope).select("key", "fetched_at", now="verified", has="etag")
         joined = held.join(stored, on="key", how="left", maintain_order="left")
         # Times of two machines may disagree; that a file was accepted says by itself what came last.
         accepted = (pl.col("now") == "stale_accepted") & (pl.col("has") == pl.col("etag"))
@@ -303,13 +315,18 @@ class Snapshot(TableReader):
     """The tables as one call sees them: each is read once, until :meth:`forget`.
 
     A call that has written, or has waited while others may have, forgets what it read before it decides
-    anew.
+    anew. Of the ledger a call reads what it is about (:meth:`about`); a wider question reads it again.
     """
 
     def __init__(self, tables: Meta) -> None:
         self._tables = tables
         self._whole: dict[str, pl.DataFrame] = {}
+        self._about = self._covered = NOTHING
         self._ledger: pl.DataFrame | None = None
+
+    def about(self, scope: Scope) -> None:
+        """Set what the call is about: the first question about any part of it reads all of it."""
+        self._about = scope
 
     def read(self, table: str, *, where: pl.Expr | None = None) -> pl.DataFrame:
         """Return the rows of a table as they were when this call first read it."""
@@ -321,18 +338,26 @@ class Snapshot(TableReader):
             self._whole[table] = rows
         return rows
 
-    def ledger(self, where: pl.Expr | None = None) -> pl.DataFrame:
-        """Return the newest row of every Bronze file the lake holds."""
-        if self._ledger is None:
-            if where is not None:
+    def ledger(self, where: pl.Expr | None = None, scope: Scope = EVERYTHING) -> pl.DataFrame:
+        """Return the newest row of every Bronze file the lake holds; parameters as above."""
+        if self._ledger is None or not self._covered.covers(scope):
+            if where is not None and scope == EVERYTHING:
                 return self._tables.ledger(where)
-            self._ledger = self._tables.ledger()
-        return self._ledger if where is None else self._ledger.filter(where)
+            self._covered = self._about if self._about.covers(scope) else scope
+            self._ledger = self._tables.ledger(scope=self._covered)
+        both = _both(None if scope == self._covered else scope.where(), where)
+        return self._ledger if both is None else self._ledger.filter(both)
 
     def forget(self) -> None:
         """Drop what was read: the next question reads the lake again."""
         self._whole.clear()
         self._ledger = None
+
+
+def _both(one: pl.Expr | None, other: pl.Expr | None) -> pl.Expr | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one & other
 
 
 def _folder(table: str) -> str:

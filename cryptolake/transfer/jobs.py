@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from cryptolake.archive.keys import CHECKSUM, file_name
+from cryptolake.bronze.ledger import scope_of_keys
 from cryptolake.bronze.verify import Expected
 from cryptolake.planning import commands
 from cryptolake.planning.commands import Planned, copy_line, quoted
 from cryptolake.planning.plan import TO_MOVE, selected
 from cryptolake.storage import layout
 from cryptolake.storage.layout import checked
+from cryptolake.storage.scope import Scope
 from cryptolake.storage.spooled import Rows
 
 if TYPE_CHECKING:
@@ -168,7 +170,10 @@ class WorkList:
         self.cached, self.quarantined = array("I"), array("I")
         self.total_bytes = 0
         self._storage = storage
-        self._ledger = records.ledger().select("key", "etag", recorded="size")
+        scope = Scope.of(
+            p for piece in plan.rows.pieces() for p in scope_of_keys(piece["key"]).prefixes
+        )
+        self._ledger = records.ledger(scope=scope).select("key", "etag", recorded="size")
         self._wanted = {*_HANDLED, "quarantined"} if quarantined_too else {*_HANDLED}
         self.rows = Rows(self._sorted(_numbered(plan)))
         del self._ledger
