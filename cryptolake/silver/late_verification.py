@@ -33,7 +33,7 @@ from cryptolake.storage.errors import in_words
 from cryptolake.storage.files import S3Storage
 
 if TYPE_CHECKING:
-    from cryptolake.silver.months import Source
+    from cryptolake.silver.sources import Source
     from cryptolake.storage.files import Storage
     from cryptolake.storage.tables import Meta
 

@@ -21,18 +21,18 @@ from cryptolake.errors import BuildError, CorruptArchive, CryptolakeError, Stora
 from cryptolake.silver.assembly import Finding, Normalized, RowAccount, SourceText
 from cryptolake.silver.external_sort import DEFAULT_SIZES, Sizes
 from cryptolake.silver.late_verification import LateVerification, verify_late
-from cryptolake.silver.months import is_damaged
 from cryptolake.silver.normalize import normalize
-from cryptolake.silver.parquet import Origin, Standing, read_standing, to_parquet
+from cryptolake.silver.parquet import MonthRecord, Origin, Standing, read_standing, to_parquet
 from cryptolake.silver.scratch import new_folder
+from cryptolake.silver.sources import is_damaged
 from cryptolake.silver.stream import StreamedMonth
 from cryptolake.storage import layout
 
 if TYPE_CHECKING:
     from cryptolake.bronze.verify import Policy
-    from cryptolake.silver.months import Month, Source
+    from cryptolake.silver.months import Month
     from cryptolake.silver.parse import Reject
-    from cryptolake.silver.records import MonthRecord
+    from cryptolake.silver.sources import Source
     from cryptolake.storage.files import Storage
 
 Status = Literal["built", "unchanged", "kept", "failed"]

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import polars as pl
 
 if TYPE_CHECKING:
-    from cryptolake.silver.months import Month, Source
+    from cryptolake.silver.months import Month
+    from cryptolake.silver.sources import Source
     from cryptolake.storage.files import Storage
 
 METADATA = "cryptolake"
@@ -149,6 +150,18 @@ class Standing(NamedTuple):
 
     size: int
     origin: Origin
+
+
+class MonthRecord(NamedTuple):
+    """What the newest build of a month has recorded of its file."""
+
+    size: int
+    sha256: str
+    origin: str
+
+    def describes(self, standing: Standing) -> bool:
+        """Say whether the file that stands is the recorded one, by its size and what it was made of."""
+        return (standing.size, standing.origin.id) == (self.size, self.origin)
 
 
 def read_standing(storage: Storage, path: str) -> Standing | None:

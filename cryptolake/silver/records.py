@@ -2,38 +2,26 @@
 
 The tables only grow. A Silver file as it is now is described by the rows of its newest build: those whose
 ``run_id`` and ``path`` its newest ``sources`` rows have (:func:`current`). Rows are written before the file
-has its final name, so :class:`MonthRecord` says whether the file that stands is the recorded one.
+has its final name, so :class:`~cryptolake.silver.parquet.MonthRecord` says whether the file that stands is the recorded one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from cryptolake.readers.silver_files import current_sources
+from cryptolake.silver.parquet import MonthRecord
 
 if TYPE_CHECKING:
     from cryptolake.silver.assembly import RowAccount
     from cryptolake.silver.month import MonthResult
-    from cryptolake.silver.parquet import Standing
     from cryptolake.storage.tables import TableReader
 
 Row = dict[str, Any]
-
-
-class MonthRecord(NamedTuple):
-    """What the newest build of a month has recorded of its file."""
-
-    size: int
-    sha256: str
-    origin: str
-
-    def describes(self, standing: Standing) -> bool:
-        """Say whether the file that stands is the recorded one, by its size and what it was made of."""
-        return (standing.size, standing.origin.id) == (self.size, self.origin)
 
 
 def month_records(meta: TableReader, paths: Iterable[str] | None = None) -> dict[str, MonthRecord]:

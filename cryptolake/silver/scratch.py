@@ -21,7 +21,7 @@ from cryptolake.storage.errors import raise_storage_error
 from cryptolake.storage.files import place
 
 if TYPE_CHECKING:
-    from cryptolake.silver.months import Source
+    from cryptolake.silver.sources import Source
     from cryptolake.storage.files import Storage
 
 _STALE = 86_400

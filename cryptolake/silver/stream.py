@@ -26,16 +26,17 @@ from cryptolake.errors import CorruptArchive, SchemaMismatch
 from cryptolake.silver.assembly import MonthAssembler, Normalized, RowAccount
 from cryptolake.silver.external_sort import OutOfOrder, Sizes, SortedRuns, in_passing
 from cryptolake.silver.late_verification import verify_late
-from cryptolake.silver.months import is_damaged
 from cryptolake.silver.parquet import Origin, sink
 from cryptolake.silver.parse import Piece, silver_shape
 from cryptolake.silver.scratch import disk_errors, opened
+from cryptolake.silver.sources import is_damaged
 
 if TYPE_CHECKING:
     from cryptolake.bronze.sniff import Layout
     from cryptolake.bronze.verify import Policy
     from cryptolake.silver.late_verification import LateVerification
-    from cryptolake.silver.months import Month, Source
+    from cryptolake.silver.months import Month
+    from cryptolake.silver.sources import Source
     from cryptolake.storage.files import Storage
 
 
