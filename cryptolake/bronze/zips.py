@@ -134,7 +134,17 @@ def inflate(data: bytes, key: str, limits: Limits = DEFAULT_LIMITS) -> bytes:
         As :func:`find_member`; or the bytes do not inflate to what the directory states, or their CRC
         differs.
     """
-    member = find_member(BytesIO(data), key, limits)
+    return inflate_member(data, find_member(BytesIO(data), key, limits), key)
+
+
+def inflate_member(data: bytes, member: Member, key: str) -> bytes:
+    """Return the CSV text of a zip's bytes, whose one member was found.
+
+    Raises
+    ------
+    CorruptArchive
+        The bytes do not inflate to what the directory states, or their CRC differs.
+    """
     packed = data[member.offset : member.offset + member.packed]
     if member.stored:
         text = packed

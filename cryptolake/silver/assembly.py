@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import polars as pl
 
+from cryptolake.archive.enums import Partition
 from cryptolake.archive.periods import Period
 from cryptolake.bronze.sniff import Layout, detect
 from cryptolake.errors import CryptolakeError, SchemaMismatch
@@ -134,6 +135,11 @@ class MonthAssembler:
         self.rejects: list[Reject] = []
         self.findings: dict[tuple[str, str], Finding] = {}
         self.spills: set[Period] = set()
+        self._monthly = [n for n, f in enumerate(files) if f.period.partition is Partition.MONTHLY]
+        self._whole = [n for n in self._monthly if self.own[n]]
+        self._monthly_rows = False
+        self._lacking: list[Finding] = []
+        self._of_another: set[int] = set()
 
     def layout(self, number: int, head: bytes) -> Layout | None:
         """See a file's layout; None when it cannot be used, which its account then says."""
@@ -198,6 +204,29 @@ class MonthAssembler:
                 last=max(times, default=None),
             )
         self.findings[finding.kind, finding.key] = finding
+
+    def compare(self, frame: pl.DataFrame) -> None:
+        """Look for rows that daily files have and the month's monthly file lacks.
+
+        ``frame`` has all rows of the keys that it has, repeats included.
+        """
+        if not self._whole or len(self._monthly) == len(self.files):
+            return
+        of_month = pl.col(FILE).is_in(self._monthly)
+        key = list(self.schema.key)
+        known = frame.filter(of_month).select(key).unique()
+        self._monthly_rows |= known.height > 0
+        lacking = frame.filter(~of_month).join(known, on=key, how="anti", nulls_equal=True)
+        time = pl.col(self.schema.time)
+        ends = (time.min().alias("first"), time.max().alias("last"))
+        detail = f"{self.files[self._whole[0]].key} lacks these rows"
+        self._lacking += [
+            Finding("filled_from_daily", self.files[number].key, count, first, last, detail)
+            for number, count, first, last in lacking.group_by(FILE)
+            .agg(pl.len(), *ends)
+            .sort(FILE)
+            .rows()
+        ]
 
     def kept_rejects(self) -> list[tuple[str, Reject]]:
         """Return the rejected lines with their keys, in order."""
@@ -269,6 +298,7 @@ class MonthAssembler:
         account = self.accounts[number]
         account.rejects += rows
         before = account.error
+        self._of_another.add(number)
         message = (
             f"{account.key}: all of its rows break the rule {rule} "
             f"({reason(rule, self.schema)}); it is not what its name says."
@@ -303,7 +333,11 @@ class MonthAssembler:
 
     def close(self) -> None:
         """End the accounts: name files none of whose lines fit, and leave neighbours' rejects to them."""
+        for finding in self._lacking if self._monthly_rows else ():
+            self.find(finding)
         for number, account in enumerate(self.accounts):
+            if number in self._of_another and account.rows_in > account.rejects:
+                account.error = None  # only the part that was read first was all of another day
             if not self.own[number]:  # its rejects are recorded in its own month
                 account.rows_in -= account.rejects
                 account.rejects = 0

@@ -280,7 +280,7 @@ def build(
         Months worked on at a time; None for one a processor (two, where the lake is in a
         bucket), at most eight processors.
     stream_above
-        Bytes of zips from which a month is made in pieces, in memory that does not grow with it.
+        Bytes of text from which a month is made in pieces, in memory that does not grow with it.
     checksum_policy
         What to do with a file that was copied inside S3, is read for the first time, and is not what its
         CHECKSUM says: as :func:`cryptolake.transfer.engine.transfer` does.

@@ -96,8 +96,10 @@ class SortedRuns:
             runs = [path for path, first, last in self._runs if first < end and last >= begin]
             wanted = (time >= begin) & (time < end)
             frame = pl.concat(
-                [pl.scan_parquet(path).filter(wanted) for path in runs], how="diagonal_relaxed"
+                [pl.scan_parquet(path, glob=False).filter(wanted) for path in runs],
+                how="diagonal_relaxed",
             ).collect()
+            self.assembler.compare(frame)
             part = _merged(frame, self.assembler)
             frontier.note_repeats(part)
             yield frontier.passed(part)

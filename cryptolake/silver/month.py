@@ -5,20 +5,21 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 import polars as pl
 
 from cryptolake.archive.keys import parse_key
 from cryptolake.archive.periods import Period
-from cryptolake.bronze.zips import DEFAULT_LIMITS, Limits, inflate
+from cryptolake.bronze.zips import DEFAULT_LIMITS, Limits, Member, find_member, inflate_member
 from cryptolake.errors import BuildError, CorruptArchive, CryptolakeError, StorageError
 from cryptolake.silver.assembly import Finding, Normalized, RowAccount, SourceText
+from cryptolake.silver.budget import STREAMED, TEXTS, ZIPS
 from cryptolake.silver.external_sort import DEFAULT_SIZES, Sizes
 from cryptolake.silver.late_verification import LateVerification, verify_late
 from cryptolake.silver.normalize import normalize
@@ -35,11 +36,16 @@ if TYPE_CHECKING:
     from cryptolake.silver.sources import Source
     from cryptolake.storage.files import Storage
 
+T = TypeVar("T")
+U = TypeVar("U")
+
 Status = Literal["built", "unchanged", "kept", "failed"]
 
 _READERS = 8
-STREAM_ABOVE = 16 * 2**20
-"""Bytes of zips from which a month is made in pieces; below, it is held in memory whole."""
+STREAM_ABOVE = 64 * 2**20
+"""Bytes of text from which a month is made in pieces; below, it is held in memory whole."""
+_LEAST_RATIO = 3
+"""How many times its size a zip of the archive inflates to at least: some months are seen to be big unread."""
 
 
 @dataclass
@@ -110,12 +116,7 @@ def make_month(
         record = None if records is None else records.get(month.path)
         result = None if force else _unchanged(storage, month, standing, record)
         if result is None:
-            streamed = _is_big(month, stream_above)
-            result = (
-                _streamed(storage, month, limits, sizes, policy)
-                if streamed
-                else _in_memory(storage, month, limits, policy)
-            )
+            result = _made(storage, month, limits, stream_above, sizes, policy)
             result = result if force else _kept(result, standing)
     except StorageError:
         raise
@@ -171,9 +172,46 @@ def _month_of(key: str) -> Period | None:
     return parsed.period.of_month if parsed else None
 
 
-def _in_memory(storage: Storage, month: Month, limits: Limits, policy: Policy) -> MonthResult:
-    texts, refused, verifications = _texts(storage, month, limits, policy)
-    month = month.knowing(verifications)
+def _made(
+    storage: Storage,
+    month: Month,
+    limits: Limits,
+    stream_above: int,
+    sizes: Sizes,
+    policy: Policy,
+) -> MonthResult:
+    """Make a month whole in memory where its text is small, else in pieces; either waits for room."""
+    found: list[LateVerification] = []
+    zipped = sum(source.size for source in month.sources)
+    if zipped * _LEAST_RATIO <= stream_above:
+        with ZIPS.room(zipped):
+            zips, found = _zips(storage, month, limits, policy)
+            month = month.knowing(found)
+            result = _in_memory(month, zips, storage, limits, stream_above)
+        if result is not None:
+            result.verifications = found
+            return result
+    with TEXTS.room(STREAMED):
+        result = _streamed(storage, month, limits, sizes, policy)
+    result.verifications = [*found, *result.verifications]
+    return result
+
+
+def _in_memory(
+    month: Month, zips: list[_Zip | RowAccount], storage: Storage, limits: Limits, most: int
+) -> MonthResult | None:
+    """Make a month whole, unless its text is more than ``most`` bytes; the list of zips is emptied."""
+    size = sum(item.member.size for item in zips if isinstance(item, _Zip))
+    if size > most:
+        zips.clear()
+        return None
+    with TEXTS.room(size):
+        return _normalized(month, *_texts(storage, zips), limits)
+
+
+def _normalized(
+    month: Month, texts: list[SourceText], refused: list[RowAccount], limits: Limits
+) -> MonthResult:
     series = month.series
     done = normalize(
         texts,
@@ -184,18 +222,11 @@ def _in_memory(storage: Storage, month: Month, limits: Limits, policy: Policy) -
         limits=limits,
     )
     result, origin = _closed(month, done, refused, done.frame.height)
-    result.verifications = verifications
     if result.status == "built":
         result.data = to_parquet(done.frame, month, origin)
         result.size = len(result.data)
         result.sha256 = hashlib.sha256(result.data).hexdigest()
     return result
-
-
-def _is_big(month: Month, stream_above: int) -> bool:
-    """Whether a month is made in pieces. Only big datasets are, and their rows never step over."""
-    steps_over = month.series.schema.tolerance(month.series.interval) != (0, 0)
-    return not steps_over and sum(source.size for source in month.sources) > stream_above
 
 
 def _streamed(
@@ -204,18 +235,19 @@ def _streamed(
     folder = new_folder(storage)
     try:
         stream = StreamedMonth(storage, month, limits, folder, sizes, policy)
-        done, refused, draft = stream.made()
-        result, _ = _closed(stream.month, done, refused, stream.rows)
+        done, refused = stream.made()
+        result, origin = _closed(stream.month, done, refused, stream.rows)
         result.verifications = stream.verifications
+        if result.status == "built":
+            stream.state(origin)
+            result.draft = stream.draft
+            with stream.draft.open("rb") as file:
+                result.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            result.size = stream.draft.stat().st_size
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    if result.status == "built":
-        result.draft = draft
-        with draft.open("rb") as file:
-            result.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        result.size = draft.stat().st_size
-    else:
+    if result.status != "built":
         shutil.rmtree(folder, ignore_errors=True)
     return result
 
@@ -288,14 +320,22 @@ def _read(
     return data, None if source.sha256 else verify_late(storage, source, BytesIO(data), policy)
 
 
-def _texts(
-    storage: Storage, month: Month, limits: Limits, policy: Policy
-) -> tuple[list[SourceText], list[RowAccount], list[LateVerification]]:
-    """Read and inflate files: one by one on a disk, side by side in a bucket."""
-    verifications: list[LateVerification] = []
-    sources, quarantined = month.sources, month.quarantined
+class _Zip(NamedTuple):
+    """A file's bytes, and where its CSV lies in them."""
 
-    def opened(source: Source) -> SourceText | RowAccount:
+    source: Source
+    data: bytes
+    member: Member
+
+
+def _zips(
+    storage: Storage, month: Month, limits: Limits, policy: Policy
+) -> tuple[list[_Zip | RowAccount], list[LateVerification]]:
+    """Read a month's files; one that cannot be used is an account that says why."""
+    verifications: list[LateVerification] = []
+    quarantined = month.quarantined
+
+    def opened(source: Source) -> _Zip | RowAccount:
         if source.key in quarantined:
             return RowAccount(source.key, error=quarantined[source.key].error)
         try:
@@ -304,20 +344,42 @@ def _texts(
                 verifications.append(verification)
                 if verification.proof is None:
                     return RowAccount(source.key, error=verification.error)
-            text = inflate(data, source.key, limits)
+            return _Zip(source, data, find_member(BytesIO(data), source.key, limits))
+        except CorruptArchive as error:
+            return RowAccount(source.key, error=error)
+
+    return _each(storage, opened, month.sources), verifications
+
+
+def _texts(
+    storage: Storage, zips: list[_Zip | RowAccount]
+) -> tuple[list[SourceText], list[RowAccount]]:
+    """Inflate files."""
+
+    def inflated(item: _Zip | RowAccount) -> SourceText | RowAccount:
+        if isinstance(item, RowAccount):
+            return item
+        source = item.source
+        try:
+            text = inflate_member(item.data, item.member, source.key)
             if not text.strip():
                 raise source.empty()
         except CorruptArchive as error:
             return RowAccount(source.key, error=error)
         return SourceText(source.key, source.period, text)
 
-    if storage.is_local or len(sources) < 2:
-        found = [opened(source) for source in sources]
-    else:
-        with ThreadPoolExecutor(_READERS, thread_name_prefix="silver-get") as pool:
-            found = list(pool.map(opened, sources))
+    found = _each(storage, inflated, zips)
+    zips.clear()
     texts = [item for item in found if isinstance(item, SourceText)]
-    return texts, [item for item in found if isinstance(item, RowAccount)], verifications
+    return texts, [item for item in found if isinstance(item, RowAccount)]
+
+
+def _each(storage: Storage, do: Callable[[T], U], items: Sequence[T]) -> list[U]:
+    """Do something with each file: one by one on a disk, side by side in a bucket."""
+    if storage.is_local or len(items) < 2:
+        return [do(item) for item in items]
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="silver-get") as pool:
+        return list(pool.map(do, items))
 
 
 def _refusals(errors: dict[str, str]) -> str | None:

@@ -11,15 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import polars as pl
-
-from cryptolake.archive.enums import Interval, Partition
 from cryptolake.bronze.zips import DEFAULT_LIMITS, Limits
-from cryptolake.silver.assembly import Finding, MonthAssembler, Normalized, SourceText
+from cryptolake.silver.assembly import MonthAssembler, Normalized, SourceText
 from cryptolake.silver.dedupe import merge
 from cryptolake.silver.parse import FILE, LINE, Piece, extra_columns, silver_shape
 
 if TYPE_CHECKING:
+    from cryptolake.archive.enums import Interval
     from cryptolake.archive.periods import Period
     from cryptolake.archive.schemas import Schema
 
@@ -81,8 +79,7 @@ def normalize(
     merged = merge(frame, schema, assembler.context.periods)
     assembler.count(merged.frame, merged.duplicates)
     assembler.disagree(merged.conflicts)
-    for finding in _filled(frame, ordered, schema):
-        assembler.find(finding)
+    assembler.compare(frame)
     assembler.close()
     shaped = silver_shape(merged.frame, schema, extra_columns(merged.frame, schema))
     return Normalized(
@@ -110,23 +107,3 @@ def _piece(assembler: MonthAssembler, texts: Sequence[SourceText], number: int) 
         assembler.accounts[number].warn("no_final_line_end")
         body += b"\n"
     return Piece(number, body, layout.first_line, layout) if body else None
-
-
-def _filled(frame: pl.DataFrame, texts: Sequence[SourceText], schema: Schema) -> list[Finding]:
-    """Find the rows that daily files have and the month's monthly file lacks."""
-    monthly = [n for n, text in enumerate(texts) if text.period.partition is Partition.MONTHLY]
-    if not monthly or len(monthly) == len(texts):
-        return []
-    of_month = pl.col(FILE).is_in(monthly)
-    known = frame.filter(of_month).select(schema.key).unique()
-    if not known.height:
-        return []
-    lacking = frame.filter(~of_month).join(known, on=list(schema.key), how="anti", nulls_equal=True)
-    time = pl.col(schema.time)
-    ends = (time.min().alias("first"), time.max().alias("last"))
-    rows = lacking.group_by(FILE).agg(pl.len(), *ends).sort(FILE).rows()
-    detail = f"{texts[monthly[0]].key} lacks these rows"
-    return [
-        Finding("filled_from_daily", texts[number].key, count, first, last, detail)
-        for number, count, first, last in rows
-    ]

@@ -145,6 +145,14 @@ def sink(rows: pl.LazyFrame, path: Path, month: Month, origin: Origin) -> None:
     )
 
 
+def restate(path: Path, month: Month, origin: Origin) -> None:
+    """Write a finished file once more with another origin: what its rows said was known only at their end."""
+    before = path.with_name("before.parquet")
+    path.rename(before)
+    sink(pl.scan_parquet(before, glob=False, hive_partitioning=False), path, month, origin)
+    before.unlink()
+
+
 class Standing(NamedTuple):
     """The file that stands at a month's path: its bytes, and what it says it was made of."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -26,7 +25,7 @@ from cryptolake.errors import CorruptArchive, SchemaMismatch
 from cryptolake.silver.assembly import MonthAssembler, Normalized, RowAccount
 from cryptolake.silver.external_sort import OutOfOrder, Sizes, SortedRuns, in_passing
 from cryptolake.silver.late_verification import verify_late
-from cryptolake.silver.parquet import Origin, sink
+from cryptolake.silver.parquet import Origin, restate, sink
 from cryptolake.silver.parse import Piece, silver_shape
 from cryptolake.silver.scratch import disk_errors, opened
 from cryptolake.silver.sources import is_damaged
@@ -41,9 +40,6 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
-
-_ONE = threading.Lock()
-"""A streamed month uses every processor by itself; two at once would only use twice the memory."""
 
 _BLOCK = 2**20
 
@@ -68,6 +64,7 @@ class StreamedMonth:
     ) -> None:
         self.storage, self.month, self.limits = storage, month, limits
         self.folder, self.sizes = folder, sizes
+        self.draft = folder / "month.parquet"
         self.policy = policy
         self.refused = {
             key: RowAccount(key, error=verification.error)
@@ -77,19 +74,20 @@ class StreamedMonth:
         self.unlike: dict[str, str] = {}
         self.extras: tuple[str, ...] = ()
         self.rows = 0
+        self.origin: Origin | None = None
+        """What the draft's metadata says."""
 
-    def made(self) -> tuple[Normalized, list[RowAccount], Path]:
-        """Make the draft; return the accounts (with an empty frame), files refused, and the draft."""
-        with _ONE:
-            self._look()
-            spill = self._overlap()
-            while True:
-                try:
-                    return self._attempt(spill=spill)
-                except OutOfOrder:
-                    spill = True
-                except _Unusable as unusable:
-                    self.refused[unusable.key] = RowAccount(unusable.key, error=unusable.error)
+    def made(self) -> tuple[Normalized, list[RowAccount]]:
+        """Make the draft; return the accounts (with an empty frame), and files refused."""
+        self._look()
+        spill = self._overlap()
+        while True:
+            try:
+                return self._attempt(spill=spill)
+            except OutOfOrder:
+                spill = True
+            except _Unusable as unusable:
+                self.refused[unusable.key] = RowAccount(unusable.key, error=unusable.error)
 
     @property
     def usable(self) -> list[Source]:
@@ -130,9 +128,14 @@ class StreamedMonth:
             raise verification.error
 
     def _overlap(self) -> bool:
-        return any(a.period.days.last >= b.period.days.first for a, b in pairwise(self.usable))
+        """Whether rows of several files are looked at together: of one time, or of a month and its days."""
+        sources, month = self.usable, self.month.period
+        partitions = {source.period.partition for source in sources}
+        if len(partitions) > 1 and any(source.period == month for source in sources):
+            return True
+        return any(a.period.days.last >= b.period.days.first for a, b in pairwise(sources))
 
-    def _attempt(self, *, spill: bool) -> tuple[Normalized, list[RowAccount], Path]:
+    def _attempt(self, *, spill: bool) -> tuple[Normalized, list[RowAccount]]:
         series = self.month.series
         sources = self.usable
         assembler = MonthAssembler(
@@ -143,17 +146,13 @@ class StreamedMonth:
             interval=series.interval,
             limits=self.limits,
         )
-        draft = self.folder / "month.parquet"
         self.rows = 0
-        refused = {key: str(account.error) for key, account in self.refused.items()} | self.unlike
-        refused = {key: why for key, why in refused.items() if key not in self.month.quarantined}
-        damaged = [key for key, account in self.refused.items() if is_damaged(account.error)]
-        origin = Origin.of(self.month, refused, damaged)
+        self.origin = self._foreseen()
         lazy = register_io_source(
             self._source(assembler, sources, spill=spill), schema=self._dtypes()
         )
         with disk_errors(self.storage, self.month.path):
-            sink(lazy, draft, self.month, origin)
+            sink(lazy, self.draft, self.month, self.origin)
         assembler.close()
         done = Normalized(
             pl.DataFrame(schema=self._dtypes()),
@@ -162,7 +161,21 @@ class StreamedMonth:
             list(assembler.findings.values()),
             assembler.spills,
         )
-        return done, list(self.refused.values()), draft
+        return done, list(self.refused.values())
+
+    def state(self, origin: Origin) -> None:
+        """Make the draft say what the month was made of, as its accounts have it at their end."""
+        if origin != self.origin:
+            with disk_errors(self.storage, self.month.path):
+                restate(self.draft, self.month, origin)
+
+    def _foreseen(self) -> Origin:
+        """Return the month's origin as far as it is known before its rows are read."""
+        own = {s.key for s in self.month.used if s.period.of_month == self.month.period}
+        refused = {key: str(account.error) for key, account in self.refused.items()} | self.unlike
+        damaged = [key for key, account in self.refused.items() if is_damaged(account.error)]
+        kept = {key: why for key, why in refused.items() if key in own}
+        return Origin.of(self.month, kept, damaged)
 
     def _dtypes(self) -> dict[str, Any]:
         return {
