@@ -482,6 +482,9 @@ class Lake:
     ) -> Update:
         """Bring what the lake holds to the newest published day; done twice, the second does nothing.
 
+        Days that the lake lacks between its first and its newest one are fetched too, and months that Silver
+        lacks are built: what a failed or killed run left undone is finished.
+
         Parameters
         ----------
         query

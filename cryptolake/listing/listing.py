@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from cryptolake.archive.periods import Days
     from cryptolake.archive.source import Archive
     from cryptolake.listing.client import Object, Pages
-    from cryptolake.listing.snapshot import Listed
+    from cryptolake.listing.snapshot import Listed, Since
     from cryptolake.storage.files import Storage
 
 T = TypeVar("T")
@@ -159,8 +159,11 @@ class Listing:
         *,
         refresh: bool = False,
         max_age: timedelta | None = None,
+        since: Since | None = None,
     ) -> Listed:
         """Return what several folders have, from the cache where it is fresh, else from the archive.
+
+        ``since`` says it for each window, in place of ``refresh`` and ``max_age``.
 
         Raises
         ------
@@ -169,8 +172,9 @@ class Listing:
         """
         from cryptolake.listing.snapshot import listed
 
+        oldest = self._oldest(refresh, max_age)
         return listed(
-            self, folders, days, oldest=self._oldest(refresh, max_age), place=self._folder_path
+            self, folders, days, since=since or (lambda *_: oldest), place=self._folder_path
         )
 
     # ------------------------------------------------------------------ asking

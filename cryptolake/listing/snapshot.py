@@ -24,6 +24,10 @@ T = TypeVar("T")
 _BATCH = 512
 """Windows that are listed and cached before the next ones are: what is interrupted is not lost."""
 
+Since = Callable[[int, Partition, str], datetime | None]
+"""For a window (the folder's number, partition and name) the moment (UTC) before which a cached answer is too
+old; None where the window is not needed."""
+
 Job = tuple[Folder, int, str, str]
 """A window to ask for: its folder, the folder's number, partition and name."""
 
@@ -78,10 +82,10 @@ def listed(
     folders: Sequence[Folder],
     days: Days | None,
     *,
-    oldest: datetime,
+    since: Since,
     place: Callable[[Folder], str],
 ) -> Listed:
-    """Return what folders have, by windows asked no earlier than ``oldest`` where that can be.
+    """Return what folders have, by windows asked no earlier than ``since`` says where that can be.
 
     Parameters
     ----------
@@ -89,8 +93,8 @@ def listed(
         What answers for windows that are not cached.
     folders, days
         What to ask about.
-    oldest
-        The moment (UTC) before which a cached window is too old.
+    since
+        Which windows are needed, and how old their cached answers may be.
     place
         Where in the lake a folder's windows are cached.
 
@@ -100,17 +104,14 @@ def listed(
         The archive does not answer, and no cached listing can stand in.
     """
     name = ["folder", *cache.WINDOW]
-    wanted = pl.DataFrame(
-        [(number, *window) for number, f in enumerate(folders) for window in f.windows(days)],
-        schema={column: cache.COLUMNS[column] for column in name},
-        orient="row",
-    )
+    wanted = _wanted(folders, days, since)
     paths = {number: place(folder) for number, folder in enumerate(folders)}
-    kept = cache.read_folders(listing.storage, paths, wanted)
+    kept = cache.read_folders(listing.storage, paths, wanted.select(name))
     # What was asked in the future was asked by a wrong clock, and would else stay fresh until then.
     latest = datetime.now(UTC) + CLOCKS_DIFFER
-    fresh = kept.marks.filter("mark", pl.col("at") >= oldest, pl.col("at") <= latest)
-    stale = wanted.join(fresh, on=name, how="anti", maintain_order="left")
+    marks = kept.marks.filter("mark", pl.col("at") <= latest).select(*name, "at")
+    fresh = wanted.join(marks, on=name).filter(pl.col("at") >= pl.col("oldest"))
+    stale = wanted.join(fresh, on=name, how="anti", maintain_order="left").select(name)
     trouble = None
     if stale.height:
         jobs = [(folders[number], number, *window) for number, *window in stale.iter_rows()]
@@ -129,6 +130,18 @@ def listed(
         asked if isinstance(asked, datetime) else None,
         trouble,
     )
+
+
+def _wanted(folders: Sequence[Folder], days: Days | None, since: Since) -> pl.DataFrame:
+    """Return the windows that are needed, and the moment before which a cached answer is too old."""
+    rows = [
+        (number, partition, window, oldest)
+        for number, folder in enumerate(folders)
+        for partition, window in folder.windows(days)
+        if (oldest := since(number, Partition(partition), window)) is not None
+    ]
+    columns = {name: cache.COLUMNS[name] for name in ("folder", *cache.WINDOW)}
+    return pl.DataFrame(rows, schema=columns | {"oldest": cache.TIME}, orient="row")
 
 
 def _renew(

@@ -1,32 +1,36 @@
 """``lake.update()``: what the lake holds, brought to the newest published day.
 
-The archive's listing is asked anew for every symbol and interval that the ledger has. Three kinds of
-files are fetched: those that the archive has rewritten, those that go on from the newest day held, and
-the monthly file of a month held as daily ones, where rows of that month are missing: it can only add
-rows (of two that differ the daily one counts), so a month without gaps is left as it is.
+It looks at the span that the lake holds, from its first day on. The archive's listing is asked anew where
+something can be new. Fetched are the files that the archive has rewritten, days that the lake lacks (after
+its newest day, and before it: a file that failed, came late, or was in quarantine until the archive mended
+it), files that are gone or cut, and the monthly file of a month held as daily ones, where rows of that month
+are missing: it can only add rows (of two that differ the daily one counts), so a month without gaps is left
+as it is. Files that a killed run stored are adopted, and months that Silver lacks are built.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from cryptolake.archive.enums import Partition
 from cryptolake.archive.periods import Days
-from cryptolake.bronze.ledger import holdings, holdings_beside
-from cryptolake.planning.cover import FOLDER, cover
+from cryptolake.bronze.ledger import holdings
+from cryptolake.maintenance.lacking import Coverage, unbuilt
+from cryptolake.planning.plan import TO_MOVE
 from cryptolake.planning.planner import plan_of
+from cryptolake.planning.status import status_of
 from cryptolake.quality.freshness import NAME, OBJECT, held_folders, listed_files
 from cryptolake.quality.report import gaps
 from cryptolake.query import Query
+from cryptolake.transfer.pull import build_and_refetch
 
 if TYPE_CHECKING:
     from cryptolake.listing.context import LakeContext
-    from cryptolake.listing.folders import Folder
-    from cryptolake.listing.snapshot import Listed
+    from cryptolake.planning.plan import Plan
     from cryptolake.report import Report
     from cryptolake.storage.tables import TableReader
     from cryptolake.transfer.pull import RunSettings
@@ -44,8 +48,16 @@ CHANGES: dict[str, Any] = {
     "first": pl.Date,
     "last": pl.Date,
 }
-"""The columns of ``Update.changes``: per symbol and reason (``extended``, ``rewritten``, ``completed``)
-the files fetched, their bytes, how many could not be fetched, and the first and last day they cover."""
+"""The columns of ``Update.changes``: per symbol and reason the files, their bytes, how many could not be
+fetched, and the first and last day they cover. Reasons: ``extended`` (days after the last one held),
+``filled`` (days lacking before it), ``rewritten`` (by the archive), ``completed`` (the monthly file of a month
+whose days lack rows), ``repaired`` (gone or cut), ``verified`` (here without a record, or without the CHECKSUM
+that is published by now), ``built`` (in Bronze before, and not in Silver)."""
+
+_PARTS = ["market", "data_type", "symbol", "interval", "partition", "period", "first", "last"]
+
+_LACKING = (*TO_MOVE, "unrecorded")
+"""Statuses of files that a transfer has to handle."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,6 +84,10 @@ class Update:
         'update: everything here is as the archive has it'
         """
         if not self.changed:
+            if self.report is not None and not self.report.ok:
+                return (
+                    f"update: nothing is new; {self.report.failed:,} months or files lack a source"
+                )
             return "update: everything here is as the archive has it"
         counts = self.changes.group_by("why").agg(pl.col("files").sum()).sort("why")
         reasons = ", ".join(f"{why} by {files:,} files" for why, files in counts.iter_rows())
@@ -87,7 +103,7 @@ def update(lake: LakeContext, settings: RunSettings, query: Query | None = None)
     Parameters
     ----------
     lake
-        The lake and its archive, whose listing is asked anew.
+        The lake and its archive, whose listing is asked anew where something can be new.
     settings
         How to transfer and build.
     query
@@ -96,103 +112,123 @@ def update(lake: LakeContext, settings: RunSettings, query: Query | None = None)
     Returns
     -------
     Update
-        What was fetched, per symbol and reason, and the rows before and after.
+        What was fetched and built, per symbol and reason, and the rows before and after.
 
     Raises
     ------
     ListingError
         The archive does not answer: a stale listing cannot say what is new.
     """
-    held = holdings(lake.records, None if query is None else _undated(query))
+    scope = None if query is None else _undated(query)
+    held = holdings(lake.records, scope)
     folders = held_folders(held)
     if not folders:
         return Update()
-    today = datetime.now(UTC).date()
-    span = Days(min(held["first"].drop_nulls()), today)
-    listed = lake.listing.listed(folders, span, refresh=True)
+    now = datetime.now(UTC)
+    covered = Coverage.of(held, folders)
+    span = Days(min(held["first"].drop_nulls()), now.date())
+    listed = lake.listing.listed(folders, span, since=covered.since(now))
     if listed.trouble is not None:
         raise listed.trouble
     files = listed_files(listed)
     before = _rows(lake.records)
-    newer = pl.concat([_rewritten(held, files), _extending(held, files, folders, listed, today)])
-    done = [_fetch(newer, listed, lake, settings)]
+    work = _Work(lake, settings, scope, files, listed.at)
+    work.do(_wanted(held, files, covered.lacking(folders, files, listed, now.date()), lake))
     # Only when all days are here can it be seen which months lack rows.
-    held = holdings(lake.records, None if query is None else _undated(query))
-    lacking = _completing(held, files, lake)
-    done.append(_fetch(lacking, listed, lake, settings))
-    changes = [changes for changes, _ in done if changes.height]
-    reports = [report for _, report in done if report is not None]
-    if not reports:
+    completing = _completing(holdings(lake.records, scope), files, lake)
+    if completing.height:
+        work.do(completing.with_columns(status_of(completing, lake).alias("status")))
+    if work.report is None:
         return Update(listed_at=listed.at)
-    report = reports[0].combine(reports[1]) if len(reports) > 1 else reports[0]
-    return Update(pl.concat(changes), before, _rows(lake.records), report, listed.at)
+    changes = pl.concat([pl.DataFrame(schema=CHANGES), *work.changes])
+    return Update(changes, before, _rows(lake.records), work.report, listed.at)
 
 
-def _fetch(
-    wanted: pl.DataFrame, listed: Listed, lake: LakeContext, settings: RunSettings
-) -> tuple[pl.DataFrame, Report | None]:
-    """Fetch files and build their months; nothing where all are here, or known to be bad."""
-    files = wanted.unique("key", keep="first", maintain_order=True)
-    plan = plan_of(
-        files.drop("why"),
-        lake,
-        notes=["what is new since the lake was filled"],
-        listed_at=listed.at,
+class _Work:
+    """The transfers and builds of one update, what they changed, and their report."""
+
+    def __init__(
+        self,
+        lake: LakeContext,
+        settings: RunSettings,
+        scope: Query | None,
+        files: pl.DataFrame,
+        listed_at: datetime | None,
+    ) -> None:
+        self.changes: list[pl.DataFrame] = []
+        self.report: Report | None = None
+        self._lake, self._settings = lake, settings
+        self._scope, self._files, self._listed_at = scope, files, listed_at
+
+    def do(self, wanted: pl.DataFrame) -> None:
+        """Fetch or adopt files whose ``status`` says that they are not here; build what Silver lacks."""
+        moving = wanted.filter(pl.col("status").is_in(_LACKING)).unique(
+            "key", keep="first", maintain_order=True
+        )
+        if moving.height:
+            moved = self._settings.transfer(self._plan(moving.drop("why")), self._lake)
+            self._add(moved)
+            self.changes.append(_changes(moving, moved))
+        elif self.report is not None:
+            return
+        rows = unbuilt(holdings(self._lake.records, self._scope), self._lake)
+        if not rows.height:
+            return
+        months = rows.select(*NAME, month=pl.col("period").str.slice(0, 7)).unique()
+        built = build_and_refetch(
+            lambda: _in_months(holdings(self._lake.records, self._scope), months),
+            self._plan_of_keys,
+            self._lake,
+            self._settings,
+        )
+        self._add(built)
+        done = built.months.filter(pl.col("status") == "built").select("path")
+        lacked = rows.filter(~pl.col("used")).join(done, on="path", how="semi")
+        left = lacked.join(moving, on="key", how="anti")
+        if left.height:
+            self.changes.append(_changes(left.with_columns(why=pl.lit("built")), built))
+
+    def _plan(self, files: pl.DataFrame) -> Plan:
+        notes = ["what the lake lacks of the span that it holds, and what is new since"]
+        return plan_of(files, self._lake, notes=notes, listed_at=self._listed_at)
+
+    def _plan_of_keys(self, keys: Sequence[str]) -> Plan:
+        damaged = self._files.filter(pl.col("key").is_in(list(keys)))
+        return self._plan(_shaped(damaged, "").drop("why"))
+
+    def _add(self, report: Report) -> None:
+        self.report = report if self.report is None else self.report.combine(report)
+
+
+def _wanted(
+    held: pl.DataFrame, files: pl.DataFrame, lacking: pl.DataFrame, lake: LakeContext
+) -> pl.DataFrame:
+    """Return the listed files that the lake lacks, or has not as the archive has them, with their status.
+
+    A file without a record is one that was stored when a run was killed: it is verified where it is.
+    """
+    status = status_of(files, lake)
+    mine = (
+        files.select("key")
+        .with_columns(status)
+        .join(
+            held.select("key", held=pl.lit(value=True)), on="key", how="left", maintain_order="left"
+        )
     )
-    moving = files.join(plan.moving.select("key"), on="key", how="semi", maintain_order="left")
-    if not moving.height:
-        return pl.DataFrame(schema=CHANGES), None
-    months = moving.select(*NAME, month=pl.col("period").str.slice(0, 7)).unique()
-    moved = settings.transfer(plan, lake)
-    built = settings.build(_in_months(holdings_beside(lake.records, moving["key"]), months), lake)
-    report = moved.combine(built)
-    return _changes(moving, report), report
+    words = {"updated": "rewritten", "new": "repaired", "unrecorded": "verified"}
+    why = pl.col("status").replace_strict(words, default=None)
+    whys = (
+        mine.join(lacking, on="key", how="left", maintain_order="left")
+        .filter(pl.col("held") | (pl.col("status") == "unrecorded") | pl.col("why").is_not_null())
+        .select("key", "status", pl.coalesce("why", why))
+    )
+    return files.join(whys, on="key", how="inner", maintain_order="left").select(
+        *OBJECT, *_PARTS, "why", "status"
+    )
 
 
 def _undated(query: Query) -> Query:
     return Query(query.selection.model_copy(update={"first": None, "last": None}))
-
-
-def _rewritten(held: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:
-    mine = held.select("key", has="etag", md5="md5")
-    both = files.join(mine, on="key", how="inner", maintain_order="left")
-    same = pl.col("etag").eq_missing(pl.col("has")) | pl.col("etag").eq_missing(pl.col("md5"))
-    return _shaped(both.filter(~same), "rewritten")
-
-
-def _extending(
-    held: pl.DataFrame, files: pl.DataFrame, folders: list[Folder], listed: Listed, today: date
-) -> pl.DataFrame:
-    """Return the files that go on after the last day each folder holds, the cheapest that do."""
-    newest_held = held.group_by(NAME).agg(pl.col("last").max())
-    ends = {tuple(name): last for *name, last in newest_held.iter_rows()}
-    facts = listed.folders.with_columns(pl.col("more_daily").fill_null(value=False))
-    found = []
-    for number, folder in enumerate(folders):
-        name = (
-            folder.row.market.value,
-            folder.row.data_type.value,
-            folder.symbol,
-            folder.interval.value if folder.interval else None,
-        )
-        last = ends[name]
-        mine = files.filter(pl.col("folder") == number)
-        newest = mine["last"].max()
-        if not isinstance(newest, date) or newest <= last:
-            continue
-        about = pl.DataFrame(
-            {
-                "folder": [number],
-                "daily": [Partition.DAILY in folder.partitions],
-                "monthly": [Partition.MONTHLY in folder.partitions],
-                "ends": [folder.row.last_date],
-            },
-            schema={key: FOLDER[key] for key in ("folder", "daily", "monthly", "ends")},
-        ).join(facts, on="folder", how="left")
-        after = Days(last + timedelta(days=1), newest)
-        chosen = cover(about, mine.with_columns(day="first"), after, today).files
-        found.append(_shaped(chosen, "extended"))
-    return pl.concat([_shaped(files.clear(), "extended"), *found])
 
 
 def _completing(held: pl.DataFrame, files: pl.DataFrame, lake: LakeContext) -> pl.DataFrame:
@@ -228,8 +264,7 @@ def _day(value: Any) -> date:
 
 
 def _shaped(files: pl.DataFrame, why: str) -> pl.DataFrame:
-    parts = ["market", "data_type", "symbol", "interval", "partition", "period", "first", "last"]
-    return files.select(*OBJECT, *parts, pl.lit(why).alias("why"))
+    return files.select(*OBJECT, *_PARTS, pl.lit(why).alias("why"))
 
 
 def _in_months(held: pl.DataFrame, months: pl.DataFrame) -> pl.DataFrame:

@@ -211,7 +211,8 @@ def plan_of(
     ----------
     files
         Rows of the listing with their key parts: ``key, market, data_type, symbol, interval, partition,
-        period, first, last, size, etag, last_modified, checksum_size, checksum_etag``.
+        period, first, last, size, etag, last_modified, checksum_size, checksum_etag``; and their
+        ``status``, where that is known already.
     lake
         The lake and its archive.
     notes
@@ -219,7 +220,9 @@ def plan_of(
     listed_at
         When the listing was asked, UTC.
     """
-    known = files.with_columns(status_of(files, lake).alias("status"))
+    known = files
+    if "status" not in files:
+        known = files.with_columns(status_of(files, lake).alias("status"))
     absent = [pl.lit(None, dtype).alias(name) for name, dtype in FILES.items() if name not in known]
     now = datetime.now(UTC)
     return Plan(

@@ -9,7 +9,7 @@ from cryptolake.transfer.options import TransferOptions
 from cryptolake.transfer.routing import route
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import polars as pl
 
@@ -104,7 +104,6 @@ def pull(
         The plan as it was before the transfer, and the report of transfer and build. Files that the build
         finds damaged are fetched again, and their months are built once more.
     """
-    from cryptolake.bronze.audit import take_out
     from cryptolake.bronze.ledger import holdings
     from cryptolake.planning.planner import make_plan
     from cryptolake.progress import shown
@@ -112,10 +111,37 @@ def pull(
     with shown(settings.progress):
         plan = make_plan(query, lake, route=settings.route, refresh=refresh)
     moved = settings.transfer(plan, lake)
-    built = settings.build(holdings(lake.records, query), lake)
-    report = moved.combine(built)
-    if built.damaged and take_out(lake.storage, lake.tables, built.damaged):
-        lake.records.forget()
-        again = settings.transfer(make_plan(query, lake, route=settings.route), lake)
-        report = report.combine(again).combine(settings.build(holdings(lake.records, query), lake))
-    return plan, report
+    built = build_and_refetch(
+        lambda: holdings(lake.records, query),
+        lambda _: make_plan(query, lake, route=settings.route),
+        lake,
+        settings,
+    )
+    return plan, moved.combine(built)
+
+
+def build_and_refetch(
+    bronze_rows: Callable[[], pl.DataFrame],
+    plan_of_damaged: Callable[[Sequence[str]], Plan],
+    lake: LakeContext,
+    settings: RunSettings,
+) -> Report:
+    """Build months; files that are found damaged are fetched again, and their months are built once more.
+
+    Parameters
+    ----------
+    bronze_rows
+        Returns the ledger rows, as they are then, whose months are built.
+    plan_of_damaged
+        Returns the plan that fetches the files with these keys, which are no longer in the lake by then.
+    lake, settings
+        The lake, and how to transfer and build.
+    """
+    from cryptolake.bronze.audit import take_out
+
+    built = settings.build(bronze_rows(), lake)
+    if not built.damaged or not take_out(lake.storage, lake.tables, built.damaged):
+        return built
+    lake.records.forget()
+    fetched = settings.transfer(plan_of_damaged(built.damaged), lake)
+    return built.combine(fetched).combine(settings.build(bronze_rows(), lake))

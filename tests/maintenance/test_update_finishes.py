@@ -1,0 +1,263 @@
+"""lake.update finishes what was left undone: it decides by what the lake lacks, not by what it moved itself."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+
+import cryptolake as cl
+from cryptolake.archive.enums import Partition
+from cryptolake.bronze.ledger import holdings
+from cryptolake.maintenance.lacking import Coverage
+from cryptolake.quality.freshness import held_folders
+from tests.quality.world import World, key_of
+from tests.transfer.proxy import Fault, proxied
+
+if TYPE_CHECKING:
+    from cryptolake.maintenance.update import Update
+
+TRADES = cl.query().markets("spot").data_types("trades").symbols("ETHUSDT")
+FUNDING = cl.query().markets("futures_um").data_types("fundingRate").symbols("BTCUSDT")
+FIRST, LAST = "2024-06-27", "2024-07-06"
+
+
+def trade_key(day: str) -> str:
+    return key_of(day, market="spot", symbol="ETHUSDT", data_type="trades")
+
+
+@pytest.fixture
+def trades(world: Callable[..., World]) -> World:
+    """Ten days of trades over two months in the archive, and the first four in the lake."""
+    here = world(
+        datasets=["spot_trades"], symbols=["ETHUSDT"], days=(FIRST, LAST), partitions=["daily"]
+    )
+    here.pull(TRADES.between(FIRST, "2024-06-30"))
+    return here
+
+
+def whys(done: Update) -> dict[str, int]:
+    return dict(done.changes.group_by("why").agg(pl.col("files").sum()).iter_rows())
+
+
+def update(here: World, **more: object) -> Update:
+    here.publish()
+    return cl.Lake(here.lake.root, source=here.lake.source).update(progress=False, **more)  # type: ignore[arg-type]
+
+
+def is_finished(here: World, query: cl.Query = TRADES) -> None:
+    """The next update does nothing, and Silver has the rows of a lake that was filled in one go."""
+    assert not update(here).changed
+    other = cl.Lake(Path(here.lake.root).with_name("other"), source=here.lake.source)
+    assert other.pull(query, progress=False).ok
+    mine, fresh = (lake.silver(query).collect() for lake in (here.lake, other))
+    assert mine.equals(fresh)
+
+
+def withheld(here: World, key: str) -> Callable[[], None]:
+    """Take a file and its CHECKSUM out of the archive; return what publishes it."""
+    path = here.folder.path(key)
+    both = [path, path.with_name(f"{path.name}.CHECKSUM")]
+    away = here.folder.root / "away"
+    away.mkdir(exist_ok=True)
+    for one in both:
+        shutil.move(one, away / one.name)
+
+    def publish() -> None:
+        for one in both:
+            shutil.move(away / one.name, one)
+
+    return publish
+
+
+def test_a_day_that_is_published_late_is_fetched_and_one_in_another_month_too(trades: World):
+    late = [withheld(trades, trade_key(day)) for day in ("2024-07-01", "2024-07-04")]
+    assert whys(update(trades)) == {"extended": 4}
+    for publish in late:
+        publish()
+    assert whys(update(trades)) == {"filled": 2}
+    is_finished(trades, TRADES.between(FIRST, LAST))
+
+
+def test_a_file_that_failed_is_fetched_by_the_next_update(trades: World):
+    key = trade_key("2024-07-03")
+    with proxied(trades.served.endpoint) as proxy:
+        proxy.faults = lambda method, asked, _: (
+            Fault("status", 503) if (method, asked) == ("GET", key) else None
+        )
+        source = cl.Archive(bucket=trades.lake.source.bucket, endpoint_url=proxy.url)
+        options = {"retries": 0, "engine_retries": 0, "backoff": 0.0}
+        done = cl.Lake(trades.lake.root, source=source).update(progress=False, options=options)
+    assert done.report is not None
+    assert (done.report.transferred, done.report.failed) == (5, 1)
+    assert whys(update(trades)) == {"filled": 1}
+    is_finished(trades, TRADES.between(FIRST, LAST))
+
+
+def test_a_quarantined_day_is_fetched_when_the_archive_has_mended_its_checksum(trades: World):
+    sidecar = trades.folder.path(f"{trade_key('2024-07-02')}.CHECKSUM")
+    right = sidecar.read_bytes()
+    sidecar.write_bytes(b"0" * 64 + right[64:])
+    done = update(trades)
+    assert done.report is not None
+    assert done.report.quarantined == 1
+    assert not update(trades).changed  # it is still as it was
+    sidecar.write_bytes(right)
+    assert whys(update(trades)) == {"filled": 1}
+    is_finished(trades, TRADES.between(FIRST, LAST))
+
+
+DIES_BEFORE_BUILD = """
+import os, signal, sys
+import cryptolake as cl, cryptolake.silver.build as silver
+silver.build = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+source = cl.Archive(bucket=sys.argv[2], endpoint_url=sys.argv[3])
+cl.Lake(sys.argv[1], source=source).update(progress=False)
+"""
+
+DIES_UNRECORDED = """
+import os, signal, sys
+import cryptolake as cl
+from cryptolake.transfer.recorder import RunRecorder
+RunRecorder.flush = lambda *_, **__: None
+RunRecorder.close = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+source = cl.Archive(bucket=sys.argv[2], endpoint_url=sys.argv[3])
+cl.Lake(sys.argv[1], source=source).update(progress=False)
+"""
+
+
+def killed(here: World, script: str) -> None:
+    here.publish()
+    source = here.lake.source
+    command = [sys.executable, "-c", script, here.lake.root, source.bucket, str(source.endpoint)]
+    child = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert child.returncode == -9, child.stderr
+
+
+def test_an_update_killed_before_the_build_is_finished(trades: World):
+    killed(trades, DIES_BEFORE_BUILD)
+    assert holdings(trades.lake.meta).height == 10
+    assert whys(update(trades)) == {"built": 6}
+    is_finished(trades, TRADES.between(FIRST, LAST))
+
+
+def test_files_that_were_stored_and_not_recorded_are_adopted(trades: World):
+    killed(trades, DIES_UNRECORDED)
+    assert holdings(trades.lake.meta).height == 4
+    with proxied(trades.served.endpoint) as proxy:
+        source = cl.Archive(bucket=trades.lake.source.bucket, endpoint_url=proxy.url)
+        # The lake is of the archive by its bucket; the proxy only counts.
+        done = cl.Lake(trades.lake.root, source=source).update(progress=False)
+        assert done.report is not None
+        assert (done.report.adopted, done.report.transferred) == (6, 0)
+        assert not [key for method, key in proxy.asked if method == "GET" and ".zip" in key]
+    is_finished(trades, TRADES.between(FIRST, LAST))
+
+
+def test_a_bronze_file_that_is_gone_or_cut_is_fetched_again(trades: World):
+    update(trades)
+    bronze = Path(trades.lake.root) / "bronze"
+    (bronze / trade_key("2024-06-28")).unlink()
+    cut = bronze / trade_key("2024-07-05")
+    cut.write_bytes(cut.read_bytes()[:-9])
+    assert whys(update(trades)) == {"repaired": 2}
+    is_finished(trades, TRADES.between(FIRST, LAST))
+
+
+def test_a_file_that_the_build_finds_damaged_is_fetched_again(trades: World):
+    key = trade_key("2024-06-29")
+    place = Path(trades.lake.root) / "bronze" / key
+    good = place.read_bytes()
+    place.write_bytes(good[:60] + bytes([good[60] ^ 1]) + good[61:])
+    [silver] = (Path(trades.lake.root) / "silver").rglob("2024-06.parquet")
+    silver.unlink()
+    done = update(trades)
+    assert done.report is not None
+    assert done.report.ok, done.report
+    assert place.read_bytes() == good
+    is_finished(trades, TRADES.between(FIRST, LAST))
+
+
+@pytest.fixture
+def funding(world: Callable[..., World]) -> World:
+    here = world(
+        datasets=["futures_um_funding_rate"], symbols=["BTCUSDT"], days=("2024-01-01", "2024-06-30")
+    )
+    here.pull(FUNDING.between("2024-01", "2024-02"))
+    return here
+
+
+def funding_key(month: str) -> str:
+    return key_of(month, data_type="fundingRate")
+
+
+def test_a_month_that_is_published_late_is_fetched(funding: World):
+    publish = withheld(funding, funding_key("2024-04"))
+    assert whys(update(funding)) == {"extended": 3}
+    publish()
+    assert whys(update(funding)) == {"filled": 1}
+    is_finished(funding, FUNDING.between("2024-01", "2024-06"))
+
+
+def test_a_silver_month_that_is_gone_is_built_again(funding: World):
+    update(funding)
+    gone = [*(Path(funding.lake.root) / "silver").rglob("2024-03.parquet")]
+    gone[0].unlink()
+    assert whys(update(funding)) == {"built": 1}
+    is_finished(funding, FUNDING.between("2024-01", "2024-06"))
+
+
+def test_only_what_can_be_new_is_asked_of_the_listing(world: Callable[..., World]):
+    here = world(
+        datasets=["spot_trades"],
+        symbols=["ETHUSDT"],
+        days=("2023-12-30", "2024-06-02"),
+        partitions=["monthly"],
+    )
+    cl.sample_archive(
+        here.folder.root,
+        datasets=["spot_trades"],
+        symbols=["ETHUSDT"],
+        days=("2023-12-30", "2023-12-31"),
+        partitions=["daily"],
+    )
+    here.publish()
+    here.pull(TRADES.between("2023-12-30", "2024-05-31"))
+    held = holdings(here.lake.meta)
+    since = Coverage.of(held, held_folders(held)).since(now := datetime.now(UTC))
+    assert since(0, Partition.MONTHLY, "all") == now
+    assert since(0, Partition.DAILY, "2022") is None
+    assert since(0, Partition.DAILY, "2023") == now - timedelta(days=7)
+    assert since(0, Partition.DAILY, "2024") == now
+    assert since(0, Partition.DAILY, "2026") == now
+    first = since(0, Partition.DAILY, "first")
+    assert first is not None
+    assert first.date() == date.min
+    # A year of which a day is lacking is asked anew.
+    without = held.filter(pl.col("first") != date(2023, 12, 30)).with_columns(
+        pl.when(pl.col("first") == date(2023, 12, 31))
+        .then(date(2023, 12, 29))
+        .otherwise("last")
+        .alias("last"),
+        pl.when(pl.col("first") == date(2023, 12, 31))
+        .then(date(2023, 12, 29))
+        .otherwise("first")
+        .alias("first"),
+    )
+    lacking = Coverage.of(without, held_folders(without)).since(now)
+    assert lacking(0, Partition.DAILY, "2023") == now
+    with proxied(here.served.endpoint) as proxy:
+        source = cl.Archive(bucket=here.lake.source.bucket, endpoint_url=proxy.url)
+        lake = cl.Lake(here.lake.root, source=source)
+        assert not lake.update(progress=False).changed  # another endpoint has another cache
+        proxy.forget()
+        assert not lake.update(progress=False).changed
+        years = now.year - 2024 + 1
+        assert sum(proxy.asked.values()) <= 1 + years
