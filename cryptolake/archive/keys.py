@@ -18,6 +18,9 @@ ZIP = ".zip"
 CHECKSUM = ".CHECKSUM"
 """What a sidecar's key has after its zip's key."""
 
+_LONGEST = 80
+"""Bytes of a symbol: percent-encoded, three times as long, it is still a file's name on any disk."""
+
 _MARKET_PATHS = {
     "spot": Market.SPOT,
     "futures/um": Market.FUTURES_UM,
@@ -202,4 +205,5 @@ def _row_of(key: str) -> Row | None:
 
 def is_plain(symbol: str) -> bool:
     """Say whether a listed symbol can safely be a folder's name."""
-    return symbol.isprintable() and symbol.strip(". ") != "" and not set(symbol) & set("/\\\0")
+    plain = symbol.isprintable() and symbol.strip(". ") != "" and not set(symbol) & set("/\\\0")
+    return plain and len(symbol.encode()) <= _LONGEST

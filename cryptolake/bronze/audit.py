@@ -113,16 +113,16 @@ def _taken_out(storage: Storage, tables: Meta, entered: Entered) -> Audited | No
         storage.delete(place + CHECKSUM)
         return found
     aside = layout.quarantine_path(f"damaged/{secrets.token_hex(6)}.zip")
-    target = storage.local(aside)
+    found_at, target = storage.target(place), storage.target(aside)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        storage.local(place).rename(target)
+        found_at.rename(target)
     except FileNotFoundError:
         return look(storage, place, entered)
     found = look(storage, aside, _now(tables, entered))
     if found.status == "ok":
         with contextlib.suppress(FileExistsError):  # a still newer one has been stored meanwhile
-            os.link(target, storage.local(place))
+            os.link(target, found_at)
         target.unlink()
         return None
     storage.delete(place + CHECKSUM)

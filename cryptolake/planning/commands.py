@@ -5,6 +5,10 @@ object. So files are fetched by wildcards wherever the listing shows that those 
 zips and their sidecars; a line has several patterns (``--include``) where one would select too much. What
 no wildcard selects exactly, or a name with a wildcard's own signs in it, is named.
 
+s5cmd joins what a listing says after the wildcard to the target folder, so a listed key with ``..`` in it
+would be written outside. With ``--flatten`` only the last part of a key is joined: whatever the endpoint
+lists, it is written below the folder that s5cmd runs in. That costs no request.
+
 A *selector* is a key prefix below which everything listed is planned: ``…/BTCUSDT-1m-2024-01-``.
 """
 
@@ -198,7 +202,8 @@ def _wildcard(folder: str, patterns: list[str], bucket: str, into: str) -> str:
     source = quoted(f"s3://{bucket}/{shared}*")
     target = quoted(f"{into}{folder}")
     if len(patterns) == 1:
-        return f"cp {source} {target}"
+        return f"cp --flatten {source} {target}"
     # s5cmd matches a pattern against the whole key or its end: from a '/' on, it means one name.
     names = (f"*/{pattern.removeprefix(folder)}*" for pattern in patterns)
-    return f"cp {' '.join(f'--include {quoted(name)}' for name in names)} {source} {target}"
+    included = " ".join(f"--include {quoted(name)}" for name in names)
+    return f"cp --flatten {included} {source} {target}"

@@ -31,7 +31,7 @@ def new_folder(storage: Storage) -> Path:
     """Make a folder for work in progress: in the lake on a disk (so that a rename is whole), else local."""
     if not storage.is_local:
         return Path(tempfile.mkdtemp(prefix="cryptolake-"))
-    base = storage.local(layout.DRAFTS)
+    base = _drafts(storage)
     base.mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(dir=base))
 
@@ -40,12 +40,16 @@ def sweep(storage: Storage) -> None:
     """Remove drafts that killed builds left, once they are a day old."""
     if not storage.is_local:
         return
-    for folder in storage.local(layout.DRAFTS).glob("*"):
+    for folder in _drafts(storage).glob("*"):
         try:
             if time.time() - folder.stat().st_mtime > _STALE:
                 shutil.rmtree(folder, ignore_errors=True)
         except OSError:  # another build removed it
             continue
+
+
+def _drafts(storage: Storage) -> Path:
+    return storage.target(layout.inside(layout.DRAFTS, "any")).parent
 
 
 @contextmanager
@@ -98,7 +102,7 @@ def disk_errors(storage: Storage, path: str) -> Iterator[None]:
 def put(storage: Storage, draft: Path, path: str) -> None:
     """Put a finished draft at its path in the lake, whole or not at all, and remove its folder."""
     if storage.is_local:
-        target = storage.local(path)
+        target = storage.target(path)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             place(draft, target)

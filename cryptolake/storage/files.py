@@ -131,6 +131,16 @@ class Storage(ABC):
         message = f"{self.root} is not on a local disk, so it has no path for {path!r}."
         raise StorageError(message, root=self.root)
 
+    def target(self, path: str) -> Path:
+        """Return the path on disk of a file that is written, moved or deleted.
+
+        Raises
+        ------
+        StorageError
+            The root is a bucket, or a link leads out of the lake on the way there.
+        """
+        return self.local(path)
+
 
 class LocalStorage(Storage):
     """A lake in a folder."""
@@ -147,6 +157,18 @@ class LocalStorage(Storage):
     def local(self, path: str = "") -> Path:
         """Return the path on disk."""
         return self._root / checked(path) if path else self._root
+
+    def target(self, path: str) -> Path:
+        """Return the path on disk of a file that is written, moved or deleted."""
+        found = self.local(path)
+        root, folder = os.path.realpath(self._root), os.path.realpath(found.parent)
+        if folder != root and not folder.startswith(f"{root.rstrip(os.sep)}{os.sep}"):
+            message = (
+                f"{found.parent} leads out of the lake, to {folder}: files are read there, and none is "
+                "written or deleted. Put the folder itself into the lake instead of a link to it."
+            )
+            raise StorageError(message, root=self.root, path=path)
+        return found
 
     def url(self, path: str = "") -> str:
         """Return the absolute path as text."""
@@ -204,7 +226,7 @@ class LocalStorage(Storage):
 
     def write(self, path: str, data: bytes) -> None:
         """Write beside the target, then rename over it. Old drafts of killed writers are taken away."""
-        target = self.local(path)
+        target = self.target(path)
         draft = target.with_name(f".{target.name[:120]}.{secrets.token_hex(6)}")
         with in_words("write", path, self.root):
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -219,7 +241,7 @@ class LocalStorage(Storage):
     def delete(self, path: str) -> None:
         """Remove a file; no error when there is none."""
         with in_words("delete", path, self.root):
-            self.local(path).unlink(missing_ok=True)
+            self.target(path).unlink(missing_ok=True)
 
     def sync(self) -> None:
         """Make all that was written so far survive a power failure: one flush of the root's filesystem."""

@@ -100,7 +100,15 @@ class DownloadPipeline(Pipeline):
     # ------------------------------------------------------------------ in threads
 
     def _verify(self, job: Job) -> CheckResult:
-        path = job.path or self._staging.path(job.key)
+        if job.path is not None and job.path != self._staging.path(job.key):
+            return self._verify_at(job.path, job)
+        try:
+            return self._verify_at(self._staging.claim(job.key, sidecar=job.has_sidecar), job)
+        except OSError:
+            self._staging.put_back(job.key)
+            raise
+
+    def _verify_at(self, path: Path, job: Job) -> CheckResult:
         beside = Path(f"{path}{CHECKSUM}")
         sidecar = _head(beside) if job.has_sidecar else None
         found = job.state is JobState.FOUND
@@ -118,6 +126,8 @@ class DownloadPipeline(Pipeline):
             if verdict.finding != "sidecar_transport":
                 path.unlink(missing_ok=True)
             beside.unlink(missing_ok=True)
+        if staged:
+            self._staging.put_back(job.key)
         return Rejected(job, wrong_bytes(verdict.detail))
 
 

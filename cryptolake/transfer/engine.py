@@ -176,7 +176,7 @@ def _run_modes(
             if not recorder.waiting(work.numbers):
                 break
             last = mode == route.modes[-1]
-            with _staging(storage, recorder.run_id, work) as staging:
+            with _staging(storage, recorder, work) as staging:
                 context = TransferContext(plan.archive, staging, recorder, shown, options, policy)
                 jobs = jobs_of(map(recorder.still_waiting, work.pieces()))
                 batched = _batched(jobs, options, probe=not last)
@@ -213,13 +213,15 @@ def _pipeline(
 
 
 @contextmanager
-def _staging(storage: Storage, run_id: str, work: WorkList) -> Iterator[Staging]:
+def _staging(storage: Storage, recorder: RunRecorder, work: WorkList) -> Iterator[Staging]:
     """Yield the run's staging folder, with the files that earlier runs left for this one."""
+    run_id = recorder.run_id
     if not storage.is_local:
         with temporary(run_id) as staging:
             yield staging
         return
-    with Staging(storage.local(layout.INCOMING), run_id) as staging:
+    base = storage.target(layout.inside(layout.INCOMING, run_id)).parent
+    with Staging(base, run_id, lambda keys: work.among(keys, recorder.unfinished)) as staging:
         staging.adopt(work.among)
         yield staging
 

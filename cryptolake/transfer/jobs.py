@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -144,6 +144,14 @@ def batches(jobs: Iterable[Job], size: int) -> Iterator[list[Job]]:
         yield batch
 
 
+Still = Callable[[pl.DataFrame], pl.DataFrame]
+"""Returns the rows, of those given, that still need something."""
+
+
+def _all(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows
+
+
 _HANDLED = (*TO_MOVE, "unrecorded")
 """Statuses of plan rows that a transfer handles. ``unrecorded`` ones are only verified."""
 
@@ -183,10 +191,12 @@ class WorkList:
         """Yield the rows to move, in the plan's order."""
         return self.rows.pieces()
 
-    def among(self, keys: Iterable[str]) -> set[str]:
-        """Return the keys, of those given, that are to move."""
+    def among(self, keys: Iterable[str], still: Still | None = None) -> set[str]:
+        """Return the keys, of those given, that are to move; those of the rows that ``still`` keeps."""
         asked = pl.Series("key", list(keys), pl.String).implode()
-        found = (piece.filter(pl.col("key").is_in(asked)) for piece in self.pieces())
+        found = (
+            piece.filter(pl.col("key").is_in(asked)) for piece in map(still or _all, self.pieces())
+        )
         return {key for piece in found for key in piece["key"]}
 
     def _sorted(self, pieces: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:

@@ -363,7 +363,7 @@ class Pipeline(ABC):
         if event.failure is not None:
             self._batch_failure = event.failure
         elif event.key:  # a wildcard also selects what was published after the listing
-            self._staging.path(event.key).unlink(missing_ok=True)
+            self._staging.discard(event.key)
 
     def _count_moved(self, job: Job, size: int) -> None:
         if not job.moved:  # the bar counts a file once, however often it is fetched

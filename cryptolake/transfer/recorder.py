@@ -169,6 +169,13 @@ class RunRecorder:
         open_ = [not self._status[row] for row in rows["row"]]
         return rows if all(open_) else rows.filter(pl.Series(open_, dtype=pl.Boolean))
 
+    def unfinished(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return the rows, of those given, whose files are neither stored nor in quarantine."""
+        ends = (0, STATUSES.index("failed"))
+        return rows.filter(
+            pl.Series([self._status[row] in ends for row in rows["row"]], dtype=pl.Boolean)
+        )
+
     def fell_back(self, mode: str, reasons: Counter[str], waiting: int) -> None:
         """Count why files are left to the next mode; those that were not tried count for the first reason."""
         untried = waiting - reasons.total()

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Self
 
 from cryptolake.archive.keys import CHECKSUM
+from cryptolake.errors import StorageError
 from cryptolake.storage.errors import raise_storage_error
-from cryptolake.storage.layout import INCOMING
+from cryptolake.storage.layout import INCOMING, checked
 
 if os.name == "posix":
     import fcntl
@@ -34,6 +35,9 @@ _LOCK = ".lock"
 
 _RUN_LOCK = ".run"
 """Held by a run only."""
+
+_CHECKING = ".checking"
+"""The folder of a run's folder that holds files while they are checked, under their keys."""
 
 _DYING = 2.0
 """Seconds to wait for the s5cmd of a killed run to end; without ``setpriv`` it may not end so soon."""
@@ -48,12 +52,16 @@ _OLD = 7 * 24 * 3600.0
 class Staging:
     """The folder of one run, as a context manager: files left in it on exit are for the next run.
 
+    Only files that the run wants are left: what else an endpoint put there is removed.
+
     Parameters
     ----------
     base
         ``meta/incoming`` of the lake, or a temporary folder.
     run_id
         The run's name, which the folder gets.
+    left
+        Returns which of some zips' keys the run leaves for the next one; by default all.
 
     Raises
     ------
@@ -61,10 +69,11 @@ class Staging:
         The folder cannot be made: the root is not writable, or the disk is full.
     """
 
-    def __init__(self, base: Path, run_id: str) -> None:
+    def __init__(self, base: Path, run_id: str, left: Wanted | None = None) -> None:
         self.base = base
         self.folder = base / run_id
         self._locks: list[int] = []
+        self._left = left
 
     def __enter__(self) -> Self:
         # Locked before it has its name, so that no other run ever sees it unlocked.
@@ -81,6 +90,7 @@ class Staging:
 
     def __exit__(self, *_: object) -> None:
         self.sweep()
+        self._remove_strangers()
         if not any(_files(self.folder)):
             shutil.rmtree(self.folder, ignore_errors=True)
         while self._locks:
@@ -92,8 +102,46 @@ class Staging:
         return (self._locks[0],)
 
     def path(self, key: str) -> Path:
-        """Return where s5cmd puts an object."""
-        return self.folder / key
+        """Return where s5cmd puts an object.
+
+        Raises
+        ------
+        StorageError
+            The key would leave the folder.
+        """
+        return self.folder / checked(key)
+
+    def claim(self, key: str, *, sidecar: bool) -> Path:
+        """Move a file that has arrived to where s5cmd writes nothing; return its place there.
+
+        An endpoint may list two keys that are written to one name. The second must not replace the first
+        between its check and its storing.
+        """
+        claimed = self.folder / _CHECKING / checked(key)
+        if sidecar:
+            _move(self.path(key + CHECKSUM), Path(f"{claimed}{CHECKSUM}"))
+        _move(self.path(key), claimed)
+        return claimed
+
+    def put_back(self, key: str) -> None:
+        """Move what is left of a claimed file to where the next attempt looks for it."""
+        for name in (key, key + CHECKSUM):
+            with contextlib.suppress(OSError):
+                _move(self.folder / _CHECKING / name, self.path(name))
+
+    def discard(self, key: str) -> None:
+        """Remove an object that was not asked for. One whose key would leave the folder is not there."""
+        with contextlib.suppress(StorageError, OSError):
+            self.path(key).unlink(missing_ok=True)
+
+    def _remove_strangers(self) -> None:
+        if self._left is None:
+            return
+        found = {path: _key_of(path, self.folder) for path in _files(self.folder, hidden=True)}
+        wanted = self._left({key.removesuffix(CHECKSUM) for key in found.values()}) if found else ()
+        for path, key in found.items():
+            if key.removesuffix(CHECKSUM) not in wanted:
+                path.unlink(missing_ok=True)
 
     def sweep(self) -> None:
         """Remove the temporary files of an s5cmd that has ended. Only when none runs here."""
@@ -131,20 +179,22 @@ class Staging:
         """Move a folder's wanted files here, and remove what no run can use."""
         by_hand = folder == self.base
         inner = folder / "data" if by_hand else folder
-        keys = [path.relative_to(folder).as_posix() for path in _files(inner)]
-        complete = [key for key in keys if _complete(key)]
-        zips = {key.removesuffix(CHECKSUM) for key in complete}
+        if inner.is_symlink():
+            return 0
+        keys = {path: _key_of(path, folder) for path in _files(inner)}
+        complete = {path: key for path, key in keys.items() if _complete(key)}
+        zips = {key.removesuffix(CHECKSUM) for key in complete.values()}
         chosen = wanted(zips) if zips else set()
         taken = sum(
-            self._move_here(folder / key, key)
-            for key in complete
+            self._move_here(path, key)
+            for path, key in complete.items()
             if key.removesuffix(CHECKSUM) in chosen
         )
-        for key in keys:
-            if by_hand or _complete(key):
-                _remove_old(folder / key)
+        for path in keys:
+            if by_hand or path in complete:
+                _remove_old(path)
             else:
-                (folder / key).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
         if not by_hand and not any(_files(folder)):
             shutil.rmtree(folder, ignore_errors=True)
         return taken
@@ -205,7 +255,7 @@ def _others(base: Path, own: Path) -> list[Path]:
     return [
         path
         for path in sorted(base.iterdir())
-        if path.is_dir() and path != own and path.name != "data"
+        if path.is_dir() and not path.is_symlink() and path != own and path.name != "data"
     ]
 
 
@@ -258,14 +308,29 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
+def _key_of(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix().removeprefix(f"{_CHECKING}/")
+
+
+def _move(source: Path, target: Path) -> None:
+    try:
+        source.replace(target)
+    except FileNotFoundError:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.replace(target)
+
+
 def _complete(name: str) -> bool:
     """Return whether a file is complete: s5cmd's temporary ones have digits after the name."""
     return name.endswith((".zip", CHECKSUM))
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder, without the lock and the command file."""
+def _files(folder: Path, *, hidden: bool = False) -> Iterator[Path]:
+    """Yield the files below a folder, without the lock and the command file. Links are no files."""
+    own = {_LOCK, _RUN_LOCK, ".commands"}
     for parent, _, names in os.walk(folder):
         for name in names:
-            if not name.startswith("."):
-                yield Path(parent, name)
+            path = Path(parent, name)
+            shown = path.parent != folder or name not in own if hidden else not name.startswith(".")
+            if shown and not path.is_symlink():
+                yield path

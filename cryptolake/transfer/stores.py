@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from cryptolake.archive.keys import CHECKSUM
 from cryptolake.storage import layout
+from cryptolake.storage.layout import checked
 
 if TYPE_CHECKING:
     from cryptolake.storage.files import Storage
@@ -39,17 +40,18 @@ class DiskStore:
     """Bronze and quarantine of a lake in a folder: every step is a rename."""
 
     def __init__(self, storage: Storage) -> None:
+        self._storage = storage
         self._bronze = storage.local(layout.BRONZE)
-        self._quarantine_folder = storage.local(layout.QUARANTINE)
-        self._aside = storage.local(layout.quarantine_path("damaged"))
+        self._own_folders: set[str] = set()
 
     def stored(self, keys: Iterable[str]) -> dict[str, Path]:
         """Return the files at their final names, of those keys that have one."""
-        return {key: self._bronze / key for key in present(self._bronze, keys)}
+        found = present(self._bronze, map(checked, keys))
+        return {key: self._target(layout.bronze_path(key)) for key in found}
 
     def quarantined(self, key: str) -> Path | None:
         """Return the quarantined file, if there is one."""
-        path = self._quarantine_folder / key
+        path = self._target(layout.quarantine_path(key))
         return path if path.is_file() else None
 
     def place(self, key: str, zip_path: Path, sidecar: Path | None) -> None:
@@ -58,12 +60,21 @@ class DiskStore:
         The sidecar goes first: a zip at its final name then always has the sidecar it was checked with,
         and a run that is killed in between leaves the zip to be found by the next one.
         """
-        self._rename_to(self._bronze / key, zip_path, sidecar)
+        self._rename_to(self._target(layout.bronze_path(key)), zip_path, sidecar)
 
     def quarantine(self, key: str, zip_path: Path, sidecar: Path | None) -> str:
         """Rename both into quarantine."""
-        self._rename_to(self._quarantine_folder / key, zip_path, sidecar)
-        return layout.quarantine_path(key)
+        path = layout.quarantine_path(key)
+        self._rename_to(self._target(path), zip_path, sidecar)
+        return path
+
+    def _target(self, path: str) -> Path:
+        """Return the place of a file; StorageError where a link leads out of the lake."""
+        folder = path.rpartition("/")[0]
+        if folder not in self._own_folders:  # a run's files are in few folders
+            self._storage.target(path)
+            self._own_folders.add(folder)
+        return self._storage.local(path)
 
     def _rename_to(self, target: Path, zip_path: Path, sidecar: Path | None) -> None:
         beside = Path(f"{target}{CHECKSUM}")
@@ -78,9 +89,10 @@ class DiskStore:
     def _clear(self, place: Path) -> None:
         """Move a folder that is in the place of a file aside: a rename does not replace it."""
         if place.is_dir() and not place.is_symlink():
-            self._aside.mkdir(parents=True, exist_ok=True)
+            aside = self._target(layout.quarantine_path(f"damaged/{secrets.token_hex(6)}"))
+            aside.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):  # another process was first
-                place.rename(self._aside / secrets.token_hex(6))
+                place.rename(aside)
 
 
 def present(base: Path, keys: Iterable[str]) -> set[str]:

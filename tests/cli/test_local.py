@@ -15,7 +15,13 @@ def test_the_demo_shows_each_step_and_keeps_the_lake_it_is_given(program, tmp_pa
     root = tmp_path / "demo"
     done = subprocess.run([*program, "demo", "--root", str(root)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for shown in ("Plan ", "cp 's3://data.binance.vision/", "verified", "shape: (3_840, ", "bars"):
+    for shown in (
+        "Plan ",
+        "cp --flatten 's3://data.binance.vision/",
+        "verified",
+        "shape: (3_840, ",
+        "bars",
+    ):
         assert shown in done.stdout
     assert {path.name for path in root.iterdir()} == {"bronze", "silver", "meta"}
     assert {path.name for path in root.rglob("*.parquet") if "silver" in path.parts} == {

@@ -85,6 +85,9 @@ def selected(commands: list[str], keys: set[str]) -> list[str]:
         raw = words[0] == "--raw"
         if raw:
             words.pop(0)
+        flat = words[0] == "--flatten"
+        if flat:
+            words.pop(0)
         patterns = []
         while words[0] == "--include":
             words.pop(0)
@@ -93,9 +96,11 @@ def selected(commands: list[str], keys: set[str]) -> list[str]:
         key = source.removeprefix(f"s3://{BUCKET}/")
         if raw or not set(key) & set("*?"):
             assert target == key
+            assert not flat
             found.append(key)
             continue
         assert target == key.rsplit("/", 1)[0] + "/"
+        assert flat  # else a listed key with '..' would be written outside the target
         hits = [
             k
             for k in keys
@@ -174,7 +179,9 @@ def test_lines_for_some_of_the_files_copy_only_those(shelf: list[Object], data: 
 def test_a_whole_year_is_one_line_and_hardly_more_than_one_request_an_object():
     year = [Object("daily", str(day), move=True) for day in parse_days("2023")]
     rows = laid_out(year, [], STEMS)
-    assert lines(rows, BUCKET) == [f"cp 's3://{BUCKET}/{DAILY}2023-*' '{DAILY.rsplit('/', 1)[0]}/'"]
+    assert lines(rows, BUCKET) == [
+        f"cp --flatten 's3://{BUCKET}/{DAILY}2023-*' '{DAILY.rsplit('/', 1)[0]}/'"
+    ]
     assert request_count(rows) == 2 * 365 + 1
 
 
@@ -182,7 +189,7 @@ def test_a_part_of_a_month_is_one_line_with_patterns():
     days = [Object("daily", str(day), move=day.day <= 20) for day in parse_days("2024-01")]
     (line,) = lines(laid_out(days, [], STEMS), BUCKET)
     assert line == (
-        "cp --include '*/BTCUSDT-1m-2024-01-0*' --include '*/BTCUSDT-1m-2024-01-1*' "
+        "cp --flatten --include '*/BTCUSDT-1m-2024-01-0*' --include '*/BTCUSDT-1m-2024-01-1*' "
         f"--include '*/BTCUSDT-1m-2024-01-20.zip*' 's3://{BUCKET}/{DAILY}2024-01-*' "
         f"'{DAILY.rsplit('/', 1)[0]}/'"
     )
