@@ -430,13 +430,11 @@ class Lake:
         """Ask in SQL: ``lake.sql("from silver.spot_klines where symbol = 'BTCUSDT'")``.
 
         The views are those of :meth:`connect`, as the lake stands at the call. Times are UTC. A relation
-        becomes a Polars frame by ``cl.to_polars(relation)``, without pyarrow.
+        becomes a Polars frame by ``cl.to_polars(relation)``. A damaged file is left out, with a warning.
         """
-        from cryptolake.readers.duckdb_views import refresh
+        from cryptolake.readers.duckdb_views import ask
 
-        refresh(self._connection, self.context)
-        # A cursor of its own for each question: relations are lazy, and may be read in any order.
-        return self._connection.cursor().sql(text)
+        return ask(self._connection, self.context, text)
 
     @cached_property
     def _connection(self) -> duckdb.DuckDBPyConnection:
@@ -505,17 +503,18 @@ class Lake:
     def verify(
         self, query: Query | None = None, *, against: str | None = None, repair: bool = False
     ) -> pl.DataFrame:
-        """Hash Bronze again and compare with the ledger; or rebuild klines from another dataset.
+        """Hash Bronze and Silver again and compare with the records; or rebuild klines from another dataset.
 
         Parameters
         ----------
         query
-            What to look at; the whole of Bronze when left out.
+            What to look at; all when left out. Damaged segments of the lake's own tables are always rows.
         against
             ``"trades"``, ``"aggTrades"`` or ``"klines"`` (finer ones): rebuild the query's klines from
             that and return the bars that differ, with both values.
         repair
-            Take damaged files out of Bronze, so that the next pull fetches them again.
+            Take damaged files out of Bronze, for the next pull to fetch again; build Silver months, and the
+            ledger, again from Bronze. What is ``unrecorded`` is no failure (:mod:`cryptolake.maintenance.audit`).
 
         Raises
         ------

@@ -39,6 +39,14 @@ class Entered(NamedTuple):
     etag: str | None
 
 
+class Hashes(NamedTuple):
+    """What a file's bytes are."""
+
+    size: int
+    sha256: str
+    md5: str
+
+
 class Audited(NamedTuple):
     """A Bronze file, what the ledger says of it, and what was found."""
 
@@ -60,26 +68,54 @@ def audit_files(storage: Storage, ledger: pl.DataFrame) -> list[Audited]:
 def look(storage: Storage, path: str, entered: Entered) -> Audited:
     """Hash one file and compare it with what the ledger says; one that cannot be read is damaged."""
     key, size, sha256, md5, etag = entered
-    found = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+    found = hashes(storage, path, size)
+    if not isinstance(found, Hashes):
+        return Audited(key, found, size, sha256, None, None)
+    # A file copied from bucket to bucket may have no sha256 in the ledger yet; its ETag is the md5, or,
+    # of an object that was uploaded in parts, says nothing of the bytes.
+    same = found.sha256 == sha256 if sha256 else agrees(found.md5, md5 or etag) is not False
+    status: Status = "ok" if same and found.size == size else "damaged"
+    return Audited(key, status, size, sha256, found.size, found.sha256)
+
+
+def hashes(storage: Storage, path: str, size: int) -> Hashes | Literal["damaged", "gone"]:
+    """Return what a file of the lake hashes to, read piece by piece; or that it is gone, or cannot be read.
+
+    ``size`` is what it is expected to have.
+    """
+    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     found_size = 0
     try:
         for piece in storage.pieces(path, size):
             found_size += len(piece)
-            for digest in found:
-                digest.update(piece)
+            sha256.update(piece)
+            md5.update(piece)
     except FileNotFoundError:
         dangling = storage.is_local and os.path.lexists(storage.local(path))
-        return Audited(key, "damaged" if dangling else "gone", size, sha256, None, None)
+        return "damaged" if dangling else "gone"
     except StorageError:
         if not storage.is_local:  # a bucket that does not answer says nothing of a file
             raise
-        return Audited(key, "damaged", size, sha256, None, None)
-    found_sha256, found_md5 = (digest.hexdigest() for digest in found)
-    # A file copied from bucket to bucket may have no sha256 in the ledger yet; its ETag is the md5, or,
-    # of an object that was uploaded in parts, says nothing of the bytes.
-    same = found_sha256 == sha256 if sha256 else agrees(found_md5, md5 or etag) is not False
-    status: Status = "ok" if same and found_size == size else "damaged"
-    return Audited(key, status, size, sha256, found_size, found_sha256)
+        return "damaged"
+    return Hashes(found_size, sha256.hexdigest(), md5.hexdigest())
+
+
+def set_aside(storage: Storage, path: str, aside: str) -> bool:
+    """Move whatever is at a path of the lake to another; say whether there was something."""
+    if storage.is_local:
+        target = storage.local(aside)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            storage.local(path).rename(target)
+        except FileNotFoundError:
+            return False
+        return True
+    try:
+        storage.write(aside, storage.read(path))
+    except FileNotFoundError:
+        return False
+    storage.delete(path)
+    return True
 
 
 def take_out(storage: Storage, tables: Meta, keys: Iterable[str]) -> list[str]:

@@ -16,6 +16,7 @@ from cryptolake.errors import InvalidQuery, StorageError
 
 if TYPE_CHECKING:
     import duckdb
+    import polars as pl
 
     from cryptolake.lake import Lake
     from cryptolake.query import Query
@@ -145,31 +146,42 @@ def verify(
     ] = None,
     repair: Annotated[
         bool,
-        typer.Option("--repair", help="Take damaged files out, so that the next pull gets them."),
+        typer.Option(
+            "--repair",
+            help="Take damaged files out, so that the next pull gets them; build damaged months again.",
+        ),
     ] = False,
     json: Json = False,
 ) -> None:
-    """Hash Bronze again and compare with the ledger.
+    """Hash Bronze and Silver again and compare with what was recorded.
 
-    The whole lake when no option narrows it; exit code 1 when a file differs or is gone.
+    The whole lake when no option narrows it; exit code 1 when a file differs or is gone, or a segment of the
+    lake's own tables is damaged. A file without a record is shown, and is no failure.
     """
     show.absence(lake, json=json)
     found = lake.verify(scope, against=against, repair=repair)
     if against is None:
-        bad = found.filter(found["status"] != "ok")
+        bad = found.filter(found["status"].is_in(["damaged", "gone"]))
         if json:
             show.as_json(found)
         else:
-            if not bad.is_empty():
-                show.table(bad)
-            typer.echo(
-                f"{found.height - bad.height:,} files are as the ledger says, {bad.height:,} are not"
-            )
+            _audited(found, bad)
     else:
         bad = found
         show.either(found, json=json)
     if not bad.is_empty():
         raise typer.Exit(1)
+
+
+def _audited(found: pl.DataFrame, bad: pl.DataFrame) -> None:
+    told = found.filter(found["status"] != "ok")
+    if not told.is_empty():
+        show.table(told)
+    unrecorded = told.height - bad.height
+    more = f", {unrecorded:,} have no record" if unrecorded else ""
+    typer.echo(
+        f"{found.height - told.height:,} files are as recorded, {bad.height:,} are not{more}"
+    )
 
 
 def describe(

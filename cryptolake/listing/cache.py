@@ -179,6 +179,11 @@ def read_folders(storage: Storage, paths: dict[int, str], windows: pl.DataFrame)
     return together(parts)
 
 
+def read_kept_file(storage: Storage, path: str) -> pl.DataFrame:
+    """Return all rows of one folder's cached file; none where it is absent or cannot be read."""
+    return _read(storage, {0: path}).filter(pl.col("key").is_not_null())
+
+
 def write_folders(storage: Storage, new: pl.DataFrame, paths: dict[int, str]) -> None:
     """Put newly listed windows beside the others that each folder's place in the cache holds."""
     mark_format(storage)

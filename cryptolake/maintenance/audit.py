@@ -1,17 +1,28 @@
-"""``lake.verify``: hash Bronze again and hold it against the ledger; take damaged files out on request."""
+"""``lake.verify``: hash Bronze and Silver again, find damaged segments; repair them on request."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import warnings
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from cryptolake.bronze.audit import audit_files, take_out
-from cryptolake.bronze.ledger import holdings
+from cryptolake.bronze.audit import audit_files, set_aside, take_out
+from cryptolake.bronze.ledger import holdings, narrowed, with_key_parts
+from cryptolake.errors import IncompleteWarning
+from cryptolake.maintenance.ledger_rebuild import Judged, Unknown, enter_again, unknown_zips
+from cryptolake.silver.audit import audit_months, months_of_lake
+from cryptolake.silver.build import build
+from cryptolake.silver.records import damaged_rows
+from cryptolake.storage import layout, segments
+from cryptolake.storage.tables import new_run_id
 
 if TYPE_CHECKING:
     from cryptolake.listing.context import LakeContext
     from cryptolake.query import Query
+    from cryptolake.storage.segments import Damaged
 
 AUDIT = {
     "key": pl.String,
@@ -20,34 +31,149 @@ AUDIT = {
     "sha256": pl.String,
     "found_size": pl.Int64,
     "found_sha256": pl.String,
+    "zone": pl.String,
+    "detail": pl.String,
 }
-"""Columns of an audit. ``status``: ``ok``, ``damaged`` (other bytes than the ledger says) or ``gone``."""
+"""Columns of an audit. ``zone``: ``bronze``, ``silver`` or ``meta``. ``key``: the archive's key of a Bronze file,
+the path in the lake of a Silver file or of a segment of the lake's tables. ``status``: ``ok``, ``damaged`` (other
+bytes than were recorded, or not to be read), ``gone``, or ``unrecorded``: it is there without a record, a Bronze
+file of a lost ledger or a Silver file of the first release, which is no failure."""
+
+_ORDER = {"damaged": 0, "gone": 1, "unrecorded": 2, "ok": 3}
 
 
 def audit(lake: LakeContext, query: Query | None = None, *, repair: bool = False) -> pl.DataFrame:
-    """Hash every Bronze file that a query means, or all of them, and compare with the ledger.
+    """Hash every Bronze and Silver file that a query means, or all, and compare with what was recorded.
 
     Parameters
     ----------
     lake
         The lake.
     query
-        Which files; all when left out.
+        Which files; all when left out. The lake's own tables are always looked at.
     repair
-        Take damaged files out of Bronze, and damaged and missing ones out of the ledger, so that the
-        next pull fetches them again. Each is recorded in ``meta.findings``.
+        Set damaged segments of the tables aside; enter Bronze files that the ledger does not know and that
+        their CHECKSUM proves, and quarantine those that it contradicts; take damaged files out of Bronze,
+        and damaged and missing ones out of the ledger, so that the next pull fetches them again; build
+        damaged and missing Silver months from Bronze. What is taken away is recorded in ``meta.findings``.
 
     Returns
     -------
     polars.DataFrame
-        A row per file, the bad ones first; columns as :data:`AUDIT`.
+        A row per file as it was found, before any repair, the bad ones first; columns as :data:`AUDIT`.
+        Segments of the tables have a row only where they are damaged.
+
+    Warns
+    -----
+    IncompleteWarning
+        A damaged Silver month cannot be built before a pull has fetched its files again.
     """
-    held = holdings(lake.records, query)
-    found = audit_files(lake.storage, held)
-    audited = pl.DataFrame(found, schema=AUDIT, orient="row").sort(
-        pl.col("status").replace_strict({"damaged": 0, "gone": 1, "ok": 2}), "key"
-    )
+    damaged = lake.tables.damaged()
     if repair:
-        take_out(lake.storage, lake.tables, audited.filter(pl.col("status") != "ok")["key"])
+        _set_aside(lake, damaged)
+    unknown = _narrowed(unknown_zips(lake), query)
+    judged = enter_again(lake, unknown) if repair else []
+    entered = pl.Series([item.key for item in judged], dtype=pl.String).implode()
+    held = holdings(lake.records, query).filter(~pl.col("key").is_in(entered))
+    bronze = audit_files(lake.storage, held)
+    months = months_of_lake(lake.storage, lake.tables)
+    months = months if query is None else narrowed(months, query)
+    silver = audit_months(lake.storage, lake.tables, months["path"])
+    if repair:
+        take_out(lake.storage, lake.tables, [item.key for item in bronze if item.status != "ok"])
         lake.records.forget()
-    return audited
+        bad = [item.path for item in silver if item.status in {"damaged", "gone"}]
+        _rebuild(
+            lake, months.filter(pl.col("path").is_in(pl.Series(bad, dtype=pl.String).implode()))
+        )
+    rows: list[tuple[Any, ...]] = [
+        *((*item, layout.BRONZE, None) for item in bronze),
+        *_unknown_rows(unknown, judged),
+        *((*item, layout.SILVER, None) for item in silver),
+        *((d.path, "damaged", None, None, None, None, layout.META, d.reason) for d in damaged),
+    ]
+    found = pl.DataFrame(rows, schema=AUDIT, orient="row")
+    return found.sort(pl.col("status").replace_strict(_ORDER, return_dtype=pl.Int8), "zone", "key")
+
+
+def _narrowed(unknown: list[Unknown], query: Query | None) -> list[Unknown]:
+    if query is None or not unknown:
+        return unknown
+    keys = pl.DataFrame({"key": [item.key for item in unknown]})
+    meant = set(narrowed(with_key_parts(keys), query)["key"])
+    return [item for item in unknown if item.key in meant]
+
+
+def _unknown_rows(unknown: list[Unknown], judged: list[Judged]) -> Iterable[tuple[Any, ...]]:
+    found = {item.key: item for item in judged}
+    for key, size in unknown:
+        item = found.get(key)
+        wrong = item is not None and item.outcome == "quarantined"
+        verdict = item.verdict if item else None
+        yield (
+            key,
+            "damaged" if wrong else "unrecorded",
+            None,
+            None,
+            verdict.size if verdict else size,
+            verdict.sha256 if verdict else None,
+            layout.BRONZE,
+            item.detail or None if item else None,
+        )
+
+
+def _set_aside(lake: LakeContext, damaged: list[Damaged]) -> None:
+    """Move segments whose bytes are damaged into quarantine; one that a newer release wrote stays."""
+    storage, rows = lake.storage, []
+    now, run_id = datetime.now(UTC), new_run_id()
+    for item in damaged:
+        table = layout.table_of(item.path) or ""
+        listed = segments.segments(storage, layout.table_folder(table))
+        wrong = next((e for e in listed if e.path == item.path), None)
+        if wrong is None or segments.rotten(storage, wrong) is None:
+            continue
+        # Another ending: what ends as a segment does would be read as one of meta.quarantine.
+        aside = layout.quarantine_path(f"{table}/{item.path.rpartition('/')[2]}.damaged")
+        if set_aside(storage, item.path, aside):
+            detail = f"{item.reason}; set aside as {aside}"
+            rows.append(
+                {
+                    "kind": "damaged_segment",
+                    "path": item.path,
+                    "detail": detail,
+                    "at": now,
+                    "run_id": run_id,
+                }
+            )
+    lake.tables.append("findings", rows)
+    lake.records.forget()
+
+
+def _rebuild(lake: LakeContext, bad: pl.DataFrame) -> None:
+    """Build months whose files are damaged or gone from their Bronze files.
+
+    A month that stands gets a record that no file fits, so that this build, or, where a source is missing,
+    the first one after a pull, makes it anew. Until then it is kept: what it has is lost nowhere else.
+    """
+    if not bad.height:
+        return
+    standing = bad.filter(pl.col("standing").is_not_null())["path"]
+    lake.tables.append("months", damaged_rows(standing, new_run_id(), datetime.now(UTC)))
+    lake.records.forget()
+    name = ["market", "data_type", "symbol", "interval"]
+    month = pl.col("first").dt.month_start()
+    rows = holdings(lake.records).with_columns(month=month)
+    wanted = bad.select(*name, month=month)
+    report = build(
+        lake,
+        rows.join(wanted, on=[*name, "month"], how="semi", nulls_equal=True),
+        progress=False,
+    )
+    built = set(report.months.filter(pl.col("status") == "built")["path"])
+    for path in sorted(set(bad["path"]) - built):
+        why = dict(report.months.select("path", "error").iter_rows()).get(path)
+        message = (
+            f"{path} is damaged or gone and cannot be built: {why or 'none of its files is in Bronze'}. "
+            "Pull its files, which builds it."
+        )
+        warnings.warn(message, IncompleteWarning, stacklevel=4)

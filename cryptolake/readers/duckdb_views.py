@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import secrets
 import threading
 from collections.abc import Iterable, Iterator
@@ -24,10 +25,12 @@ import duckdb
 import polars as pl
 
 from cryptolake.errors import StorageError
+from cryptolake.readers.damage import damage, table_damage, warn
 from cryptolake.readers.filesystems import BronzeFileSystem, SharedBucket, nothing_listed
 from cryptolake.readers.silver_files import extra_columns
 from cryptolake.readers.view_sql import (
     SCHEMAS,
+    FolderDamage,
     Held,
     View,
     bronze_views,
@@ -39,10 +42,11 @@ from cryptolake.readers.view_sql import (
 )
 from cryptolake.storage import layout
 from cryptolake.storage.files import S3Storage, Storage
+from cryptolake.storage.segments import Damaged
 from cryptolake.storage.tables import TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fsspec import AbstractFileSystem
 
@@ -154,31 +158,111 @@ def refresh(connection: duckdb.DuckDBPyConnection, lake: LakeContext) -> None:
     """
     # A cursor of its own: the caller may be in the middle of reading a result.
     with _ONE, connection.cursor() as cursor:
-        ((known,),) = cursor.execute(_STATE).fetchall() or ((None,),)
-        _refresh(cursor, lake, known=known)
+        _refresh(cursor, lake, known=_known(cursor))
+
+
+def ask(
+    connection: duckdb.DuckDBPyConnection, lake: LakeContext, text: str
+) -> duckdb.DuckDBPyRelation:
+    """Return the relation of a question to views as the lake stands now.
+
+    A file of the lake that cannot be read is named in a warning and left out, so that a question about
+    others is answered.
+
+    Raises
+    ------
+    duckdb.Error
+        The question is wrong.
+    StorageError
+        A file of the lake cannot be read.
+    """
+    refresh(connection, lake)
+    tables = {name.lower() for name in _TABLE.findall(text)} & TABLES.keys()
+    if found := table_damage(lake.storage, sorted(tables)):
+        _leave_out(connection, lake, found)
+    try:
+        # A cursor of its own for each question: relations are lazy, and may be read in any order.
+        return connection.cursor().sql(text)
+    except (duckdb.ProgrammingError, duckdb.NotSupportedError):
+        raise
+    except duckdb.Error as error:
+        if not _leave_out(connection, lake, None):
+            raise
+        try:
+            return connection.cursor().sql(text)
+        except duckdb.Error:
+            raise _unreadable(lake.storage, error) from error
+
+
+_TABLE = re.compile(r"""\bmeta"?\s*\.\s*"?(\w+)""", re.IGNORECASE)
+"""A table of the lake's own in a question; ``throughput`` reads ``transfers``, whose rows are not sums."""
+
+
+def _known(connection: duckdb.DuckDBPyConnection) -> str | None:
+    ((known,),) = connection.execute(_STATE).fetchall() or ((None,),)
+    return known
+
+
+def _leave_out(
+    connection: duckdb.DuckDBPyConnection,
+    lake: LakeContext,
+    found: Mapping[str, FolderDamage] | None,
+) -> bool:
+    """Make the views again without some files, or without all that cannot be read; say whether there are any."""
+    with _ONE, connection.cursor() as cursor:
+        known = damage(cursor, lake.storage, look(lake.storage)) if found is None else found
+        if known:
+            _refresh(cursor, lake, known=_known(cursor), damaged=known)
+    return bool(known)
 
 
 def _refresh(
-    connection: duckdb.DuckDBPyConnection, lake: LakeContext, *, known: str | None
+    connection: duckdb.DuckDBPyConnection,
+    lake: LakeContext,
+    *,
+    known: str | None,
+    damaged: Mapping[str, FolderDamage] | None = None,
 ) -> None:
     storage = lake.storage
     found = look(storage)
     # Extra columns are known from the build records: read only when there are new ones.
     records = [entry.path for entry in storage.list(layout.table_folder("sources"))]
     seen = hashlib.sha256(repr((_plain(found), records)).encode()).hexdigest()
-    before = json.loads(known) if known else None
-    if before is not None and before["seen"] == seen:
+    before = json.loads(known) if known else {}
+    was = _held(before["held"]) if before else None
+    # Views that leave a file out are made again each time: it may have been repaired.
+    if was is not None and before["seen"] == seen and not was.damage and not damaged:
         return
-    held = found._replace(extras=extra_columns(lake.records)) if records else found
-    made = set() if before is None else set(_views(storage, _held(before["held"])))
+    held = found._replace(
+        extras=extra_columns(lake.records) if records else found.extras, damage=damaged or {}
+    )
+    try:
+        _make(connection, storage, held, was, seen)
+    except duckdb.Error as error:
+        held = held._replace(damage={**damage(connection, storage, held), **held.damage})
+        if not held.damage:
+            raise _unreadable(storage, error) from error
+        try:
+            _make(connection, storage, held, was, seen)
+        except duckdb.Error as still:
+            raise _unreadable(storage, still) from still
+    warn(held.damage)
+
+
+def _make(
+    connection: duckdb.DuckDBPyConnection, storage: Storage, held: Held, was: Held | None, seen: str
+) -> None:
+    """Make the views of what a lake has, but for those that are as they were."""
+    made = set() if was is None else set(_views(storage, was))
     views = [view for view in _views(storage, held) if view not in made]
     state = json.dumps({"seen": seen, "held": _plain(held)})
     note = f"COMMENT ON VIEW {quoted('meta')}.{quoted('files')} IS {literal(state)}"
-    try:
-        _create(connection, [*(view.create for view in views), note])
-    except duckdb.Error as error:
-        message = f"a file of the lake at {storage.root} cannot be read: {error}"
-        raise StorageError(message, root=storage.root) from error
+    _create(connection, [*(view.create for view in views), note])
+
+
+def _unreadable(storage: Storage, error: duckdb.Error) -> StorageError:
+    message = f"a file of the lake at {storage.root} cannot be read: {error}"
+    return StorageError(message, root=storage.root)
 
 
 def _views(storage: Storage, held: Held) -> Iterator[View]:
@@ -189,16 +273,25 @@ def _views(storage: Storage, held: Held) -> Iterator[View]:
 
 def _plain(held: Held) -> list[Any]:
     extras = [[*dataset, list(names)] for dataset, names in sorted(held.extras.items())]
-    return [sorted(held.silver, key=str), extras, sorted(held.tables), list(held.recipes)]
+    damaged = [
+        [folder, list(whole), [[item.path, item.reason, item.root] for item in bad]]
+        for folder, (whole, bad) in sorted(held.damage.items())
+    ]
+    silver = sorted(held.silver, key=str)
+    return [silver, extras, sorted(held.tables), list(held.recipes), damaged]
 
 
 def _held(plain: list[Any]) -> Held:
-    silver, extras, tables, recipes = plain
+    silver, extras, tables, recipes, damaged = [*plain, []][:5]
     return Held(
         frozenset((market, data_type, interval) for market, data_type, interval in silver),
         {(market, data_type): tuple(names) for market, data_type, names in extras},
         frozenset(tables),
         tuple(recipes),
+        {
+            folder: FolderDamage(tuple(whole), tuple(Damaged(*item) for item in bad))
+            for folder, whole, bad in damaged
+        },
     )
 
 

@@ -18,8 +18,9 @@ from cryptolake.storage import layout
 from cryptolake.storage.tables import TABLES
 
 if TYPE_CHECKING:
-    from cryptolake.archive.enums import Interval
+    from cryptolake.archive.enums import DataType, Interval, Market
     from cryptolake.storage.files import Storage
+    from cryptolake.storage.segments import Damaged
 
 
 def quoted(name: str) -> str:
@@ -114,6 +115,13 @@ class View(NamedTuple):
 Folder = tuple[str, str, str | None]
 
 
+class FolderDamage(NamedTuple):
+    """A folder in which some files cannot be read: the paths of the others, and what is wrong with those."""
+
+    whole: tuple[str, ...]
+    bad: tuple[Damaged, ...]
+
+
 class Held(NamedTuple):
     """What a lake has, as far as it shapes its views."""
 
@@ -125,6 +133,13 @@ class Held(NamedTuple):
     """The meta tables that have rows."""
     recipes: tuple[str, ...]
     """The folders under ``gold/``."""
+    damage: Mapping[str, FolderDamage] = {}
+    """Folders in which some file cannot be read; their views name the others."""
+
+    def whole(self, folder: str) -> tuple[str, ...] | None:
+        """Return the files that can be read, of a folder in which some cannot; None for all of them."""
+        found = self.damage.get(folder)
+        return None if found is None else found.whole
 
 
 def sql_type(dtype: Any) -> str:
@@ -157,6 +172,10 @@ def intervals_of(row: Row) -> Sequence[Interval | None]:
 
 def _pair(row: Row) -> tuple[str, str]:
     return row.market.value, row.data_type.value
+
+
+def _kind(row: Row) -> tuple[Market, DataType]:
+    return row.market, row.data_type
 
 
 def view_name(row: Row, interval: Interval | None) -> str:
@@ -226,12 +245,22 @@ def silver_views(storage: Storage, held: Held) -> Iterator[View]:
         levels = {level for *pair, level in held.silver if tuple(pair) == _pair(row)}
         for interval in intervals_of(row):
             there = bool(levels) if interval is None else interval.value in levels
-            select = _silver_select(storage, row, interval, extras, there=there)
+            whole = held.whole(layout.silver_folder(*_kind(row)))
+            if whole is not None and interval is not None:
+                below = f"{layout.silver_folder(*_kind(row), interval)}/"
+                whole = tuple(path for path in whole if path.startswith(below))
+            select = _silver_select(storage, row, interval, extras, there=there, whole=whole)
             yield View("silver", view_name(row, interval), select)
 
 
 def _silver_select(
-    storage: Storage, row: Row, only: Interval | None, extras: Iterable[str], *, there: bool
+    storage: Storage,
+    row: Row,
+    only: Interval | None,
+    extras: Iterable[str],
+    *,
+    there: bool,
+    whole: Sequence[str] | None,
 ) -> str:
     schema = schema_of(row.market, row.data_type)
     types = {
@@ -239,9 +268,9 @@ def _silver_select(
         **{name: sql_type(dtype) for name, dtype in schema.silver_dtypes().items()},
         **dict.fromkeys(extras, "VARCHAR"),
     }
-    if not there and not storage.is_local:
+    if (not there and not storage.is_local) or whole == ():
         return _nothing(types)
-    folder = unglobbed(storage.url(layout.silver_folder(row.market, row.data_type)))
+    folder = unglobbed(storage.url(layout.silver_folder(*_kind(row))))
     level = None
     hive = {"market": "VARCHAR", "data_type": "VARCHAR", "symbol": "VARCHAR"}
     if row.has_interval:
@@ -249,11 +278,11 @@ def _silver_select(
         hive["interval"] = "VARCHAR"
     else:
         types["interval"] = "NULL"
-    pattern = f"{folder}/{layout.silver_glob(interval=level)}"
+    files = _files(storage, whole, f"{folder}/{layout.silver_glob(interval=level)}")
     options = f"hive_partitioning = true, hive_types = {struct(hive)}"
     if extras:
         options += ", union_by_name = true"
-    return _selected(types, pattern, options, there=there)
+    return _selected(types, files, options, there=there or whole is not None)
 
 
 # ----------------------------------------------------------------------------------------- meta and gold
@@ -263,10 +292,12 @@ def meta_views(storage: Storage, held: Held) -> Iterator[View]:
     """Yield the views over the lake's own tables; ``meta.files`` has each file's newest row only."""
     for table, columns in TABLES.items():
         types = {name: sql_type(dtype) for name, dtype in columns.items()}
-        if table not in held.tables and not storage.is_local:
+        folder = layout.table_folder(table)
+        whole = held.whole(folder)
+        if (table not in held.tables and not storage.is_local) or whole == ():
             yield View("meta", table, _nothing(types))
             continue
-        pattern = f"{unglobbed(storage.url(layout.table_folder(table)))}/*.parquet"
+        pattern = _files(storage, whole, f"{unglobbed(storage.url(folder))}/*.parquet")
         # Segments written before a column existed lack it; union_by_name and the list make it null.
         order = ", file_row_number = true, filename = true" if table == "files" else ""
         rows = _selected(
@@ -286,15 +317,22 @@ def meta_views(storage: Storage, held: Held) -> Iterator[View]:
 def gold_views(storage: Storage, held: Held) -> Iterator[View]:
     """Yield a view for each recipe's folder under ``gold/``."""
     for recipe in held.recipes:
-        pattern = f"{unglobbed(storage.url(layout.gold_folder(recipe)))}/**/*.parquet"
-        yield View(
-            "gold",
-            recipe,
-            f"SELECT * FROM read_parquet({literal(pattern)}, union_by_name = true)",
-        )
+        folder = layout.gold_folder(recipe)
+        whole = held.whole(folder)
+        if whole == ():
+            continue
+        files = _files(storage, whole, f"{unglobbed(storage.url(folder))}/**/*.parquet")
+        yield View("gold", recipe, f"SELECT * FROM read_parquet({files}, union_by_name = true)")
 
 
 # --------------------------------------------------------------------------------------------- the pieces
+
+
+def _files(storage: Storage, whole: Sequence[str] | None, pattern: str) -> str:
+    """Return what ``read_parquet`` reads: a pattern, or the files by name where one is left out."""
+    if whole is None:
+        return literal(pattern)
+    return listed(unglobbed(storage.url(path)) for path in whole)
 
 
 def _nothing(types: Mapping[str, str]) -> str:
@@ -306,7 +344,7 @@ def _nothing(types: Mapping[str, str]) -> str:
 
 
 def _selected(
-    types: Mapping[str, str], pattern: str, options: str, *, there: bool, distinct: bool = False
+    types: Mapping[str, str], files: str, options: str, *, there: bool, distinct: bool = False
 ) -> str:
     """Select columns from Parquet files; where there may be none, from a typed nothing beside them.
 
@@ -319,11 +357,11 @@ def _selected(
     )
     word = "SELECT DISTINCT" if distinct else "SELECT"
     if there:
-        return f"{word} {names} FROM read_parquet({literal(pattern)}, {options})"
+        return f"{word} {names} FROM read_parquet({files}, {options})"
     real = {name: kind for name, kind in types.items() if kind != "NULL"}
     ordering = {"filename": "VARCHAR", "file_row_number": "BIGINT"} if "filename" in options else {}
     listed_names = ", ".join([names, *ordering])
     return (
         f"{word} {listed_names} FROM ({_nothing({**real, **ordering})} UNION ALL BY NAME "
-        f"SELECT * FROM read_parquet({literal(pattern)}, {options}, allow_empty = true))"
+        f"SELECT * FROM read_parquet({files}, {options}, allow_empty = true))"
     )

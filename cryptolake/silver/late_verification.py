@@ -79,7 +79,7 @@ def verify_late(
     """
     sidecar = _beside(storage, source)
     listed = Expected(source.size, source.etag, checksum_etag=source.checksum_etag)
-    verdict = check(_OpenFileEvidence(file), sidecar, listed, file_name(source.key), found=True)
+    verdict = check(OpenFileEvidence(file), sidecar, listed, file_name(source.key), found=True)
     file.seek(0)
     if verdict.finding == "transport":
         message = (
@@ -175,7 +175,7 @@ def _copy(storage: Storage, source: str, target: str) -> None:
         storage.write(target, storage.read(source))
 
 
-class _OpenFileEvidence:
+class OpenFileEvidence:
     """An open file, read once to its end."""
 
     def __init__(self, file: IO[bytes]) -> None:

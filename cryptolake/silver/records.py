@@ -57,6 +57,12 @@ def month_rows(months: Sequence[MonthResult], run_id: str, now: datetime) -> lis
     ]
 
 
+def damaged_rows(paths: Iterable[str], run_id: str, now: datetime) -> list[Row]:
+    """Return, for each month whose file is damaged, a record that no file fits: the next build makes it anew."""
+    facts = {"size": -1, "sha256": "", "origin": "damaged", "built_at": now, "run_id": run_id}
+    return [{"path": path, **facts} for path in paths]
+
+
 def source_rows(months: Sequence[MonthResult], run_id: str, now: datetime) -> list[Row]:
     """Return a row for each file of each month: what went in, what came out."""
     found = []

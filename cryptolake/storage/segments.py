@@ -26,15 +26,21 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from cryptolake.errors import DamagedLakeWarning
+from cryptolake.errors import DamagedLakeWarning, StorageError
+from cryptolake.storage import layout
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from cryptolake.storage.files import Entry, Storage
 
 Schema = Mapping[str, Any]
 
 MERGED = "-merged-"
 """What the name of a merged segment has between its time and its hash."""
+
+BY_KEY = frozenset({"files", "quarantine", "months"})
+"""Tables whose newest row of a key counts: a repeated row changes nothing, and their order matters."""
 
 STAMP = "_segment"
 """The column of merged segments that holds the time of the segment that a row came from."""
@@ -50,10 +56,11 @@ _SCANNED_FROM = 2 * 2**20
 
 @dataclass(frozen=True)
 class Damaged:
-    """A segment that cannot be read, and why."""
+    """A segment that cannot be read, why, and the root of its lake."""
 
     path: str
     reason: str
+    root: str = ""
 
 
 class _Frames:
@@ -84,7 +91,8 @@ class _Frames:
 
 
 _FRAMES = _Frames(_CACHED_BYTES)
-_WARNED: set[str] = set()
+_WARNED: set[tuple[str, str]] = set()
+_WHOLE: set[tuple[str, int, datetime]] = set()
 _REPLACED: dict[tuple[str, int], frozenset[str]] = {}
 
 
@@ -94,9 +102,18 @@ def segments(storage: Storage, folder: str) -> list[Entry]:
 
 
 def current(storage: Storage, found: Sequence[Entry]) -> list[Entry]:
-    """Leave out the segments whose rows a merged one holds."""
+    """Leave out the segments whose rows another one holds: a merged one, or one with the same bytes.
+
+    A run that is interrupted just after a write may repeat that write when it ends.
+    """
     replaced: set[str] = set()
+    hashes: set[str] = set()
     for place, entry in enumerate(found):
+        named = None if layout.table_of(entry.path) in BY_KEY else _HASHED.search(entry.path)
+        if named and MERGED not in entry.path:
+            if named[1] in hashes:
+                replaced.add(entry.path)
+            hashes.add(named[1])
         if (
             MERGED in entry.path and place
         ):  # what it replaces sorts before it, and is mostly removed
@@ -170,6 +187,26 @@ def read(
     return rows.sort(STAMP, maintain_order=True).drop(STAMP) if late else rows
 
 
+def rotten(storage: Storage, entry: Entry) -> Damaged | None:
+    """Return what is wrong with a segment's bytes; None for one that is whole, which is remembered."""
+    key = (storage.url(entry.path), entry.size, entry.modified)
+    if key in _WHOLE:
+        return None
+    try:
+        data = _bytes(storage, entry)
+        pl.read_parquet_schema(BytesIO(data))
+    except (KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException as error:  # as in _read
+        if isinstance(error, StorageError) and not storage.is_local:
+            raise  # a bucket that does not answer says nothing of a file
+        if isinstance(error, FileNotFoundError) and not _is_there(storage, entry):
+            return None  # merged into another since it was listed
+        return Damaged(entry.path, _reason(error), storage.root)
+    _WHOLE.add(key)
+    return None
+
+
 def read_whole(
     storage: Storage, entries: Sequence[Entry], schema: Schema
 ) -> tuple[pl.DataFrame, list[Entry]]:
@@ -198,9 +235,9 @@ def read_whole(
 
 def warn(found: Damaged) -> None:
     """Name a damaged segment, once in a process."""
-    if found.path in _WARNED:
+    if (found.root, found.path) in _WARNED:
         return
-    _WARNED.add(found.path)
+    _WARNED.add((found.root, found.path))
     message = (
         f"{found.path} cannot be read ({found.reason}), so its rows are missing from the lake's table. "
         "cryptolake verify --repair sets it aside, and enters Bronze files that are not in the ledger again."
@@ -283,7 +320,7 @@ def _read(
     except BaseException as error:  # Polars panics on some damage, and a panic is no Exception
         if isinstance(error, FileNotFoundError) and not _is_there(storage, entry):
             raise
-        return Damaged(entry.path, _reason(error))
+        return Damaged(entry.path, _reason(error), storage.root)
     return frame if where is None else frame.filter(where)
 
 

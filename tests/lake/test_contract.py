@@ -201,7 +201,9 @@ def test_bronze_verifies_and_a_damaged_file_is_found_and_fetched_again(
     path = Path(lake.root) / "bronze" / key
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    assert lake.verify(query).select("key", "status").rows() == [(key, "damaged")]
+    found = lake.verify(query)
+    assert found.filter(zone="bronze").select("key", "status").rows() == [(key, "damaged")]
+    assert found.filter(zone="silver")["status"].to_list() == ["ok"]
     lake.verify(query, repair=True)
     assert lake.pull(query, progress=False).transferred == 1
     assert path.read_bytes() == whole

@@ -1,0 +1,168 @@
+"""The ledger made again from Bronze itself: zips that it does not know are hashed and held against their CHECKSUM."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import polars as pl
+
+from cryptolake.archive.keys import CHECKSUM, ZIP, file_name, parse_key
+from cryptolake.bronze.audit import set_aside
+from cryptolake.bronze.verify import REASONS, Expected, Verdict, agrees, check
+from cryptolake.listing.cache import read_kept_file
+from cryptolake.silver.late_verification import OpenFileEvidence
+from cryptolake.storage import layout
+from cryptolake.storage.tables import new_run_id
+
+if TYPE_CHECKING:
+    from cryptolake.listing.context import LakeContext
+
+_LISTED = ("size", "etag", "last_modified", "checksum_size", "checksum_etag")
+
+
+class Unknown(NamedTuple):
+    """A zip in Bronze that the ledger does not know."""
+
+    key: str
+    size: int
+
+
+class Judged(NamedTuple):
+    """What became of an unknown zip: stored, quarantined, or left as it is, because nothing proves it."""
+
+    key: str
+    outcome: str
+    verdict: Verdict | None
+    detail: str
+
+
+def unknown_zips(lake: LakeContext) -> list[Unknown]:
+    """Return the zips in Bronze that the ledger does not know, by key."""
+    known = set(lake.records.ledger()["key"])
+    return [
+        Unknown(key, entry.size)
+        for entry in lake.storage.list(layout.BRONZE)
+        if entry.path.endswith(ZIP)
+        and (key := layout.bronze_key(entry.path)) is not None
+        and key not in known
+        and parse_key(key) is not None
+    ]
+
+
+def enter_again(lake: LakeContext, unknown: Iterable[Unknown]) -> list[Judged]:
+    """Hash zips that the ledger does not know; enter those that are proven, quarantine those that are wrong.
+
+    A zip is proven by the CHECKSUM beside it, else by what the cached listing says of it. One that neither
+    tells of is left as it is: the next pull compares it with the archive.
+    """
+    run_id, judged = new_run_id(), []
+    stored: list[dict[str, Any]] = []
+    for item in unknown:
+        found, row = _judge(lake, item)
+        judged.append(found)
+        if row is not None:
+            stored.append({**row, "run_id": run_id, "fetched_at": datetime.now(UTC)})
+    lake.tables.append("files", stored)
+    _quarantine(lake, [item for item in judged if item.outcome == "quarantined"], run_id)
+    lake.records.forget()
+    return judged
+
+
+def _judge(lake: LakeContext, item: Unknown) -> tuple[Judged, dict[str, Any] | None]:
+    sidecar, listed = _sidecar(lake, item.key), _listed(lake, item.key)
+    if sidecar is None and listed is None:
+        why = "neither a CHECKSUM nor the cached listing tells of it"
+        return Judged(item.key, "unproven", None, why), None
+    # A version that the archive has replaced since is proven by its own CHECKSUM: its ETag is no matter.
+    expected = Expected(item.size, None)
+    if sidecar is None and listed is not None:
+        facts = (listed["size"], listed["etag"], listed["checksum_size"], listed["checksum_etag"])
+        expected = Expected(*facts)
+    try:
+        with lake.storage.open(layout.bronze_path(item.key)) as file:
+            evidence = OpenFileEvidence(file)
+            verdict = check(evidence, sidecar, expected, file_name(item.key), found=True)
+    except OSError as error:
+        if not lake.storage.is_local:
+            raise
+        return Judged(item.key, "quarantined", None, f"it cannot be read: {error}"), None
+    if verdict.proof is None:
+        return Judged(item.key, "quarantined", verdict, verdict.detail), None
+    return Judged(item.key, "stored", verdict, ""), _row(
+        item.key, verdict, evidence.md5(), sidecar, listed or {}
+    )
+
+
+def _row(
+    key: str, verdict: Verdict, md5: str, sidecar: bytes | None, listed: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the ledger's row of a zip: what the listing says of it, where that is of these bytes."""
+    same = listed.get("size") == verdict.size and agrees(md5, listed.get("etag")) is not False
+    facts = listed if same else {}
+    checksum = hashlib.md5(sidecar, usedforsecurity=False).hexdigest() if sidecar else None
+    return {
+        "key": key,
+        "size": verdict.size,
+        "etag": facts.get("etag") or md5,
+        "last_modified": facts.get("last_modified"),
+        "sha256": verdict.sha256,
+        "md5": md5,
+        "verified": verdict.proof,
+        "checksum_etag": checksum or facts.get("checksum_etag"),
+        "event": "stored",
+    }
+
+
+def _sidecar(lake: LakeContext, key: str) -> bytes | None:
+    try:
+        return lake.storage.read(layout.bronze_path(key + CHECKSUM))[:4096]
+    except OSError:
+        if not lake.storage.is_local and lake.storage.exists(layout.bronze_path(key + CHECKSUM)):
+            raise
+        return None
+
+
+def _listed(lake: LakeContext, key: str) -> Mapping[str, Any] | None:
+    """Return what the cached listing says of a key; None where it says nothing."""
+    parsed = parse_key(key)
+    if parsed is None:
+        return None
+    rows = _folder(lake, parsed[:4]).filter(pl.col("key") == key)
+    return rows.row(0, named=True) if rows.height else None
+
+
+def _folder(lake: LakeContext, parts: Any) -> pl.DataFrame:
+    market, data_type, symbol, interval = parts
+    path = layout.listed_files_path(lake.archive.tag, market, data_type, symbol, interval)
+    return read_kept_file(lake.storage, path).select("key", *_LISTED)
+
+
+def _quarantine(lake: LakeContext, bad: list[Judged], run_id: str) -> None:
+    """Move zips that are wrong aside, unless another process has entered them meanwhile."""
+    if not bad:
+        return
+    keys = pl.Series([item.key for item in bad], dtype=pl.String).implode()
+    known = set(lake.tables.ledger(pl.col("key").is_in(keys))["key"])
+    rows = list(_quarantined(lake, [item for item in bad if item.key not in known], run_id))
+    lake.tables.append("quarantine", rows)
+
+
+def _quarantined(lake: LakeContext, bad: list[Judged], run_id: str) -> Iterator[dict[str, Any]]:
+    for key, _, verdict, detail in bad:
+        # A zip never stands without its CHECKSUM: the zip goes first.
+        for name in (key, key + CHECKSUM):
+            set_aside(lake.storage, layout.bronze_path(name), layout.quarantine_path(name))
+        finding = verdict.finding if verdict else "unreadable"
+        yield {
+            "key": key,
+            "etag": verdict.md5 if verdict else None,
+            "size": verdict.size if verdict else None,
+            "reason": REASONS.get(finding, finding),
+            "detail": detail,
+            "path": layout.quarantine_path(key),
+            "at": datetime.now(UTC),
+            "run_id": run_id,
+        }

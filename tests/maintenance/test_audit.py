@@ -1,0 +1,188 @@
+"""``lake.verify`` finds what is damaged in Bronze, Silver and the lake's tables, and repairs it from Bronze."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import warnings
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import IO
+
+import polars as pl
+import pytest
+
+from cryptolake import IncompleteWarning, Lake, query
+from cryptolake.storage import segments
+from cryptolake.storage.files import LocalStorage
+from tests.readers.lakes import build_all, days, klines_key, klines_text, put
+
+HOUR = timedelta(hours=1)
+KEYS = {s: [klines_key(s, day, "1h") for day in days("2024-01-30", 4)] for s in ("AUSDT", "BUSDT")}
+SILVER = "silver/market=spot/data_type=klines/interval=1h/symbol={}/{}.parquet"
+ROWS = "select symbol, open_time, close from silver.spot_klines order by 1, 2"
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    lake = Lake(tmp_path / "lake")
+    for keys in KEYS.values():
+        texts = {
+            key: klines_text(day, 24, step=HOUR)
+            for key, day in zip(keys, days("2024-01-30", 4), strict=True)
+        }
+        put(lake.storage, lake.meta, texts)
+        for key in texts:
+            digest = hashlib.sha256(lake.storage.read(f"bronze/{key}")).hexdigest()
+            text = f"{digest}  {key.rsplit('/', 1)[1]}\n".encode()
+            lake.storage.write(f"bronze/{key}.CHECKSUM", text)
+    build_all(lake.storage, lake.meta)
+    return lake
+
+
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "flipped": _flip,
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:50]),
+    "empty": lambda path: path.write_bytes(b""),
+    "gone": Path.unlink,
+    "a folder": _folder,
+}
+
+
+def _bad(lake: Lake, *asked: object) -> dict[str, str]:
+    found = lake.verify(*asked).filter(pl.col("status") != "ok")  # type: ignore[arg-type]
+    return dict(found.select("key", "status").iter_rows())
+
+
+def test_a_sound_lake_has_a_row_for_each_file(lake: Lake):
+    found = lake.verify()
+    assert set(found["status"]) == {"ok"}
+    assert dict(found["zone"].value_counts().iter_rows()) == {"bronze": 8, "silver": 4}
+    asked = query().markets("spot").klines("1h").symbols("AUSDT").between("2024-02")
+    assert lake.verify(asked).filter(zone="silver")["key"].to_list() == [
+        SILVER.format("AUSDT", "2024-02")
+    ]
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_silver_file_is_found_and_built_again(lake: Lake, how: str):
+    real = lake.sql(ROWS).fetchall()
+    path = SILVER.format("AUSDT", "2024-01")
+    DAMAGES[how](lake.storage.local(path))
+    expected = {path: "gone" if how == "gone" else "damaged"}
+    assert _bad(lake) == expected
+    other = query().markets("spot").klines("1h").symbols("BUSDT")
+    assert _bad(lake, other) == {}
+    if how == "a folder":
+        lake.storage.local(path).rmdir()  # a build replaces files only
+    lake.verify(repair=True)
+    assert _bad(lake) == {}
+    assert Lake(lake.root).sql(ROWS).fetchall() == real
+
+
+def test_a_damaged_month_that_lacks_a_source_is_kept_and_built_by_the_first_call_that_can(
+    lake: Lake,
+):
+    key, path = KEYS["AUSDT"][0], SILVER.format("AUSDT", "2024-01")
+    zipped = lake.storage.read(f"bronze/{key}")
+    row = lake.meta.ledger(pl.col("key") == key)
+    lake.storage.delete(f"bronze/{key}")
+    _flip(lake.storage.local(path))
+    with pytest.warns(IncompleteWarning, match="symbol=AUSDT/2024-01"):
+        lake.verify(repair=True)
+    assert lake.storage.exists(path)
+    assert _bad(lake) == {path: "damaged"}
+    lake.storage.write(f"bronze/{key}", zipped)  # as a pull would
+    lake.meta.append("files", row)
+    assert lake.build(progress=False).ok
+    assert _bad(lake) == {}
+    assert len(lake.sql(ROWS).fetchall()) == 2 * 4 * 24
+
+
+def test_a_silver_file_of_the_release_before_has_no_record_and_is_no_failure(lake: Lake):
+    shutil.rmtree(lake.storage.local("meta/months"))
+    found = lake.verify()
+    assert set(found.filter(zone="silver")["status"]) == {"unrecorded"}
+    assert set(found.filter(zone="bronze")["status"]) == {"ok"}
+
+
+@pytest.mark.parametrize("how", ["flipped", "cut", "empty"])
+@pytest.mark.parametrize("table", ["files", "months", "sources"])
+def test_a_damaged_segment_is_set_aside_and_the_ledger_made_again(lake: Lake, table: str, how: str):
+    real = lake.sql(ROWS).fetchall()
+    before = lake.meta.ledger().select("key", "size", "sha256", "md5").sort("key")
+    segment = lake.storage.list(f"meta/{table}")[0].path
+    DAMAGES[how](lake.storage.local(segment))
+    segments._FRAMES._frames.clear()
+    lake = Lake(lake.root)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = lake.verify(repair=True)
+    assert found.filter(zone="meta").select("key", "status").rows() == [(segment, "damaged")]
+    assert not lake.storage.exists(segment)
+    assert lake.storage.exists(f"meta/quarantine/{table}/{Path(segment).name}.damaged")
+    assert lake.meta.read("findings")["kind"].to_list() == ["damaged_segment"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "damaged" not in set(lake.verify()["status"])
+        after = lake.meta.ledger().select("key", "size", "sha256").sort("key")
+        assert after.equals(before.drop("md5"))
+        assert lake.build(progress=False).ok
+        assert lake.sql(ROWS).fetchall() == real
+    assert set(lake.verify()["status"]) == {"ok"}
+
+
+def test_a_lost_ledger_is_made_again_from_bronze_and_its_checksums(lake: Lake, monkeypatch):
+    wrong, alone = KEYS["AUSDT"][1], KEYS["BUSDT"][1]
+    before = lake.meta.ledger()
+    known = KEYS["BUSDT"][0]
+    shutil.rmtree(lake.storage.local("meta/files"))
+    lake.meta.append("files", before.filter(pl.col("key") == known))
+    _flip(lake.storage.local(f"bronze/{wrong}"))
+    lake.storage.delete(f"bronze/{alone}.CHECKSUM")
+    read: list[str] = []
+    real = LocalStorage.open
+
+    def noted(self: LocalStorage, path: str) -> IO[bytes]:
+        read.append(path)
+        return real(self, path)
+
+    monkeypatch.setattr(LocalStorage, "open", noted)
+    assert lake.verify().filter(zone="bronze", status="unrecorded").height == 7
+    assert not read
+    found = lake.verify(repair=True).filter(zone="bronze")
+    assert f"bronze/{known}" not in read
+    assert dict(found.select("key", "status").iter_rows())[wrong] == "damaged"
+    ledger = lake.meta.ledger()
+    assert set(ledger["key"]) == set(before["key"]) - {wrong, alone}
+    assert set(ledger["verified"]) == {"sha256"}
+    assert lake.meta.quarantined()["key"].to_list() == [wrong]
+    assert lake.storage.exists(f"meta/quarantine/{wrong}")
+    assert lake.storage.exists(f"meta/quarantine/{wrong}.CHECKSUM")
+    assert not lake.storage.exists(f"bronze/{wrong}")
+    assert lake.storage.exists(f"bronze/{alone}")  # nothing proves it, and nothing says it is wrong
+    assert _bad(lake) == {alone: "unrecorded"}
+
+
+def test_a_segment_of_a_newer_release_stays_where_it_is(lake: Lake):
+    rows = lake.meta.read("runs").with_columns(pl.col("files").cast(pl.String) + " files")
+    path = "meta/runs/20990101T000000000000-00000000.parquet"
+    rows.write_parquet(lake.storage.local(path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = lake.verify(repair=True).filter(zone="meta")
+    assert found["key"].to_list() == [path]
+    assert "newer release" in found["detail"].item()
+    assert lake.storage.exists(path)

@@ -1,0 +1,109 @@
+"""One damaged file of a lake stops no question about others: it is left out of the views, and named."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from cryptolake import DamagedLakeWarning, Lake
+from cryptolake.storage import segments
+from tests.readers.lakes import build_all, days, klines_key, klines_text, put
+
+HOUR = timedelta(hours=1)
+TABLES = ("files", "months")
+
+
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 4] ^= 0xFF
+    path.write_bytes(data)
+
+
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def _link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:100]),
+    "empty": lambda path: path.write_bytes(b""),
+    "junk": lambda path: path.write_bytes(b"hello" * 100),
+    "flipped": _flip,
+    "a folder": _folder,
+    "a link in circles": _link,
+}
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    lake = Lake(tmp_path / "lake")
+    for symbol in ("AUSDT", "BUSDT"):
+        texts = {
+            klines_key(symbol, day, "1h"): klines_text(day, 24, step=HOUR)
+            for day in days("2024-01-01", 2)
+        }
+        put(lake.storage, lake.meta, texts)
+        build_all(lake.storage, lake.meta)
+    return lake
+
+
+def _segment(lake: Lake, table: str) -> Path:
+    return lake.storage.local(lake.storage.list(f"meta/{table}")[0].path)
+
+
+def _silver(lake: Lake) -> Path:
+    return next(
+        lake.storage.local(e.path) for e in lake.storage.list("silver") if "AUSDT" in e.path
+    )
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+@pytest.mark.parametrize("table", TABLES)
+def test_a_damaged_segment_stops_no_question(lake: Lake, table: str, how: str):
+    if table == "months":
+        lake.sql("from silver.spot_klines limit 1").fetchall()
+    whole = lake.meta.read(table).height
+    DAMAGES[how](_segment(lake, table))
+    segments._FRAMES._frames.clear()
+    silver = "select count(*) from silver.spot_klines where symbol = 'BUSDT'"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DamagedLakeWarning)
+        assert lake.sql(silver).fetchall() == [(48,)]
+    segments._WARNED.clear()
+    with pytest.warns(DamagedLakeWarning, match=f"meta/{table}/"):
+        rows = lake.sql(f"from meta.{table}").fetchall()
+    assert 0 < len(rows) < whole
+
+
+@pytest.mark.parametrize("how", ["cut", "empty"])
+def test_a_damaged_silver_file_is_left_out_and_named(lake: Lake, how: str):
+    path = _silver(lake)
+    data = path.read_bytes()
+    DAMAGES[how](path)
+    for _ in range(2):
+        with pytest.warns(DamagedLakeWarning, match="symbol=AUSDT"):
+            found = lake.sql("select symbol, count(*) from silver.spot_klines_1h group by 1")
+        assert found.fetchall() == [("BUSDT", 48)]
+    path.write_bytes(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert lake.sql("select count(*) from silver.spot_klines").fetchall() == [(96,)]
+
+
+def test_a_second_lake_is_warned_about_too(tmp_path: Path):
+    for name in ("one", "two"):
+        lake = Lake(tmp_path / name)
+        path = lake.storage.local("meta/runs/20240101T000000000000-00000000.parquet")
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"junk")
+        with pytest.warns(DamagedLakeWarning, match="meta/runs/"):
+            lake.meta.read("runs")
