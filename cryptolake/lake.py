@@ -455,6 +455,16 @@ class Lake:
 
         return status(self.storage, self.context.records)
 
+    def runs(self) -> pl.DataFrame:
+        """Return the runs that wrote to the lake, a row each; ``lost`` where one ended without a word."""
+        return self.meta.runs()
+
+    def compact(self) -> pl.DataFrame:
+        """Merge the files of the lake's tables; return each table's segments before and after, and rows."""
+        from cryptolake.maintenance.compaction import compact
+
+        return compact(self.meta)
+
     def freshness(self, *, refresh: bool = False) -> pl.DataFrame:
         """Return, per dataset held, how many days the archive and the lake are behind. Asks the archive.
 
@@ -560,17 +570,7 @@ class Lake:
         checksum_policy: ChecksumPolicy = "quarantine",
         options: Options = None,
     ) -> pl.DataFrame:
-        """Fill a query's gaps from the sibling files that have the rows; return what each gap came to.
-
-        Parameters
-        ----------
-        query
-            Which klines.
-        mode, progress, checksum_policy, options
-            As :meth:`transfer` takes them.
-        refresh
-            As :meth:`plan` takes it.
-        """
+        """Fill a query's gaps from the sibling files that have the rows; return what each gap came to."""
         from cryptolake.quality.repair import heal
 
         settings = self._settings(mode, progress, checksum_policy, options)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Register this module's commands."""
-    looking = (matrix, symbols, datasets, status, freshness, quality, gaps, ids)
-    for command in (*looking, verify, describe, sql):
+    looking = (matrix, symbols, datasets, status, freshness, runs, quality, gaps, ids)
+    for command in (*looking, verify, compact, describe, sql):
         app.command()(shared(command))
 
 
@@ -104,6 +104,24 @@ def status(lake: Lake, *, json: Json = False) -> None:
     """Show how fresh and how whole the lake is."""
     show.absence(lake, json=json)
     show.either(lake.status(), json=json)
+
+
+def runs(lake: Lake, *, json: Json = False) -> None:
+    """Show the runs that wrote to the lake.
+
+    One row a run; ``lost`` is one that was killed, or has been quiet for ten minutes.
+    """
+    show.absence(lake, json=json)
+    show.either(lake.runs(), json=json)
+
+
+def compact(lake: Lake, *, json: Json = False) -> None:
+    """Merge the files of the lake's own tables.
+
+    Runs do so by themselves when there are many; this leaves one a table.
+    """
+    show.absence(lake, json=json)
+    show.either(lake.compact(), json=json)
 
 
 def freshness(lake: Lake, *, refresh: Refresh = False, json: Json = False) -> None:

@@ -102,7 +102,7 @@ class Backend:
         import polars as pl
 
         moves = (pl.col("kind") == "transfer") & (pl.col("bytes") > 0)
-        runs = self.lake.meta.read("runs").filter(moves).tail(20)
+        runs = self.lake.meta.runs().filter(moves).tail(20)
         seconds_each = (pl.col("ended_at") - pl.col("started_at")).dt.total_microseconds() / 1e6
         moved, seconds = runs["bytes"].sum(), runs.select(seconds_each.sum()).item()
         return float(moved) / float(seconds) if moved and seconds else None

@@ -36,6 +36,7 @@ from cryptolake.silver.records import (
     source_rows,
 )
 from cryptolake.silver.scratch import put, sweep
+from cryptolake.storage.runs import HEARTBEAT, signs_of_life
 from cryptolake.storage.tables import new_run_id
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class BuildRun:
         self._waiting: list[MonthResult] = []
         self._flushed = time.monotonic()
         self._files = 0
+        self._beaten: float | None = None
         self.placed: dict[str, MonthResult] = {}
         self.damaged: set[str] = set()
 
@@ -111,6 +113,8 @@ class BuildRun:
         waiting, self._waiting = self._waiting, []
         changed = [result for result in waiting if result.status != "unchanged"]
         now = datetime.now(UTC)
+        if changed:
+            self._beat()
         for result in waiting:
             self.damaged |= set(result.damaged)
         self.verifications.record([item for result in changed for item in result.verifications])
@@ -177,22 +181,33 @@ class BuildRun:
         """Store what is ready, and record the run."""
         if self._waiting:
             self._flush()
-        months = self.months()
-        if not months.height or (months["status"] == "unchanged").all():
+        if self._beaten is None:
             return  # what did nothing leaves nothing
-        ended = datetime.now(UTC)
-        run = {
+        self.tables.append("runs", [self._run_row(self.state)])
+        self.tables.settle()
+
+    def _beat(self) -> None:
+        """Write that the run goes on: when it begins to write, and once a minute."""
+        now = time.monotonic()
+        if self._beaten is None or now - self._beaten >= HEARTBEAT:
+            self._beaten = now
+            self.tables.append("runs", [self._run_row("running")])
+
+    def _run_row(self, state: str) -> dict[str, Any]:
+        now = datetime.now(UTC)
+        statuses = [row["status"] for row in self._rows.values()]
+        return {
             "run_id": self.id,
             "kind": "build",
-            "state": self.state,
+            "state": state,
             "started_at": self.started,
-            "ended_at": ended,
-            "seconds": (ended - self.started).total_seconds(),
+            "ended_at": None if state == "running" else now,
+            "seconds": (now - self.started).total_seconds(),
             "files": self._files,
-            "failed": int((months["status"] == "failed").sum()),
-            "note": f"{int((months['status'] == 'built').sum())} of {months.height} months built",
+            "failed": statuses.count("failed"),
+            "note": f"{statuses.count('built')} of {len(statuses)} months built",
+            **signs_of_life(),
         }
-        self.tables.append("runs", [run])
 
     def files(self) -> pl.DataFrame:
         """Return the report's rows of files that the build put into quarantine."""

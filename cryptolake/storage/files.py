@@ -354,7 +354,8 @@ class S3Storage(Storage):
     def read(self, path: str) -> bytes:
         """Return an object's bytes; FileNotFoundError when there is none."""
         with in_words("read", path, self.root):
-            data: bytes = self.filesystem.cat_file(self._path(path))
+            # Without the limit s3fs asks for the size first, to see whether it should fetch parts.
+            data: bytes = self.filesystem.cat_file(self._path(path), max_concurrency=1)
             return data
 
     def open(self, path: str) -> IO[bytes]:

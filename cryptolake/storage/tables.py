@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 
-from cryptolake.storage import layout, segments
+from cryptolake.storage import layout, runs, segments
 from cryptolake.storage.lake_format import mark_format
 from cryptolake.storage.scope import EVERYTHING, NOTHING, Scope
 
@@ -73,6 +73,9 @@ TABLES: dict[str, dict[str, Any]] = {
         "seconds": pl.Float64,
         "mode": pl.String,
         "note": pl.String,
+        "host": pl.String,
+        "pid": pl.Int64,
+        "heartbeat_at": _TIME,
     },
     "transfers": {
         "run_id": pl.String,
@@ -142,7 +145,10 @@ TABLES: dict[str, dict[str, Any]] = {
 """The tables and their columns. Times are UTC; sizes are bytes; seconds are wall-clock seconds."""
 
 MANY = 64
-"""Segments of a table from which on they are merged."""
+"""Segments of a table from which on they are merged while a run goes on."""
+
+FEW = 8
+"""Segments of a table that stay when a run ends: more of them are merged."""
 
 _LONGER = 4
 _LOOK_EVERY = MANY // 2
@@ -172,6 +178,10 @@ class TableReader(ABC):
         files = self.read("files", where=both).unique("key", keep="last", maintain_order=True)
         return files.filter(pl.col("event") == "stored")
 
+    def runs(self) -> pl.DataFrame:
+        """Return a row a run: its newest state, which is ``lost`` where a running one went quiet."""
+        return runs.with_lost(runs.newest(self.read("runs")))
+
     def quarantined(self, scope: Scope = EVERYTHING) -> pl.DataFrame:
         """Return the newest row of every file that lies in quarantine and was not stored since."""
         held = self.read("quarantine").unique("key", keep="last", maintain_order=True)
@@ -195,6 +205,7 @@ class Meta(TableReader):
         self.storage = storage
         self._seen: dict[str, str] = {}
         self._written: Counter[str] = Counter()
+        self._unsettled: set[str] = set()
 
     def append(self, table: str, rows: pl.DataFrame | Sequence[Mapping[str, Any]]) -> None:
         """Add rows as one new segment. Columns left out are null; others than the table's fail.
@@ -211,6 +222,7 @@ class Meta(TableReader):
         if table == "files":  # its rows say what is in Bronze, which has to outlive a power failure
             self.storage.sync()
         segments.write(self.storage, _folder(table), self._after_all_seen(table), frame)
+        self._unsettled.add(table)
         self._written[table] += 1
         if self._written[table] % _LOOK_EVERY == 0:
             self.compact(table)
@@ -242,7 +254,17 @@ class Meta(TableReader):
     def _whole(self, table: str, found: list[Damaged]) -> None:
         self._load(table, self._segments(table), None, found.append)
 
-    def compact(self, table: str, *, many: int = MANY // 2) -> int:
+    def count(self, table: str) -> int:
+        """Return how many segments a table has."""
+        return len(self._segments(table))
+
+    def settle(self) -> None:
+        """End a run: merge the segments of the tables that were written, where they are more than a few."""
+        written, self._unsettled = self._unsettled, set()
+        for table in sorted(written):
+            self.compact(table, many=FEW + 1)
+
+    def compact(self, table: str, *, many: int = MANY // 2, whole: bool = False) -> int:
         """Merge a table's segments when there are many; safe beside other writers, and when killed.
 
         Parameters
@@ -251,19 +273,29 @@ class Meta(TableReader):
             Its name, one of :data:`TABLES`.
         many
             From how many segments on.
+        whole
+            Merge all of them, however long the older ones are.
 
         Returns
         -------
         int
-            How many segments were merged into one.
+            How many segments were merged into one; none where another process merges them now.
         """
+        try:
+            return self._merged(table, many, whole=whole)
+        except FileNotFoundError:
+            return 0
+
+    def _merged(self, table: str, many: int, *, whole: bool) -> int:
         listed = self._segments(table)
         live = segments.current(self.storage, listed)
         for entry in set(listed) - set(live):  # a merge was killed before it removed them
             self.storage.delete(entry.path)
         if len(live) < many:
             return 0
-        rows, used = segments.read_whole(self.storage, _chosen(live, many), TABLES[table])
+        rows, used = segments.read_whole(
+            self.storage, live if whole else _chosen(live, many), TABLES[table]
+        )
         if len(used) < 2:
             return 0
         if segments.overlap(self.storage, used):
@@ -382,11 +414,13 @@ def _chosen(live: list[Entry], many: int) -> list[Entry]:
 def _settled(table: str, rows: pl.DataFrame) -> pl.DataFrame:
     """Return the rows of merged segments that still count, sorted so that a filter finds them fast.
 
-    Of the ledger, of the quarantine and of the records of months, newer rows take the
+    Of the ledger, of the quarantine, of runs and of the records of months, newer rows take the
     place of older ones. Rows that say that a file was removed stay: a segment of before may come late.
     """
     if table in ("files", "quarantine"):
         return rows.unique("key", keep="last", maintain_order=True).sort("key")
+    if table == "runs":
+        return runs.newest(rows)
     if table == "months":
         return rows.unique("path", keep="last", maintain_order=True).sort("path")
     if table == "sources":

@@ -19,6 +19,7 @@ import polars as pl
 
 from cryptolake.bronze.verify import REASONS, Proof
 from cryptolake.report import FILES, Report, State
+from cryptolake.storage.runs import HEARTBEAT, signs_of_life
 from cryptolake.storage.spooled import Rows
 from cryptolake.storage.tables import TABLES, Meta, new_run_id
 from cryptolake.transfer.faults import Fault
@@ -65,7 +66,7 @@ class RunRecorder:
         self._pending: dict[str, list[tuple[Any, ...]]] = {}
         self._pending_rows = 0
         self._began = time.monotonic()
-        self._flushed = self._began
+        self._flushed = self._beaten = self._began
         self._started_at = datetime.now(UTC)
         self._note = note
 
@@ -197,6 +198,9 @@ class RunRecorder:
         the memory that s5cmd takes do not add up.
         """
         now = time.monotonic()
+        if now - self._beaten >= HEARTBEAT:
+            self._beaten = now
+            self._meta.append("runs", [self._run_row("running")])
         # Segments should not become many in a long run: the pauses grow with its length.
         shortest = _BUSY_PAUSE if busy else _FIRST_PAUSE
         pause = min(_LONGEST_PAUSE, max(shortest, (now - self._began) / 20))
@@ -218,6 +222,7 @@ class RunRecorder:
         """Write all pending rows, and the run's last row."""
         self.flush(force=True)
         self._meta.append("runs", [self._run_row(state)])
+        self._meta.settle()
 
     def report(self, state: State) -> Report:
         """Return the receipt."""
@@ -312,6 +317,7 @@ class RunRecorder:
             "seconds": time.monotonic() - self._began,
             "mode": self.mode,
             "note": self._note or None,
+            **signs_of_life(),
         }
 
     def _count(self, status: str) -> int:

@@ -51,7 +51,7 @@ def test_daily_files_become_one_month_in_the_documented_place(tmp_path: Path):
 def test_a_build_leaves_its_row_among_the_runs(tmp_path: Path):
     storage, meta = stored(tmp_path, day_zips(DAYS))
     report = built(storage, meta)
-    (run,) = meta.read("runs").rows(named=True)
+    (run,) = meta.runs().rows(named=True)
     assert (run["run_id"], run["kind"], run["state"]) == (report.run_id, "build", "done")
     assert (run["files"], run["failed"], run["note"]) == (3, 0, "1 of 1 months built")
     assert 0 < run["seconds"] == (run["ended_at"] - run["started_at"]).total_seconds()
@@ -203,7 +203,7 @@ def test_many_months_are_built_at_once_and_give_the_same_bytes_as_one_by_one(tmp
     paths = [entry.path for entry in together.list("silver")]
     assert len(paths) == 12
     assert all(together.read(path) == apart.read(path) for path in paths)
-    assert meta.read("runs")["state"].to_list() == ["done"]
+    assert meta.runs()["state"].to_list() == ["done"]
 
 
 def test_a_symbol_in_chinese_has_its_silver(tmp_path: Path):

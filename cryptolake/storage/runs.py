@@ -1,0 +1,57 @@
+"""The table of runs: which process does a run, its heartbeat, and its newest state.
+
+A run writes a row when it begins to write, one a minute while it goes on, and a last one. A run that was
+killed has no last row: it counts as ``lost`` once its process is gone or its heartbeat is old.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+HEARTBEAT = 60.0
+"""Seconds between two heartbeats of a run, at least."""
+
+QUIET = timedelta(minutes=10)
+"""Age of a running run's newest heartbeat from which on it counts as lost."""
+
+
+def signs_of_life() -> dict[str, Any]:
+    """Return the columns that say which process does a run, and that it does now."""
+    return {"host": socket.gethostname(), "pid": os.getpid(), "heartbeat_at": datetime.now(UTC)}
+
+
+def newest(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the newest row of each run, in the order of their beginning."""
+    return rows.unique("run_id", keep="last", maintain_order=True)
+
+
+def with_lost(runs: pl.DataFrame, now: datetime | None = None) -> pl.DataFrame:
+    """Return runs with the state ``lost`` where a running one's process is gone or was quiet for long.
+
+    Runs of releases before have no heartbeat: their beginning counts.
+    """
+    running = runs.filter(state="running", host=socket.gethostname())
+    gone = [pid for pid in running["pid"].drop_nulls().unique() if not _lives(pid)]
+    here = pl.col("host").eq_missing(pl.lit(socket.gethostname()))
+    last = pl.coalesce("heartbeat_at", "started_at")
+    quiet = last < pl.lit((now or datetime.now(UTC)) - QUIET)
+    lost = (pl.col("state") == "running") & (quiet | (here & pl.col("pid").is_in(gone)))
+    return runs.with_columns(state=pl.when(lost).then(pl.lit("lost")).otherwise("state"))
+
+
+def _lives(pid: int) -> bool:
+    """Say whether a process of this machine lives; where that cannot be asked, it counts as alive."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
