@@ -15,6 +15,7 @@ from cryptolake.archive.keys import glob_of, symbol_level
 from cryptolake.archive.matrix import Row, load_matrix
 from cryptolake.archive.schemas import schema_of
 from cryptolake.storage import layout
+from cryptolake.storage.runs import QUIET
 from cryptolake.storage.tables import TABLES
 
 if TYPE_CHECKING:
@@ -288,8 +289,24 @@ def _silver_select(
 # ----------------------------------------------------------------------------------------- meta and gold
 
 
+_NEWEST = {
+    "files": ("key", "FROM ({rows}) WHERE event = 'stored'"),
+    "runs": (
+        "run_id",
+        "FROM (SELECT * REPLACE (CASE WHEN state = 'running' AND coalesce(heartbeat_at, started_at) "
+        f"< now() - INTERVAL {int(QUIET.total_seconds())} SECOND THEN 'lost' ELSE state END AS state) "
+        "FROM ({rows}))",
+    ),
+}
+"""Tables of which the newest row of a key counts: that key, and what is selected of those rows."""
+
+
 def meta_views(storage: Storage, held: Held) -> Iterator[View]:
-    """Yield the views over the lake's own tables; ``meta.files`` has each file's newest row only."""
+    """Yield the views over the lake's own tables.
+
+    ``meta.files`` has each file's newest row only, ``meta.runs`` each run's; a running one that was quiet
+    for long is ``lost``.
+    """
     for table, columns in TABLES.items():
         types = {name: sql_type(dtype) for name, dtype in columns.items()}
         folder = layout.table_folder(table)
@@ -299,17 +316,18 @@ def meta_views(storage: Storage, held: Held) -> Iterator[View]:
             continue
         pattern = _files(storage, whole, f"{unglobbed(storage.url(folder))}/*.parquet")
         # Segments written before a column existed lack it; union_by_name and the list make it null.
-        order = ", file_row_number = true, filename = true" if table == "files" else ""
+        order = ", file_row_number = true, filename = true" if table in _NEWEST else ""
         rows = _selected(
             types, pattern, f"union_by_name = true{order}", there=False, distinct=not order
         )
         if order:
+            key, newest = _NEWEST[table]
             rows += (
-                f" QUALIFY row_number() OVER (PARTITION BY {quoted('key')} "
+                f" QUALIFY row_number() OVER (PARTITION BY {quoted(key)} "
                 f"ORDER BY filename DESC, file_row_number DESC) = 1"
             )
             names = ", ".join(quoted(name) for name in types)
-            rows = f"SELECT {names} FROM ({rows}) WHERE event = 'stored'"
+            rows = f"SELECT {names} {newest.format(rows=rows)}"
         yield View("meta", table, rows)
     yield View("meta", "throughput", _THROUGHPUT)
 

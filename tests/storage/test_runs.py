@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+import cryptolake as cl
 from cryptolake.storage.files import open_storage
 from cryptolake.storage.runs import QUIET, signs_of_life
 from cryptolake.storage.tables import FEW, TABLES, Meta
@@ -78,3 +79,14 @@ def test_the_end_of_a_run_leaves_a_few_segments(meta: Meta) -> None:
         other.settle()
         assert other.count("files") <= FEW + 2
     assert meta.ledger().height == 50
+
+
+def test_sql_shows_a_row_a_run(tmp_path: Path) -> None:
+    lake = cl.Lake(tmp_path / "lake")
+    old = NOW - QUIET - timedelta(seconds=1)
+    rows = [("a", "running", NOW), ("b", "running", old), ("c", "running", old), ("c", "done", old)]
+    for run, word, at in rows:
+        lake.meta.append("runs", [{"run_id": run, "state": word, "heartbeat_at": at}])
+    wanted = [("a", "running"), ("b", "lost"), ("c", "done")]
+    assert lake.sql("select run_id, state from meta.runs order by all").fetchall() == wanted
+    assert lake.runs().select("run_id", "state").rows() == wanted
