@@ -32,7 +32,12 @@ def real_endpoint(real_folder: Path) -> Iterator[str]:
 
 
 def _put(root: Path, path: Path, text: bytes) -> None:
-    name = path.name.removesuffix(".csv").removesuffix(".head").removesuffix(".excerpt")
+    name = (
+        path.name.removesuffix(".csv")
+        .removesuffix(".head")
+        .removesuffix(".tail")
+        .removesuffix(".excerpt")
+    )
     target = root / path.parent / f"{name}.zip"
     if target.exists():
         return

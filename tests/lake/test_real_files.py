@@ -141,7 +141,7 @@ def test_sql_and_frames_agree(lake: cl.Lake) -> None:
     query = (
         cl.query()
         .markets("spot")
-        .klines("1m", "1h", "1s")
+        .klines("1m", "1h", "1s", "1d")
         .symbols("*")
         .between("2017-08", "2026-10-31")
     )

@@ -24,7 +24,7 @@ def real_files(folder):
     for tier in ("zips", "csv", "excerpts"):
         for path in sorted((folder / tier).rglob("*.*")):
             name = path.name.removesuffix(path.suffix)
-            stem = name.removesuffix(".head").removesuffix(".excerpt")
+            stem = name.removesuffix(".head").removesuffix(".tail").removesuffix(".excerpt")
             key = (path.relative_to(folder / tier).parent / f"{stem}.zip").as_posix()
             parts = parse_key(key)
             if parts is None or path.suffix not in (".zip", ".csv"):

@@ -26,7 +26,7 @@ def _files() -> list[Path]:
 def _key(path: Path) -> str:
     """The archive key of a file kept as a zip, a CSV, or some first rows of one."""
     inside = path.relative_to(REAL_ARCHIVE).as_posix().split("/", 1)[1]
-    for end in (".head.csv", ".excerpt.csv", ".csv"):
+    for end in (".head.csv", ".tail.csv", ".excerpt.csv", ".csv"):
         inside = inside.removesuffix(end)
     return inside.removesuffix(".zip") + ".zip"
 
