@@ -35,7 +35,8 @@ def status(storage: Storage, records: TableReader, today: date | None = None) ->
     polars.DataFrame
         ``dataset``; ``symbols``, ``files``, ``bytes`` of Bronze; ``newest``, the last UTC day that a
         file covers, and ``behind``, the days after it that have ended; ``quarantined`` files; ``months``,
-        ``rows``, ``duplicates`` and ``rejects`` of Silver as it stands; ``last_stored``, UTC.
+        ``rows``, ``duplicates`` and ``rejects`` of Silver as it stands; ``damaged`` months, which are gone
+        or have another size than recorded and are not counted; ``last_stored``, UTC.
     """
     yesterday = (today or datetime.now(UTC).date()) - timedelta(days=1)
     joined = (
@@ -45,6 +46,7 @@ def status(storage: Storage, records: TableReader, today: date | None = None) ->
     )
     names = [dataset_name(*pair) for pair in joined.select(_DATASET).iter_rows()]
     counts = ["symbols", "files", "bytes", "quarantined", "months", "rows", "duplicates", "rejects"]
+    counts.append("damaged")
     behind = (pl.lit(yesterday) - pl.col("newest")).dt.total_days()
     return (
         joined.with_columns(pl.Series("dataset", names, dtype=pl.String))
@@ -78,10 +80,11 @@ def _quarantined(records: TableReader) -> pl.DataFrame:
 
 def _silver(storage: Storage, records: TableReader) -> pl.DataFrame:
     return (
-        current_silver(storage, records.read("sources"))
+        current_silver(storage, records)
         .group_by(_DATASET)
         .agg(
-            pl.len().alias("months"),
+            (~pl.col("damaged")).sum().alias("months"),
+            pl.col("damaged").sum(),
             pl.col("rows").sum(),
             pl.col("duplicates").sum(),
             pl.col("rejects").sum(),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from cryptolake.archive.enums import dataset_name
 from cryptolake.bronze.ledger import with_key_parts
+from cryptolake.errors import DamagedLakeWarning
 from cryptolake.readers.silver_files import current_silver
 from cryptolake.storage import layout
 
@@ -39,11 +41,16 @@ def datasets(lake: LakeContext) -> pl.DataFrame:
         are (empty where the type has none), the ``first`` and ``last`` UTC day, ``files``, ``bytes``
         and ``rows``. Days are those that Bronze files cover and those that Silver rows lie in. Rows are
         as recorded when Silver was built: null where some file was not built, or not by cryptolake.
+
+    Warns
+    -----
+    DamagedLakeWarning
+        Silver files are gone or cut; they are not counted.
     """
     sources = lake.records.read("sources")
     parts = [
         _bronze(lake.records, sources),
-        _silver(lake.storage, sources),
+        _silver(lake.storage, lake.records),
         _gold(lake.storage),
     ]
     found = pl.concat([part.select(*COLUMNS).cast(COLUMNS) for part in parts])  # type: ignore[arg-type]
@@ -58,10 +65,18 @@ def _bronze(records: TableReader, sources: pl.DataFrame) -> pl.DataFrame:
     return _per_dataset(held.join(read, on="key", how="left"), "bronze", "size")
 
 
-def _silver(storage: Storage, sources: pl.DataFrame) -> pl.DataFrame:
+def _silver(storage: Storage, records: TableReader) -> pl.DataFrame:
+    found = current_silver(storage, records)
+    damaged = found.filter("damaged")["path"]
+    if damaged.len():
+        message = (
+            f"{damaged.len()} Silver files are gone or have another size than recorded, and are not counted: "
+            f"{', '.join(damaged.head(3))}. cryptolake verify --repair builds them again from Bronze."
+        )
+        warnings.warn(message, DamagedLakeWarning, stacklevel=3)
     month = pl.concat_str("month", pl.lit("-01")).str.to_date("%Y-%m-%d")
     parts = (
-        current_silver(storage, sources)
+        found.filter(~pl.col("damaged"))
         .with_columns(month.alias("_month"))
         .with_columns(
             pl.coalesce("first", "_month").alias("first"),

@@ -60,30 +60,25 @@ def current_sources(sources: pl.DataFrame) -> pl.DataFrame:
     return sources.filter(pl.col("run_id") == pl.col("run_id").last().over("path"))
 
 
-def current_silver(storage: Storage, sources: pl.DataFrame) -> pl.DataFrame:
-    """Return a row for each Silver file that stands in the lake, with what its newest build recorded.
-
-    Parameters
-    ----------
-    storage
-        The lake.
-    sources
-        The table ``meta.sources``.
+def current_silver(storage: Storage, records: TableReader) -> pl.DataFrame:
+    """Return a row for each Silver file that stands in the lake or should, with what its newest build recorded.
 
     Returns
     -------
     polars.DataFrame
-        ``path, bytes, market, data_type, interval, symbol, month``, and ``rows, duplicates, rejects,
-        first, last`` (UTC days of the first and last row), which are null where no build is recorded.
-        Its files are the files that SQL views and frames read.
+        ``path, bytes, market, data_type, interval, symbol, month``; ``damaged``, whether the file is gone or has
+        another size than its record says; and ``rows, duplicates, rejects, first, last`` (UTC days of the first
+        and last row), which are null where no build is recorded and where the file is damaged. The files that are
+        not damaged are those that SQL views and frames read.
     """
     files = list(silver_files(storage))
     standing = pl.DataFrame(
         {"path": [file.path for file in files], "bytes": [file.size for file in files]},
         schema={"path": pl.String, "bytes": pl.Int64},
     )
+    recorded = records.read("months").unique("path", keep="last").select("path", recorded="size")
     built = (
-        current_sources(sources)
+        current_sources(records.read("sources"))
         .group_by("path")
         .agg(
             pl.col("rows_out").sum().alias("rows"),
@@ -93,11 +88,19 @@ def current_silver(storage: Storage, sources: pl.DataFrame) -> pl.DataFrame:
             pl.col("last_time").max().dt.date().alias("last"),
         )
     )
-    return (
-        standing.with_columns(pl.col("path").str.extract_groups(SILVER_PATTERN).alias("_parts"))
-        .unnest("_parts")
+    same = pl.col("recorded").is_null() | (pl.col("bytes") == pl.col("recorded"))
+    found = (
+        standing.join(recorded, on="path", how="full", coalesce=True)
+        .with_columns(damaged=~same.fill_null(value=False))
         .join(built, on="path", how="left")
+        .with_columns(
+            pl.when(~pl.col("damaged")).then(name)
+            for name in ("rows", "duplicates", "rejects", "first", "last")
+        )
+        .drop("recorded")
     )
+    parts = pl.col("path").str.extract_groups(SILVER_PATTERN).alias("_parts")
+    return found.with_columns(parts).unnest("_parts").sort("path")
 
 
 def silver_of(

@@ -62,7 +62,7 @@ ON_A_DISK: dict[str, Reads] = {
     "plan": {"files": 1},
     "pull": {"files": 1, "months": 1},
     "frame": {"files": 1, "months": 1, "sources": 1},
-    "status": {"files": 1, "sources": 1},
+    "status": {"files": 1, "months": 1, "sources": 1},
 }
 """Segments opened, by table. Polars opens the cached listing, which the interpreter does not see."""
 
@@ -70,7 +70,7 @@ IN_A_BUCKET: dict[str, Reads] = {
     "plan": {"lake.json": 1, "files": 1, "listings": 1, "LIST": 4},
     "pull": {"lake.json": 1, "files": 1, "listings": 1, "months": 1, "LIST": 5},
     "frame": {"lake.json": 1, "files": 1, "listings": 1, "months": 1, "sources": 1, "LIST": 7},
-    "status": {"lake.json": 1, "files": 1, "sources": 1, "LIST": 5},
+    "status": {"lake.json": 1, "files": 1, "months": 1, "sources": 1, "LIST": 6},
 }
 """Objects fetched below ``meta/``, by table; and ``LIST``, the listing requests for the whole lake."""
 

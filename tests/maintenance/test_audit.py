@@ -13,7 +13,7 @@ from typing import IO
 import polars as pl
 import pytest
 
-from cryptolake import IncompleteWarning, Lake, query
+from cryptolake import DamagedLakeWarning, IncompleteWarning, Lake, query
 from cryptolake.storage import segments
 from cryptolake.storage.files import LocalStorage
 from tests.readers.lakes import build_all, days, klines_key, klines_text, put
@@ -186,3 +186,13 @@ def test_a_segment_of_a_newer_release_stays_where_it_is(lake: Lake):
     assert found["key"].to_list() == [path]
     assert "newer release" in found["detail"].item()
     assert lake.storage.exists(path)
+
+
+@pytest.mark.parametrize("how", ["cut", "empty", "gone"])
+def test_status_and_datasets_do_not_count_a_file_that_is_gone_or_cut(lake: Lake, how: str):
+    DAMAGES[how](lake.storage.local(SILVER.format("AUSDT", "2024-01")))
+    status = lake.status().select("months", "rows", "damaged")
+    assert status.rows() == [(3, 3 * 2 * 24, 1)]
+    with pytest.warns(DamagedLakeWarning, match="symbol=AUSDT/2024-01"):
+        silver = lake.datasets().filter(zone="silver")
+    assert silver.select("files", "rows").rows() == [(3, 3 * 2 * 24)]
