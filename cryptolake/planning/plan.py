@@ -109,7 +109,8 @@ def _cell(row: tuple[str, ...], index: int, width: int) -> str:
 
 TO_MOVE = ("new", "updated")
 """The statuses of files that a transfer moves. The others are ``cached`` (here and recorded),
-``unrecorded`` (here without a record: verified and adopted in place) and ``quarantined``."""
+``unrecorded`` (here without a record, or without the CHECKSUM that is published by now: verified and
+adopted in place) and ``quarantined``."""
 
 
 _OF_LINES = ("key", "partition", "period", "checksum_size", "selector")

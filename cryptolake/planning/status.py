@@ -23,12 +23,20 @@ def status_of(files: pl.DataFrame, lake: LakeContext) -> pl.Series:
     """Return the ``status`` of files (``key, etag, checksum_etag``), in their order.
 
     A file is ``cached`` when the ledger has the archive's present ETag and the file is there in its full
-    size; ``updated`` when the ledger has another ETag; ``unrecorded`` when it is there without a record;
-    ``quarantined`` when these very bytes, with this very sidecar, were found wrong before; else ``new``.
+    size; ``updated`` when the ledger has another ETag; ``unrecorded`` when it is there without a record, or
+    was stored before its CHECKSUM was published, which is fetched then; ``quarantined`` when these very
+    bytes, with this very sidecar, were found wrong before; else ``new``.
     """
     scope = scope_of_keys(files["key"])
     ledger = lake.records.ledger(scope=scope).select(
-        "key", has_etag="etag", has_md5="md5", has_size="size", recorded=pl.lit(value=True)
+        "key",
+        has_etag="etag",
+        has_md5="md5",
+        has_size="size",
+        recorded=pl.lit(value=True),
+        # Stored while no CHECKSUM was published: the ledger has neither its ETag nor a proof by it.
+        bare=pl.col("checksum_etag").is_null()
+        & pl.col("verified").is_in(["none_published", "etag"]),
     )
     held = lake.records.quarantined(scope).select(
         "key", bad_etag="etag", bad_checksum="checksum_etag", bad=pl.lit(value=True)
@@ -47,14 +55,25 @@ def status_of(files: pl.DataFrame, lake: LakeContext) -> pl.Series:
             whole=(pl.col("there") == pl.col("has_size")).fill_null(value=False),
         )
     )
+    status = _status()
+    # Not .select(status=...): Polars 2.1 forgets the joins' order where nothing but an expression is left.
+    return known.with_columns(status=status).collect()["status"]
+
+
+def _status() -> pl.Expr:
+    """Return the status of files joined with what the lake has of them."""
+    etag = pl.col("etag")
     recorded = pl.col("recorded").is_not_null()
     still_bad = (
         pl.col("bad").is_not_null()
         & pl.col("bad_etag").eq_missing(etag)
         & pl.col("bad_checksum").eq_missing(pl.col("checksum_etag"))
     )
-    status = (
-        pl.when(recorded & pl.col("same") & pl.col("whole"))
+    here = recorded & pl.col("same") & pl.col("whole")
+    return (
+        pl.when(here & pl.col("bare") & pl.col("checksum_etag").is_not_null())
+        .then(pl.lit("unrecorded"))
+        .when(here)
         .then(pl.lit("cached"))
         .when(still_bad)
         .then(pl.lit("quarantined"))
@@ -64,8 +83,6 @@ def status_of(files: pl.DataFrame, lake: LakeContext) -> pl.Series:
         .then(pl.lit("unrecorded"))
         .otherwise(pl.lit("new"))
     )
-    # Not .select(status=...): Polars 2.1 forgets the joins' order where nothing but an expression is left.
-    return known.with_columns(status=status).collect()["status"]
 
 
 def _there(files: pl.DataFrame, storage: Storage) -> pl.DataFrame:

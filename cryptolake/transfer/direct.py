@@ -115,6 +115,8 @@ class DirectPipeline(S3Pipeline):
             wrong = (
                 f"the copy of the CHECKSUM has {checksum_size} bytes, not {wanted.checksum_size}"
             )
+            if job.state is JobState.FOUND:  # stored before its CHECKSUM was published: it is good
+                return Rejected(job, wrong_bytes(wrong))
         else:
             return _stored_by_etag(job, size)
         self._store.remove(job.key)  # nothing unverified stays at a final name

@@ -48,6 +48,12 @@ class DownloadPipeline(Pipeline):
                 return True
             if self._from_bronze(job):
                 return True
+            if self._is_bare(job):
+                job.state, job.path = JobState.FOUND, self._stored[job.key]
+                job.missing = {job.sidecar_key} - self._staged
+                if not job.missing:
+                    self._enqueue_check(job)
+                return not job.missing
             self._copy_stored_sidecar(job)
         job.missing = job.parts - self._staged
         job.state = JobState.TO_FETCH if job.missing == job.parts else JobState.FOUND
@@ -76,6 +82,13 @@ class DownloadPipeline(Pipeline):
         self._check_found(job, path)
         return True
 
+    def _is_bare(self, job: Job) -> bool:
+        """Say whether a file was stored before its CHECKSUM was published: only that one is fetched."""
+        path = self._stored.get(job.key)
+        if path is None or job.status != "unrecorded" or not job.has_sidecar:
+            return False
+        return path.stat().st_size == job.expected.size
+
     def _check_found(self, job: Job, path: Path) -> None:
         job.state, job.path = JobState.FOUND, path
         self._enqueue_check(job)
@@ -94,7 +107,8 @@ class DownloadPipeline(Pipeline):
                 self._staged.add(job.sidecar_key)
 
     def _on_moved(self, job: Job) -> None:
-        job.path = self._staging.path(job.key)
+        if job.state is not JobState.FOUND or job.path is None:
+            job.path = self._staging.path(job.key)
         self._enqueue_check(job)
 
     # ------------------------------------------------------------------ in threads
@@ -110,6 +124,8 @@ class DownloadPipeline(Pipeline):
 
     def _verify_at(self, path: Path, job: Job) -> CheckResult:
         beside = Path(f"{path}{CHECKSUM}")
+        if not beside.is_file():
+            beside = self._staging.path(job.sidecar_key)
         sidecar = _head(beside) if job.has_sidecar else None
         found = job.state is JobState.FOUND
         verdict = check_file(path, sidecar, job.expected, job.name, found=found)

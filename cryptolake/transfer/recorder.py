@@ -141,6 +141,10 @@ class RunRecorder:
             at=datetime.now(UTC),
             run_id=self.run_id,
         )
+        if job.status == "unrecorded":  # it was in Bronze, perhaps with a record
+            facts = {"size": verdict.size, "sha256": verdict.sha256, "run_id": self.run_id}
+            removed = {"event": "removed", "fetched_at": datetime.now(UTC)}
+            self._add("files", key=job.key, **facts, **removed)
 
     def leave_quarantined(self, rows: Iterable[int]) -> None:
         """Mark plan rows whose files are in quarantine since an earlier run, and stay there."""
