@@ -148,7 +148,9 @@ MANY = 64
 """Segments of a table from which on they are merged while a run goes on."""
 
 FEW = 8
-"""Segments of a table that stay when a run ends: more of them are merged."""
+"""Segments of a table that most calls read, which stay when a run ends: more of them are merged."""
+
+_READ_OFTEN = frozenset({"files", "months", "sources", "quarantine"})
 
 _LONGER = 4
 _LOOK_EVERY = MANY // 2
@@ -259,10 +261,13 @@ class Meta(TableReader):
         return len(self._segments(table))
 
     def settle(self) -> None:
-        """End a run: merge the segments of the tables that were written, where they are more than a few."""
+        """End a run: merge the segments of tables that were written, where they are too many.
+
+        Tables that few calls read wait longer: in a bucket a merge is a request or two a segment.
+        """
         written, self._unsettled = self._unsettled, set()
         for table in sorted(written):
-            self.compact(table, many=FEW + 1)
+            self.compact(table, many=FEW + 1 if table in _READ_OFTEN else MANY // 2)
 
     def compact(self, table: str, *, many: int = MANY // 2, whole: bool = False) -> int:
         """Merge a table's segments when there are many; safe beside other writers, and when killed.

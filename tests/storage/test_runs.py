@@ -15,7 +15,7 @@ import pytest
 import cryptolake as cl
 from cryptolake.storage.files import open_storage
 from cryptolake.storage.runs import QUIET, signs_of_life
-from cryptolake.storage.tables import FEW, TABLES, Meta
+from cryptolake.storage.tables import FEW, MANY, TABLES, Meta
 
 NOW = datetime.now(UTC)
 
@@ -76,8 +76,10 @@ def test_the_end_of_a_run_leaves_a_few_segments(meta: Meta) -> None:
     for night in range(50):
         other = Meta(meta.storage)  # a process a night
         other.append("files", [{"key": f"{night}", "event": "stored"}])
+        other.append("transfers", [{"run_id": "r", "key": f"{night}"}])
         other.settle()
         assert other.count("files") <= FEW + 2
+        assert other.count("transfers") <= MANY // 2 + 2
     assert meta.ledger().height == 50
 
 
