@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 from cryptolake.archive.enums import parse_data_type, parse_market
 from cryptolake.cli import output as show
 from cryptolake.cli.options import Json, Limit, Output, Refresh, shared, split
-from cryptolake.errors import InvalidQuery, StorageError
+from cryptolake.errors import CorruptArchive, InvalidQuery, StorageError
 
 if TYPE_CHECKING:
     import duckdb
@@ -191,6 +192,10 @@ def verify(
         raise typer.Exit(1)
 
 
+_CORRUPT = re.compile(r"CorruptArchive: (.+)")
+"""What DuckDB passes on of an error of the reader of zips."""
+
+
 def _audited(found: pl.DataFrame, bad: pl.DataFrame) -> None:
     told = found.filter(found["status"] != "ok")
     if not told.is_empty():
@@ -249,6 +254,10 @@ def sql(
         message = f"DuckDB cannot read or write a file: {error}"
         raise StorageError(message) from None
     except duckdb.Error as error:
+        if found := _CORRUPT.search(
+            str(error)
+        ):  # a large zip that is found damaged while it is read
+            raise CorruptArchive(found[1]) from None
         raise InvalidQuery(str(error), given=statement) from None
 
 

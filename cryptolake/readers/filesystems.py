@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import threading
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,6 +20,7 @@ from fsspec.implementations.dirfs import DirFileSystem
 
 from cryptolake.archive.keys import ZIP
 from cryptolake.bronze.text import ZipText
+from cryptolake.errors import CorruptArchive, IncompleteWarning, SchemaMismatch
 from cryptolake.storage import layout
 from cryptolake.storage.scope import Scope
 
@@ -202,8 +204,13 @@ class BronzeFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
         if size is None:
             if not self._storage.exists(layout.bronze_path(key)):
                 return {"name": key, "size": 0, "type": self._folder_type(key)}
-            with self._opened(key) as text:
-                size = text.size
+            try:
+                with self._opened(key) as text:
+                    size = text.size
+            except (CorruptArchive, SchemaMismatch, OSError) as error:
+                if not self._tells_of_file(error):
+                    raise
+                size = 0  # opening it says why
         return {"name": key, "size": size, "type": "file"}
 
     def exists(self, path: str, **_: Any) -> bool:
@@ -226,13 +233,26 @@ class BronzeFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
         key = str(self._strip_protocol(path)).strip("/")
         if key == NOTHING:
             return _Nothing()
-        text = self._opened(key)
+        try:
+            text = self._opened(key)
+        except (CorruptArchive, SchemaMismatch, OSError) as error:
+            if not self._tells_of_file(error):
+                raise
+            # An error here would reach the reader as a traceback, and refuse rows of other files as well.
+            _left_out(key, error)
+            self._sizes[key] = 0
+            return _Nothing()
         # DuckDB asks for the size by path right after it opens a file: answered without a second look.
         self._sizes[key] = text.size
         return SharedFile(text)
 
     def _opened(self, key: str) -> ZipText:
         return ZipText(lambda: self._storage.open(layout.bronze_path(key)), key)
+
+    def _tells_of_file(self, error: Exception) -> bool:
+        """Say whether an error tells of the file; one of a bucket that does not answer does not."""
+        about_file = isinstance(error, CorruptArchive | SchemaMismatch | FileNotFoundError)
+        return about_file or self._storage.is_local
 
     def _folder_type(self, folder: str) -> str:
         if folder and not self._storage.list(_bronze(folder)):
@@ -248,6 +268,14 @@ class BronzeFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
             for entry in self._storage.list(_bronze(folder))
             if entry.path.endswith(ZIP) and (key := layout.bronze_key(entry.path)) is not None
         ]
+
+
+def _left_out(key: str, error: Exception) -> None:
+    message = (
+        f"{key} cannot be read, and its rows are left out: {error} "
+        "cryptolake verify --repair takes a damaged file out, and the next pull fetches it again."
+    )
+    warnings.warn(message, IncompleteWarning, stacklevel=2)
 
 
 def _bronze(folder: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cryptolake import DamagedLakeWarning, Lake
+from cryptolake import DamagedLakeWarning, IncompleteWarning, Lake
 from cryptolake.storage import segments
 from tests.readers.lakes import build_all, days, klines_key, klines_text, put
 
@@ -107,3 +107,17 @@ def test_a_second_lake_is_warned_about_too(tmp_path: Path):
         path.write_bytes(b"junk")
         with pytest.warns(DamagedLakeWarning, match="meta/runs/"):
             lake.meta.read("runs")
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_zip_is_left_out_of_bronze_and_named(lake: Lake, how: str):
+    key = klines_key("AUSDT", "2024-01-02", "1h")
+    DAMAGES[how](lake.storage.local(f"bronze/{key}"))
+    question = "select symbol, count(*) from bronze.spot_klines group by 1 order by 1"
+    for _ in range(2):
+        with pytest.warns(IncompleteWarning, match=key):
+            assert lake.sql(question).fetchall() == [("AUSDT", 24), ("BUSDT", 48)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        other = "select count(*) from bronze.spot_klines where symbol = 'BUSDT'"
+        assert lake.sql(other).fetchall() == [(48,)]
