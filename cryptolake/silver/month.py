@@ -362,7 +362,7 @@ def _texts(
         source = item.source
         try:
             text = inflate_member(item.data, item.member, source.key)
-            if not text.strip():
+            if not text or text.isspace():  # strip() would copy it all
                 raise source.empty()
         except CorruptArchive as error:
             return RowAccount(source.key, error=error)

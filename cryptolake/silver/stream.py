@@ -114,7 +114,7 @@ class StreamedMonth:
     def _extras(self, file: IO[bytes], source: Source) -> Sequence[str]:
         self._check_hash(file, source)
         head = next(inflate_chunks(file, source.key, self.limits, chunk=_BLOCK), b"")
-        if not head.strip():
+        if not head or head.isspace():
             raise source.empty()
         return detect(head, self.month.series.schema, source.key).extras
 
