@@ -1,22 +1,28 @@
 """Serve a folder in archive layout as an S3 endpoint on loopback, public to read like the real bucket.
 
-The server is moto's (the ``demo`` extra); its objects are put in before it opens, straight into its
-store, since thousands of PUT requests would take longer than the work that follows them.
+The server is moto's S3 (the ``demo`` extra), behind a door that lets nothing but reading through; its
+objects are put in before it opens, straight into its store, since thousands of PUT requests would take
+longer than the work that follows them.
 """
 
 from __future__ import annotations
 
+import errno
 import importlib.util
+import io
+import ipaddress
 import itertools
 import logging
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cryptolake.errors import MissingTool, StorageError
 
@@ -24,6 +30,12 @@ BUCKET = "data.binance.vision"
 """The bucket's name, the real one's."""
 
 REGION = "ap-northeast-1"
+
+_PASSED = {
+    *("HTTP_RANGE", "HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH"),
+    *("HTTP_IF_MODIFIED_SINCE", "HTTP_IF_UNMODIFIED_SINCE", "HTTP_CONNECTION"),
+}
+"""The headers of a request that moto gets."""
 
 # moto keeps one store for the whole process. Each server has an account of its own in it, so that several
 # can serve buckets of the same name.
@@ -61,10 +73,10 @@ def serve_archive(
     port: int = 0,
     bucket: str = BUCKET,
 ) -> Iterator[Served]:
-    """Serve a folder's ``data/`` tree as an S3 bucket that anyone may list and read.
+    """Serve a folder's ``data/`` tree as an S3 bucket that anyone may list and read, and nobody change.
 
     Each object's ETag is the MD5 of its bytes and its last modification the file's. Several folders can be
-    served at once, each at its own port.
+    served at once, each at its own port. Links that lead out of the folder are not served.
 
     Parameters
     ----------
@@ -106,7 +118,7 @@ def serve_archive(
     try:
         backend.buckets[bucket] = _new_bucket(bucket, account)
         count = _load(backend, root, bucket)
-        with _listening(host, port, account) as endpoint:
+        with _listening(host, port, bucket, account) as endpoint:
             yield Served(endpoint, bucket, count, root, account)
     finally:
         _forget(account)
@@ -131,36 +143,94 @@ def serve_forever(folder: str | Path, *, host: str = "127.0.0.1", port: int = 0)
 
 
 @contextmanager
-def _listening(host: str, port: int, account: str) -> Iterator[str]:
-    """Run moto's application, every request marked with the account whose store answers it."""
-    from moto.moto_server.werkzeug_app import (
-        DomainDispatcherApplication,
-        MotoRequestHandler,
-        create_backend_app,
-    )
+def _listening(host: str, port: int, bucket: str, account: str) -> Iterator[str]:
+    """Run moto's S3, and no other of its services."""
+    from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
 
-    application = DomainDispatcherApplication(create_backend_app)
-
-    def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        environ["HTTP_X_MOTO_ACCOUNT_ID"] = account
-        answered: Iterable[bytes] = application(environ, start)
-        return answered
-
+    application = _ReadOnly(create_backend_app("s3"), host, bucket, account)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    try:
-        server = make_server(host, port, answer, threaded=True, request_handler=MotoRequestHandler)
-    except (OSError, SystemExit) as error:  # werkzeug exits where a port is taken
-        message = f"cannot listen on {host}:{port}: {error}; port 0 takes a free one."
-        raise StorageError(message, host=host, port=port) from error
+    with _bound(host, port) as bound:
+        server = make_server(
+            *(host, bound.getsockname()[1], application),
+            threaded=True,
+            request_handler=MotoRequestHandler,
+            fd=bound.fileno(),
+        )
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield f"http://{host}:{server.server_port}"
+        yield f"http://{host}:{server.port}"
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port))
+    except (OSError, OverflowError) as error:
+        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        why = "another program uses that port" if taken else str(error)
+        message = f"cannot listen on {host}:{port}: {why}; port 0 takes a free one."
+        raise StorageError(message, host=host, port=port) from error
+
+
+class _ReadOnly:
+    """A WSGI application that lists and reads one bucket of another one, and answers nothing else.
+
+    Only GET and HEAD pass, without a body, and of the request's headers only those that say which part of
+    an object is asked for, and under which condition: no signature selects another service. A page of another site, which a
+    browser would let ask under a name of its own (DNS rebinding), is refused by the name it asks under, and
+    no answer tells a browser that other sites may read it.
+    """
+
+    def __init__(self, application: Any, host: str, bucket: str, account: str) -> None:
+        self._application, self._host, self._account = application, host, account
+        self._path = f"/{bucket}"
+
+    def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer one request."""
+        refusal = self._refusal(environ)
+        if refusal is not None:
+            status, code = refusal
+            body = f"<?xml version='1.0'?><Error><Code>{code}</Code></Error>".encode()
+            start(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
+            return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+        def begin(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            kept = [item for item in headers if not item[0].lower().startswith("access-control-")]
+            return start(status, kept, *rest)
+
+        passed = {
+            name: value
+            for name, value in environ.items()
+            if not name.startswith("HTTP_") or name in _PASSED
+        }
+        passed |= {"CONTENT_LENGTH": "0", "wsgi.input": io.BytesIO()}
+        passed |= {"HTTP_HOST": "localhost", "HTTP_X_MOTO_ACCOUNT_ID": self._account}
+        answered: Iterable[bytes] = self._application(passed, begin)
+        return answered
+
+    def _refusal(self, environ: dict[str, Any]) -> tuple[str, str] | None:
+        if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
+            return "405 Method Not Allowed", "MethodNotAllowed"
+        if not self._is_own(environ.get("HTTP_HOST", "")):
+            return "403 Forbidden", "AccessDenied"
+        path = environ["PATH_INFO"]
+        if path != self._path and not path.startswith(f"{self._path}/"):
+            return "404 Not Found", "NoSuchBucket"
+        return None
+
+    def _is_own(self, asked: str) -> bool:
+        """Say whether a request names this server: by an address, as localhost, or as it was told to listen."""
+        name = urlsplit(f"//{asked}").hostname or ""
+        if name in {"localhost", self._host.lower(), socket.gethostname().lower()}:
+            return True
+        with suppress(ValueError):
+            return bool(ipaddress.ip_address(name))
+        return False
 
 
 def require_moto() -> None:
@@ -199,8 +269,8 @@ def _load(backend: Any, root: Path, bucket: str) -> int:
     store = backend.buckets[bucket].keys
     found = set()
     for path in (root / "data").rglob("*"):
-        if not path.is_file():
-            continue
+        if not path.is_file() or not path.resolve().is_relative_to(root.resolve()):
+            continue  # a link out of the folder is not served
         key = path.relative_to(root).as_posix()
         found.add(key)
         data = path.read_bytes()

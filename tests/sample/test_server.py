@@ -1,10 +1,12 @@
 """The folder as an S3 endpoint: public, listable, with the ETags of the real one, for any client."""
 
 import hashlib
+import http.client
 import signal
 import subprocess
 import sys
 import urllib.request
+from contextlib import closing
 from importlib import resources
 
 import boto3
@@ -133,7 +135,9 @@ def test_a_taken_port_is_refused(endpoint, tmp_path):
     (tmp_path / "data").mkdir()
     port = int(endpoint.rsplit(":", 1)[1])
     with (
-        pytest.raises(StorageError, match="port 0 takes a free one"),
+        pytest.raises(
+            StorageError, match="another program uses that port; port 0 takes a free one"
+        ),
         serve_archive(tmp_path, port=port),
     ):
         pass
@@ -152,3 +156,66 @@ def test_serving_for_ever_says_how_to_use_it_and_stops_cleanly(sample_archive, h
     assert said[1].startswith("export CRYPTOLAKE_ENDPOINT_URL=http://127.0.0.1:")
     assert process.returncode == 0
     assert errors == ""
+
+
+def ask(served, method, path, body=None, **headers):
+    connection = http.client.HTTPConnection("127.0.0.1", int(served.endpoint.rsplit(":", 1)[1]))
+    with closing(connection):
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read(), dict(answer.getheaders())
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A folder with one object, a secret beside it, and links to that."""
+    folder = tmp_path / "folder"
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "a.zip").write_bytes(b"good")
+    (tmp_path / "secret").write_text("TOPSECRET")
+    (folder / "data" / "link").symlink_to(tmp_path / "secret")
+    (folder / "data" / "folder").symlink_to(tmp_path)
+    with serve_archive(folder) as served:
+        yield served
+
+
+OBJECT = f"/{BUCKET}/data/a.zip"
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "POST", "PATCH", "OPTIONS"])
+@pytest.mark.parametrize(
+    "path", [OBJECT, f"/{BUCKET}", f"/{BUCKET}?delete", "/", "/moto-api/reset", "/other"]
+)
+def test_nothing_but_reading_is_answered(small, method, path):
+    body = b"Action=GetCallerIdentity&Version=2011-06-15"
+    assert ask(small, method, path, body)[0] == 405
+    assert ask(small, "GET", OBJECT)[:2] == (200, b"good")
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/moto-api/data.json", "/other", f"/{BUCKET}x", "/latest/api/token"]
+)
+def test_nothing_but_the_bucket_is_answered(small, path):
+    assert ask(small, "GET", path)[0] == 404
+    sts = "AWS4-HMAC-SHA256 Credential=a/20240101/us-east-1/sts/aws4_request, Signature=x"
+    assert ask(small, "GET", path, Authorization=sts)[0] == 404
+
+
+def test_a_signed_or_ranged_request_is_read_as_any(small):
+    sts = "AWS4-HMAC-SHA256 Credential=a/20240101/us-east-1/sts/aws4_request, Signature=x"
+    assert ask(small, "GET", OBJECT, Authorization=sts)[:2] == (200, b"good")
+    assert ask(small, "GET", OBJECT, Range="bytes=1-2")[:2] == (206, b"oo")
+    assert ask(small, "HEAD", OBJECT)[:2] == (200, b"")
+
+
+def test_pages_of_other_sites_cannot_read(small):
+    _, _, headers = ask(small, "GET", OBJECT, Origin="http://evil.example")
+    assert not [name for name in headers if name.lower().startswith("access-control")]
+    assert ask(small, "GET", OBJECT, Host="evil.example")[0] == 403
+    assert ask(small, "GET", OBJECT, Host="localhost:80")[0] == 200
+
+
+def test_links_out_of_the_folder_are_not_served(small):
+    assert small.objects == 1
+    for path in ("link", "folder/secret", "../../secret", "%2e%2e/%2e%2e/secret"):
+        assert ask(small, "GET", f"/{BUCKET}/data/{path}")[0] == 404
