@@ -16,7 +16,7 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -72,6 +72,7 @@ def serve_archive(
     host: str = "127.0.0.1",
     port: int = 0,
     bucket: str = BUCKET,
+    lakes: Sequence[str] = (),
 ) -> Iterator[Served]:
     """Serve a folder's ``data/`` tree as an S3 bucket that anyone may list and read, and nobody change.
 
@@ -86,6 +87,9 @@ def serve_archive(
         Where to listen; port 0 takes a free one.
     bucket
         The bucket's name.
+    lakes
+        Names of further buckets, which clients may make and write to: lakes beside the archive, to try
+        what S3 does between two buckets. By default there is none, and nothing can be written.
 
     Yields
     ------
@@ -118,7 +122,7 @@ def serve_archive(
     try:
         backend.buckets[bucket] = _new_bucket(bucket, account)
         count = _load(backend, root, bucket)
-        with _listening(host, port, bucket, account) as endpoint:
+        with _listening(host, port, account, bucket, lakes) as endpoint:
             yield Served(endpoint, bucket, count, root, account)
     finally:
         _forget(account)
@@ -143,12 +147,14 @@ def serve_forever(folder: str | Path, *, host: str = "127.0.0.1", port: int = 0)
 
 
 @contextmanager
-def _listening(host: str, port: int, bucket: str, account: str) -> Iterator[str]:
+def _listening(
+    host: str, port: int, account: str, bucket: str, lakes: Sequence[str]
+) -> Iterator[str]:
     """Run moto's S3, and no other of its services."""
     from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
 
-    application = _ReadOnly(create_backend_app("s3"), host, bucket, account)
+    application = _Door(create_backend_app("s3"), host, account, bucket, lakes)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     with _bound(host, port) as bound:
         server = make_server(
@@ -177,18 +183,20 @@ def _bound(host: str, port: int) -> socket.socket:
         raise StorageError(message, host=host, port=port) from error
 
 
-class _ReadOnly:
-    """A WSGI application that lists and reads one bucket of another one, and answers nothing else.
+class _Door:
+    """A WSGI application that lists and reads one bucket of another one, and writes to none but ``lakes``.
 
-    Only GET and HEAD pass, without a body, and of the request's headers only those that say which part of
+    Else only GET and HEAD pass, without a body, and of the request's headers only those that say which part of
     an object is asked for, and under which condition: no signature selects another service. A page of another site, which a
     browser would let ask under a name of its own (DNS rebinding), is refused by the name it asks under, and
     no answer tells a browser that other sites may read it.
     """
 
-    def __init__(self, application: Any, host: str, bucket: str, account: str) -> None:
+    def __init__(
+        self, application: Any, host: str, account: str, bucket: str, lakes: Sequence[str]
+    ) -> None:
         self._application, self._host, self._account = application, host, account
-        self._path = f"/{bucket}"
+        self._bucket, self._lakes = bucket, frozenset(lakes) - {bucket}
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
@@ -203,25 +211,25 @@ class _ReadOnly:
             kept = [item for item in headers if not item[0].lower().startswith("access-control-")]
             return start(status, kept, *rest)
 
-        passed = {
-            name: value
-            for name, value in environ.items()
-            if not name.startswith("HTTP_") or name in _PASSED
-        }
-        passed |= {"CONTENT_LENGTH": "0", "wsgi.input": io.BytesIO()}
+        passed = dict(environ)
+        if _asked_bucket(environ) not in self._lakes:
+            for name in environ:
+                if name.startswith("HTTP_") and name not in _PASSED:
+                    del passed[name]
+            passed |= {"CONTENT_LENGTH": "0", "wsgi.input": io.BytesIO()}
         passed |= {"HTTP_HOST": "localhost", "HTTP_X_MOTO_ACCOUNT_ID": self._account}
         answered: Iterable[bytes] = self._application(passed, begin)
         return answered
 
     def _refusal(self, environ: dict[str, Any]) -> tuple[str, str] | None:
-        if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
-            return "405 Method Not Allowed", "MethodNotAllowed"
+        asked = _asked_bucket(environ)
         if not self._is_own(environ.get("HTTP_HOST", "")):
             return "403 Forbidden", "AccessDenied"
-        path = environ["PATH_INFO"]
-        if path != self._path and not path.startswith(f"{self._path}/"):
-            return "404 Not Found", "NoSuchBucket"
-        return None
+        if asked in self._lakes:
+            return None
+        if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
+            return "405 Method Not Allowed", "MethodNotAllowed"
+        return None if asked == self._bucket else ("404 Not Found", "NoSuchBucket")
 
     def _is_own(self, asked: str) -> bool:
         """Say whether a request names this server: by an address, as localhost, or as it was told to listen."""
@@ -231,6 +239,11 @@ class _ReadOnly:
         with suppress(ValueError):
             return bool(ipaddress.ip_address(name))
         return False
+
+
+def _asked_bucket(environ: dict[str, Any]) -> str:
+    path: str = environ["PATH_INFO"]
+    return path.removeprefix("/").partition("/")[0]
 
 
 def require_moto() -> None:

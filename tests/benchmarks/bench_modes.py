@@ -37,7 +37,7 @@ KEYS = {"key": "AKIDBENCH", "secret": "no-secret"}
 SERVER = """
 import sys
 from cryptolake.sample.server import serve_archive
-with serve_archive(sys.argv[1]) as served:
+with serve_archive(sys.argv[1], lakes=sys.argv[2:]) as served:
     print(served.endpoint, flush=True)
     sys.stdin.read()
 """
@@ -51,7 +51,8 @@ def main() -> None:
         spool.mkdir()
         tempfile.tempdir = str(spool)
         write_archive(folder, FILES, rows=1440)
-        command = [sys.executable, "-c", SERVER, str(folder)]
+        lakes = [bucket_of(mode, run) for mode in MODES for run in range(runs + 2)]
+        command = [sys.executable, "-c", SERVER, str(folder), *lakes]
         pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         with subprocess.Popen(command, **pipes) as server:
             assert server.stdin is not None
@@ -87,10 +88,15 @@ def compare(endpoint: str, folder: Path, spool: Path, runs: int) -> None:
     tell(told)
 
 
+def bucket_of(name: str, run: int) -> str:
+    """Return the bucket of a mode's run."""
+    return f"{name.replace(', ', '-').replace(' ', '-')}-{run}"
+
+
 def moved(plan: FolderPlan, endpoint: str, name: str, run: int) -> tuple[float, cl.Report]:
     """Transfer into a new bucket; return the seconds it took and the report."""
     mode, chosen = MODES[name]
-    bucket = f"{name.replace(', ', '-').replace(' ', '-')}-{run}"
+    bucket = bucket_of(name, run)
     client = boto3.client(
         "s3",
         endpoint_url=endpoint,

@@ -13,6 +13,7 @@ import os
 import secrets
 import subprocess
 import sys
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -113,9 +114,11 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     folder = tmp_path_factory.mktemp("lakes")
     (folder / "data").mkdir()
     with (
-        serve_archive(folder, bucket="lakes-of-reads") as served,
+        serve_archive(folder, lakes=["lakes-of-reads"]) as served,
         proxied(served.endpoint) as proxy,
     ):
+        made = urllib.request.Request(f"{served.endpoint}/lakes-of-reads", method="PUT")
+        urllib.request.urlopen(made)
         yield proxy
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,8 @@ def test_a_lake_in_a_bucket_keeps_its_listing_and_knows_its_files(origin: Source
     origin.publish()
     (tmp_path / "mine" / "data").mkdir(parents=True)
     query = cl.query().markets("spot").klines("1m").symbols("*").between("2024-01-01", "2024-01-03")
-    with serve_archive(tmp_path / "mine", bucket="mine") as served:
+    with serve_archive(tmp_path / "mine", lakes=["mine"]) as served:
+        urllib.request.urlopen(urllib.request.Request(f"{served.endpoint}/mine", method="PUT"))
         options = {"key": "any", "secret": "any", "endpoint_url": served.endpoint}
         lake = cl.Lake("s3://mine/a lake", source=origin.archive, storage_options=options)
         plan = lake.plan(query)

@@ -24,7 +24,9 @@ def world(tmp_path: Path) -> Iterator[Callable[..., World]]:
             root = tmp_path / "archive"
             cl.sample_archive(root, **arguments)
             # A bucket name of its own: the session's sample archive has the usual one.
-            served = running.enter_context(serve_archive(root, bucket="damaged"))
+            served = running.enter_context(
+                serve_archive(root, bucket="damaged", lakes=["lakes-of-quality"])
+            )
             source = cl.Archive(bucket="damaged", endpoint_url=served.endpoint)
             return World(ArchiveFolder(root), served, cl.Lake(tmp_path / "lake", source=source))
 

@@ -197,13 +197,13 @@ def test_nothing_but_reading_is_answered(small, method, path):
 )
 def test_nothing_but_the_bucket_is_answered(small, path):
     assert ask(small, "GET", path)[0] == 404
-    sts = "AWS4-HMAC-SHA256 Credential=a/20240101/us-east-1/sts/aws4_request, Signature=x"
-    assert ask(small, "GET", path, Authorization=sts)[0] == 404
+    signed = "AWS4-HMAC-SHA256 Credential=a/20240101/us-east-1/sts/aws4_request, Signature=x"
+    assert ask(small, "GET", path, Authorization=signed)[0] == 404
 
 
 def test_a_signed_or_ranged_request_is_read_as_any(small):
-    sts = "AWS4-HMAC-SHA256 Credential=a/20240101/us-east-1/sts/aws4_request, Signature=x"
-    assert ask(small, "GET", OBJECT, Authorization=sts)[:2] == (200, b"good")
+    signed = "AWS4-HMAC-SHA256 Credential=a/20240101/us-east-1/sts/aws4_request, Signature=x"
+    assert ask(small, "GET", OBJECT, Authorization=signed)[:2] == (200, b"good")
     assert ask(small, "GET", OBJECT, Range="bytes=1-2")[:2] == (206, b"oo")
     assert ask(small, "HEAD", OBJECT)[:2] == (200, b"")
 
@@ -219,3 +219,16 @@ def test_links_out_of_the_folder_are_not_served(small):
     assert small.objects == 1
     for path in ("link", "folder/secret", "../../secret", "%2e%2e/%2e%2e/secret"):
         assert ask(small, "GET", f"/{BUCKET}/data/{path}")[0] == 404
+
+
+def test_a_lakes_bucket_beside_the_archive_takes_writes_where_it_is_asked_for(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.zip").write_bytes(b"good")
+    with serve_archive(tmp_path, lakes=["mine", BUCKET]) as served:
+        assert ask(served, "PUT", "/mine")[0] == 200
+        assert ask(served, "PUT", "/mine/x", b"one")[0] == 200
+        signed = "AWS4-HMAC-SHA256 Credential=a/20240101/us-east-1/s3/aws4_request, Signature=x"
+        assert ask(served, "GET", "/mine/x", Authorization=signed)[:2] == (200, b"one")
+        assert ask(served, "PUT", OBJECT, b"evil")[0] == 405
+        assert ask(served, "PUT", "/other")[0] == 405
+        assert ask(served, "PUT", "/mine/x", b"two", Host="evil.example")[0] == 403

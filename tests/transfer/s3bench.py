@@ -100,14 +100,14 @@ def s3_bench(folder: Path, *, same: bool) -> Iterator[S3Bench]:
     """Serve ``folder`` and a bucket for the lake, each request seen by a proxy."""
     with ExitStack() as stack:
         (folder / "data").mkdir(parents=True, exist_ok=True)
-        served = stack.enter_context(serve_archive(folder))
+        served = stack.enter_context(serve_archive(folder, lakes=[LAKE]))
         source = stack.enter_context(proxied(served.endpoint))
         target = source
         if not same:
             other = folder.parent / "other"
             (other / "data").mkdir(parents=True)
             target = stack.enter_context(
-                proxied(stack.enter_context(serve_archive(other)).endpoint)
+                proxied(stack.enter_context(serve_archive(other, lakes=[LAKE])).endpoint)
             )
         bench = S3Bench(folder, source, target)
         bench.refresh = served.refresh  # type: ignore[attr-defined]
