@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from cryptolake.report import Report
 
 LAKE = "lakes-of-transfers"
+PUBLISHED = "an-archive-that-grows"
+"""A bucket for tests that publish files while a lake is there; the served archive is read only."""
 KEYS = {"key": "AKIDTEST", "secret": "sesame-open-wide"}
 
 
@@ -48,6 +50,14 @@ class S3Bench:
         self.settle("my lake")
         source.forget()
         target.forget()
+
+    def publish(self, names: Iterable[str]) -> None:
+        """Publish files of the folder in a bucket of their own, which is the archive from then on."""
+        self.archive = Archive(endpoint_url=self.source.url, bucket=PUBLISHED)
+        self.client.create_bucket(Bucket=PUBLISHED)
+        for name in names:
+            body = (self.folder / name).read_bytes()
+            self.client.put_object(Bucket=PUBLISHED, Key=name, Body=body)
 
     def settle(self, name: str) -> None:
         """Have the lake below this name in its bucket."""
@@ -100,7 +110,7 @@ def s3_bench(folder: Path, *, same: bool) -> Iterator[S3Bench]:
     """Serve ``folder`` and a bucket for the lake, each request seen by a proxy."""
     with ExitStack() as stack:
         (folder / "data").mkdir(parents=True, exist_ok=True)
-        served = stack.enter_context(serve_archive(folder, lakes=[LAKE]))
+        served = stack.enter_context(serve_archive(folder, lakes=[LAKE, PUBLISHED]))
         source = stack.enter_context(proxied(served.endpoint))
         target = source
         if not same:

@@ -98,14 +98,15 @@ def test_a_file_that_its_late_checksum_contradicts_goes_to_quarantine(late: tupl
 
 def test_a_copied_file_stays_while_its_late_checksum_is_copied(tmp_path: Path):
     keys = write_archive(tmp_path / "archive", 3)
-    beside = tmp_path / "archive" / f"{keys[1]}.CHECKSUM"
+    late = f"{keys[1]}.CHECKSUM"
+    beside = tmp_path / "archive" / late
     right = beside.read_bytes()
-    beside.unlink()
     with s3_bench(tmp_path / "archive", same=True) as bench:
+        bench.publish(name for key in keys for name in (key, f"{key}.CHECKSUM") if name != late)
+        beside.unlink()
         bench.transfer(mode="direct", options={"sidecars": True})
         beside.write_bytes(right)
-        name = f"{keys[1]}.CHECKSUM"
-        bench.client.put_object(Bucket=bench.archive.bucket, Key=name, Body=right)
+        bench.client.put_object(Bucket=bench.archive.bucket, Key=late, Body=right)
         plan = bench.plan("unrecorded")
         report = bench.transfer(plan, mode="direct", options={"sidecars": True})
         assert (report.skipped + report.transferred, report.failed) == (3, 0)
