@@ -42,7 +42,8 @@ def place(request: Any, tmp_path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     (tmp_path / "data").mkdir()
     with serve_archive(tmp_path, lakes=["lakes-to-compact"]) as served:
         options = {"key": "k", "secret": "s", "endpoint_url": served.endpoint}
-        open_storage("s3://lakes-to-compact", options).filesystem.mkdir("lakes-to-compact")
+        storage: Any = open_storage("s3://lakes-to-compact", options)
+        storage.filesystem.mkdir(storage.bucket)
         yield f"s3://lakes-to-compact/{secrets.token_hex(4)}", options
 
 

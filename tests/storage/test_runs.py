@@ -17,7 +17,10 @@ from cryptolake.storage.files import open_storage
 from cryptolake.storage.runs import QUIET, signs_of_life
 from cryptolake.storage.tables import FEW, MANY, TABLES, Meta
 
-NOW = datetime.now(UTC)
+
+def now() -> datetime:
+    """The time at a test, which may be long after this module was loaded."""
+    return datetime.now(UTC)
 
 
 @pytest.fixture
@@ -26,7 +29,7 @@ def meta(tmp_path: Path) -> Meta:
 
 
 def state(meta: Meta, **row: object) -> str:
-    meta.append("runs", [{"run_id": "r", "state": "running", "started_at": NOW} | row])
+    meta.append("runs", [{"run_id": "r", "state": "running", "started_at": now()} | row])
     (found,) = meta.runs()["state"].to_list()
     return str(found)
 
@@ -49,16 +52,16 @@ def test_a_run_of_a_process_that_is_gone_is_lost(meta: Meta) -> None:
 
 
 def test_a_run_that_is_quiet_for_long_is_lost_until_it_is_heard_again(meta: Meta) -> None:
-    old = NOW - QUIET - timedelta(seconds=1)
+    old = now() - QUIET - timedelta(seconds=1)
     life = {"host": "elsewhere", "pid": 1}
     assert state(meta, **life, heartbeat_at=old) == "lost"
-    assert state(meta, **life, heartbeat_at=NOW) == "running"
+    assert state(meta, **life, heartbeat_at=now()) == "running"
     assert state(meta, **life, heartbeat_at=old, state="failed") == "failed"
 
 
 def test_runs_of_a_release_before_have_no_heartbeat(meta: Meta) -> None:
     before = {n: t for n, t in TABLES["runs"].items() if n not in ("host", "pid", "heartbeat_at")}
-    rows = [{"run_id": "r", "state": "running", "started_at": NOW - timedelta(days=1)}]
+    rows = [{"run_id": "r", "state": "running", "started_at": now() - timedelta(days=1)}]
     folder = meta.storage.local("meta/runs")
     folder.mkdir(parents=True)
     pl.DataFrame(rows, schema=before).write_parquet(
@@ -85,8 +88,13 @@ def test_the_end_of_a_run_leaves_a_few_segments(meta: Meta) -> None:
 
 def test_sql_shows_a_row_a_run(tmp_path: Path) -> None:
     lake = cl.Lake(tmp_path / "lake")
-    old = NOW - QUIET - timedelta(seconds=1)
-    rows = [("a", "running", NOW), ("b", "running", old), ("c", "running", old), ("c", "done", old)]
+    old = now() - QUIET - timedelta(seconds=1)
+    rows = [
+        ("a", "running", now()),
+        ("b", "running", old),
+        ("c", "running", old),
+        ("c", "done", old),
+    ]
     for run, word, at in rows:
         lake.meta.append("runs", [{"run_id": run, "state": word, "heartbeat_at": at}])
     wanted = [("a", "running"), ("b", "lost"), ("c", "done")]
