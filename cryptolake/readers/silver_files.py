@@ -22,6 +22,7 @@ from cryptolake.storage.layout import (
     parse_silver_path,
     silver_folder,
 )
+from cryptolake.storage.tables import of_newest_build
 
 if TYPE_CHECKING:
     from cryptolake.archive.enums import DataType, Market
@@ -57,7 +58,7 @@ def current_sources(sources: pl.DataFrame) -> pl.DataFrame:
     nothing of the file that stands there now: a source that it names may have been removed since.
     """
     # By the order they were written in: clocks of two machines may disagree.
-    return sources.filter(pl.col("run_id") == pl.col("run_id").last().over("path"))
+    return sources.filter(of_newest_build())
 
 
 def current_silver(storage: Storage, records: TableReader) -> pl.DataFrame:

@@ -146,9 +146,10 @@ def current(records: TableReader, table: str) -> pl.DataFrame:
     newest = current_sources(sources)
     if table == "sources":
         return newest
-    builds = newest.select("path", "run_id").unique()
+    builds = newest.select("path", "run_id", at="built_at").unique()
+    on = ["path", "run_id", "at"]
     return records.read(table).join(
-        builds, on=["path", "run_id"], how="semi", maintain_order="left"
+        builds, on=on, how="semi", maintain_order="left", nulls_equal=True
     )
 
 

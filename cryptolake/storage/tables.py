@@ -429,9 +429,19 @@ def _settled(table: str, rows: pl.DataFrame) -> pl.DataFrame:
     if table == "months":
         return rows.unique("path", keep="last", maintain_order=True).sort("path")
     if table == "sources":
-        newest = rows.filter(pl.col("run_id") == pl.col("run_id").last().over("path"))
+        newest = rows.filter(of_newest_build())
         return newest.sort("path", maintain_order=True)
     return rows
+
+
+def of_newest_build() -> pl.Expr:
+    """Return the condition on rows of ``sources``, in the order they were written, of a path's newest build.
+
+    One run builds a month again where another process has stored a file meanwhile, so the run alone does
+    not say which build a row is of.
+    """
+    same_time = pl.col("built_at").eq_missing(pl.col("built_at").last().over("path"))
+    return (pl.col("run_id") == pl.col("run_id").last().over("path")) & same_time
 
 
 def _next(stamp: str) -> str:

@@ -14,14 +14,15 @@ import pytest
 from cryptolake.bronze.audit import take_out
 from cryptolake.bronze.ledger import holdings
 from cryptolake.listing.context import LakeContext
-from cryptolake.silver.build import build
-from cryptolake.silver.records import month_records
+from cryptolake.silver.build import BuildRun, build
+from cryptolake.silver.records import current, month_records
+from cryptolake.storage.tables import Meta
 from tests.silver.texts import day_text, key, ledger_row, stored, zipped
 
 if TYPE_CHECKING:
     from cryptolake.report import Report
+    from cryptolake.silver.month import MonthResult
     from cryptolake.storage.files import Storage
-    from cryptolake.storage.tables import Meta
 
 PATH = "silver/market=futures_um/data_type=klines/interval=1h/symbol=BTCUSDT/2024-01.parquet"
 DAYS = ["2024-01-01", "2024-01-02", "2024-01-03"]
@@ -187,3 +188,22 @@ def test_the_record_of_a_month_is_that_of_the_file_that_stands(tmp_path: Path) -
     report = built(storage)
     assert report.months["status"].to_list() == ["built"]
     assert month_records(meta)[PATH] == record
+
+
+def test_a_month_built_twice_in_one_run_is_accounted_for_once(tmp_path: Path, monkeypatch) -> None:
+    """Another process stores a day while the month is made: it is built again, by the same run."""
+    storage, meta = stored(tmp_path, zips())
+    late, place = zipped(day_text("2024-01-04")), BuildRun._place
+
+    def overtaken(self: BuildRun, months: list[MonthResult]) -> None:
+        monkeypatch.setattr(BuildRun, "_place", place)
+        storage.write(f"bronze/{key('2024-01-04')}", late)
+        Meta(storage).append("files", [ledger_row(key("2024-01-04"), late)])
+        place(self, months)
+
+    monkeypatch.setattr(BuildRun, "_place", overtaken)
+    assert built(storage).ok
+    assert rows(storage) == 96
+    assert current(meta, "sources")["rows_out"].sum() == 96
+    meta.compact("sources", many=1)
+    assert current(meta, "sources")["rows_out"].sum() == 96
