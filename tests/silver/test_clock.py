@@ -27,7 +27,7 @@ def test_the_build_that_was_written_last_is_the_current_one(tmp_path: Path):
         at = datetime.now(UTC) + timedelta(days=ahead)
         told = {"path": PATH, "built_at": at, "run_id": run}
         meta.append("sources", [told | {"key": key, "rows_out": rows} for key in ("a", "b")])
-        meta.append("rejects", [{"path": PATH, "run_id": run, "line": rows}])
+        meta.append("rejects", [{"path": PATH, "run_id": run, "at": at, "line": rows}])
     assert current(meta, "sources")["rows_out"].to_list() == [20, 20]
     assert current(meta, "rejects")["line"].to_list() == [20]
     silver = datasets(LakeContext.of(storage)).filter(pl.col("zone") == "silver")
