@@ -89,6 +89,7 @@ class Lake:
         self.source: Archive = source or Archive()
         self._datasets: pl.DataFrame | None = None
         self._freshness: tuple[pl.DataFrame, datetime] | None = None
+        self._connection: duckdb.DuckDBPyConnection | None = None
 
     @property
     def root(self) -> str:
@@ -432,13 +433,11 @@ class Lake:
         The views are those of :meth:`connect`, as the lake stands at the call. Times are UTC. A relation
         becomes a Polars frame by ``cl.to_polars(relation)``. A damaged file is left out, with a warning.
         """
-        from cryptolake.readers.duckdb_views import ask
+        from cryptolake.readers.duckdb_views import ask, connect
 
+        if self._connection is None:
+            self._connection = connect(self.context, views=False)
         return ask(self._connection, self.context, text)
-
-    @cached_property
-    def _connection(self) -> duckdb.DuckDBPyConnection:
-        return self.connect()
 
     def datasets(self) -> pl.DataFrame:
         """Return what the lake holds: zone, dataset, symbols, intervals, first, last, files, bytes, rows."""

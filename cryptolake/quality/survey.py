@@ -17,6 +17,7 @@ from cryptolake.bronze.ledger import means, scope_of, with_key_parts
 from cryptolake.errors import ListingError
 from cryptolake.listing.folders import Folder as ListedFolder
 from cryptolake.planning.estimates import suspect_sizes
+from cryptolake.readers.silver_files import damaged_silver, warn_of_damage
 from cryptolake.silver.records import current
 from cryptolake.storage.layout import SilverPath
 
@@ -152,6 +153,11 @@ def survey(
         Whether to look at the archive's listing too, however old its cached copy is.
     refresh
         Ask the archive again.
+
+    Warns
+    -----
+    DamagedLakeWarning
+        Silver files of the query are gone, or are not what was recorded; their months count as not built.
     """
     selection = query.check().selection
     days = selection.days
@@ -162,10 +168,11 @@ def survey(
     quarantined = _by_folder(with_key_parts(lake.records.quarantined(scope).select("key", "size")))
     sources = current(lake.records, "sources")
     used = sources.filter(pl.col("rows_in") > pl.col("rejects"))
-    built = dict(used.group_by("path").agg("key").iter_rows())
-    refused = dict(
-        sources.join(used, on=["path", "key"], how="anti").group_by("path").agg("key").iter_rows()
-    )
+    bad = damaged_silver(query, lake)
+    warn_of_damage(bad)
+    built = dict(used.group_by("path").agg("key").iter_rows()) | {item.path: [] for item in bad}
+    unused = sources.join(used, on=["path", "key"], how="anti")
+    refused = dict(unused.group_by("path").agg("key").iter_rows())
     folders = [
         SeriesFiles(
             row=row,

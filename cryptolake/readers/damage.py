@@ -1,20 +1,21 @@
-"""Files of a lake that DuckDB cannot read: found, named, and left out of the views, so that the others are read."""
+"""Files of a lake that SQL cannot read: found, named, and left out of the views, so that the others are read."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import duckdb
 
-from cryptolake.errors import DamagedLakeWarning
+from cryptolake.archive.matrix import load_matrix
+from cryptolake.readers.silver_files import readable, warn_of_damage
 from cryptolake.readers.view_sql import FolderDamage
 from cryptolake.storage import layout, segments
 from cryptolake.storage.segments import Damaged
 from cryptolake.storage.tables import TABLES
 
 if TYPE_CHECKING:
+    from cryptolake.listing.context import LakeContext
     from cryptolake.readers.view_sql import Held
     from cryptolake.storage.files import Storage
 
@@ -34,6 +35,45 @@ def table_damage(storage: Storage, tables: Iterable[str]) -> dict[str, FolderDam
     return found
 
 
+def silver_damage(
+    lake: LakeContext, names: Iterable[str] | None = None
+) -> tuple[dict[str, FolderDamage], list[Damaged]]:
+    """Return the folders of datasets with Silver files that are not what was recorded, and the files that are gone.
+
+    ``names`` are names of Silver's views; all datasets when left out.
+    """
+    folders = [layout.SILVER]
+    if names is not None:
+        asked = tuple(f"{name}_" for name in names)
+        folders = [
+            layout.silver_folder(row.market, row.data_type)
+            for row in load_matrix().rows
+            if any(name.startswith(f"{row.dataset}_") for name in asked)
+        ]
+    files = readable(lake.storage, lake.records, folders)
+    bad: dict[str, list[Damaged]] = {}
+    for item in files.damaged:
+        bad.setdefault("/".join(item.path.split("/")[:3]), []).append(item)
+    whole = [file.path for file in files.whole] if bad else []
+    found = {
+        folder: FolderDamage(tuple(p for p in whole if p.startswith(f"{folder}/")), tuple(items))
+        for folder, items in bad.items()
+    }
+    return found, files.gone
+
+
+def together(
+    one: Mapping[str, FolderDamage], other: Mapping[str, FolderDamage]
+) -> dict[str, FolderDamage]:
+    """Return the damage of two findings: a file is whole where both say so."""
+    both = {**one, **other}
+    for folder in one.keys() & other.keys():
+        bad = {item.path: item for item in (*one[folder].bad, *other[folder].bad)}
+        whole = tuple(path for path in one[folder].whole if path in set(other[folder].whole))
+        both[folder] = FolderDamage(whole, tuple(bad.values()))
+    return both
+
+
 def damage(
     connection: duckdb.DuckDBPyConnection, storage: Storage, held: Held
 ) -> dict[str, FolderDamage]:
@@ -50,18 +90,16 @@ def damage(
     return found
 
 
-def warn(found: Mapping[str, FolderDamage]) -> None:
-    """Name the files that are left out: a segment once in a process, others at each call."""
+def warn(found: Mapping[str, FolderDamage], gone: Sequence[Damaged] = ()) -> None:
+    """Name the files that are left out, and those that are gone: a segment once in a process, others at each call."""
+    files = list(gone)
     for folder, (_, bad) in found.items():
+        if not layout.table_of(folder):
+            files += bad
+            continue
         for item in bad:
-            if layout.table_of(folder):
-                segments.warn(item)
-                continue
-            message = (
-                f"{item.path} cannot be read ({item.reason}), so its rows are left out. "
-                "cryptolake verify --repair builds a damaged Silver file again from Bronze."
-            )
-            warnings.warn(message, DamagedLakeWarning, stacklevel=3)
+            segments.warn(item)
+    warn_of_damage(files)
 
 
 def _folders(held: Held) -> Iterator[str]:

@@ -25,7 +25,7 @@ import duckdb
 import polars as pl
 
 from cryptolake.errors import StorageError
-from cryptolake.readers.damage import damage, table_damage, warn
+from cryptolake.readers.damage import damage, silver_damage, table_damage, together, warn
 from cryptolake.readers.filesystems import BronzeFileSystem, SharedBucket, nothing_listed
 from cryptolake.readers.silver_files import extra_columns
 from cryptolake.readers.view_sql import (
@@ -105,7 +105,9 @@ _ONE = threading.Lock()
 """Two threads that remake the same views at once would be in each other's way."""
 
 
-def connect(lake: LakeContext, *, path: Path | None = None) -> duckdb.DuckDBPyConnection:
+def connect(
+    lake: LakeContext, *, path: Path | None = None, views: bool = True
+) -> duckdb.DuckDBPyConnection:
     """Return a DuckDB connection with every view of a lake.
 
     Parameters
@@ -115,6 +117,8 @@ def connect(lake: LakeContext, *, path: Path | None = None) -> duckdb.DuckDBPyCo
     path
         A DuckDB file to keep the views in; in memory when left out. Plain DuckDB can open such a file
         and ask ``silver``, ``gold`` and ``meta`` of a local lake; ``bronze`` needs a connection made here.
+    views
+        Whether the views over Silver and the tables are made now, of all files; :func:`ask` makes them itself.
 
     Raises
     ------
@@ -134,7 +138,9 @@ def connect(lake: LakeContext, *, path: Path | None = None) -> duckdb.DuckDBPyCo
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     reach(connection, lake)
     _create_bronze(connection, in_memory=path is None)
-    _refresh(connection, lake, known=None)
+    if views:
+        damaged, gone = silver_damage(lake)
+        _refresh(connection, lake, known=None, damaged=damaged, gone=gone)
     return connection
 
 
@@ -150,15 +156,28 @@ def _create_bronze(connection: duckdb.DuckDBPyConnection, *, in_memory: bool) ->
         keep(connection, ready)
 
 
-def refresh(connection: duckdb.DuckDBPyConnection, lake: LakeContext) -> None:
+def refresh(
+    connection: duckdb.DuckDBPyConnection,
+    lake: LakeContext,
+    *,
+    damaged: Mapping[str, FolderDamage] | None = None,
+    gone: Sequence[Damaged] = (),
+) -> None:
     """Bring a connection's views up to what the lake has now; quick when nothing new has come.
 
     On a disk the views see new files by themselves; this makes those of a dataset that was empty as fast as
     the others, and shows columns beyond the schema. In a bucket it also makes the first files seen.
+
+    Parameters
+    ----------
+    connection, lake
+        The connection and its lake.
+    damaged, gone
+        Files that the views leave out, and files that are not there: they are named in a warning.
     """
     # A cursor of its own: the caller may be in the middle of reading a result.
     with _ONE, connection.cursor() as cursor:
-        _refresh(cursor, lake, known=_known(cursor))
+        _refresh(cursor, lake, known=_known(cursor), damaged=damaged, gone=gone)
 
 
 def ask(
@@ -176,18 +195,20 @@ def ask(
     StorageError
         A file of the lake cannot be read.
     """
-    refresh(connection, lake)
     tables = {name.lower() for name in _TABLE.findall(text)} & TABLES.keys()
-    if found := table_damage(lake.storage, sorted(tables)):
-        _leave_out(connection, lake, found)
+    silver, gone = silver_damage(lake, {name.lower() for name in _SILVER.findall(text)})
+    found = {**table_damage(lake.storage, sorted(tables)), **silver}
+    refresh(connection, lake, damaged=found, gone=gone)
     try:
         # A cursor of its own for each question: relations are lazy, and may be read in any order.
         return connection.cursor().sql(text)
     except (duckdb.ProgrammingError, duckdb.NotSupportedError):
         raise
     except duckdb.Error as error:
-        if not _leave_out(connection, lake, None):
+        unreadable = damage(connection.cursor(), lake.storage, look(lake.storage))
+        if not unreadable:
             raise
+        refresh(connection, lake, damaged=together(unreadable, found))
         try:
             return connection.cursor().sql(text)
         except duckdb.Error:
@@ -197,23 +218,13 @@ def ask(
 _TABLE = re.compile(r"""\bmeta"?\s*\.\s*"?(\w+)""", re.IGNORECASE)
 """A table of the lake's own in a question; ``throughput`` reads ``transfers``, whose rows are not sums."""
 
+_SILVER = re.compile(r"""\bsilver"?\s*\.\s*"?(\w+)""", re.IGNORECASE)
+"""A view of Silver in a question."""
+
 
 def _known(connection: duckdb.DuckDBPyConnection) -> str | None:
     ((known,),) = connection.execute(_STATE).fetchall() or ((None,),)
     return known
-
-
-def _leave_out(
-    connection: duckdb.DuckDBPyConnection,
-    lake: LakeContext,
-    found: Mapping[str, FolderDamage] | None,
-) -> bool:
-    """Make the views again without some files, or without all that cannot be read; say whether there are any."""
-    with _ONE, connection.cursor() as cursor:
-        known = damage(cursor, lake.storage, look(lake.storage)) if found is None else found
-        if known:
-            _refresh(cursor, lake, known=_known(cursor), damaged=known)
-    return bool(known)
 
 
 def _refresh(
@@ -222,6 +233,7 @@ def _refresh(
     *,
     known: str | None,
     damaged: Mapping[str, FolderDamage] | None = None,
+    gone: Sequence[Damaged] = (),
 ) -> None:
     storage = lake.storage
     found = look(storage)
@@ -232,6 +244,7 @@ def _refresh(
     was = _held(before["held"]) if before else None
     # Views that leave a file out are made again each time: it may have been repaired.
     if was is not None and before["seen"] == seen and not was.damage and not damaged:
+        warn({}, gone)
         return
     held = found._replace(
         extras=extra_columns(lake.records) if records else found.extras, damage=damaged or {}
@@ -239,14 +252,14 @@ def _refresh(
     try:
         _make(connection, storage, held, was, seen)
     except duckdb.Error as error:
-        held = held._replace(damage={**damage(connection, storage, held), **held.damage})
+        held = held._replace(damage=together(damage(connection, storage, held), held.damage))
         if not held.damage:
             raise _unreadable(storage, error) from error
         try:
             _make(connection, storage, held, was, seen)
         except duckdb.Error as still:
             raise _unreadable(storage, still) from still
-    warn(held.damage)
+    warn(held.damage, gone)
 
 
 def _make(

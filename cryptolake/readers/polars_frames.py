@@ -14,8 +14,9 @@ from cryptolake.archive.schemas import schema_of
 from cryptolake.bronze.ledger import holdings, one_data_type
 from cryptolake.bronze.text import ZipText
 from cryptolake.errors import StorageError
-from cryptolake.readers.silver_files import SilverFile, extra_columns, silver_of
+from cryptolake.readers.silver_files import SilverFile, extra_columns, silver_of, warn_of_damage
 from cryptolake.storage import layout
+from cryptolake.storage.segments import Damaged
 
 if TYPE_CHECKING:
     from cryptolake.archive.enums import DataType, Market
@@ -148,14 +149,21 @@ def silver_frame(query: Query, lake: LakeContext) -> pl.LazyFrame:
     ------
     InvalidQuery
         The query names no data type, or several.
+
+    Warns
+    -----
+    DamagedLakeWarning
+        Silver files of the query are gone, or are not what was recorded; their rows are left out.
     """
     data_type = one_data_type(query)
     extras = extra_columns(lake.records)
-    parts = []
+    parts, bad = [], list[Damaged]()
     for market in _markets(query, data_type):
         types = schema_of(market, data_type).silver_dtypes()
         types |= dict.fromkeys(extras.get((market, data_type), ()), pl.String())
-        files = silver_of(lake.storage, query, market, data_type)
+        held = silver_of(lake.storage, lake.records, query, market, data_type)
+        bad += held.bad
+        files = held.whole
         if not files:
             parts.append(pl.LazyFrame(schema=_with_identity(types)))
             continue
@@ -165,6 +173,7 @@ def silver_frame(query: Query, lake: LakeContext) -> pl.LazyFrame:
             time = pl.col(schema_of(market, data_type).time)
             part = part.filter(time.is_between(pl.lit(days.begin), pl.lit(days.end), closed="left"))
         parts.append(part)
+    warn_of_damage(bad)
     return _together(parts)
 
 

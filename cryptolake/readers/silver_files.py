@@ -1,13 +1,16 @@
-"""Which Silver files are current, and which rows of the build records account for them.
+"""Which Silver files are current, which of them can be read, and which rows of the build records account for them.
 
 ``status``, ``datasets``, quality, SQL views and frames all go by this module: a file is current when it
-stands at a Silver path; its account is that of the newest build of that path.
+stands at a Silver path; its account is that of the newest build of that path. A file is held against the
+size that its newest build has recorded. One of another size is read only where it is a whole file of ours: a
+build records a month just before it places it, so until then the file of the build before stands.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
@@ -15,6 +18,7 @@ import polars as pl
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.symbols import is_glob
 from cryptolake.bronze.ledger import means
+from cryptolake.errors import DamagedLakeWarning
 from cryptolake.storage.layout import (
     SILVER,
     SILVER_PATTERN,
@@ -22,13 +26,22 @@ from cryptolake.storage.layout import (
     parse_silver_path,
     silver_folder,
 )
+from cryptolake.storage.scope import Scope
+from cryptolake.storage.segments import Damaged
 from cryptolake.storage.tables import of_newest_build
 
 if TYPE_CHECKING:
     from cryptolake.archive.enums import DataType, Market
+    from cryptolake.listing.context import LakeContext
     from cryptolake.query import Query
     from cryptolake.storage.files import Storage
     from cryptolake.storage.tables import TableReader
+
+
+METADATA = "cryptolake"
+"""The Parquet key under which a Silver file says, as JSON, what it was made of."""
+
+_NAMED = 3
 
 
 class SilverFile(NamedTuple):
@@ -49,6 +62,128 @@ def silver_files(storage: Storage, folder: str = SILVER) -> Iterator[SilverFile]
         found = parse_silver_path(entry.path)
         if found is not None:
             yield SilverFile(found, entry.size)
+
+
+class SilverFiles(NamedTuple):
+    """Silver files by whether they can be read: ``whole`` ones, and what is wrong with the others."""
+
+    whole: list[SilverFile]
+    damaged: list[Damaged]
+    """Files that stand, and are not what was recorded."""
+    gone: list[Damaged]
+    """Files that were recorded and do not stand."""
+
+    @property
+    def bad(self) -> list[Damaged]:
+        """All that cannot be read."""
+        return [*self.damaged, *self.gone]
+
+
+def warn_of_damage(bad: Sequence[Damaged]) -> None:
+    """Name the Silver files whose rows are missing, in one warning."""
+    if not bad:
+        return
+    named = "; ".join(f"{item.path} ({item.reason})" for item in bad[:_NAMED])
+    more = f"; and {len(bad) - _NAMED:,} more" if len(bad) > _NAMED else ""
+    message = (
+        f"{len(bad):,} Silver files cannot be read, so their rows are left out: {named}{more}. "
+        "cryptolake verify --repair builds damaged Silver files again from Bronze."
+    )
+    warnings.warn(message, DamagedLakeWarning, stacklevel=3)
+
+
+def readable(
+    storage: Storage,
+    records: TableReader,
+    folders: Iterable[str],
+    wanted: Callable[[SilverPath], bool] = lambda _: True,
+) -> SilverFiles:
+    """Hold the Silver files below some folders against the sizes that their newest builds have recorded.
+
+    Parameters
+    ----------
+    storage, records
+        The lake and its tables.
+    folders
+        Folders of Silver, none of them below another.
+    wanted
+        Which of their months are meant.
+    """
+    folders = list(folders)
+    # The records before the files: a month that is placed in between is whole by its own metadata.
+    recorded = _recorded(records, Scope.of(f"{folder}/" for folder in folders).where("path"))
+    listed = (file for folder in folders for file in silver_files(storage, folder))
+    standing = {file.path: file for file in listed if wanted(file.where)}
+    sizes = {path: standing[path].size if path in standing else None for path in recorded}
+    misfits = {
+        path: (sizes[path], size, run)
+        for path, (size, run) in recorded.items()
+        if sizes[path] != size
+        and (path in standing or ((place := parse_silver_path(path)) and wanted(place)))
+    }
+    bad = damage(storage, records, misfits) if misfits else []
+    names = {item.path for item in bad}
+    return SilverFiles(
+        [file for file in standing.values() if file.path not in names],
+        [item for item in bad if item.path in standing],
+        [item for item in bad if item.path not in standing],
+    )
+
+
+def damage(
+    storage: Storage,
+    records: TableReader,
+    misfits: Mapping[str, tuple[int | None, int, str | None]],
+) -> list[Damaged]:
+    """Return which Silver files, of those that have not their recorded size, cannot be read, and why.
+
+    Parameters
+    ----------
+    storage, records
+        The lake and its tables.
+    misfits
+        For each path the file's bytes (None for one that is gone), the recorded ones, and the run that
+        recorded them.
+    """
+    found = []
+    runs = {run for size, _, run in misfits.values() if size is None and run}
+    placing = _running(records, runs) if runs else frozenset[str]()
+    for path, (size, recorded, run) in sorted(misfits.items()):
+        if size is None:
+            if run not in placing:
+                found.append(Damaged(path, "it is gone", storage.root))
+        elif recorded < 0:
+            found.append(
+                Damaged(path, "verify has found other bytes than were recorded", storage.root)
+            )
+        elif not _is_ours(storage, path):
+            reason = f"it has {size:,} bytes, not the {recorded:,} that were recorded"
+            found.append(Damaged(path, reason, storage.root))
+    return found
+
+
+def _recorded(records: TableReader, where: pl.Expr | None) -> dict[str, tuple[int, str | None]]:
+    """Return the size that each path's newest build has recorded, and its run."""
+    newest = records.read("months", where=where).unique("path", keep="last")
+    rows = newest.drop_nulls("size").select("path", "size", "run_id").iter_rows()
+    return {path: (size, run) for path, size, run in rows}
+
+
+def _running(records: TableReader, runs: Iterable[str]) -> frozenset[str]:
+    """Return those of some runs that go on: what they have recorded is placed in a moment."""
+    known = records.runs().filter(pl.col("state") == "running")
+    return frozenset(known["run_id"]) & frozenset(runs)
+
+
+def _is_ours(storage: Storage, path: str) -> bool:
+    """Say whether a file ends as a whole Silver file does."""
+    place = storage.local(path) if storage.is_local else storage.url(path)
+    try:
+        return METADATA in pl.read_parquet_metadata(place, **storage.polars_arguments)
+    except (KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException:  # noqa: BLE001 - Polars panics on some damage, and a panic is no Exception
+        return False
 
 
 def current_sources(sources: pl.DataFrame) -> pl.DataFrame:
@@ -77,8 +212,35 @@ def current_silver(storage: Storage, records: TableReader) -> pl.DataFrame:
         {"path": [file.path for file in files], "bytes": [file.size for file in files]},
         schema={"path": pl.String, "bytes": pl.Int64},
     )
-    recorded = records.read("months").unique("path", keep="last").select("path", recorded="size")
-    built = (
+    recorded = (
+        records.read("months").unique("path", keep="last").select("path", "run_id", recorded="size")
+    )
+    same = pl.col("recorded").is_null() | (pl.col("bytes") == pl.col("recorded"))
+    joined = standing.join(recorded, on="path", how="full", coalesce=True).with_columns(
+        same=same.fill_null(value=False)
+    )
+    misfits = joined.filter(~pl.col("same")).select("path", "bytes", "recorded", "run_id")
+    bad = damage(storage, records, {path: (*facts,) for path, *facts in misfits.iter_rows()})
+    damaged = pl.col("path").is_in(
+        pl.Series([item.path for item in bad], dtype=pl.String).implode()
+    )
+    found = (
+        joined.with_columns(damaged=damaged)
+        .filter(pl.col("damaged") | pl.col("bytes").is_not_null())
+        .join(_accounts(records), on="path", how="left")
+        .with_columns(
+            pl.when(pl.col("same")).then(name)
+            for name in ("rows", "duplicates", "rejects", "first", "last")
+        )
+        .drop("recorded", "run_id", "same")
+    )
+    parts = pl.col("path").str.extract_groups(SILVER_PATTERN).alias("_parts")
+    return found.with_columns(parts).unnest("_parts").sort("path")
+
+
+def _accounts(records: TableReader) -> pl.DataFrame:
+    """Return what the newest build of each path has recorded of its rows."""
+    return (
         current_sources(records.read("sources"))
         .group_by("path")
         .agg(
@@ -89,40 +251,34 @@ def current_silver(storage: Storage, records: TableReader) -> pl.DataFrame:
             pl.col("last_time").max().dt.date().alias("last"),
         )
     )
-    same = pl.col("recorded").is_null() | (pl.col("bytes") == pl.col("recorded"))
-    found = (
-        standing.join(recorded, on="path", how="full", coalesce=True)
-        .with_columns(damaged=~same.fill_null(value=False))
-        .join(built, on="path", how="left")
-        .with_columns(
-            pl.when(~pl.col("damaged")).then(name)
-            for name in ("rows", "duplicates", "rejects", "first", "last")
-        )
-        .drop("recorded")
-    )
-    parts = pl.col("path").str.extract_groups(SILVER_PATTERN).alias("_parts")
-    return found.with_columns(parts).unnest("_parts").sort("path")
 
 
 def silver_of(
-    storage: Storage, query: Query, market: Market, data_type: DataType
-) -> list[SilverFile]:
+    storage: Storage, records: TableReader, query: Query, market: Market, data_type: DataType
+) -> SilverFiles:
     """Return a dataset's files that a query means: its symbols, intervals, and months of its days."""
     selection = query.selection
-    wanted: dict[str, bool] = {}
-    files = []
-    for folder in _folders(query, market, data_type):
-        for file in silver_files(storage, folder):
-            _, _, interval, symbol, month = file.where
-            if selection.intervals and interval is not None and interval not in selection.intervals:
-                continue
-            if selection.days and selection.days.clip(month.days) is None:
-                continue
-            if symbol not in wanted:
-                wanted[symbol] = means(selection, market, symbol)
-            if wanted[symbol]:
-                files.append(file)
-    return files
+    symbols: dict[str, bool] = {}
+
+    def wanted(where: SilverPath) -> bool:
+        _, _, interval, symbol, month = where
+        if selection.intervals and interval is not None and interval not in selection.intervals:
+            return False
+        if selection.days and selection.days.clip(month.days) is None:
+            return False
+        if symbol not in symbols:
+            symbols[symbol] = means(selection, market, symbol)
+        return symbols[symbol]
+
+    return readable(storage, records, _folders(query, market, data_type), wanted)
+
+
+def damaged_silver(query: Query, lake: LakeContext) -> list[Damaged]:
+    """Return the Silver files that a query means and that cannot be read."""
+    pairs = dict.fromkeys((row.market, row.data_type) for row in query.selection.rows())
+    return [
+        item for pair in pairs for item in silver_of(lake.storage, lake.records, query, *pair).bad
+    ]
 
 
 def extra_columns(records: TableReader) -> dict[tuple[str, str], tuple[str, ...]]:
@@ -131,10 +287,10 @@ def extra_columns(records: TableReader) -> dict[tuple[str, str], tuple[str, ...]
         pl.col("warnings").str.contains("extra_column:", literal=True)
     )
     found: dict[tuple[str, str], set[str]] = {}
-    for path, warnings in warned.select("path", "warnings").unique().iter_rows():
+    for path, words in warned.select("path", "warnings").unique().iter_rows():
         file = parse_silver_path(path)
         if file is not None:
-            names = re.findall(r"extra_column:(\w+)", warnings)
+            names = re.findall(r"extra_column:(\w+)", words)
             found.setdefault((file.market.value, file.data_type.value), set()).update(names)
     return {dataset: tuple(sorted(names)) for dataset, names in sorted(found.items())}
 

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
 
+from cryptolake.readers.silver_files import METADATA
+
 if TYPE_CHECKING:
     from cryptolake.silver.months import Month
     from cryptolake.silver.sources import Source
     from cryptolake.storage.files import Storage
-
-METADATA = "cryptolake"
-"""The Parquet key under which a Silver file says, as JSON, what it was made of."""
 
 COMPRESSION: Final = "zstd"
 _LEVEL = 3

@@ -327,6 +327,8 @@ class S3Storage(Storage):
                 info["LastModified"],
             )
             for name, info in found.items()
+            # A folder that gets its first object during the call is told of as a folder.
+            if info.get("type") != "directory"
         )
 
     def begun(self) -> bool:

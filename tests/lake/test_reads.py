@@ -70,10 +70,14 @@ ON_A_DISK: dict[str, Reads] = {
 IN_A_BUCKET: dict[str, Reads] = {
     "plan": {"lake.json": 1, "files": 1, "listings": 1, "LIST": 4},
     "pull": {"lake.json": 1, "files": 1, "listings": 1, "months": 1, "LIST": 5},
-    "frame": {"lake.json": 1, "files": 1, "listings": 1, "months": 1, "sources": 1, "LIST": 7},
+    "frame": {"lake.json": 1, "files": 1, "listings": 1, "months": 1, "sources": 1, "LIST": 8},
     "status": {"lake.json": 1, "files": 1, "months": 1, "sources": 1, "LIST": 6},
 }
-"""Objects fetched below ``meta/``, by table; and ``LIST``, the listing requests for the whole lake."""
+"""Objects fetched below ``meta/``, by table; and ``LIST``, the listing requests for the whole lake.
+
+``frame`` lists the segments of ``months`` twice: its build needs them, and the read after it, which holds the
+files that stand then against what the build has recorded. The segments themselves are fetched once.
+"""
 
 ASKED_ANEW = 3
 """Requests to the archive where it is asked again: the months, the days of the year, the first day."""

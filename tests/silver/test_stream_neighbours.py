@@ -21,11 +21,12 @@ from hypothesis import strategies as st
 from cryptolake.archive.periods import Period
 from cryptolake.bronze.ledger import holdings
 from cryptolake.listing.context import LakeContext
+from cryptolake.readers.silver_files import METADATA
 from cryptolake.silver.build import build
 from cryptolake.silver.external_sort import Sizes
 from cryptolake.silver.month import make_month
 from cryptolake.silver.months import Month, months_to_build
-from cryptolake.silver.parquet import METADATA, read_standing
+from cryptolake.silver.parquet import read_standing
 from tests.silver.test_stream import TINY, told
 from tests.silver.texts import stored, zipped
 

@@ -19,10 +19,6 @@ EXPECTED_TODAY = {
     "published: another day's CSV": "build: silent, update: silent, silver: silent, sql: silent, bronze sql: silent",
     "published: UTF-16": "silver: silent, sql: silent, bronze sql: raw",
     "published: empty CSV": "silver: silent, sql: silent",
-    "silver: flipped byte": "silver: silent, sql: silent",
-    "silver: cut": "silver: raw, quality: raw",
-    "silver: emptied": "silver: raw, quality: raw",
-    "silver: removed": "silver: silent, sql: silent, quality: raw",
 }
 """The bad cells of each fault, as they are today."""
 
