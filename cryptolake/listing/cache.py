@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import polars as pl
 
 from cryptolake.archive.keys import CHECKSUM, ZIP
+from cryptolake.listing.folders import CLOCKS_DIFFER, MAX_AGE
 from cryptolake.progress import Step, tell
 from cryptolake.storage.lake_format import mark_format
 
@@ -185,15 +186,40 @@ def read_kept_file(storage: Storage, path: str) -> pl.DataFrame:
 
 
 def write_folders(storage: Storage, new: pl.DataFrame, paths: dict[int, str]) -> None:
-    """Put newly listed windows beside the others that each folder's place in the cache holds."""
-    mark_format(storage)
+    """Put newly listed windows beside the others that each folder's place in the cache holds.
+
+    A folder whose windows are as they are kept is not written while those are fresh: the same answer, asked
+    some minutes later, saves nobody a request. Later it is written for its age.
+    """
     name = [_NAME, *WINDOW]
     present = _present(storage, paths)
     held = _load(storage, present, None) if present else empty()
-    rows = pl.concat([held.join(new, on=name, how="anti", maintain_order="left"), new])
+    new = new.filter(pl.col(_NAME).is_in(_changed(held, new).implode()))
+    if not new.height:
+        return
+    mark_format(storage)
+    others = held.filter(pl.col(_NAME).is_in(new[_NAME].unique().implode()))
+    rows = pl.concat([others.join(new, on=name, how="anti", maintain_order="left"), new])
     folders = rows.partition_by(_NAME, as_dict=True)
     jobs = [(paths[number], frame.drop(_NAME)) for (number,), frame in folders.items()]
     _each(storage, jobs, lambda job: _write(storage, *job))
+
+
+def _changed(held: pl.DataFrame, new: pl.DataFrame) -> pl.Series:
+    """Return the folders of which a newly listed window has other rows than are kept, or those are old."""
+    name = [_NAME, *WINDOW]
+    facts = [column for column in COLUMNS if column != "at"]
+    kept = held.join(new, on=name, how="semi")
+    differ = [
+        one.join(other, on=facts, how="anti", nulls_equal=True)
+        for one, other in ((new, kept), (kept, new))
+    ]
+    times = new.filter(pl.col("key").is_null()).join(
+        kept.filter(pl.col("key").is_null()).select(*name, before="at"), on=name
+    )
+    age = pl.col("at") - pl.col("before")
+    old = times.filter((age > MAX_AGE) | (age < -CLOCKS_DIFFER))
+    return pl.concat([*differ, old], how="diagonal").get_column(_NAME).unique()
 
 
 def read_symbols(storage: Storage, path: str) -> Symbols | None:

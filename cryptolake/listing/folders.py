@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 CLOCKS_DIFFER = timedelta(minutes=15)
 """How far the clocks of two machines that share a lake may differ: S3 allows as much."""
 
+MAX_AGE = timedelta(hours=1)
+"""How old a cached listing may be before the archive is asked again. It publishes once a day."""
+
 _FIRST_YEAR = 2017
 """The year of the archive's first file."""
 

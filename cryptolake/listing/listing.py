@@ -17,6 +17,7 @@ from cryptolake.archive.keys import parse_key, prefix_of, symbol_below
 from cryptolake.errors import ListingError
 from cryptolake.listing.folders import (
     CLOCKS_DIFFER,
+    MAX_AGE,
     Folder,
     Window,
     nothing_kept,
@@ -36,10 +37,6 @@ if TYPE_CHECKING:
     from cryptolake.storage.files import Storage
 
 T = TypeVar("T")
-
-MAX_AGE = timedelta(hours=1)
-"""How old a cached listing may be before the archive is asked again. It publishes once a day."""
-
 
 WORKERS = 32
 """How many requests are sent at the same time."""

@@ -86,6 +86,7 @@ def audit(lake: LakeContext, query: Query | None = None, *, repair: bool = False
         _rebuild(
             lake, months.filter(pl.col("path").is_in(pl.Series(bad, dtype=pl.String).implode()))
         )
+        lake.tables.settle()
     rows: list[tuple[Any, ...]] = [
         *((*item, layout.BRONZE, None) for item in bronze),
         *_unknown_rows(unknown, judged),

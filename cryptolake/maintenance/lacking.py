@@ -19,6 +19,7 @@ from cryptolake.quality.freshness import NAME
 from cryptolake.readers.silver_files import silver_files
 from cryptolake.silver.records import current, month_records
 from cryptolake.storage.layout import silver_folder, silver_path
+from cryptolake.storage.scope import Scope
 
 if TYPE_CHECKING:
     from cryptolake.listing.context import LakeContext
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _OPEN = timedelta(days=92)
 """How long before the newest day held the archive may still add or rewrite files at any time."""
+
+_FILE = r"/[^/]*$"
 
 _SETTLED = timedelta(days=7)
 """How old the cached listing of an earlier year that the lake holds whole may be."""
@@ -170,7 +173,8 @@ def unbuilt(held: pl.DataFrame, lake: LakeContext) -> pl.DataFrame:
     mine = _with_paths(held)
     if not mine.height:
         return mine
-    used = current(lake.records, "sources").select(
+    scope = Scope.of(f"{folder}/" for folder in mine["path"].str.replace(_FILE, "").unique())
+    used = current(lake.records, "sources", scope).select(
         "path",
         "key",
         used_sha256="sha256",
@@ -232,7 +236,8 @@ def _not_standing(mine: pl.DataFrame, used: pl.DataFrame, lake: LakeContext) -> 
     paths = set(mine["path"])
     rows = used.group_by("path").agg(pl.col("rows_out").sum()).filter(pl.col("rows_out") > 0)
     recorded = dict.fromkeys(rows["path"])  # a lake of the first release recorded no sizes
-    sizes = recorded | {path: made.size for path, made in month_records(lake.records).items()}
+    records = month_records(lake.records, paths)
+    sizes = recorded | {path: made.size for path, made in records.items()}
     return {
         path
         for path, size in sizes.items()

@@ -26,12 +26,15 @@ from cryptolake.planning.status import status_of
 from cryptolake.quality.freshness import NAME, OBJECT, held_folders, listed_files
 from cryptolake.quality.report import gaps
 from cryptolake.query import Query
+from cryptolake.readers.silver_files import silver_scope
+from cryptolake.storage.scope import EVERYTHING
 from cryptolake.transfer.pull import build_and_refetch
 
 if TYPE_CHECKING:
     from cryptolake.listing.context import LakeContext
     from cryptolake.planning.plan import Plan
     from cryptolake.report import Report
+    from cryptolake.storage.scope import Scope
     from cryptolake.storage.tables import TableReader
     from cryptolake.transfer.pull import RunSettings
 
@@ -62,7 +65,10 @@ _LACKING = (*TO_MOVE, "unrecorded")
 
 @dataclass(frozen=True, repr=False)
 class Update:
-    """What an update did. ``report`` is that of its transfer and build, None when there was no need."""
+    """What an update did. ``report`` is that of its transfer and build, None when there was no need.
+
+    ``rows_before`` and ``rows_after``: Silver's rows of what was updated.
+    """
 
     changes: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=CHANGES))
     rows_before: int = 0
@@ -131,7 +137,8 @@ def update(lake: LakeContext, settings: RunSettings, query: Query | None = None)
     if listed.trouble is not None:
         raise listed.trouble
     files = listed_files(listed)
-    before = _rows(lake.records)
+    paths = EVERYTHING if scope is None else silver_scope(scope)
+    before = _rows(lake.records, paths)
     work = _Work(lake, settings, scope, files, listed.at)
     work.do(_wanted(held, files, covered.lacking(folders, files, listed, now.date()), lake))
     # Only when all days are here can it be seen which months lack rows.
@@ -141,7 +148,7 @@ def update(lake: LakeContext, settings: RunSettings, query: Query | None = None)
     if work.report is None:
         return Update(listed_at=listed.at)
     changes = pl.concat([pl.DataFrame(schema=CHANGES), *work.changes])
-    return Update(changes, before, _rows(lake.records), work.report, listed.at)
+    return Update(changes, before, _rows(lake.records, paths), work.report, listed.at)
 
 
 class _Work:
@@ -291,8 +298,8 @@ def _changes(wanted: pl.DataFrame, report: Report) -> pl.DataFrame:
     )
 
 
-def _rows(records: TableReader) -> int:
-    """Return the rows that Silver has now."""
+def _rows(records: TableReader, paths: Scope) -> int:
+    """Return the rows that Silver has now at some paths."""
     from cryptolake.silver.records import current
 
-    return int(current(records, "sources")["rows_out"].sum())
+    return int(current(records, "sources", paths)["rows_out"].sum())

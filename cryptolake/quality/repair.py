@@ -207,6 +207,7 @@ def _record(healed: pl.DataFrame, meta: Meta) -> None:
         for row in recorded.iter_rows(named=True)
     ]
     meta.append("findings", rows)
+    meta.settle()
 
 
 def _path(row: dict[str, Any]) -> str:

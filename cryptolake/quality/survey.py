@@ -17,7 +17,7 @@ from cryptolake.bronze.ledger import means, scope_of, with_key_parts
 from cryptolake.errors import ListingError
 from cryptolake.listing.folders import Folder as ListedFolder
 from cryptolake.planning.estimates import suspect_sizes
-from cryptolake.readers.silver_files import damaged_silver, warn_of_damage
+from cryptolake.readers.silver_files import damaged_silver, silver_scope, warn_of_damage
 from cryptolake.silver.records import current
 from cryptolake.storage.layout import SilverPath
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cryptolake.listing.listing import Listing
     from cryptolake.query import Query, Selection
     from cryptolake.storage.files import Storage
+    from cryptolake.storage.scope import Scope
     from cryptolake.storage.tables import TableReader
 
 CHECKED = ("crosscheck", "id_hole", "id_repeat", "healed", "not_healed")
@@ -163,10 +164,10 @@ def survey(
     days = selection.days
     if days is None:  # check() asks for them
         return Survey(lake.storage, pl.DataFrame(), pl.DataFrame(), pl.DataFrame(), ())
-    scope = scope_of(query)
+    scope, paths = scope_of(query), silver_scope(query)
     held = _by_folder(with_key_parts(lake.records.ledger(scope=scope)))
     quarantined = _by_folder(with_key_parts(lake.records.quarantined(scope).select("key", "size")))
-    sources = current(lake.records, "sources")
+    sources = current(lake.records, "sources", paths)
     used = sources.filter(pl.col("rows_in") > pl.col("rejects"))
     bad = damaged_silver(query, lake)
     warn_of_damage(bad)
@@ -194,14 +195,14 @@ def survey(
         if folder.known.height
         for month in _months(folder, days, built, refused)
     ]
-    rejects, findings = current(lake.records, "rejects"), _findings(lake.records)
-    return Survey(lake.storage, sources, rejects, findings, tuple(months))
+    rejects = current(lake.records, "rejects", paths)
+    return Survey(lake.storage, sources, rejects, _findings(lake.records, paths), tuple(months))
 
 
-def _findings(records: TableReader) -> pl.DataFrame:
+def _findings(records: TableReader, paths: Scope) -> pl.DataFrame:
     """Return what holds of Silver as it is, and what later checks found."""
-    later = records.read("findings").filter(pl.col("kind").is_in(CHECKED))
-    return pl.concat([current(records, "findings"), later]).unique(maintain_order=True)
+    later = records.within("findings", paths).filter(pl.col("kind").is_in(CHECKED))
+    return pl.concat([current(records, "findings", paths), later]).unique(maintain_order=True)
 
 
 def _months(

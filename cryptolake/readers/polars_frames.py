@@ -14,7 +14,13 @@ from cryptolake.archive.schemas import schema_of
 from cryptolake.bronze.ledger import holdings, one_data_type
 from cryptolake.bronze.text import ZipText
 from cryptolake.errors import StorageError
-from cryptolake.readers.silver_files import SilverFile, extra_columns, silver_of, warn_of_damage
+from cryptolake.readers.silver_files import (
+    SilverFile,
+    extra_columns,
+    silver_of,
+    silver_scope,
+    warn_of_damage,
+)
 from cryptolake.storage import layout
 from cryptolake.storage.segments import Damaged
 
@@ -156,7 +162,7 @@ def silver_frame(query: Query, lake: LakeContext) -> pl.LazyFrame:
         Silver files of the query are gone, or are not what was recorded; their rows are left out.
     """
     data_type = one_data_type(query)
-    extras = extra_columns(lake.records)
+    extras = extra_columns(lake.records, silver_scope(query))
     parts, bad = [], list[Damaged]()
     for market in _markets(query, data_type):
         types = schema_of(market, data_type).silver_dtypes()

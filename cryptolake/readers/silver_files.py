@@ -26,7 +26,7 @@ from cryptolake.storage.layout import (
     parse_silver_path,
     silver_folder,
 )
-from cryptolake.storage.scope import Scope
+from cryptolake.storage.scope import EVERYTHING, Scope
 from cryptolake.storage.segments import Damaged
 from cryptolake.storage.tables import of_newest_build
 
@@ -281,11 +281,41 @@ def damaged_silver(query: Query, lake: LakeContext) -> list[Damaged]:
     ]
 
 
-def extra_columns(records: TableReader) -> dict[tuple[str, str], tuple[str, ...]]:
-    """Return the columns, text all of them, that Silver files of a dataset have beyond its schema."""
-    warned = current_sources(records.read("sources")).filter(
-        pl.col("warnings").str.contains("extra_column:", literal=True)
-    )
+def silver_scope(query: Query) -> Scope:
+    """Return the paths that a query's markets, data types, intervals and symbols allow; days do not narrow.
+
+    Examples
+    --------
+    >>> from cryptolake.query import Query
+    >>> asked = Query().markets("spot").klines("1m").symbols("BTCUSDT")
+    >>> silver_scope(asked).prefixes
+    ('silver/market=spot/data_type=klines/interval=1m/symbol=BTCUSDT/',)
+    """
+    selection = query.selection
+    folders = [
+        folder
+        for row in load_matrix().rows
+        if (not selection.markets or row.market in selection.markets)
+        and (not selection.data_types or row.data_type in selection.data_types)
+        for folder in _folders(query, row.market, row.data_type)
+    ]
+    return Scope.of(f"{folder}/" for folder in folders)
+
+
+def extra_columns(
+    records: TableReader, scope: Scope = EVERYTHING
+) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return the columns, text all of them, that Silver files of a dataset have beyond its schema.
+
+    ``scope``: the columns of these paths' files; the rest of the build records is not read.
+    """
+    told = pl.col("warnings").str.contains("extra_column:", literal=True)
+    here = scope.where("path")
+    paths = records.read("sources", where=told if here is None else here & told)["path"].unique()
+    if not paths.len():
+        return {}
+    rows = records.read("sources", where=pl.col("path").is_in(paths.implode()))
+    warned = current_sources(rows).filter(told)
     found: dict[tuple[str, str], set[str]] = {}
     for path, words in warned.select("path", "warnings").unique().iter_rows():
         file = parse_silver_path(path)

@@ -7,18 +7,20 @@ months that they describe are put in place, so every month in place is accounted
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from os import cpu_count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
+from cryptolake.archive.periods import Period
 from cryptolake.bronze.ledger import holdings_beside
 from cryptolake.bronze.zips import DEFAULT_LIMITS, Limits
 from cryptolake.errors import BuildError, ChecksumMismatch
@@ -27,7 +29,7 @@ from cryptolake.report import FILES, MONTHS, Report, State
 from cryptolake.silver.late_verification import LateVerifications
 from cryptolake.silver.month import STREAM_ABOVE, MonthResult, make_month
 from cryptolake.silver.months import Month, months_to_build
-from cryptolake.silver.parquet import read_standing
+from cryptolake.silver.parquet import NO_FILE, read_standing
 from cryptolake.silver.records import (
     finding_rows,
     month_records,
@@ -54,6 +56,13 @@ _FLUSH_SECONDS = 2.0
 _AT_ONCE = 16
 
 
+class Placed(NamedTuple):
+    """What a month that was put in its place was made of: a hash of its files, and its origin's id."""
+
+    inputs: bytes
+    origin: str
+
+
 class BuildRun:
     """One build: work handed to threads, results stored in groups."""
 
@@ -70,7 +79,7 @@ class BuildRun:
         self._flushed = time.monotonic()
         self._files = 0
         self._beaten: float | None = None
-        self.placed: dict[str, MonthResult] = {}
+        self.placed: dict[str, Placed] = {}
         self.damaged: set[str] = set()
 
     def all(self, months: list[Month], **options: Any) -> None:
@@ -125,7 +134,8 @@ class BuildRun:
         self._place(waiting)
         for result in waiting:
             if result.status == "built":
-                self.placed[result.month.path] = replace(result, data=None, draft=None)
+                origin = result.origin.id if result.origin else ""
+                self.placed[result.month.path] = Placed(_inputs(result.month), origin)
             self._rows[result.month.path] = _row(result)
         self._flushed = time.monotonic()
 
@@ -139,34 +149,28 @@ class BuildRun:
         return [
             month
             for month in months
-            if (result := self.placed.get(month.path)) is not None
-            and _inputs(month) != _inputs(result.month)
+            if (placed := self.placed.get(month.path)) is not None
+            and _inputs(month) != placed.inputs
         ]
 
-    def settle(self) -> None:
-        """Make the newest records those of the files that stand, where another build ran beside this one.
+    def misdescribed(self) -> list[str]:
+        """Return the months whose file is this run's and whose newest record is of another build beside it.
 
         Two builds record and place the same month each. Whoever places last finds here that the other has
-        recorded later, and records what stands once more.
+        recorded later.
         """
-        if not self.placed:
-            return
-        newest = month_records(self.tables, self.placed)
-        others = [
-            result
-            for path, result in self.placed.items()
-            if path in newest and newest[path].origin != (result.origin and result.origin.id)
+        newest = month_records(self.tables, self.placed) if self.placed else {}
+        others = {
+            path: placed.origin
+            for path, placed in self.placed.items()
+            if path in newest and newest[path].origin != placed.origin
+        }
+        return [
+            path
+            for path, origin in others.items()
+            if (found := read_standing(self.storage, path)) is not None
+            and found.origin.id == origin
         ]
-        standing = [
-            result
-            for result in others
-            if (found := read_standing(self.storage, result.month.path)) is not None
-            and found.origin == result.origin
-        ]
-        if standing:
-            now = datetime.now(UTC)
-            self._record(standing, now)
-            self.tables.append("months", month_rows(standing, self.id, now))
 
     def _place(self, months: list[MonthResult]) -> None:
         """Put months in their places: one by one on a disk, side by side in a bucket."""
@@ -239,8 +243,10 @@ def _row(result: MonthResult) -> dict[str, Any]:
     }
 
 
-def _inputs(month: Month) -> set[tuple[str, str | None]]:
-    return {(source.key, source.sha256) for source in month.used}
+def _inputs(month: Month) -> bytes:
+    """Return a hash of what a month is made of: of a big lake, the files themselves take much memory."""
+    used = sorted((source.key, source.sha256 or "") for source in month.used)
+    return hashlib.sha256(json.dumps(used).encode()).digest()
 
 
 def _place(storage: Storage, result: MonthResult) -> None:
@@ -324,7 +330,7 @@ def build(
         records = month_records(lake.tables, [month.path for month in months])
         run.all(months, force=force, records=records, **options)
         _converge(run, bronze_rows, options)
-        run.settle()
+        _describe(run, bronze_rows, options)
         run.state = "done"
     finally:
         run.close()
@@ -368,6 +374,25 @@ def _converge(run: BuildRun, bronze_rows: pl.DataFrame, options: dict[str, Any])
             records=month_records(run.tables, [m.path for m in stale]),
             **options,
         )
+
+
+def _describe(run: BuildRun, bronze_rows: pl.DataFrame, options: dict[str, Any]) -> None:
+    """Build months once more whose newest records are of another build than the file that stands.
+
+    That is rare, and gives the same file, and the records that describe it.
+    """
+    paths = run.misdescribed()
+    if not paths:
+        return
+    known = months_to_build(bronze_rows, holdings_beside(run.tables, bronze_rows["key"]))
+    series = {month.path.rpartition("/")[0]: month.series for month in known}
+    months = [
+        Month(series[folder], Period.parse(name.removesuffix(".parquet")))
+        for folder, _, name in (path.rpartition("/") for path in paths)
+        if folder in series
+    ]
+    records = {month.path: NO_FILE for month in months}  # so none counts as unchanged
+    run.all(months, force=False, records=records, **options)
 
 
 def _bar(months: Iterable[MonthResult], total: int, *, shown: Progress) -> Iterable[MonthResult]:

@@ -171,6 +171,10 @@ class MonthRecord(NamedTuple):
         return (standing.size, standing.origin.id) == (self.size, self.origin)
 
 
+NO_FILE = MonthRecord(-1, "", "")
+"""A record that no file fits: with it a month is built anew."""
+
+
 def read_standing(storage: Storage, path: str) -> Standing | None:
     """Return what a Silver file says it was made of; None when there is no such file, or it is not ours."""
     size = storage.size(path)

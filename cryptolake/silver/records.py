@@ -15,6 +15,7 @@ import polars as pl
 
 from cryptolake.readers.silver_files import current_sources
 from cryptolake.silver.parquet import MonthRecord
+from cryptolake.storage.scope import EVERYTHING, Scope
 
 if TYPE_CHECKING:
     from cryptolake.silver.assembly import RowAccount
@@ -140,15 +141,17 @@ def finding_rows(months: Sequence[MonthResult], run_id: str, now: datetime) -> l
     return found
 
 
-def current(records: TableReader, table: str) -> pl.DataFrame:
-    """Return the rows of ``sources``, ``rejects`` or ``findings`` that describe Silver as it is now."""
-    sources = records.read("sources")
-    newest = current_sources(sources)
+def current(records: TableReader, table: str, scope: Scope = EVERYTHING) -> pl.DataFrame:
+    """Return the rows of ``sources``, ``rejects`` or ``findings`` that describe Silver as it is now.
+
+    ``scope``: only of these paths; the rest of the tables is not read.
+    """
+    newest = current_sources(records.within("sources", scope))
     if table == "sources":
         return newest
     builds = newest.select("path", "run_id", at="built_at").unique()
     on = ["path", "run_id", "at"]
-    return records.read(table).join(
+    return records.within(table, scope).join(
         builds, on=on, how="semi", maintain_order="left", nulls_equal=True
     )
 

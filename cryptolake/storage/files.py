@@ -14,7 +14,7 @@ import secrets
 import stat
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
@@ -37,6 +37,9 @@ _FILES = (".parquet", ".zip", ".CHECKSUM")
 
 _BLOCK = 8 * 2**20
 """Bytes that one request reads of an open object."""
+
+_AT_ONCE = 1000
+"""Objects that one request removes at most."""
 
 _DRAFT = re.compile(r"\..+\.[0-9a-f]{12}")
 
@@ -113,6 +116,11 @@ class Storage(ABC):
     @abstractmethod
     def delete(self, path: str) -> None:
         """Remove a file; no error when there is none."""
+
+    def delete_all(self, paths: Sequence[str]) -> None:
+        """Remove files; no error where there is none."""
+        for path in paths:
+            self.delete(path)
 
     @abstractmethod
     def url(self, path: str = "") -> str:
@@ -395,6 +403,25 @@ class S3Storage(Storage):
                 self.filesystem.rm_file(self._path(path))
             except FileNotFoundError:
                 return
+
+    def delete_all(self, paths: Sequence[str]) -> None:
+        """Remove objects, up to a thousand by one request; one by one where a store does not do that."""
+        for start in range(0, len(paths), _AT_ONCE):
+            some = paths[start : start + _AT_ONCE]
+            if len(some) == 1 or not self._deleted(some):
+                super().delete_all(some)
+
+    def _deleted(self, paths: Sequence[str]) -> bool:
+        """Remove objects by one request; say whether all are gone."""
+        named = {"Objects": [{"Key": self.key(path)} for path in paths], "Quiet": True}
+        try:
+            with in_words("delete", paths[0], self.root):
+                done = self.filesystem.call_s3("delete_objects", Bucket=self.bucket, Delete=named)
+        except OSError:
+            return False
+        for path in paths:
+            self.filesystem.invalidate_cache(self._path(path.rpartition("/")[0]))
+        return not done.get("Errors")
 
     def _no_bucket(self) -> StorageError:
         message = f"there is no bucket {self.bucket!r}: make it first, or choose another root."

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
@@ -48,10 +48,13 @@ STAMP = "_segment"
 _REPLACES = "cryptolake.replaces"
 _ROW_GROUP = 20_000
 _AT_ONCE = 16
-_CACHED_BYTES = 64 * 2**20
+_CACHED_BYTES = 32 * 2**20
+_KEPT_BYTES = 128 * 2**10
+"""Bytes of a frame up to which it stays in the cache when this process has written it to a bucket."""
 _HASHED = re.compile(r"-([0-9a-f]{16})\.parquet$")
-_SCANNED_FROM = 2 * 2**20
-"""Bytes of a segment from which only the row groups that a filter needs are read."""
+_SCANNED_FROM = {True: 256 * 2**10, False: 2 * 2**20}
+"""Bytes of a segment, on a disk and in a bucket, from which only the row groups that a filter needs are read:
+in a bucket that takes a few requests instead of one."""
 
 
 @dataclass(frozen=True)
@@ -63,23 +66,30 @@ class Damaged:
     root: str = ""
 
 
+class _Frame(NamedTuple):
+    """A segment's rows in the table's columns; ``whole`` says that it has no others."""
+
+    rows: pl.DataFrame
+    whole: bool
+
+
 class _Frames:
     """Small segments that this process has read, the most recently used ones, up to some memory."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self._size = limit, 0
-        self._frames: OrderedDict[tuple[str, int], pl.DataFrame] = OrderedDict()
+        self._frames: OrderedDict[tuple[str, int], _Frame] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: tuple[str, int]) -> pl.DataFrame | None:
+    def get(self, key: tuple[str, int]) -> _Frame | None:
         with self._lock:
             frame = self._frames.get(key)
             if frame is not None:
                 self._frames.move_to_end(key)
             return frame
 
-    def put(self, key: tuple[str, int], frame: pl.DataFrame) -> None:
-        size = int(frame.estimated_size())
+    def put(self, key: tuple[str, int], frame: _Frame) -> None:
+        size = int(frame.rows.estimated_size())
         with self._lock:
             if size > self._limit // 4 or key in self._frames:
                 return
@@ -87,13 +97,15 @@ class _Frames:
             self._size += size
             while self._size > self._limit:
                 _, oldest = self._frames.popitem(last=False)
-                self._size -= int(oldest.estimated_size())
+                self._size -= int(oldest.rows.estimated_size())
 
 
 _FRAMES = _Frames(_CACHED_BYTES)
 _WARNED: set[tuple[str, str]] = set()
 _WHOLE: set[tuple[str, int, datetime]] = set()
 _REPLACED: dict[tuple[str, int], frozenset[str]] = {}
+_FETCHED: dict[tuple[str, int], bytes] = {}
+"""Merged segments that were fetched for their metadata, until their rows are read."""
 
 
 def segments(storage: Storage, folder: str) -> list[Entry]:
@@ -137,8 +149,19 @@ def replaces(storage: Storage, entry: Entry) -> frozenset[str]:
 
 
 def _names(storage: Storage, entry: Entry) -> list[str]:
-    url = storage.url(entry.path)
-    metadata = pl.read_parquet_metadata(url, **storage.polars_arguments)
+    """Return the names that a merged segment's metadata has.
+
+    A small one in a bucket is read whole, by one request: its rows are wanted next.
+    """
+    if storage.is_local or entry.size >= _SCANNED_FROM[False]:
+        url = storage.url(entry.path)
+        metadata = pl.read_parquet_metadata(url, **storage.polars_arguments)
+    else:
+        data = _bytes(storage, entry)
+        if len(_FETCHED) >= _AT_ONCE:
+            _FETCHED.clear()
+        _FETCHED[storage.url(entry.path), entry.size] = data
+        metadata = pl.read_parquet_metadata(BytesIO(data))
     names: list[str] = json.loads(metadata.get(_REPLACES, "[]"))
     return names
 
@@ -220,15 +243,17 @@ def read_whole(
     used: list[Entry] = []
     for entry in entries:
         try:
-            raw = pl.read_parquet(BytesIO(_bytes(storage, entry)))
+            frame = _FRAMES.get((storage.url(entry.path), entry.size)) or _parsed(
+                storage, entry, stamped
+            )
         except (KeyboardInterrupt, SystemExit, MemoryError):
             raise
         except BaseException:  # noqa: BLE001, S112 - as in _read; readers name the segment
             continue
-        if set(raw.columns) - set(stamped):
+        if not frame.whole:
             frames, used = frames[:1], []
             continue
-        frames.append(_stamped(entry, shaped(raw, stamped)))
+        frames.append(frame.rows)
         used.append(entry)
     return pl.concat(frames).sort(STAMP, maintain_order=True), used
 
@@ -250,11 +275,19 @@ def write(storage: Storage, folder: str, stamp: str, rows: pl.DataFrame) -> None
     buffer = BytesIO()
     rows.write_parquet(buffer, compression="zstd")
     data = buffer.getvalue()
-    storage.write(f"{folder}/{stamp}-{secrets.token_hex(4)}-{_hash(data)}.parquet", data)
+    path = f"{folder}/{stamp}-{secrets.token_hex(4)}-{_hash(data)}.parquet"
+    storage.write(path, data)
+    _keep(storage, path, len(data), rows.with_columns(pl.lit(stamp).alias(STAMP)))
+
+
+def _keep(storage: Storage, path: str, size: int, stamped: pl.DataFrame) -> None:
+    """Remember a small segment that was just written to a bucket, so that no request reads it again."""
+    if not storage.is_local and stamped.estimated_size() <= _KEPT_BYTES:
+        _FRAMES.put((storage.url(path), size), _Frame(stamped, whole=True))
 
 
 def merge(storage: Storage, folder: str, rows: pl.DataFrame, entries: Sequence[Entry]) -> None:
-    """Write rows in the place of the segments that held them, then remove those.
+    """Write rows in the place of the segments that held them, which the caller removes then.
 
     Two processes that merge the same segments write the same bytes to one name. The name sorts with the
     newest of them, and so before all that is written later.
@@ -269,10 +302,10 @@ def merge(storage: Storage, folder: str, rows: pl.DataFrame, entries: Sequence[E
         metadata={_REPLACES: json.dumps(names)},
     )
     data = buffer.getvalue()
-    stamp = stamp_of(entries[-1])
-    storage.write(f"{folder}/{stamp}{MERGED}{_hash(data)}.parquet", data)
-    for entry in entries:
-        storage.delete(entry.path)
+    path = f"{folder}/{stamp_of(entries[-1])}{MERGED}{_hash(data)}.parquet"
+    storage.write(path, data)
+    _REPLACED[storage.url(path), len(data)] = frozenset(entry.path for entry in entries)
+    _keep(storage, path, len(data), rows)
 
 
 def _hash(data: bytes) -> str:
@@ -308,12 +341,10 @@ def _read(
     key = (storage.url(entry.path), entry.size)
     frame = _FRAMES.get(key)
     try:
-        if frame is None and where is not None and entry.size >= _SCANNED_FROM:
+        if frame is None and where is not None and entry.size >= _SCANNED_FROM[storage.is_local]:
             return _scanned(storage, entry, schema, where)
         if frame is None:
-            frame = _stamped(
-                entry, shaped(pl.read_parquet(BytesIO(_bytes(storage, entry))), schema)
-            )
+            frame = _parsed(storage, entry, schema)
             _FRAMES.put(key, frame)
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
@@ -321,7 +352,13 @@ def _read(
         if isinstance(error, FileNotFoundError) and not _is_there(storage, entry):
             raise
         return Damaged(entry.path, _reason(error), storage.root)
-    return frame if where is None else frame.filter(where)
+    return frame.rows if where is None else frame.rows.filter(where)
+
+
+def _parsed(storage: Storage, entry: Entry, schema: Schema) -> _Frame:
+    data = _FETCHED.pop((storage.url(entry.path), entry.size), None)
+    raw = pl.read_parquet(BytesIO(_bytes(storage, entry) if data is None else data))
+    return _Frame(_stamped(entry, shaped(raw, schema)), whole=not set(raw.columns) - set(schema))
 
 
 def _is_there(storage: Storage, entry: Entry) -> bool:

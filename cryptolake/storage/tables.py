@@ -148,11 +148,20 @@ MANY = 64
 """Segments of a table from which on they are merged while a run goes on."""
 
 FEW = 8
-"""Segments of a table that most calls read, which stay when a run ends: more of them are merged."""
+"""Segments of a table that stay on a disk when a run ends: more of them are merged. In a bucket, where each is
+a request, all short ones are merged into one."""
 
-_READ_OFTEN = frozenset({"files", "months", "sources", "quarantine"})
+REMEMBERED = timedelta(days=90)
+"""How long ``transfers`` says of each file how it came, counted back from the newest; the ledger says where it is."""
 
 _LONGER = 4
+_SHORT = 64 * 2**10
+"""Bytes of a merged segment up to which it is merged again, with however few rows."""
+
+_LONG = 4 * 2**20
+"""Bytes of a segment from which on only :func:`Meta.compact` of the whole table merges it: so the end of a run
+takes the same memory whatever the lake's age."""
+
 _LOOK_EVERY = MANY // 2
 _TRIES = 10
 
@@ -165,6 +174,10 @@ class TableReader(ABC):
     @abstractmethod
     def read(self, table: str, *, where: pl.Expr | None = None) -> pl.DataFrame:
         """Return the rows of a table in the order they were written; typed and empty when none."""
+
+    def within(self, table: str, scope: Scope) -> pl.DataFrame:
+        """Return the rows of a table whose ``path`` is in a scope; of long segments the rest is not read."""
+        return self.read(table, where=scope.where("path"))
 
     def ledger(self, where: pl.Expr | None = None, scope: Scope = EVERYTHING) -> pl.DataFrame:
         """Return the newest row of every Bronze file the lake holds.
@@ -263,11 +276,15 @@ class Meta(TableReader):
     def settle(self) -> None:
         """End a run: merge the segments of tables that were written, where they are too many.
 
-        Tables that few calls read wait longer: in a bucket a merge is a request or two a segment.
+        In a bucket that is each time: the new segments are known, so a merge reads one, writes one, and removes
+        those of all tables by one request. A night's requests do not grow with the nights before it.
         """
         written, self._unsettled = self._unsettled, set()
-        for table in sorted(written):
-            self.compact(table, many=FEW + 1 if table in _READ_OFTEN else MANY // 2)
+        many = FEW + 1 if self.storage.is_local else 2
+        with suppress(FileNotFoundError):
+            self.storage.delete_all(
+                [path for table in sorted(written) for path in self._merged(table, many)]
+            )
 
     def compact(self, table: str, *, many: int = MANY // 2, whole: bool = False) -> int:
         """Merge a table's segments when there are many; safe beside other writers, and when killed.
@@ -284,29 +301,35 @@ class Meta(TableReader):
         Returns
         -------
         int
-            How many segments were merged into one; none where another process merges them now.
+            How many segments were removed, since one merged from them holds their rows; none where another process
+            merges them now.
         """
-        try:
-            return self._merged(table, many, whole=whole)
-        except FileNotFoundError:
-            return 0
+        done = self._merged(table, many, whole=whole)
+        self.storage.delete_all(done)
+        return len(done)
 
-    def _merged(self, table: str, many: int, *, whole: bool) -> int:
-        listed = self._segments(table)
-        live = segments.current(self.storage, listed)
-        for entry in set(listed) - set(live):  # a merge was killed before it removed them
-            self.storage.delete(entry.path)
-        if len(live) < many:
-            return 0
-        rows, used = segments.read_whole(
-            self.storage, live if whole else _chosen(live, many), TABLES[table]
-        )
-        if len(used) < 2:
-            return 0
-        if segments.overlap(self.storage, used):
-            rows = rows.unique(maintain_order=True, keep="first")
+    def _merged(self, table: str, many: int, *, whole: bool = False) -> list[str]:
+        """Merge segments; return the paths of those that another one holds now, to be removed."""
+        try:
+            listed = self._segments(table)
+            live = segments.current(self.storage, listed)
+            # Others are there where a merge was killed before it removed them.
+            done = [entry.path for entry in listed if entry not in set(live)]
+            if table == "transfers":
+                done += [entry.path for entry in _forgotten(live)]
+                live = [entry for entry in live if entry.path not in set(done)]
+            chosen = live if whole else _chosen(live)
+            if len(live) < many or len(chosen) < 2:
+                return done
+            rows, used = segments.read_whole(self.storage, chosen, TABLES[table])
+            if len(used) < 2:
+                return done
+            if segments.overlap(self.storage, used):
+                rows = rows.unique(maintain_order=True, keep="first")
+        except FileNotFoundError:  # another process merges them now
+            return []
         segments.merge(self.storage, _folder(table), _settled(table, rows), used)
-        return len(used)
+        return done + [entry.path for entry in used]
 
     def _segments(self, table: str) -> list[Entry]:
         listed = segments.segments(self.storage, _folder(table))
@@ -358,6 +381,7 @@ class Snapshot(TableReader):
     def __init__(self, tables: Meta) -> None:
         self._tables = tables
         self._whole: dict[str, pl.DataFrame] = {}
+        self._parts: dict[tuple[str, Scope], pl.DataFrame] = {}
         self._about = self._covered = NOTHING
         self._ledger: pl.DataFrame | None = None
 
@@ -375,6 +399,14 @@ class Snapshot(TableReader):
             self._whole[table] = rows
         return rows
 
+    def within(self, table: str, scope: Scope) -> pl.DataFrame:
+        """Return the rows of a table whose ``path`` is in a scope, as they were when this call first read them."""
+        if scope == EVERYTHING or table in self._whole:
+            return super().within(table, scope)
+        if (table, scope) not in self._parts:
+            self._parts[table, scope] = super().within(table, scope)
+        return self._parts[table, scope]
+
     def ledger(self, where: pl.Expr | None = None, scope: Scope = EVERYTHING) -> pl.DataFrame:
         """Return the newest row of every Bronze file the lake holds; parameters as above."""
         if self._ledger is None or not self._covered.covers(scope):
@@ -388,6 +420,7 @@ class Snapshot(TableReader):
     def forget(self) -> None:
         """Drop what was read: the next question reads the lake again."""
         self._whole.clear()
+        self._parts.clear()
         self._ledger = None
 
 
@@ -401,18 +434,18 @@ def _folder(table: str) -> str:
     return layout.table_folder(table)
 
 
-def _chosen(live: list[Entry], many: int) -> list[Entry]:
+def _chosen(live: list[Entry]) -> list[Entry]:
     """Return the segments to merge: the newest, and older ones that are not much longer.
 
     A long merged segment is not written again for a few new rows, so each row is written only about as
     often as the number of segments ever written has digits.
     """
-    size = 0
+    size, longest = 0, _LONG
     for place, entry in reversed(list(enumerate(live))):
-        if segments.MERGED in entry.path and size and entry.size > _LONGER * size:
-            newer = live[place + 1 :]
-            return newer if len(newer) >= many // 2 else live
+        if entry.size > longest:
+            return live[place + 1 :]
         size += entry.size
+        longest = min(_LONG, max(_SHORT, _LONGER * size))
     return live
 
 
@@ -421,6 +454,8 @@ def _settled(table: str, rows: pl.DataFrame) -> pl.DataFrame:
 
     Of the ledger, of the quarantine, of runs and of the records of months, newer rows take the
     place of older ones. Rows that say that a file was removed stay: a segment of before may come late.
+    Of findings and rejects that say the same, the newest ones stay, and of transfers those of the last
+    :data:`REMEMBERED`.
     """
     if table in ("files", "quarantine"):
         return rows.unique("key", keep="last", maintain_order=True).sort("key")
@@ -431,7 +466,27 @@ def _settled(table: str, rows: pl.DataFrame) -> pl.DataFrame:
     if table == "sources":
         newest = rows.filter(of_newest_build())
         return newest.sort("path", maintain_order=True)
+    if table in ("rejects", "findings"):
+        # A month that is built each night says the same each night. A day: builds side by side stay apart.
+        told = [name for name in TABLES[table] if name not in ("at", "run_id")]
+        again = pl.col("at") < pl.col("at").max().over(told) - timedelta(days=1)
+        return rows.filter(~again.fill_null(value=False))
+    if table == "transfers":
+        old = pl.col("at") < pl.col("at").max() - REMEMBERED
+        return rows.filter(~old.fill_null(value=False))
     return rows
+
+
+def _forgotten(live: list[Entry]) -> list[Entry]:
+    """Return the segments of ``transfers`` all of whose rows are older than what is remembered."""
+    if not live:
+        return []
+    try:
+        newest = datetime.strptime(segments.stamp_of(live[-1]), _STAMP)  # noqa: DTZ007 - UTC
+    except ValueError:
+        return []  # no stamp of ours
+    since = f"{newest - REMEMBERED:{_STAMP}}"
+    return [entry for entry in live if segments.stamp_of(entry) < since]
 
 
 def of_newest_build() -> pl.Expr:
@@ -501,10 +556,11 @@ def record_new(found: pl.DataFrame, meta: Meta) -> int:
     """
     if not found.height:
         return 0
-    kinds = found["kind"].unique().to_list()
-    known = meta.read("findings").filter(pl.col("kind").is_in(kinds))
+    alike = [pl.col(name).is_in(found[name].unique().implode()) for name in ("kind", "path")]
+    known = meta.read("findings", where=alike[0] & alike[1])
     typed = found.head(_MOST).with_columns(pl.col("first").cast(TABLES["findings"]["first"]))
     new = typed.join(known, on=_SAME, how="anti", nulls_equal=True)
     now, run = datetime.now(UTC), new_run_id()
     meta.append("findings", new.with_columns(pl.lit(now).alias("at"), pl.lit(run).alias("run_id")))
+    meta.settle()
     return new.height

@@ -59,6 +59,20 @@ def test_a_listing_from_the_future_does_not_stay_fresh_until_then(
     assert bool(origin.asked) is asked_again
 
 
+@pytest.mark.parametrize("ahead", [timedelta(hours=-2), timedelta(hours=2)], ids=["old", "future"])
+def test_a_listing_that_is_as_it_was_is_written_for_its_age(
+    origin: Source, lake: cl.Lake, ahead: timedelta
+):
+    origin.days("BTCUSDT", "2024-01-01")
+    origin.publish()
+    days_listed(lake)
+    asked_at(lake, ahead)
+    days_listed(lake)
+    origin.forget()
+    days_listed(lake)
+    assert not origin.asked
+
+
 def test_an_age_is_never_negative():
     now = datetime(2024, 1, 1, tzinfo=UTC)
     assert age_of(now + timedelta(days=3), now) == "fresh"

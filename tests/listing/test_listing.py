@@ -226,3 +226,27 @@ def test_many_folders_read_as_each_one_alone(origin: Source, listing: Listing):
         counted = listed.files.group_by("folder").len().sort("folder")
         assert counted.rows() == [(n, n + 1) for n in range(12)]
         assert listed.files.filter(pl.col("folder") == 3)["key"].str.contains("/S3USDT/").all()
+
+
+def test_a_listing_that_is_as_it_was_is_not_written_again_while_it_is_fresh(
+    origin: Source, listing: Listing
+):
+    def kept() -> list[tuple[str, datetime]]:
+        return [(entry.path, entry.modified) for entry in listing.storage.list("meta/listings")]
+
+    def asked() -> int:
+        files = listing.files(
+            row(), "BTCUSDT", Interval.M1, days=parse_days("2024-01"), refresh=True
+        )
+        return files.height
+
+    origin.days("BTCUSDT", "2024-01-01", "2024-01-03")
+    origin.publish()
+    assert asked() == 3
+    before = kept()
+    assert asked() == 3
+    assert kept() == before
+    origin.days("BTCUSDT", "2024-01-04", "2024-01-04")
+    origin.publish()
+    assert asked() == 4
+    assert kept() != before

@@ -132,7 +132,7 @@ def test_a_filter_reads_a_few_row_groups_of_a_long_table(meta: Meta, monkeypatch
     meta.append("files", filled.head(many // 2))
     meta.append("files", filled.tail(many // 2))
     meta.compact("files", many=2)
-    monkeypatch.setattr(segments, "_SCANNED_FROM", 0)
+    monkeypatch.setattr(segments, "_SCANNED_FROM", {True: 0})
     found = meta.ledger(pl.col("key").is_between(pl.lit("data/000010"), pl.lit("data/000019")))
     assert found["key"].to_list() == [f"data/{number:06}" for number in range(10, 20)]
     assert found.schema == pl.Schema(TABLES["files"])
