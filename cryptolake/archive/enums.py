@@ -197,7 +197,8 @@ def parse_dataset(name: str) -> tuple[Market, DataType]:
     raise unknown_word("dataset", name, names)
 
 
-_SYMBOL = re.compile(r"[^\s\x00-\x1f\x7f/\\'\"`;:,<>|&$%#(){}+=~^]{1,64}")
+SYMBOL = re.compile(r"[^\s\x00-\x1f\x7f/\\'\"`;:,<>|&$%#(){}+=~^]{1,64}")
+"""What a query takes for a symbol: a name, or a glob."""
 
 
 def parse_symbol(word: object) -> str:
@@ -216,7 +217,7 @@ def parse_symbol(word: object) -> str:
     >>> parse_symbol("btcusdt"), parse_symbol("ETH*"), parse_symbol("BTCUSD_PERP")
     ('BTCUSDT', 'ETH*', 'BTCUSD_PERP')
     """
-    if not isinstance(word, str) or not _SYMBOL.fullmatch(word) or set(word) <= {"."}:
+    if not isinstance(word, str) or not SYMBOL.fullmatch(word) or set(word) <= {"."}:
         message = (
             f"{word!r} cannot be a symbol: letters, digits, '_', '-', '.' and the glob signs "
             "'*', '?', '[...]' are allowed; write it as the archive does, e.g. 'BTCUSDT' or 'ETH*'."

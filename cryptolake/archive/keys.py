@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from cryptolake.archive.enums import DataType, Interval, Market, Partition
+from cryptolake.archive.enums import SYMBOL, DataType, Interval, Market, Partition
 from cryptolake.archive.matrix import Row, load_matrix
 from cryptolake.archive.periods import Period
 
@@ -149,16 +149,15 @@ def symbol_level(row: Row) -> int:
     return prefix_of(row, row.partitions[0]).count("/")
 
 
-def symbol_below(prefix: str, folder: str) -> str | None:
-    """Return the symbol of a listed folder below a row's prefix; None when it is no plain name.
+def symbol_below(prefix: str, folder: str) -> str:
+    """Return the symbol of a listed folder below a row's prefix, be it a plain name or not.
 
     Examples
     --------
     >>> symbol_below("data/spot/daily/klines/", "data/spot/daily/klines/BTCUSDT/")
     'BTCUSDT'
     """
-    symbol = folder.removeprefix(prefix).removesuffix("/")
-    return symbol if is_plain(symbol) else None
+    return folder.removeprefix(prefix).removesuffix("/")
 
 
 def file_name(key: str) -> str:
@@ -204,6 +203,15 @@ def _row_of(key: str) -> Row | None:
 
 
 def is_plain(symbol: str) -> bool:
-    """Say whether a listed symbol can safely be a folder's name."""
-    plain = symbol.isprintable() and symbol.strip(". ") != "" and not set(symbol) & set("/\\\0")
-    return plain and len(symbol.encode()) <= _LONGEST
+    """Say whether a listed symbol can be a folder's name that every reader of a lake reads alike.
+
+    It has to be a name that a query takes, too. SQL reads ``=`` in a folder's name as a partition, and
+    decodes ``%``; globs and hidden files are read differently by each engine.
+
+    Examples
+    --------
+    >>> is_plain("BTCUSD_PERP"), is_plain("A=BUSDT"), is_plain("A%2FB"), is_plain("..")
+    (True, False, False, False)
+    """
+    plain = SYMBOL.fullmatch(symbol) and symbol.isprintable() and symbol[0] != "."
+    return bool(plain) and not set(symbol) & set("*?[]") and len(symbol.encode()) <= _LONGEST

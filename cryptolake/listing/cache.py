@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import polars as pl
 
 from cryptolake.archive.keys import CHECKSUM, ZIP
-from cryptolake.listing.folders import CLOCKS_DIFFER, MAX_AGE
+from cryptolake.listing.folders import CLOCKS_DIFFER, MAX_AGE, NO_SIZE
 from cryptolake.progress import Step, tell
 from cryptolake.storage.lake_format import mark_format
 
@@ -63,7 +63,7 @@ _TOGETHER = 256
 
 
 class Symbols(NamedTuple):
-    """A level of symbols as it was listed at a time (UTC)."""
+    """A level of symbols as it was listed at a time (UTC), names that cannot be folders among them."""
 
     symbols: list[str]
     at: datetime
@@ -122,8 +122,8 @@ def raw_window(objects: Sequence[Object], stem: str, *, more: bool, **where: Any
 def shaped(raw: pl.DataFrame) -> pl.DataFrame:
     """Read the keys, strictly, and put each sidecar beside its zip.
 
-    What fits no pattern stays as a row without a period: it has to be known, or a wildcard would pick
-    it up.
+    What fits no pattern, or has a size that no file has, stays as a row without a period: it has to be
+    known, or a wildcard would pick it up. A key that is there several times counts once.
     """
     name = pl.col("key").str.strip_suffix(CHECKSUM)
     period = name.str.strip_prefix(pl.col("stem")).str.strip_suffix(ZIP)
@@ -134,8 +134,15 @@ def shaped(raw: pl.DataFrame) -> pl.DataFrame:
         .otherwise(period.str.contains(r"^\d{4}-\d{2}-\d{2}$"))
     )
     day = pl.when(monthly).then(period + "-01").otherwise(period).str.to_date(strict=False)
-    fits = form & day.is_not_null() & (name == pl.concat_str("stem", period, pl.lit(ZIP)))
-    rows = raw.with_columns(
+    fits = (
+        form
+        & day.is_not_null()
+        & (name == pl.concat_str("stem", period, pl.lit(ZIP)))
+        & (pl.col("size") != NO_SIZE)
+    )
+    # Some gateways repeat keys at a page's edge; the later answer is the newer one.
+    once = raw.unique([_NAME, *WINDOW, "key"], keep="last", maintain_order=True)
+    rows = once.with_columns(
         period=pl.when(fits).then(period),
         day=pl.when(fits).then(day),
         zip=pl.when(fits).then(name),

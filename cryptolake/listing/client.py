@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 import ssl
 import threading
+import time
+import zlib
 from contextlib import suppress
 from functools import cached_property
 from importlib.util import find_spec
@@ -19,11 +21,12 @@ from xml.etree import ElementTree
 from urllib3 import PoolManager, ProxyManager, Retry, Timeout, exceptions, make_headers
 
 from cryptolake.errors import CryptolakeError, ListingError
+from cryptolake.listing.folders import NO_SIZE
 from cryptolake.storage.aws_settings import login
 from cryptolake.storage.s3_config import S3Config
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from urllib3 import BaseHTTPResponse
 
@@ -78,6 +81,27 @@ _LONGEST = 20
 """Seconds that a server may make us wait before the next attempt."""
 
 _TIMEOUT = Timeout(connect=10, read=60)
+
+_LARGEST = 8 * 2**20
+"""Bytes of one answer: a page of a thousand of S3's longest keys, percent-encoded, has less than half of it."""
+
+_MOST_TAGS = 200_000
+"""Tags of one page: a thousand objects have some twenty thousand. Each takes far more memory than text."""
+
+_PIECE = 2**16
+
+_PATIENCE = 30
+"""Seconds that an answer may take, however slowly it comes; a slow one may take ten times as long."""
+
+_SLOWEST = 1000
+"""Bytes a second that are expected of an answer that takes longer than that."""
+
+_MOST_PAGES = 1000
+_MOST_NAMES = 50_000
+"""Pages and names of one question. A year of one symbol's files is one page, all symbols of a market are four."""
+
+_LARGEST_FILE = 5 * 2**40
+"""Bytes of a listed object; the sum of a million of them still is a 64-bit number."""
 
 
 class Answer(NamedTuple):
@@ -142,20 +166,89 @@ class Web:
         Raises
         ------
         NoAnswer
-            Nothing answers, or not in time.
+            Nothing answers, or not in time, or with more than a page can be.
         """
-        try:
-            answer = self._pools.urlopen(
-                "GET",
-                url,
-                headers=headers,
-                retries=_RETRIES,
-                timeout=_TIMEOUT,
-                redirect=False,
-            )
-        except exceptions.HTTPError as error:
-            raise NoAnswer(_silence(error)) from error
-        return Answer(answer.status, answer.headers, answer.data)
+        retries: Retry = _RETRIES
+        while True:
+            response: BaseHTTPResponse | None = None
+            try:
+                response = self._begun(url, headers)
+                answer = Answer(response.status, response.headers, whole_body(response))
+                if not retries.is_retry("GET", answer.status):
+                    return answer
+                if not retries.total:  # the last answer says more than that it was the last
+                    return answer
+                retries = retries.increment("GET", url, response)
+            except exceptions.HTTPError as error:
+                try:
+                    retries = retries.increment("GET", url, error=error)
+                except exceptions.HTTPError as last:
+                    raise NoAnswer(_silence(last)) from last
+            finally:
+                if response is not None:
+                    response.release_conn()
+            retries.sleep(response)
+
+    def _begun(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
+        # Read piece by piece, and asked again, by this module: urllib3 reads bodies to their end.
+        return self._pools.urlopen(
+            "GET",
+            url,
+            headers=headers,
+            retries=False,
+            timeout=_TIMEOUT,
+            redirect=False,
+            preload_content=False,
+            decode_content=False,
+        )
+
+
+def whole_body(response: BaseHTTPResponse) -> bytes:
+    """Read an answer's body, inflated where it is gzipped, within the limits of a page.
+
+    Raises
+    ------
+    NoAnswer
+        It is larger than a page of a listing can be, comes too slowly, or is in an encoding that was not
+        asked for. The connection is closed.
+    """
+    began = time.monotonic()
+    body = bytearray()
+    try:
+        read_on = _reader(response)
+        while piece := response.read1(_PIECE, decode_content=False):
+            body += read_on(piece, _LARGEST + 1 - len(body))
+            _check_limits(len(body), time.monotonic() - began)
+    except zlib.error as error:
+        raise NoAnswer(NO_LISTING) from error
+    except NoAnswer:
+        response.close()
+        raise
+    return bytes(body)
+
+
+def _reader(response: BaseHTTPResponse) -> Callable[[bytes, int], bytes]:
+    """Return what makes text of a piece of the body, up to a number of bytes."""
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding == "gzip":
+        return zlib.decompressobj(32 + zlib.MAX_WBITS).decompress
+    if encoding in {"", "identity"}:
+        return lambda piece, _: piece
+    why = f"it answered in an encoding that was not asked for ({encoding[:40]!r})"
+    raise NoAnswer(why)
+
+
+def _check_limits(size: int, seconds: float) -> None:
+    if size > _LARGEST:
+        why = f"its answer is larger than {_LARGEST // 2**20} MiB, which no page of a listing is"
+        raise NoAnswer(why)
+    too_slow = size < seconds * _SLOWEST or seconds > 10 * _PATIENCE
+    if seconds > _PATIENCE and too_slow:
+        why = (
+            f"its answer comes too slowly: {size} bytes in {seconds:.0f} s "
+            f"({_SLOWEST} bytes/s are expected, and an end within {10 * _PATIENCE} s)"
+        )
+        raise NoAnswer(why)
 
 
 def _pools(url: str, http: Http, connections: int) -> PoolManager:
@@ -295,7 +388,7 @@ def _page(root: ElementTree.Element, space: str) -> Page:
     objects = [
         Object(
             plain(text(item, "Key")),
-            int(text(item, "Size")),
+            _size(text(item, "Size")),
             text(item, "ETag").strip('"'),
             text(item, "LastModified"),
         )
@@ -304,6 +397,18 @@ def _page(root: ElementTree.Element, space: str) -> Page:
     folders = [plain(text(item, "Prefix")) for item in root.iterfind(f"{space}CommonPrefixes")]
     goes_on = text(root, "IsTruncated").strip().lower() == "true"
     return Page(objects, folders, text(root, "NextContinuationToken") if goes_on else None)
+
+
+def _size(text: str) -> int:
+    """Read an object's size; ``NO_SIZE`` for a number that cannot be one.
+
+    Raises
+    ------
+    ValueError
+        It is no number.
+    """
+    size = int(text)
+    return size if 0 <= size <= _LARGEST_FILE else NO_SIZE
 
 
 def _refusal(
@@ -330,13 +435,19 @@ def _refusal(
     return f"it answered {status}" + (f" ({detail})" if detail else "")
 
 
+class _Builder(ElementTree.TreeBuilder):
+    def doctype(self, *_: object) -> None:
+        """S3 declares no document type; and without one there are no entities that could swell."""
+        raise ElementTree.ParseError
+
+
 def _parsed(body: bytes) -> ElementTree.Element | None:
-    # S3 declares no document type; and without one there are no entities that could swell.
-    if b"<!DOCTYPE" in body:
+    if body.count(b"<") > _MOST_TAGS:
         return None
     try:
-        return ElementTree.fromstring(body)  # noqa: S314
-    except ElementTree.ParseError:
+        parser = ElementTree.XMLParser(target=_Builder())  # noqa: S314
+        return ElementTree.fromstring(body, parser)  # noqa: S314
+    except (ElementTree.ParseError, ValueError, LookupError):  # an encoding that there is not
         return None
 
 
@@ -384,7 +495,8 @@ class Pages:
         Raises
         ------
         ListingError
-            The endpoint does not answer, refuses, or answers with something that is no listing.
+            The endpoint does not answer, refuses, answers with something that is no listing, or with one
+            that does not end: a token that it gave before, or more pages or names than there can be.
         """
         # Percent-encoded, names can be anything; XML itself cannot carry every character.
         asked = {"list-type": "2", "encoding-type": "url", "prefix": prefix}
@@ -394,11 +506,23 @@ class Pages:
             asked["start-after"] = after
         if folders:
             asked["delimiter"] = "/"
+        seen: set[str] = set()
+        names = 0
         while True:
             page = self._ask(asked)
             yield page
             if page.token is None:
                 return
+            names += len(page.objects) + len(page.folders)
+            if page.token in seen:
+                raise self._failure("its listing goes round in circles: it names a next page twice")
+            seen.add(page.token)
+            if len(seen) >= _MOST_PAGES or names >= _MOST_NAMES:
+                why = (
+                    f"its listing of {prefix} does not end: {names} names on {len(seen)} pages, and more to come "
+                    f"(at most {_MOST_NAMES} names and {_MOST_PAGES} pages are read)"
+                )
+                raise self._failure(why)
             asked.pop("max-keys", None)
             asked["continuation-token"] = page.token
 

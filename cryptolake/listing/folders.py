@@ -29,6 +29,12 @@ CLOCKS_DIFFER = timedelta(minutes=15)
 MAX_AGE = timedelta(hours=1)
 """How old a cached listing may be before the archive is asked again. It publishes once a day."""
 
+_SHOWN = 120
+"""Characters of an odd name in a message."""
+
+NO_SIZE = -1
+"""The size of a listed object whose size cannot be true; it is never planned."""
+
 _FIRST_YEAR = 2017
 """The year of the archive's first file."""
 
@@ -90,6 +96,33 @@ def folders_of(selection: Selection, symbols: Mapping[str, Iterable[str]]) -> It
         for symbol in symbols[row.dataset]:
             for interval in intervals:
                 yield Folder(row, symbol, interval)
+
+
+def shown(name: str) -> str:
+    r"""Quote a listed name in a message: not too long, and without signs that a terminal obeys.
+
+    Examples
+    --------
+    >>> print(shown("A" * 40), shown("a\x1b[31m"))
+    'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA' 'a\x1b[31m'
+    """
+    return repr(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}...")
+
+
+def left_out(dataset: str, odd: Iterable[str]) -> str:
+    """Say that listed names cannot be symbols of a lake.
+
+    Examples
+    --------
+    >>> left_out("spot_klines", ["A=B", ".."])
+    "2 listed names of spot_klines cannot be symbols and are left out: '..', 'A=B'"
+    """
+    names = sorted(odd)
+    examples = ", ".join(map(shown, names[:3]))
+    more = ", ..." if len(names) > 3 else ""
+    what = "name" if len(names) == 1 else "names"
+    verb = "cannot be a symbol and is" if len(names) == 1 else "cannot be symbols and are"
+    return f"{len(names)} listed {what} of {dataset} {verb} left out: {examples}{more}"
 
 
 def nothing_kept(trouble: ListingError | None, why: str) -> ListingError:

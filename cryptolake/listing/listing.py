@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from cryptolake.archive.keys import parse_key, prefix_of, symbol_below
+from cryptolake.archive.keys import is_plain, parse_key, prefix_of, symbol_below
 from cryptolake.errors import ListingError
 from cryptolake.listing.folders import (
     CLOCKS_DIFFER,
@@ -44,8 +44,23 @@ WORKERS = 32
 _TICK = 0.1
 """Seconds between two checks of whether a watcher stops it, at most."""
 
+_LONGEST_NAME = 1024
+"""Characters of a listed symbol that are kept: S3 has no longer keys."""
+
 _YEAR_OF_KEYS = 740
 """A year's zips and sidecars, and a few keys more, so that one page tells whether files go on."""
+
+
+class Names(NamedTuple):
+    """The symbols of a level, in the listing's order, and listed names that cannot be folders of a lake."""
+
+    plain: list[str]
+    odd: list[str]
+
+    @classmethod
+    def of(cls, listed: list[str]) -> Names:
+        """Tell the names of a level apart."""
+        return cls([n for n in listed if is_plain(n)], [n for n in listed if not is_plain(n)])
 
 
 class Listing:
@@ -89,7 +104,7 @@ class Listing:
             The archive does not answer, and no cached listing can stand in.
         """
         levels = self.symbol_levels([(row, partition)], refresh=refresh, max_age=max_age)
-        return levels[row.dataset, partition]
+        return levels[row.dataset, partition].plain
 
     def symbol_levels(
         self,
@@ -97,7 +112,7 @@ class Listing:
         *,
         refresh: bool = False,
         max_age: timedelta | None = None,
-    ) -> dict[tuple[str, Partition], list[str]]:
+    ) -> dict[tuple[str, Partition], Names]:
         """Return the symbols of several rows' partitions, asked together, by dataset and partition.
 
         Raises
@@ -127,7 +142,7 @@ class Listing:
             found[row.dataset, partition] = symbols
         if trouble and len(found) < len(kept):
             raise nothing_kept(trouble, "its symbols were never listed")
-        return found
+        return {level: Names.of(names) for level, names in found.items()}
 
     def files(
         self,
@@ -179,12 +194,12 @@ class Listing:
     def _ask_symbols(self, level: tuple[Row, Partition]) -> tuple[Row, Partition, list[str]]:
         row, partition = level
         prefix = prefix_of(row, partition)
-        found = [
-            symbol_below(prefix, folder)
+        found = {
+            symbol_below(prefix, folder)[:_LONGEST_NAME]: None
             for page in self.pages.of(prefix, folders=True)
             for folder in page.folders
-        ]
-        return row, partition, [symbol for symbol in found if symbol is not None]
+        }
+        return row, partition, list(found)
 
     def window(self, folder: Folder, partition: Partition, name: str) -> Window:
         """Ask for one window of a folder.
@@ -205,7 +220,8 @@ class Listing:
         after, last = f"{stem}{int(name) - 1}-99", f"{stem}{name}-99"
         objects: list[Object] = []
         for page in self.pages.of(prefix, after=after, limit=_YEAR_OF_KEYS):
-            objects += [item for item in page.objects if item.key <= last]
+            # Not all that speak S3 heed start-after.
+            objects += [item for item in page.objects if after < item.key <= last]
             beyond = [item for item in page.objects if item.key > last]
             if beyond:
                 return Window(at, objects, any(item.key.startswith(stem) for item in beyond))

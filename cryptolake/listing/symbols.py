@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,14 @@ from cryptolake.archive.enums import parse_data_type, parse_market
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.periods import DayLike, parse_days
 from cryptolake.archive.symbols import in_universe, split_symbol
+from cryptolake.errors import IncompleteWarning
+from cryptolake.listing.folders import left_out
 from cryptolake.listing.lifetimes import spans as spans_of
 from cryptolake.query import Query
 
 if TYPE_CHECKING:
-    from cryptolake.listing.listing import Listing
+    from cryptolake.archive.matrix import Row
+    from cryptolake.listing.listing import Listing, Names
 
 COLUMNS: dict[str, Any] = {
     "symbol": pl.String,
@@ -74,7 +78,8 @@ def symbol_table(
     universe = Query().universe(quote=quote or (), contract=contract or ()).selection.universe
     wanted = [(row, partition) for partition in row.partitions]
     levels = listing.symbol_levels(wanted, refresh=refresh, max_age=max_age)
-    names = sorted({symbol for symbols in levels.values() for symbol in symbols})
+    names = sorted({symbol for level in levels.values() for symbol in level.plain})
+    _warn_of_odd(row, levels.values())
     if universe is not None:
         names = [name for name in names if in_universe(universe, row.market.value, name)]
     split = [split_symbol(row.market.value, name) for name in names]
@@ -97,3 +102,9 @@ def symbol_table(
         return table
     days = parse_days(listed_on)
     return table.filter((pl.col("first") <= days.last) & (pl.col("last") >= days.first))
+
+
+def _warn_of_odd(row: Row, levels: Iterable[Names]) -> None:
+    odd = {name for level in levels for name in level.odd}
+    if odd:
+        warnings.warn(f"{left_out(row.dataset, odd)}.", IncompleteWarning, stacklevel=4)

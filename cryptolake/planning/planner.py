@@ -12,6 +12,7 @@ import polars as pl
 from cryptolake.archive.enums import Partition
 from cryptolake.archive.periods import Days
 from cryptolake.bronze.ledger import scope_of
+from cryptolake.listing.folders import shown
 from cryptolake.planning.commands import selectors
 from cryptolake.planning.cover import FOLDER, cover
 from cryptolake.planning.estimates import suspect_sizes
@@ -192,8 +193,8 @@ def _notes(listed: Listed, now: datetime) -> list[str]:
         )
     if listed.strange.height:
         notes.append(
-            f"{listed.strange.height} listed keys fit no pattern of the archive and are left out, "
-            f"e.g. {listed.strange['key'][0]}"
+            f"{listed.strange.height} listed keys fit no pattern of the archive, or have a size that no file "
+            f"has, and are left out, e.g. {shown(listed.strange['key'][0])}"
         )
     return notes
 

@@ -10,7 +10,7 @@ import polars as pl
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.symbols import in_universe, is_glob, matching
 from cryptolake.errors import ListingError, NoSuchSymbol, nearest
-from cryptolake.listing.folders import folders_of
+from cryptolake.listing.folders import folders_of, left_out
 from cryptolake.listing.lifetimes import listed_on
 
 if TYPE_CHECKING:
@@ -46,11 +46,11 @@ class Targets(NamedTuple):
             return self
         # A name without files may still have some of another interval; only the level above can tell.
         try:
-            levels = _levels(listing, list({f.row.dataset: f.row for f in absent}.values()))
+            levels, odd = _levels(listing, list({f.row.dataset: f.row for f in absent}.values()))
         except ListingError:
             return self
         _require_names(selection, self.folders, absent, levels)
-        notes = [*self.notes, *_empty_rows(rows, levels), *_elsewhere(absent, levels)]
+        notes = [*self.notes, *odd, *_empty_rows(rows, levels), *_elsewhere(absent, levels)]
         return self._replace(notes=notes)
 
 
@@ -76,7 +76,7 @@ def find_targets(
     if selection.universe is None and not any(is_glob(word) for word in selection.symbols):
         names = {row.dataset: list(selection.symbols) for row in rows}
         return Targets(list(folders_of(selection, names)), [], None)
-    levels = _levels(listing, rows, refresh=refresh, max_age=max_age)
+    levels, odd = _levels(listing, rows, refresh=refresh, max_age=max_age)
     for word in selection.symbols:
         if any(levels.values()) and not any(matching(found, (word,)) for found in levels.values()):
             raise _no_such_symbol(word, levels)
@@ -89,7 +89,7 @@ def find_targets(
             )
     if any(levels.values()) and not any(chosen.values()):
         raise _empty_universe(selection, levels)
-    return Targets(list(folders_of(selection, chosen)), [], levels)
+    return Targets(list(folders_of(selection, chosen)), odd, levels)
 
 
 def _require_names(
@@ -134,14 +134,17 @@ def _levels(
     *,
     refresh: bool = False,
     max_age: timedelta | None = None,
-) -> dict[str, list[str]]:
-    """Return the symbols listed a dataset, of both partitions, sorted."""
+) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the symbols listed a dataset, of both partitions, sorted; and notes on names left out."""
     wanted = [(row, partition) for row in rows for partition in row.partitions]
     found = listing.symbol_levels(wanted, refresh=refresh, max_age=max_age)
     levels: dict[str, set[str]] = {}
-    for (dataset, _), symbols in found.items():
-        levels.setdefault(dataset, set()).update(symbols)
-    return {dataset: sorted(symbols) for dataset, symbols in levels.items()}
+    odd: dict[str, set[str]] = {}
+    for (dataset, _), names in found.items():
+        levels.setdefault(dataset, set()).update(names.plain)
+        odd.setdefault(dataset, set()).update(names.odd)
+    notes = [left_out(dataset, names) for dataset, names in odd.items() if names]
+    return {dataset: sorted(symbols) for dataset, symbols in levels.items()}, notes
 
 
 def _without_files(folders: list[Folder], listed: Listed) -> list[Folder]:

@@ -136,6 +136,7 @@ def _read(text: bytes, published: Mapping[str, Any], columns: list[str]) -> pl.D
         null_values=["", '""'],
         ignore_errors=True,
         truncate_ragged_lines=True,
+        extra_columns="ignore",
         missing_columns="insert",
     )
 
@@ -188,7 +189,7 @@ def bronze_frame(query: Query, lake: LakeContext) -> pl.LazyFrame:
 
     Every file whose day or month overlaps the query's days is read whole, in place and still zipped,
     some at a time. Times are the integers that the archive wrote, in milliseconds or microseconds; a cell
-    that is no number where one belongs is null. A column of ours whose name the archive uses itself
+    that is no number where one belongs is null, and cells past the last column are left out. A column of ours whose name the archive uses itself
     is called ``file_symbol`` instead.
 
     Raises

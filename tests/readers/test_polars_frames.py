@@ -148,6 +148,20 @@ class TestBronze:
         )
         assert to_polars(rows).equals(frame)
 
+    @pytest.mark.parametrize("place", [0, 3, 6])
+    def test_cells_past_the_last_column_are_left_out(self, lake, place):
+        before = lake.bronze(ALL).collect()
+        lines = klines_text(WEEK[place], rows=60).splitlines()
+        lines = [f"{line},extra,{n}" for n, line in enumerate(lines)]
+        put(lake.storage, lake.meta, {klines_key("BTCUSDT", WEEK[place]): "\n".join(lines) + "\n"})
+        frame = lake.bronze(ALL).collect()
+        assert frame.equals(before)
+        assert lake.bronze(ALL).select("close", "symbol").collect().height == 14 * 60
+        sql = lake.sql(
+            "from bronze.spot_klines_1m where symbol <> 'XRPUSDT' order by key, open_time"
+        )
+        assert to_polars(sql).equals(frame.sort("key", "open_time"))
+
     def test_a_filter_on_the_key_opens_no_other_file(self, lake):
         lake.storage.write(f"bronze/{klines_key('BTCUSDT', WEEK[0])}", b"no zip at all")
         lazy = lake.bronze(ALL)
