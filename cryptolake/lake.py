@@ -554,7 +554,7 @@ class Lake:
         return gaps(query, self.context, refresh=refresh)
 
     def ids(self, query: Query) -> pl.DataFrame:
-        """Check trade and aggregate ids, inside and across files; return each hole and each repeat."""
+        """Check trade and aggregate ids, inside and across files; return holes, repeats and reused ids."""
         from cryptolake.quality.trade_ids import ids
 
         return ids(query, self.context)

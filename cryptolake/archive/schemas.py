@@ -106,8 +106,9 @@ class Schema(BaseModel):
     """The columns of one dataset, its key, order, time and checks.
 
     ``key`` are the columns that no two rows share, ``sort`` the order of Silver, ``time`` the column
-    that puts a row into its month, ``id`` the running number, where there is one. ``early`` and ``late``
-    are the seconds by which a row's time may lie before or after the period of its file.
+    that puts a row into its month, ``id`` the running number, where there is one, and ``skipping`` the
+    running numbers of which the venue leaves some out. ``early`` and ``late`` are the seconds by which a
+    row's time may lie before or after the period of its file.
 
     Examples
     --------
@@ -129,6 +130,7 @@ class Schema(BaseModel):
     sort: tuple[str, ...]
     time: str
     id: str | None = None
+    skipping: tuple[str, ...] = ()
     early: int = 0
     late: int = 0
     checks: tuple[Check, ...] = ()
@@ -140,7 +142,7 @@ class Schema(BaseModel):
         if len(silver) != len(self.silver_names):
             message = f"{self.dataset} names a Silver column twice: {self.silver_names}"
             raise ValueError(message)
-        named = {*self.key, *self.sort, self.time, *([self.id] if self.id else [])}
+        named = {*self.key, *self.sort, self.time, *self.skipping, *([self.id] if self.id else [])}
         named |= {column for check in self.checks for column in check.columns}
         if not named <= silver:
             message = f"{self.dataset} has no Silver columns {sorted(named - silver)}"
@@ -253,10 +255,13 @@ def load_schemas() -> dict[tuple[Market, DataType], Schema]:
     by_name = {
         dataset_name(entry["market"], entry["data_type"]): entry for entry in data["datasets"]
     }
-    version = f"{data['version']}.{RULES_VERSION}"
+    version = data["version"]  # an entry has its own once its rows are others than before
+    resolved = [_resolved(entry, by_name) for entry in by_name.values()]
     schemas = [
-        Schema.model_validate({**_resolved(entry, by_name), "version": version})
-        for entry in by_name.values()
+        Schema.model_validate(
+            {**entry, "version": f"{entry.get('version', version)}.{RULES_VERSION}"}
+        )
+        for entry in resolved
     ]
     return {(schema.market, schema.data_type): schema for schema in schemas}
 

@@ -10,6 +10,7 @@ import polars as pl
 from cryptolake.quality.assess import Assessment, assess
 from cryptolake.quality.causes import CAUSES
 from cryptolake.quality.survey import Survey, SymbolMonth, survey
+from cryptolake.quality.trade_ids import has_ids, id_findings, ids_in_words
 
 if TYPE_CHECKING:
     from cryptolake.listing.context import LakeContext
@@ -37,6 +38,7 @@ QUALITY: dict[str, Any] = {
     "overlap": pl.Int64,
     "rejects": pl.Int64,
     "findings": pl.Int64,
+    "ids": pl.String,
     "suspect_size": pl.List(pl.String),
     "quarantined": pl.List(pl.String),
     "first": _TIME,
@@ -86,10 +88,13 @@ def quality(
         null where nothing is expected); ``gaps`` the runs missing, by ``causes``; ``healed`` the bars
         that one file lacks and a sibling gave; ``suspect_size`` and ``quarantined`` keys; ``first`` and
         ``last`` the times of the first and last row, UTC. ``duplicates`` are rows that came twice;
-        ``overlap`` those of a monthly file that the daily files beside it have too.
+        ``overlap`` those of a monthly file that the daily files beside it have too. ``ids`` says what the
+        check of trade and aggregate ids found (:mod:`cryptolake.quality.trade_ids`; null for other types),
+        and ``findings`` counts its rows too.
     """
     seen = survey(query, lake, listed=listed, refresh=refresh)
-    rows = [_quality_row(month, assess(month, seen), seen) for month in seen.months]
+    ids = id_findings(seen)
+    rows = [_quality_row(month, assess(month, seen), seen, ids) for month in seen.months]
     return pl.DataFrame(rows, schema=QUALITY, orient="row")
 
 
@@ -147,8 +152,11 @@ def _who(month: SymbolMonth) -> tuple[str | None, ...]:
     )
 
 
-def _quality_row(month: SymbolMonth, assessment: Assessment, seen: Survey) -> tuple[Any, ...]:
+def _quality_row(
+    month: SymbolMonth, assessment: Assessment, seen: Survey, found_ids: pl.DataFrame
+) -> tuple[Any, ...]:
     sources = seen.sources_of(month)
+    ids = found_ids.filter(path=month.path)
     open_gaps = [gap for gap in assessment.gaps if not gap.healed]
     counts = Counter[str]()
     for gap in open_gaps:
@@ -163,23 +171,12 @@ def _quality_row(month: SymbolMonth, assessment: Assessment, seen: Survey) -> tu
         len(open_gaps),
         ", ".join(f"{cause} {counts[cause]}" for cause in CAUSES if counts[cause]),
         sum(gap.bars for gap in assessment.gaps if gap.healed),
-        *repeats(sources),
+        *seen.repeats_of(month),
         int(sources["rejects"].sum()),
-        seen.findings.filter(path=month.path).height,
+        seen.findings.filter(path=month.path).height + ids.height,
+        ids_in_words(ids) if month.built and has_ids(month) else None,
         sorted(keys & month.folder.suspects),
         sorted(keys & month.folder.quarantined),
         assessment.first,
         assessment.last,
     )
-
-
-def repeats(sources: pl.DataFrame) -> tuple[int, int]:
-    """Return the rows that came twice, and apart from them those that both partitions have.
-
-    A monthly file cannot share more rows with the daily ones than they gave.
-    """
-    daily = sources.filter(pl.col("key").str.contains("/daily/", literal=True))
-    both = int(sources["duplicates"].sum())
-    own = int(daily["duplicates"].sum())
-    shared = min(both - own, int(daily["rows_out"].sum()))
-    return both - shared, shared

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from cryptolake.storage.scope import Scope
     from cryptolake.storage.tables import TableReader
 
-CHECKED = ("crosscheck", "id_hole", "id_repeat", "healed", "not_healed")
-"""Kinds of findings that checks add after a build."""
+CHECKED = ("crosscheck", "healed", "not_healed")
+"""Kinds of findings that checks add after a build and that are not found anew in each report, as ids are."""
 
 _ANY_AGE = timedelta(days=36_500)
 _FILES = (
@@ -126,6 +126,18 @@ class Survey:
     def sources_of(self, month: SymbolMonth) -> pl.DataFrame:
         """Return the source rows of a month's Silver file, as it is now."""
         return self.sources.filter(pl.col("path") == month.path)
+
+    def repeats_of(self, month: SymbolMonth) -> tuple[int, int]:
+        """Return a month's rows that came twice, and apart from them those that both partitions have.
+
+        A monthly file cannot share more rows with the daily ones than they gave.
+        """
+        sources = self.sources_of(month)
+        daily = sources.filter(pl.col("key").str.contains("/daily/", literal=True))
+        both = int(sources["duplicates"].sum())
+        own = int(daily["duplicates"].sum())
+        shared = min(both - own, int(daily["rows_out"].sum()))
+        return both - shared, shared
 
     def rows_of(self, month: SymbolMonth, days: Days) -> pl.LazyFrame:
         """Scan the Silver rows of some days of a month."""

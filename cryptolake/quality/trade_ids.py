@@ -1,12 +1,24 @@
-"""Trade and aggregate ids, which run without holes: where they do not, inside and across files.
+"""Trade and aggregate ids: where they do not go on by one, inside and across files.
 
-Ids are counted per symbol. A hole means trades that the archive does not have; a repeat, one id in two
-files (the build keeps one row of it and counts the rest as duplicates).
+Ids are counted per symbol. A hole means trades that the archive does not have. Aggregate ids run without
+holes everywhere, trade ids on spot. On futures the venue leaves single trade ids out
+(``Schema.skipping``): those are counted in one row a month, and only a long run of absent ids, or one
+beside a silence that is long for its day, is a hole.
+
+==============  ======================================================================================
+kind            when
+==============  ======================================================================================
+``id_hole``     ids are absent between two rows: trades that the archive does not have
+``ids_skipped``  ids that the venue left out: one row a symbol-month, no trade is lost
+``id_repeat``   rows that came twice; the build keeps one and counts the rest as duplicates
+``id_reused``   one aggregate id names several trades: all rows are kept
+==============  ======================================================================================
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,7 +27,6 @@ import polars as pl
 from cryptolake.archive.enums import DataType
 from cryptolake.archive.periods import Days
 from cryptolake.archive.schemas import Schema, schema_of
-from cryptolake.quality.report import repeats
 from cryptolake.quality.survey import survey
 from cryptolake.storage.tables import record_new
 
@@ -37,6 +48,13 @@ ID_FINDINGS: dict[str, Any] = {
     "detail": pl.String,
 }
 """The columns of :func:`id_findings`; they are columns of ``meta.findings``."""
+
+LONG_RUN = 100
+"""More absent ids than this in one place are a hole also where the venue leaves single ids out."""
+SILENCE = timedelta(seconds=60)
+"""Absent ids beside a silence of at least this, twice as long as any unbroken one of the day, are a hole."""
+_ONE_BY_ONE = 200
+"""Holes of a day that are rows of their own; the shorter ones beyond are counted in one row."""
 
 
 class Edge(NamedTuple):
@@ -65,6 +83,14 @@ class Counter(NamedTuple):
     last: str
 
 
+class IdHole(NamedTuple):
+    """A hole of a symbol-month that lost trades, by the counter that shows it."""
+
+    month: SymbolMonth
+    counter: Counter
+    hole: Hole
+
+
 def counters_of(schema: Schema) -> list[Counter]:
     """Return the running numbers of a dataset; none for most.
 
@@ -81,6 +107,11 @@ def counters_of(schema: Schema) -> list[Counter]:
     return [own, Counter("first_trade_id", "last_trade_id")]
 
 
+def has_ids(month: SymbolMonth) -> bool:
+    """Say whether a symbol-month's rows have running numbers."""
+    return bool(counters_of(schema_of(month.folder.row.market, month.folder.row.data_type)))
+
+
 def holes(frame: pl.DataFrame, counter: Counter, time: str, edge: Edge | None) -> list[Hole]:
     """Return where ids do not go on by one, in a frame sorted by id, and from ``edge`` to its first row.
 
@@ -95,16 +126,21 @@ def holes(frame: pl.DataFrame, counter: Counter, time: str, edge: Edge | None) -
     ... ]
     [(4, 2), (8, 2)]
     """
-    if not frame.height:
-        return []
+    broken = _steps(frame, counter, time, edge).filter(_BROKEN)
+    return [Hole(Edge(a, b), Edge(c, d)) for a, b, c, d in broken.iter_rows()]
+
+
+_BROKEN = pl.col("c") != pl.col("a") + 1
+
+
+def _steps(frame: pl.DataFrame, counter: Counter, time: str, edge: Edge | None) -> pl.DataFrame:
+    """Return each row's predecessor and itself: id and time ``a, b``, then ``c, d``; null without one."""
     when = pl.col(time)
     before = pl.col(counter.last).shift(1, fill_value=edge.number if edge else None)
     since = when.shift(1, fill_value=edge.time if edge else None)
-    pairs = frame.select(
+    return frame.select(
         before.alias("a"), since.alias("b"), pl.col(counter.first).alias("c"), when.alias("d")
     )
-    broken = pairs.filter(pl.col("c") != pl.col("a") + 1)
-    return [Hole(Edge(a, b), Edge(c, d)) for a, b, c, d in broken.iter_rows()]
 
 
 def ids(query: Query, lake: LakeContext) -> pl.DataFrame:
@@ -133,36 +169,169 @@ def id_findings(seen: Survey) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        One row per break: ``kind`` is ``id_hole`` (``rows`` ids are missing between two rows whose times
-        are ``first`` and ``last``, UTC) or ``id_repeat`` (``rows`` ids that came twice).
+        One row per break, by ``kind`` (the table above): ``rows`` ids are missing, came twice or name
+        several trades; ``first`` and ``last`` are the times (UTC) of the rows on both sides, or of the
+        first and the last of what one row sums up.
     """
-    rows: list[tuple[Any, ...]] = []
-    edges: dict[tuple[str, str, Counter], Edge] = {}
+    walk = _Walk(seen)
     for month in seen.months:
+        walk.read(month)
+    return pl.DataFrame(walk.rows, schema=ID_FINDINGS, orient="row")
+
+
+def id_holes(seen: Survey) -> list[IdHole]:
+    """Return every hole of a survey that lost trades, each once: of an aggregate by its own id."""
+    walk = _Walk(seen)
+    for month in seen.months:
+        walk.read(month)
+    return walk.holes
+
+
+def ids_in_words(found: pl.DataFrame) -> str:
+    """Say what the check of a month's ids found.
+
+    Examples
+    --------
+    >>> ids_in_words(pl.DataFrame({"kind": ["id_hole", "id_hole"], "rows": [4, 1]}))
+    '5 missing'
+    >>> ids_in_words(pl.DataFrame({"kind": [], "rows": []}, schema={"kind": str, "rows": int}))
+    'whole'
+    """
+    words = {
+        "id_hole": "missing",
+        "id_repeat": "twice",
+        "id_reused": "reused",
+        "ids_skipped": "skipped",
+    }
+    counts = dict(found.group_by("kind").agg(pl.col("rows").sum()).iter_rows())
+    said = [f"{counts[kind]:,} {word}" for kind, word in words.items() if kind in counts]
+    return ", ".join(said) or "whole"
+
+
+@dataclass
+class _Skipped:
+    """The ids of one counter that the venue left out of a month."""
+
+    ids: int = 0
+    places: int = 0
+    longest: int = 0
+    times: list[datetime] = field(default_factory=list)
+
+    def add(self, broken: pl.DataFrame) -> None:
+        """Count steps (``a, b, c, d``) over absent ids."""
+        absent: list[int] = (broken["c"] - broken["a"] - 1).to_list()
+        self.ids += sum(absent)
+        self.places += len(absent)
+        self.longest = max(self.longest, *absent, 0)
+        ends = (*broken["b"].bottom_k(1), *broken["d"].top_k(1), *self.times)
+        self.times = [min(ends), max(ends)] if ends else []
+
+
+class _Walk:
+    """Months read one after the other, and what their ids showed."""
+
+    def __init__(self, seen: Survey) -> None:
+        self.seen = seen
+        self.rows: list[tuple[Any, ...]] = []
+        self.holes: list[IdHole] = []
+        self._edges: dict[tuple[str, str, Counter], Edge] = {}
+
+    def read(self, month: SymbolMonth) -> None:
+        """Check one month, and how it goes on from the one before."""
         schema = schema_of(month.folder.row.market, month.folder.row.data_type)
         counters = counters_of(schema)
+        if not counters:
+            return
         who = (schema.dataset, month.path, month.folder.symbol)
-        twice = repeats(seen.sources_of(month))[0] if counters else 0
+        twice = self.seen.repeats_of(month)[0]
         if twice:
             detail = f"{twice:,} rows whose {schema.id} is in the month already"
-            rows.append((*who, "id_repeat", None, None, twice, detail))
-        for piece in _pieces(month, seen, schema) if counters else ():
+            self.rows.append((*who, "id_repeat", None, None, twice, detail))
+        skipped = {counter: _Skipped() for counter in counters}
+        for piece in _pieces(month, self.seen, schema):
+            sure: pl.Series | None = None
             for counter in counters:
-                name = (schema.dataset, month.folder.symbol, counter)
-                found = holes(piece, counter, schema.time, _near(edges.get(name), piece, schema))
-                rows += [(*who, *_finding(hole, counter)) for hole in found]
-                edges[name] = Edge(piece[counter.last][-1], piece[schema.time][-1])
-    return pl.DataFrame(rows, schema=ID_FINDINGS, orient="row")
+                steps = self._steps(piece, counter, month, schema)
+                sure = _lossy(steps, skipping=counter.first in schema.skipping, sure=sure)
+                skipped[counter].add(_left_out(steps, sure))
+                found = [
+                    Hole(Edge(a, b), Edge(c, d))
+                    for a, b, c, d in steps.filter(sure | (steps["c"] <= steps["a"])).iter_rows()
+                ]
+                self.rows += [(*who, *row) for row in _findings(found, counter, schema)]
+                if counter is counters[0]:
+                    self.holes += [IdHole(month, counter, hole) for hole in found if hole.ids > 0]
+        self.rows += [
+            (*who, *_said(counter, some)) for counter, some in skipped.items() if some.ids
+        ]
+
+    def _steps(
+        self, piece: pl.DataFrame, counter: Counter, month: SymbolMonth, schema: Schema
+    ) -> pl.DataFrame:
+        name = (schema.dataset, month.folder.symbol, counter)
+        steps = _steps(piece, counter, schema.time, _near(self._edges.get(name), piece, schema))
+        self._edges[name] = Edge(piece[counter.last][-1], piece[schema.time][-1])
+        return steps
 
 
-def _finding(hole: Hole, counter: Counter) -> tuple[Any, ...]:
+def _lossy(steps: pl.DataFrame, *, skipping: bool, sure: pl.Series | None) -> pl.Series:
+    """Return which steps go over ids that lost trades; ``sure`` are those that another counter shows."""
+    absent = (pl.col("c") > pl.col("a") + 1).fill_null(value=False)
+    if not skipping:
+        return steps.select(absent).to_series()
+    silence = pl.col("d") - pl.col("b")
+    usual = silence.filter(~_BROKEN).max().fill_null(timedelta(0))
+    long = (pl.col("c") - pl.col("a") - 1 > LONG_RUN) | (
+        (silence >= SILENCE) & (silence > 2 * usual)
+    )
+    found = steps.select(absent & long.fill_null(value=False)).to_series()
+    return found if sure is None else found | (steps.select(absent).to_series() & sure)
+
+
+def _left_out(steps: pl.DataFrame, sure: pl.Series) -> pl.DataFrame:
+    """Return the steps over absent ids that lost nothing."""
+    return steps.filter(((steps["c"] > steps["a"] + 1) & ~sure).fill_null(value=False))
+
+
+def _findings(found: list[Hole], counter: Counter, schema: Schema) -> Iterator[tuple[Any, ...]]:
+    """Yield rows of a day's breaks: each its own, unless there are very many; none is left out."""
+    own = set(sorted(found, key=lambda hole: -abs(hole.ids))[:_ONE_BY_ONE])
+    yield from (_finding(hole, counter, schema) for hole in found if hole in own)
+    for missing in (True, False):
+        rest = [hole for hole in found if hole not in own and (hole.ids > 0) is missing]
+        if rest:
+            kind, *_ = _finding(rest[0], counter, schema)
+            most, what = max(abs(hole.ids) for hole in rest), counter.first.removeprefix("first_")
+            count = sum(abs(hole.ids) for hole in rest)
+            words = "are not there" if missing else "come again"
+            detail = (
+                f"{count:,} more of {what} {words}, in {len(rest):,} places of at most {most:,}"
+            )
+            yield kind, rest[0].before.time, rest[-1].after.time, count, detail
+
+
+def _finding(hole: Hole, counter: Counter, schema: Schema) -> tuple[Any, ...]:
     before, after = hole
     if hole.ids < 0:
+        own = counter.first == schema.id and schema.key != (schema.id,)
+        kind = "id_reused" if own else "id_repeat"
         detail = f"{counter.first} {after.number} comes after {counter.last} {before.number}"
-        return "id_repeat", before.time, after.time, -hole.ids, detail
+        if own:
+            detail += ", for other trades: all rows are kept"
+        return kind, before.time, after.time, -hole.ids, detail
     what = counter.first.removeprefix("first_")
     detail = f"{what} {before.number + 1} to {after.number - 1} are not there"
     return "id_hole", before.time, after.time, hole.ids, detail
+
+
+def _said(counter: Counter, skipped: _Skipped) -> tuple[Any, ...]:
+    """Return the row of a month that says which ids the venue left out."""
+    what = counter.first.removeprefix("first_")
+    detail = (
+        f"the venue left {skipped.ids:,} of {what} out, in {skipped.places:,} places of at most "
+        f"{skipped.longest:,}; no trade is lost"
+    )
+    return "ids_skipped", *skipped.times, skipped.ids, detail
 
 
 def _near(edge: Edge | None, piece: pl.DataFrame, schema: Schema) -> Edge | None:
@@ -176,9 +345,10 @@ def _pieces(month: SymbolMonth, seen: Survey, schema: Schema) -> Iterator[pl.Dat
     """Read a month's ids day by day, so that no month of trades is held at once."""
     if not month.built:
         return
-    columns = {name for counter in counters_of(schema) for name in counter}
+    columns = sorted({name for counter in counters_of(schema) for name in counter})
+    order = [name for name in schema.key if name in columns]
     for day in month.days:
-        rows = seen.rows_of(month, Days(day, day)).select(*sorted(columns), schema.time)
-        piece = rows.collect().sort(schema.id or "")
+        rows = seen.rows_of(month, Days(day, day)).select(*columns, schema.time)
+        piece = rows.collect().sort(order)
         if piece.height:
             yield piece

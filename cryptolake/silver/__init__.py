@@ -40,6 +40,7 @@ off_grid_open_time        kept, finding: as above
 closes_before_it_opens    kept, finding: as above
 open_outside_range        kept, finding; also ``close_outside_range``, ``crossed_book``
 trade_ids_reversed        kept, finding
+id_reused                 kept, finding: one aggregate id names several trades
 ids_out_of_order          kept, finding: running numbers fall while time rises, in a month made in pieces
 mixed_time_units          read right, row by row; a warning in ``meta.sources``
 extra or missing columns  kept as text, or null; a warning in ``meta.sources``

@@ -19,6 +19,7 @@ from cryptolake.archive.periods import Period
 from cryptolake.bronze.sniff import Layout, detect
 from cryptolake.errors import CryptolakeError, SchemaMismatch
 from cryptolake.silver.checks import Flag, RowContext, check, reason
+from cryptolake.silver.dedupe import reused_ids
 from cryptolake.silver.parse import (
     FILE,
     LINE,
@@ -174,6 +175,7 @@ class MonthAssembler:
 
     def count(self, frame: pl.DataFrame, duplicates: Mapping[int, int]) -> None:
         """Add a part of the finished month to the accounts, and the repeats that were left out."""
+        self._reused(frame)
         time = pl.col(self.schema.time)
         ends = (time.min().alias("first"), time.max().alias("last"))
         for number, rows, first, last in frame.group_by(FILE).agg(pl.len(), *ends).rows():
@@ -192,6 +194,14 @@ class MonthAssembler:
             detail = f"kept {self.files[item.against].key}, which differs {item.example}"
             key = self.files[item.file].key
             self.find(Finding(kind, key, item.rows, item.first, item.last, detail))
+
+    def _reused(self, frame: pl.DataFrame) -> None:
+        """Record running numbers that several rows of a part have, which are other trades: all are kept."""
+        for (file,), rows in reused_ids(frame, self.schema).group_by([FILE], maintain_order=True):
+            times, name = rows[self.schema.time], self.schema.key[0]
+            detail = f"{name} {rows[name][0]} names several trades; all are kept"
+            key = self.files[int(str(file))].key
+            self.find(Finding("id_reused", key, rows.height, times[0], times[-1], detail))
 
     def find(self, finding: Finding) -> None:
         """Record a finding, adding to the one of its kind that the file already has."""

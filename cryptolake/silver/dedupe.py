@@ -48,8 +48,8 @@ def merge(frame: pl.DataFrame, schema: Schema, periods: Sequence[Period]) -> Mer
     """Sort by the schema's order and keep one row of each key. ``periods``: by file number."""
     if in_order(frame, schema):
         return Merged(frame)
-    repeated = pl.struct(schema.key).is_duplicated()
-    if not frame.select(repeated.any()).item():
+    repeated = _repeated(frame, schema)
+    if not repeated.any():
         return Merged(frame.sort(schema.sort))
     marked = frame.with_columns(repeated.alias(_RANK))
     apart = marked.filter(pl.col(_RANK)).drop(_RANK)
@@ -68,13 +68,45 @@ def in_order(frame: pl.DataFrame, schema: Schema) -> bool:
     rising = _strictly_rising(list(schema.sort))
     if set(schema.sort) <= set(schema.key):
         return bool(frame.select(rising.all()).item())
-    # The key is a running number: when it rises throughout and time never falls, all is in order.
+    # The key begins with a running number: when it rises throughout and time never falls, all is in order.
     first = pl.col(schema.sort[0])
-    return bool(
-        frame.select(
-            _strictly_rising(list(schema.key)).all() & (first >= first.shift()).slice(1).all()
-        ).item()
-    )
+    if not frame.select((first >= first.shift()).slice(1).all()).item():
+        return False
+    return bool(frame.select(_strictly_rising([schema.key[0]]).all()).item())
+
+
+def reused_ids(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+    """Return the rows, each key once, whose running number another row has too: one id, several trades.
+
+    Examples
+    --------
+    >>> from cryptolake.archive.schemas import schema_of
+    >>> rows = pl.DataFrame(
+    ...     {
+    ...         "agg_trade_id": [7, 8, 8],
+    ...         "first_trade_id": [10, 11, 12],
+    ...         "last_trade_id": [10, 11, 12],
+    ...     }
+    ... )
+    >>> reused_ids(rows, schema_of("spot", "aggTrades"))["last_trade_id"].to_list()
+    [11, 12]
+    """
+    if schema.id is None or schema.key == (schema.id,) or frame.height < 2:
+        return frame.clear()
+    number = pl.col(schema.id)
+    if frame.select((number > number.shift()).slice(1).all()).item():
+        return frame.clear()
+    return frame.filter(number.is_duplicated())
+
+
+def _repeated(frame: pl.DataFrame, schema: Schema) -> pl.Series:
+    """Return which rows share their key with another one."""
+    key = list(schema.key)
+    if schema.id in key and len(key) > 1:  # an id alone is compared faster, and rarely comes twice
+        alone = frame[schema.id].is_duplicated()
+        if not alone.any():
+            return alone
+    return frame.select(pl.struct(key).is_duplicated()).to_series()
 
 
 def _strictly_rising(names: list[str]) -> pl.Expr:

@@ -541,7 +541,7 @@ def new_run_id() -> str:
 
 _SAME = ["path", "kind", "first", "detail"]
 _MOST = 10_000
-"""Findings that one check records; a file that is wrong throughout needs no more than that."""
+"""Findings of one kind and file that a check records one by one; one more row says how many follow, and when."""
 
 
 def record_new(found: pl.DataFrame, meta: Meta) -> int:
@@ -558,9 +558,29 @@ def record_new(found: pl.DataFrame, meta: Meta) -> int:
         return 0
     alike = [pl.col(name).is_in(found[name].unique().implode()) for name in ("kind", "path")]
     known = meta.read("findings", where=alike[0] & alike[1])
-    typed = found.head(_MOST).with_columns(pl.col("first").cast(TABLES["findings"]["first"]))
+    typed = _summed_up(_shaped("findings", found)).select(found.columns)
     new = typed.join(known, on=_SAME, how="anti", nulls_equal=True)
     now, run = datetime.now(UTC), new_run_id()
     meta.append("findings", new.with_columns(pl.lit(now).alias("at"), pl.lit(run).alias("run_id")))
     meta.settle()
     return new.height
+
+
+def _summed_up(found: pl.DataFrame) -> pl.DataFrame:
+    """Keep the first findings of each kind and file, and one row for the rest of them, so that none is hidden."""
+    place = pl.int_range(pl.len()).over("path", "kind")
+    rest = found.filter(place >= _MOST)
+    if not rest.height:
+        return found
+    names = ["path", "kind"]
+    said = pl.format(
+        "and {} more, from {} to {}", pl.len(), pl.col("first").min(), pl.col("last").max()
+    )
+    summed = rest.group_by(names, maintain_order=True).agg(
+        *(pl.col(name).first() for name in ("dataset", "symbol", "interval")),
+        pl.col("first").min(),
+        pl.col("last").max(),
+        pl.col("rows").sum(),
+        detail=said,
+    )
+    return pl.concat([found.filter(place < _MOST), summed], how="diagonal_relaxed")

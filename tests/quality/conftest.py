@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import cryptolake as cl
-from cryptolake.sample.folder import ArchiveFolder
+from cryptolake.archive.keys import parse_key
+from cryptolake.sample.folder import ArchiveFolder, published_at
 from cryptolake.sample.server import serve_archive
 from tests.quality.world import World
 
@@ -29,5 +30,24 @@ def world(tmp_path: Path) -> Iterator[Callable[..., World]]:
             )
             source = cl.Archive(bucket="damaged", endpoint_url=served.endpoint)
             return World(ArchiveFolder(root), served, cl.Lake(tmp_path / "lake", source=source))
+
+        yield make
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Iterator[Callable[[dict[str, str]], World]]:
+    """Write an archive of these keys and texts alone, serve it, and open a lake on it."""
+    with ExitStack() as running:
+
+        def make(texts: dict[str, str]) -> World:
+            folder = ArchiveFolder(tmp_path / "written")
+            for key, text in texts.items():
+                parsed = parse_key(key)
+                assert parsed is not None, key
+                moment = published_at(parsed.period, parsed.market)
+                folder.write_zip(key, text.encode(), moment, parsed.market)
+            served = running.enter_context(serve_archive(folder.root, bucket="written"))
+            source = cl.Archive(bucket="written", endpoint_url=served.endpoint)
+            return World(folder, served, cl.Lake(tmp_path / "lake", source=source))
 
         yield make
