@@ -292,12 +292,10 @@ class Lake:
         progress, checksum_policy
             As :meth:`transfer` takes them; the policy is for copies made inside S3, hashed here first.
         """
-        from cryptolake.bronze.ledger import holdings
-        from cryptolake.silver.build import build
+        from cryptolake.silver.build import build_query
 
-        context = self.context
-        rows = holdings(context.records, query)
-        return build(context, rows, progress=progress, force=force, checksum_policy=checksum_policy)
+        how = {"progress": progress, "force": force, "checksum_policy": checksum_policy}
+        return build_query(self.context, query, **how)
 
     def pull(
         self,
@@ -325,13 +323,10 @@ class Lake:
         Report
             Files moved and months built; ``report.ok`` says whether all of it worked.
         """
-        settings = self._settings(mode, progress, checksum_policy, options)
-        return self._pull(query, settings, refresh=refresh)[1]
-
-    def _pull(self, query: Query, settings: RunSettings, *, refresh: bool) -> tuple[Plan, Report]:
         from cryptolake.transfer.pull import pull
 
-        return pull(query, self.context, settings, refresh=refresh)
+        settings = self._settings(mode, progress, checksum_policy, options)
+        return pull(query, self.context, settings, refresh=refresh)[1]
 
     def _settings(
         self, mode: Mode, progress: Progress, checksum_policy: ChecksumPolicy, options: Options
@@ -339,8 +334,7 @@ class Lake:
         """Choose the route and the options of a call; wrong words are refused before anything is asked."""
         from cryptolake.transfer.pull import RunSettings
 
-        way = (mode, progress, checksum_policy, options)
-        return RunSettings.of(self.source, self.storage, *way)
+        return RunSettings.of(self.source, self.storage, mode, progress, checksum_policy, options)
 
     def frame(
         self,
@@ -376,12 +370,13 @@ class Lake:
         """
         from cryptolake.bronze.ledger import one_data_type
         from cryptolake.planning.plan import require_rows
+        from cryptolake.transfer.pull import pull
 
         one_data_type(query)
         settings = self._settings(mode, progress, checksum_policy, options)
-        plan, report = self._pull(query, settings, refresh=refresh)
+        plan, report = pull(query, self.context, settings, refresh=refresh)
         require_rows(plan, report)
-        return self.silver(query, exact=exact).collect()
+        return self._silver(query, exact=exact, told=True).collect()
 
     # ------------------------------------------------------------------ read
 
@@ -409,13 +404,20 @@ class Lake:
         CorruptArchive
             With ``exact``: a file of the range cannot be used.
         """
-        if exact:
-            from cryptolake.silver.decimals import exact_rows
+        return self._silver(query, exact=exact, told=False)
 
-            return exact_rows(query, self.context).lazy()
+    def _silver(self, query: Query, *, exact: bool, told: bool) -> pl.LazyFrame:
         from cryptolake.readers.polars_frames import silver_frame
+        from cryptolake.readers.unusable import warn_of_unusable
 
-        return silver_frame(query, self.context)
+        context = self.context
+        if not told:
+            warn_of_unusable(context, query)
+        if not exact:
+            return silver_frame(query, context)
+        from cryptolake.silver.decimals import exact_rows
+
+        return exact_rows(query, context).lazy()
 
     def connect(self, path: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnection:
         """Return a DuckDB connection with every view; with a path the views stay in that file.
@@ -435,9 +437,9 @@ class Lake:
         """
         from cryptolake.readers.duckdb_views import ask, connect
 
-        if self._connection is None:
-            self._connection = connect(self.context, views=False)
-        return ask(self._connection, self.context, text)
+        context = self.context
+        self._connection = self._connection or connect(context, views=False)
+        return ask(self._connection, context, text)
 
     def datasets(self) -> pl.DataFrame:
         """Return what the lake holds: zone, dataset, symbols, intervals, first, last, files, bytes, rows."""

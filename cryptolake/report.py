@@ -243,13 +243,29 @@ class Report:
         """Whether the run was complete and nothing failed. Quarantined files are no failure."""
         return self.failed == 0 and self.state == "done"
 
+    def naming(self, quarantined: pl.DataFrame) -> Report:
+        """Return the report with files (``key, error``) that lie in quarantine, of which no run moved any now."""
+        nothing = {"bytes": 0, "seconds": 0.0, "attempts": 0, "retries": 0}
+        rows = [
+            {"key": key, "status": "quarantined", "error": error, **nothing}
+            for key, error in quarantined.select("key", "error").iter_rows()
+        ]
+        new = self._unnamed(pl.DataFrame(rows, schema=FILES))
+        return replace(self, files=Rows([*self._files.pieces(), new])) if new.height else self
+
+    def _unnamed(self, files: pl.DataFrame) -> pl.DataFrame:
+        """Leave out files in quarantine that this report names already."""
+        lost = pl.col("status") == "quarantined"
+        known = self._files.filter(lost)["key"].implode()
+        return files.filter(~(lost & pl.col("key").is_in(known)))
+
     def combine(self, other: Report) -> Report:
         """Return one report of two runs that follow each other: a pull is a transfer and a build."""
         return replace(
             self,
             kind=self.kind if self.kind == other.kind else "pull",
             seconds=self.seconds + other.seconds,
-            files=Rows(chain(self._files.pieces(), other._files.pieces())),
+            files=Rows(chain(self._files.pieces(), map(self._unnamed, other._files.pieces()))),
             months=pl.concat([self.months, other.months]).unique(
                 "path", keep="last", maintain_order=True
             ),

@@ -6,6 +6,7 @@ does not grow with it; going back starts over.
 
 from __future__ import annotations
 
+import codecs
 import io
 from collections.abc import Callable, Iterator
 from typing import IO, TYPE_CHECKING
@@ -84,6 +85,21 @@ class ZipText(io.BufferedIOBase):
                 return len(text), text
         return find_member(self._file, self.key).size, None
 
+    @property
+    def is_large(self) -> bool:
+        """Whether the text is inflated as it is read, so that damage further on has not been seen yet."""
+        return self._text is None
+
+    def is_utf8(self) -> bool:
+        """Say whether the text is UTF-8 without a NUL; of a large one, its first megabytes."""
+        head = self._pending if self._text is None else self._text
+        if b"\0" in head:
+            return False
+        try:
+            return head.isascii() or bool(codecs.getincrementaldecoder("utf-8")().decode(head))
+        except UnicodeDecodeError:
+            return False
+
     def _rest(self) -> Iterator[bytes]:
         return iter(()) if self._chunks is None else self._chunks
 
@@ -144,6 +160,8 @@ class ZipText(io.BufferedIOBase):
             self._pending = next(self._rest(), b"")
         part, self._pending = self._pending[:most], self._pending[most:]
         self._at += len(part)
+        if self._at == self.size and not self._pending:
+            self._pending = next(self._rest(), b"")  # only after the last piece its CRC is known
         return part
 
     def _restart(self) -> None:

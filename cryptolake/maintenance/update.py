@@ -11,7 +11,7 @@ as it is. Files that a killed run stored are adopted, and months that Silver lac
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -27,13 +27,15 @@ from cryptolake.quality.freshness import NAME, OBJECT, held_folders, listed_file
 from cryptolake.quality.report import gaps
 from cryptolake.query import Query
 from cryptolake.readers.silver_files import silver_scope
+from cryptolake.readers.unusable import unusable
+from cryptolake.report import Report
 from cryptolake.storage.scope import EVERYTHING
+from cryptolake.storage.tables import new_run_id
 from cryptolake.transfer.pull import build_and_refetch
 
 if TYPE_CHECKING:
     from cryptolake.listing.context import LakeContext
     from cryptolake.planning.plan import Plan
-    from cryptolake.report import Report
     from cryptolake.storage.scope import Scope
     from cryptolake.storage.tables import TableReader
     from cryptolake.transfer.pull import RunSettings
@@ -90,10 +92,12 @@ class Update:
         'update: everything here is as the archive has it'
         """
         if not self.changed:
-            if self.report is not None and not self.report.ok:
-                return (
-                    f"update: nothing is new; {self.report.failed:,} months or files lack a source"
-                )
+            lacking = self.report.failed if self.report else 0
+            quarantined = self.report.quarantined if self.report else 0
+            if lacking:
+                return f"update: nothing is new; {lacking:,} months or files lack a source"
+            if quarantined:
+                return f"update: nothing is new; {quarantined:,} files are in quarantine (meta.quarantine)"
             return "update: everything here is as the archive has it"
         counts = self.changes.group_by("why").agg(pl.col("files").sum()).sort("why")
         reasons = ", ".join(f"{why} by {files:,} files" for why, files in counts.iter_rows())
@@ -126,6 +130,15 @@ def update(lake: LakeContext, settings: RunSettings, query: Query | None = None)
         The archive does not answer: a stale listing cannot say what is new.
     """
     scope = None if query is None else _undated(query)
+    done = _updated(lake, settings, scope)
+    lost = unusable(lake.records, scope).filter(pl.col("state") == "quarantined")
+    if not lost.height:
+        return done
+    report = done.report or Report("transfer", new_run_id(), 0.0)
+    return replace(done, report=report.naming(lost.select("key", error="reason")))
+
+
+def _updated(lake: LakeContext, settings: RunSettings, scope: Query | None) -> Update:
     held = holdings(lake.records, scope)
     folders = held_folders(held)
     if not folders:

@@ -28,6 +28,7 @@ from cryptolake.errors import StorageError
 from cryptolake.readers.damage import damage, silver_damage, table_damage, together, warn
 from cryptolake.readers.filesystems import BronzeFileSystem, SharedBucket, nothing_listed
 from cryptolake.readers.silver_files import extra_columns
+from cryptolake.readers.unusable import warn_of_unusable
 from cryptolake.readers.view_sql import (
     SCHEMAS,
     FolderDamage,
@@ -138,6 +139,7 @@ def connect(
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     reach(connection, lake)
     _create_bronze(connection, in_memory=path is None)
+    warn_of_unusable(lake)
     if views:
         damaged, gone = silver_damage(lake)
         _refresh(connection, lake, known=None, damaged=damaged, gone=gone)

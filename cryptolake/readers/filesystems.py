@@ -15,11 +15,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 from fsspec import AbstractFileSystem
 from fsspec.implementations.dirfs import DirFileSystem
 
 from cryptolake.archive.keys import ZIP
-from cryptolake.bronze.text import ZipText
+from cryptolake.bronze.audit import Entered, look
+from cryptolake.bronze.text import ZipText, seek_position
 from cryptolake.errors import CorruptArchive, IncompleteWarning, SchemaMismatch
 from cryptolake.storage import layout
 from cryptolake.storage.scope import Scope
@@ -131,8 +133,9 @@ def nothing_listed() -> Iterator[None]:
 class BronzeFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships no types
     """The verified zips of a lake, by their archive keys.
 
-    On a disk these are the files under ``bronze/``: one stands at its final name only when verified. In
-    a bucket, where a copy can stand there before it is checked, they are the keys that the ledger has.
+    On a disk these are the files under ``bronze/``, for one stands at its final name only when verified, and
+    those that the ledger has: one that is gone is opened as an empty text, and named in a warning. In a bucket,
+    where a copy can stand there before it is checked, they are the keys that the ledger has.
 
     Parameters
     ----------
@@ -151,6 +154,7 @@ class BronzeFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
         self._storage = storage
         self._meta = meta
         self._sizes: dict[str, int] = {}
+        self._hashed: set[tuple[str, str]] = set()
 
     def find(
         self,
@@ -244,10 +248,36 @@ class BronzeFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
             return _Nothing()
         # DuckDB asks for the size by path right after it opens a file: answered without a second look.
         self._sizes[key] = text.size
-        return SharedFile(text)
+        return SharedFile(_Unbroken(text) if text.is_large else text)
 
     def _opened(self, key: str) -> ZipText:
-        return ZipText(lambda: self._storage.open(layout.bronze_path(key)), key)
+        text = ZipText(lambda: self._storage.open(layout.bronze_path(key)), key)
+        try:
+            self._check(key, text)
+        except BaseException:
+            text.close()
+            raise
+        return text
+
+    def _check(self, key: str, text: ZipText) -> None:
+        """Refuse a text that no CSV reader takes, and a large one whose zip is not the one that was verified.
+
+        A small text was inflated, and its CRC is right. A large zip on a disk is hashed once, which takes a
+        fraction of what reading it takes: its damage would show only when many of its rows have been read.
+        """
+        if not text.is_utf8():
+            message = "its text is not UTF-8, which lake.bronze shows as far as it goes."
+            raise SchemaMismatch(message, key=key)
+        if not (text.is_large and self._storage.is_local):
+            return
+        for row in self._meta.ledger(pl.col("key") == key).select(Entered._fields).iter_rows():
+            entered = Entered(*row)
+            if (key, entered.sha256 or "") in self._hashed:
+                continue
+            if look(self._storage, layout.bronze_path(key), entered).status != "ok":
+                message = "its bytes are not the ones that were verified."
+                raise CorruptArchive(message, key=key)
+            self._hashed.add((key, entered.sha256 or ""))
 
     def _tells_of_file(self, error: Exception) -> bool:
         """Say whether an error tells of the file; one of a bucket that does not answer does not."""
@@ -260,19 +290,21 @@ class BronzeFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
         return "directory"
 
     def _zips(self, folder: str) -> Iterable[tuple[str, int]]:
+        start = f"{folder}/" if folder else ""
+        recorded = self._meta.ledger(scope=Scope((start,))).select("key", "size").iter_rows()
         if not self._storage.is_local:
-            start = f"{folder}/" if folder else ""
-            return list(self._meta.ledger(scope=Scope((start,))).select("key", "size").iter_rows())
-        return [
-            (key, entry.size)
+            return list(recorded)
+        standing = {
+            key: entry.size
             for entry in self._storage.list(_bronze(folder))
             if entry.path.endswith(ZIP) and (key := layout.bronze_key(entry.path)) is not None
-        ]
+        }
+        return sorted((dict(recorded) | standing).items())
 
 
-def _left_out(key: str, error: Exception) -> None:
+def _left_out(key: str, error: Exception, what: str = "its rows are") -> None:
     message = (
-        f"{key} cannot be read, and its rows are left out: {error} "
+        f"{key} cannot be read, and {what} left out: {error} "
         "cryptolake verify --repair takes a damaged file out, and the next pull fetches it again."
     )
     warnings.warn(message, IncompleteWarning, stacklevel=2)
@@ -280,6 +312,47 @@ def _left_out(key: str, error: Exception) -> None:
 
 def _bronze(folder: str) -> str:
     return layout.bronze_path(folder) if folder else layout.BRONZE
+
+
+class _Unbroken(io.RawIOBase):
+    """A large text whose end may turn out to be damaged: from there on it has empty lines, and a warning names it.
+
+    An error in the middle of a read would reach the reader as one of DuckDB's, with a traceback for a text.
+    """
+
+    def __init__(self, text: ZipText) -> None:
+        self._text, self._at, self._broken = text, 0, False
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place."""
+        self._at = seek_position(offset, whence, at=self._at, size=self._text.size)
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        """Read from the place that was sought."""
+        left = max(self._text.size - self._at, 0)
+        wanted = left if size < 0 else min(size, left)
+        data = self._sound(wanted)
+        if data is None:
+            data = b"\n" * wanted
+        self._at += len(data)
+        return data
+
+    def _sound(self, wanted: int) -> bytes | None:
+        if self._broken:
+            return None
+        try:
+            self._text.seek(self._at)
+            return self._text.read(wanted)
+        except (CorruptArchive, OSError) as error:
+            self._broken = True
+            _left_out(self._text.key, error, f"its rows from byte {self._at:,} of its text on are")
+            return None
+
+    def close(self) -> None:
+        """Close the zip."""
+        self._text.close()
+        super().close()
 
 
 class _Nothing(ZipText):

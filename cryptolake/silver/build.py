@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import polars as pl
 
 from cryptolake.archive.periods import Period
-from cryptolake.bronze.ledger import holdings_beside
+from cryptolake.bronze.ledger import holdings, holdings_beside
 from cryptolake.bronze.zips import DEFAULT_LIMITS, Limits
 from cryptolake.errors import BuildError, ChecksumMismatch
 from cryptolake.progress import Step, watched
+from cryptolake.readers.unusable import unusable
 from cryptolake.report import FILES, MONTHS, Report, State
 from cryptolake.silver.late_verification import LateVerifications
 from cryptolake.silver.month import STREAM_ABOVE, MonthResult, make_month
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from cryptolake.bronze.verify import Policy
     from cryptolake.listing.context import LakeContext
     from cryptolake.progress import Progress, Watch
+    from cryptolake.query import Query
     from cryptolake.storage.files import Storage
 
 
@@ -348,6 +350,16 @@ def build(
     if strict:
         _raise_for(report)
     return report
+
+
+def build_query(lake: LakeContext, query: Query | None = None, **options: Any) -> Report:
+    """Build the months of a query, or all; name the files of it that lie in quarantine, as a pull does.
+
+    Options are those of :func:`build`.
+    """
+    report = build(lake, holdings(lake.records, query), **options)
+    lost = unusable(lake.records, query).filter(pl.col("state") == "quarantined")
+    return report.naming(lost.select("key", error="reason"))
 
 
 def _at_once(storage: Storage) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +55,9 @@ def klines_text(day: date, rows: int = 1440, price: float = 100.0, step: timedel
     return "".join(lines)
 
 
-def put(storage: Storage, meta: Meta, texts: dict[str, str], *, recorded: bool = True) -> None:
+def put(
+    storage: Storage, meta: Meta, texts: Mapping[str, str | bytes], *, recorded: bool = True
+) -> None:
     """Put zips into Bronze, and (if ``recorded``) into the ledger."""
     rows = []
     for key, text in texts.items():

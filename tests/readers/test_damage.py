@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from cryptolake import DamagedLakeWarning, IncompleteWarning, Lake
+from cryptolake.bronze import text as text_module
+from cryptolake.bronze.zips import Limits
 from cryptolake.storage import segments
 from tests.readers.lakes import build_all, days, klines_key, klines_text, put
 
@@ -121,3 +123,55 @@ def test_a_damaged_zip_is_left_out_of_bronze_and_named(lake: Lake, how: str):
         warnings.simplefilter("error")
         other = "select count(*) from bronze.spot_klines where symbol = 'BUSDT'"
         assert lake.sql(other).fetchall() == [(48,)]
+
+
+BRONZE = "select symbol, count(*) from bronze.spot_klines group by 1 order by 1"
+
+
+def test_a_zip_that_is_gone_is_named(lake: Lake):
+    key = klines_key("AUSDT", "2024-01-02", "1h")
+    lake.storage.delete(f"bronze/{key}")
+    for _ in range(2):
+        with pytest.warns(IncompleteWarning, match=key):
+            assert lake.sql(BRONZE).fetchall() == [("AUSDT", 24), ("BUSDT", 48)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert lake.sql("select count(*) from bronze.spot_klines_1m").fetchall() == [(0,)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1"])
+def test_a_text_that_is_no_utf8_is_left_out_of_sql_and_named(lake: Lake, encoding: str):
+    key = klines_key("CUSDT", "2024-01-01", "1h")
+    text = klines_text(days("2024-01-01", 1)[0], 24, step=HOUR).replace("100.0", "1ÿ")
+    put(lake.storage, lake.meta, {key: text.encode(encoding)})
+    with pytest.warns(IncompleteWarning, match=f"{key}.*not UTF-8"):
+        assert lake.sql(BRONZE).fetchall() == [("AUSDT", 48), ("BUSDT", 48)]
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every text is large: inflated as it is read."""
+    monkeypatch.setattr(text_module, "AT_ONCE", 0)
+    monkeypatch.setattr(text_module, "_SMALL", Limits(max_bytes=0))
+    monkeypatch.setattr(text_module, "_CHUNK", 500)
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize("place", [0.3, 0.6, 0.95])
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_large_zip_that_is_damaged_further_on_raises_no_error_of_duckdbs(
+    lake: Lake, place: float, recorded: bool
+):
+    key = klines_key("CUSDT", "2024-01-01", "1h")
+    text = klines_text(days("2024-01-01", 1)[0], 400, step=HOUR)
+    put(lake.storage, lake.meta, {key: text}, recorded=recorded)
+    assert lake.sql(BRONZE).fetchall() == [("AUSDT", 48), ("BUSDT", 48), ("CUSDT", 400)]
+    path = lake.storage.local(f"bronze/{key}")
+    data = bytearray(path.read_bytes())
+    data[int((len(data) - 200) * place) + 60] ^= 0x10
+    path.write_bytes(data)
+    fresh = Lake(lake.root)
+    with pytest.warns(IncompleteWarning, match=f"{key} cannot be read"):
+        found = dict(fresh.sql(BRONZE).fetchall())
+    assert (found["AUSDT"], found["BUSDT"]) == (48, 48)
+    assert found.get("CUSDT", 0) < 400

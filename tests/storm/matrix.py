@@ -538,7 +538,9 @@ class Worlds:
         read_only = self.case(fault)
         cells = {}
         for operation in operations:
-            alone = operation in CHANGING or fault.zone.startswith(("meta", "listing"))
+            # What is said once a lake, or once a file of its own, is said again of another copy.
+            once = ("meta", "listing", "published")
+            alone = operation in CHANGING or fault.zone.startswith(once)
             case = self.case(fault) if alone else read_only
             cells[operation] = judged(case, operation)
             hidden = operation in BY_VERIFY.get(fault.name, ())
