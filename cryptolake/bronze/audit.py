@@ -103,10 +103,10 @@ def hashes(storage: Storage, path: str, size: int) -> Hashes | Literal["damaged"
 def set_aside(storage: Storage, path: str, aside: str) -> bool:
     """Move whatever is at a path of the lake to another; say whether there was something."""
     if storage.is_local:
-        target = storage.local(aside)
+        target = storage.target(aside)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            storage.local(path).rename(target)
+            storage.target(path).rename(target)
         except FileNotFoundError:
             return False
         return True

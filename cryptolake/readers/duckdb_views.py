@@ -42,7 +42,7 @@ from cryptolake.readers.view_sql import (
     silver_views,
 )
 from cryptolake.storage import layout
-from cryptolake.storage.files import S3Storage, Storage
+from cryptolake.storage.files import S3Storage, Storage, walk
 from cryptolake.storage.segments import Damaged
 from cryptolake.storage.tables import TABLES
 
@@ -373,7 +373,7 @@ def _folders(storage: Storage, top: str, depth: int, name: str = f"*{layout.PARQ
 
 def _local_folders(folder: Path, path: str, depth: int, name: str) -> Iterator[str]:
     if depth == 0:
-        if any(folder.rglob(name)):
+        if any(fnmatchcase(item.name, name) for item, _ in walk(str(folder))):
             yield path
         return
     try:

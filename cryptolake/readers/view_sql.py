@@ -99,6 +99,10 @@ archive; an empty cell is sometimes written as two quotes. The files' names end 
 read is the text in them: without a word, DuckDB from 2.0.1 on takes that ending for a compression."""
 
 
+_GOLD_LEVELS = 7
+"""Levels of folders below a recipe's that its view looks through; Silver has four."""
+
+
 class View(NamedTuple):
     """A view: the schema it is in, its name, and what it selects."""
 
@@ -339,8 +343,13 @@ def gold_views(storage: Storage, held: Held) -> Iterator[View]:
         whole = held.whole(folder)
         if whole == ():
             continue
-        files = _files(storage, whole, f"{unglobbed(storage.url(folder))}/**/*.parquet")
-        yield View("gold", recipe, f"SELECT * FROM read_parquet({files}, union_by_name = true)")
+        top = unglobbed(storage.url(folder))
+        files = _files(storage, whole, f"{top}/**/*.parquet")
+        options = "union_by_name = true"
+        if whole is None and storage.is_local:  # level by level: ** does not follow linked folders
+            files = listed(f"{top}/{'*/' * level}*.parquet" for level in range(_GOLD_LEVELS))
+            options += ", allow_empty = true"
+        yield View("gold", recipe, f"SELECT * FROM read_parquet({files}, {options})")
 
 
 # --------------------------------------------------------------------------------------------- the pieces

@@ -41,6 +41,9 @@ _BLOCK = 8 * 2**20
 _AT_ONCE = 1000
 """Objects that one request removes at most."""
 
+_MOST_LINKS = 4
+"""Links to folders that are followed one after another."""
+
 _DRAFT = re.compile(r"\..+\.[0-9a-f]{12}")
 
 
@@ -194,7 +197,7 @@ class LocalStorage(Storage):
                     None,
                     datetime.fromtimestamp(found.st_mtime, UTC),
                 )
-                for item, found in _walk(str(folder))
+                for item, found in walk(str(folder))
             )
 
     def begun(self) -> bool:
@@ -512,14 +515,25 @@ def _opened(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
 
 
-def _walk(folder: str) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
+def walk(
+    folder: str, linked: tuple[str, ...] = ()
+) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
+    """Yield the files below a folder on a disk; linked folders are read as the folders that they lead to.
+
+    A link to a folder above itself is left out, and so is one that is reached through more than a few others.
+    ``linked`` are the folders that links have led to on the way.
+    """
     try:
         items = list(os.scandir(folder))
     except FileNotFoundError:
         return
     for item in items:
         if item.is_dir(follow_symlinks=False) and not item.name.endswith(_FILES):
-            yield from _walk(item.path)
+            yield from walk(item.path, linked)
+            continue
+        if item.is_symlink() and os.path.isdir(item.path) and not item.name.endswith(_FILES):  # noqa: PTH112
+            if (target := _followed(item.path, folder, linked)) is not None:
+                yield from walk(item.path, (*linked, target))
             continue
         try:
             yield item, item.stat()
@@ -528,3 +542,11 @@ def _walk(folder: str) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
                 yield item, item.stat(follow_symlinks=False)
             elif not isinstance(error, FileNotFoundError):
                 raise
+
+
+def _followed(link: str, folder: str, linked: tuple[str, ...]) -> str | None:
+    """Return where a link to a folder leads; None where it leads back to what it is in."""
+    target = os.path.realpath(link)
+    above = (os.path.realpath(folder), *linked)
+    back = any(place == target or place.startswith(target.rstrip("/") + "/") for place in above)
+    return None if back or len(linked) >= _MOST_LINKS else target
