@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cryptolake.archive.matrix import matrix as matrix
     from cryptolake.archive.source import Archive as Archive
     from cryptolake.demo import sample_lake as sample_lake
+    from cryptolake.errors import ArchiveMismatch as ArchiveMismatch
     from cryptolake.errors import BuildError as BuildError
     from cryptolake.errors import ChecksumMismatch as ChecksumMismatch
     from cryptolake.errors import CorruptArchive as CorruptArchive
@@ -59,6 +60,7 @@ _HOMES = {
     "sample_lake": "demo",
     "serve_archive": "sample.server",
     "to_polars": "readers.duckdb_views",
+    "ArchiveMismatch": "errors",
     "BuildError": "errors",
     "ChecksumMismatch": "errors",
     "CorruptArchive": "errors",

@@ -7,6 +7,7 @@
     ├── NotPublished (LookupError)       the archive has nothing for the range asked
     ├── NoSuchSymbol (LookupError)       a name or glob that matches no listed symbol
     ├── PlanError (ValueError)           a saved plan that cannot be read, or does not fit the lake
+    ├── ArchiveMismatch (ValueError)     the lake is of another archive, which was not adopted
     ├── StorageError (OSError)           the lake's root cannot be read or written
     ├── ListingError (OSError)           the archive cannot be listed, and no cached listing serves
     ├── TransferError (RuntimeError)     files could not be moved
@@ -78,6 +79,10 @@ class NoSuchSymbol(CryptolakeError, LookupError):
 
 class PlanError(CryptolakeError, ValueError):
     """A saved plan that cannot be read, or that was made for another lake."""
+
+
+class ArchiveMismatch(CryptolakeError, ValueError):
+    """The lake is of another archive than the one it was opened with. ``facts`` name both."""
 
 
 class StorageError(CryptolakeError, OSError):

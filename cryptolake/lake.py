@@ -1,7 +1,6 @@
 """The Lake: a root, on a disk or in a bucket, and the only object that does I/O.
 
-A facade: each method names the work and hands it to the module that does it. Modules are imported where
-they are used, so that a notebook pays only for what it asks.
+A facade: a method imports the module that does its work, so that a notebook pays only for what it asks.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from cryptolake.archive.source import Archive
+from cryptolake.archive.source import Archive, archive_text
 from cryptolake.errors import InvalidQuery
 from cryptolake.storage.files import Storage, open_storage
 
@@ -54,6 +53,8 @@ class Lake:
     source
         Where the archive is; the public bucket when left out. ``CRYPTOLAKE_ENDPOINT_URL`` in the
         environment sets its endpoint where it names none.
+    adopt
+        Whether the lake becomes one of this source where its first transfer recorded another archive.
     storage_options
         For an S3 root, as s3fs takes them. What is left out comes from the AWS environment and
         configuration files, ``AWS_ENDPOINT_URL`` and ``AWS_CA_BUNDLE`` included.
@@ -75,7 +76,7 @@ class Lake:
     --------
     >>> import cryptolake as cl
     >>> cl.Lake("/data/lake")
-    Lake('/data/lake')
+    Lake('/data/lake', archive='s3://data.binance.vision')
     """
 
     def __init__(
@@ -84,9 +85,11 @@ class Lake:
         *,
         source: Archive | None = None,
         storage_options: Mapping[str, Any] | None = None,
+        adopt: bool = False,
     ) -> None:
         self.storage: Storage = open_storage(root, storage_options)
         self.source: Archive = source or Archive()
+        self._adopt = adopt
         self._datasets: pl.DataFrame | None = None
         self._freshness: tuple[pl.DataFrame, datetime] | None = None
         self._connection: duckdb.DuckDBPyConnection | None = None
@@ -119,7 +122,7 @@ class Lake:
         """What one call works with: files, tables and archive, and the tables as that call reads them."""
         from cryptolake.listing.context import LakeContext
 
-        return LakeContext(self.storage, self.source, self.listing, self.meta)
+        return LakeContext(self.storage, self.source, self.listing, self.meta, self._adopt)
 
     # ------------------------------------------------------------------ ask
 
@@ -142,8 +145,7 @@ class Lake:
         max_age
             How old a cached listing may be before the archive is asked again.
         progress
-            Show a bar where a person is watching and there is much to list, or a callable that
-            receives each step.
+            Show a bar where a person watches and there is much to list, or a callable that takes each step.
 
         Raises
         ------
@@ -158,9 +160,9 @@ class Lake:
         from cryptolake.progress import shown
         from cryptolake.transfer.routing import route
 
-        way = route("auto", self.source, self.storage)
+        lake, way = self.context, route("auto", self.source, self.storage)
         with shown(progress):
-            return make_plan(query, self.context, route=way, refresh=refresh, max_age=max_age)
+            return make_plan(query, lake, route=way, refresh=refresh, max_age=max_age)
 
     def symbols(
         self,
@@ -591,7 +593,7 @@ class Lake:
         return Charts(self)
 
     def __repr__(self) -> str:
-        return f"Lake({self.root!r})"
+        return f"Lake({self.root!r}, archive={archive_text(self.source, self.storage.archive)!r})"
 
     def _repr_html_(self) -> str:
         """Show the lake as :meth:`datasets` and :meth:`freshness` last found it; this does no I/O."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import os
 import re
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
@@ -15,7 +16,62 @@ from cryptolake.errors import InvalidQuery
 ENDPOINT_VARIABLE = "CRYPTOLAKE_ENDPOINT_URL"
 """The environment variable that says the endpoint where none is given."""
 
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
+BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
+"""What a bucket may be named."""
+
+
+class ArchivePlace(NamedTuple):
+    """Which archive it is: a bucket, and the endpoint that serves it, None for AWS.
+
+    Examples
+    --------
+    >>> print(ArchivePlace("mirror", "http://127.0.0.1:9000"))
+    s3://mirror at http://127.0.0.1:9000
+    """
+
+    bucket: str
+    endpoint: str | None
+
+    def is_same(self, other: ArchivePlace) -> bool:
+        """Say whether two places are one: the same bucket at the same server.
+
+        Examples
+        --------
+        >>> aws = ArchivePlace("data.binance.vision", None)
+        >>> aws.is_same(
+        ...     ArchivePlace("data.binance.vision", "https://s3.ap-northeast-1.amazonaws.com")
+        ... )
+        True
+        >>> aws.is_same(ArchivePlace("data.binance.vision", "http://127.0.0.1:9000"))
+        False
+        """
+        same_server = server_of(self.endpoint) == server_of(other.endpoint)
+        return self.bucket == other.bucket and same_server
+
+    def may_be_same(self, other: ArchivePlace) -> bool:
+        """Say whether both serve a bucket of that name on loopback, where a port says nothing of what it serves."""
+        return self.bucket == other.bucket and self.is_loopback and other.is_loopback
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the endpoint is a server of this machine.
+
+        Examples
+        --------
+        >>> ArchivePlace("b", "http://[::1]:9000").is_loopback, ArchivePlace("b", None).is_loopback
+        (True, False)
+        """
+        return _is_loopback(server_of(self.endpoint)[0])
+
+    @property
+    def tag(self) -> str:
+        """A short name, for a folder."""
+        if self.endpoint is None:
+            return self.bucket
+        return f"{self.bucket}@{hashlib.sha256(self.endpoint.encode()).hexdigest()[:8]}"
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}" + (f" at {self.endpoint}" if self.endpoint else "")
 
 
 class Archive(BaseModel):
@@ -68,7 +124,7 @@ class Archive(BaseModel):
     @field_validator("bucket")
     @classmethod
     def _is_bucket(cls, bucket: str) -> str:
-        if not _BUCKET.fullmatch(bucket):
+        if not BUCKET_NAME.fullmatch(bucket):
             message = "a bucket's name is 3 to 63 lower-case letters, digits, dots and hyphens"
             raise ValueError(message)
         return bucket
@@ -107,14 +163,68 @@ class Archive(BaseModel):
         >>> Archive(endpoint_url="http://127.0.0.1:9000").tag
         'data.binance.vision@67d8ea34'
         """
-        endpoint = self.endpoint
-        if endpoint is None:
-            return self.bucket
-        return f"{self.bucket}@{hashlib.sha256(endpoint.encode()).hexdigest()[:8]}"
+        return self.place.tag
+
+    @property
+    def place(self) -> ArchivePlace:
+        """Which archive it is: bucket and endpoint in use.
+
+        Raises
+        ------
+        InvalidQuery
+            As :attr:`endpoint`.
+        """
+        return ArchivePlace(self.bucket, self.endpoint)
 
     def __str__(self) -> str:
-        where = f" at {self.endpoint}" if self.endpoint else ""
-        return f"s3://{self.bucket}{where}"
+        return str(self.place)
+
+
+def archive_text(source: Archive, recorded: ArchivePlace | None) -> str:
+    """Say for a person which archive a lake is of, and which one it was opened with where that is another.
+
+    Examples
+    --------
+    >>> archive_text(Archive(), ArchivePlace("data.binance.vision", "http://127.0.0.1:9000"))
+    's3://data.binance.vision at http://127.0.0.1:9000, opened with s3://data.binance.vision'
+    """
+    try:
+        given = source.place
+    except InvalidQuery as error:
+        return str(recorded or f"unknown: {error}")
+    if recorded is None or recorded.is_same(given):
+        return str(given)
+    return f"{recorded}, opened with {given}"
+
+
+def server_of(endpoint: str | None) -> tuple[str, int | None]:
+    """Return host and port of an endpoint. All of AWS's regional ones count as one, as do loopback's names.
+
+    Examples
+    --------
+    >>> server_of("http://localhost:9000") == server_of("http://127.0.0.1:9000")
+    True
+    >>> server_of(None), server_of("https://minio.example")
+    (('amazonaws.com', None), ('minio.example', 443))
+    """
+    if not endpoint:
+        return ("amazonaws.com", None)
+    parts = urlsplit(endpoint)
+    host = (parts.hostname or "").lower().rstrip(".")
+    if host.endswith(".amazonaws.com"):
+        return ("amazonaws.com", None)
+    if _is_loopback(host):
+        host = "localhost"
+    return (host, parts.port or {"http": 80, "https": 443}.get(parts.scheme))
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def checked_endpoint(url: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cryptolake.archive.enums import parse_data_type, parse_market
+from cryptolake.archive.source import archive_text
 from cryptolake.cli import output as show
 from cryptolake.cli.options import Json, Limit, Output, Refresh, shared, split
 from cryptolake.errors import CorruptArchive, InvalidQuery, StorageError
@@ -102,9 +103,14 @@ def datasets(lake: Lake, *, json: Json = False) -> None:
 
 
 def status(lake: Lake, *, json: Json = False) -> None:
-    """Show how fresh and how whole the lake is."""
+    """Show which archive the lake is of, how fresh and how whole it is."""
     show.absence(lake, json=json)
-    show.either(lake.status(), json=json)
+    found = lake.status()
+    if json:
+        show.as_json(found)
+        return
+    typer.echo(f"archive: {archive_text(lake.source, lake.storage.archive)}")
+    show.table(found.drop("archive"))
 
 
 def runs(lake: Lake, *, json: Json = False) -> None:

@@ -14,6 +14,10 @@ import typer
 
 from cryptolake.archive.periods import parse_days
 from cryptolake.cli.options import split
+from cryptolake.errors import ArchiveMismatch
+from cryptolake.storage.files import open_storage
+from cryptolake.storage.lake_format import check_format
+from cryptolake.storage.layout import BRONZE
 
 if TYPE_CHECKING:
     from cryptolake.lake import Lake
@@ -133,6 +137,8 @@ def run_demo(root: Path | None = None, *, write: Callable[[str], object] | None 
     ------
     MissingTool
         moto, the ``demo`` extra, is not installed.
+    ArchiveMismatch
+        The root is a lake of another archive.
     """
     import cryptolake as cl
 
@@ -140,6 +146,7 @@ def run_demo(root: Path | None = None, *, write: Callable[[str], object] | None 
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cryptolake-demo-")))
         folder = root or scratch / "lake"
+        _require_own(folder)
         show(_title("A sample archive, served as S3 on loopback"))
         made = cl.sample_archive(
             scratch / "archive",
@@ -155,6 +162,20 @@ def run_demo(root: Path | None = None, *, write: Callable[[str], object] | None 
             show("The temporary lake is gone now; 'cryptolake demo --root DIR' keeps it.")
         else:
             show(f"The lake is at {folder}; try: cryptolake datasets --root {folder}")
+
+
+def _require_own(folder: Path) -> None:
+    """Refuse to fill a lake that is not the demo's; one of another sample is refused by its pull."""
+    storage = open_storage(folder)
+    check_format(storage)
+    own = storage.archive
+    if (own is None and not storage.list(BRONZE)) or (own is not None and own.is_loopback):
+        return
+    what = f"of {own}" if own else "that does not say which archive it is of"
+    message = (
+        f"at {folder} is a lake {what}, and the demo fills only its own: choose another --root."
+    )
+    raise ArchiveMismatch(message, root=str(folder), archive=str(own) if own else None)
 
 
 def demo_query() -> Query:

@@ -195,12 +195,18 @@ def open_lake(
             help="An S3 endpoint that stands in for the archive.",
         ),
     ] = None,
+    adopt_archive: Annotated[
+        bool,
+        typer.Option(
+            "--adopt-archive", help="Fetch from this archive although the lake is of another."
+        ),
+    ] = False,
 ) -> Lake:
     """Open the lake at a root; nothing is touched yet."""
     from cryptolake.archive.source import Archive
     from cryptolake.lake import Lake
 
-    return Lake(root, source=Archive(endpoint_url=endpoint_url))
+    return Lake(root, source=Archive(endpoint_url=endpoint_url), adopt=adopt_archive)
 
 
 # ---------------------------------------------------------------- how files are fetched

@@ -28,12 +28,15 @@ class LakeContext:
         What the archive's S3 listing says exists, cached in the lake.
     tables
         The lake's own tables, to append to, and to read as they are now.
+    adopt
+        Whether the lake becomes one of this archive where it is of another.
     """
 
     storage: Storage
     archive: Archive
     listing: Listing
     tables: Meta
+    adopt: bool = False
 
     @cached_property
     def records(self) -> Snapshot:

@@ -36,7 +36,8 @@ def status(storage: Storage, records: TableReader, today: date | None = None) ->
         ``dataset``; ``symbols``, ``files``, ``bytes`` of Bronze; ``newest``, the last UTC day that a
         file covers, and ``behind``, the days after it that have ended; ``quarantined`` files; ``months``,
         ``rows``, ``duplicates`` and ``rejects`` of Silver as it stands; ``damaged`` months, which are gone
-        or have another size than recorded and are not counted; ``last_stored``, UTC.
+        or have another size than recorded and are not counted; ``last_stored``, UTC; ``archive``, the one
+        that the lake is of, null where it does not say.
     """
     yesterday = (today or datetime.now(UTC).date()) - timedelta(days=1)
     joined = (
@@ -47,6 +48,7 @@ def status(storage: Storage, records: TableReader, today: date | None = None) ->
     names = [dataset_name(*pair) for pair in joined.select(_DATASET).iter_rows()]
     counts = ["symbols", "files", "bytes", "quarantined", "months", "rows", "duplicates", "rejects"]
     counts.append("damaged")
+    archive = pl.lit(str(storage.archive) if storage.archive else None, pl.String).alias("archive")
     behind = (pl.lit(yesterday) - pl.col("newest")).dt.total_days()
     return (
         joined.with_columns(pl.Series("dataset", names, dtype=pl.String))
@@ -54,7 +56,7 @@ def status(storage: Storage, records: TableReader, today: date | None = None) ->
             pl.max_horizontal(0, behind).alias("behind"),
             *(pl.col(name).fill_null(0).cast(pl.Int64) for name in counts),
         )
-        .select("dataset", *counts[:3], "newest", "behind", *counts[3:], "last_stored")
+        .select("dataset", *counts[:3], "newest", "behind", *counts[3:], "last_stored", archive)
         .sort("dataset")
     )
 

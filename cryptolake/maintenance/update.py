@@ -19,6 +19,7 @@ import polars as pl
 
 from cryptolake.archive.periods import Days
 from cryptolake.bronze.ledger import holdings
+from cryptolake.listing.identity import require_own_archive
 from cryptolake.maintenance.lacking import Coverage, unbuilt
 from cryptolake.planning.plan import TO_MOVE
 from cryptolake.planning.planner import plan_of
@@ -126,9 +127,12 @@ def update(lake: LakeContext, settings: RunSettings, query: Query | None = None)
 
     Raises
     ------
+    ArchiveMismatch
+        The lake is of another archive.
     ListingError
         The archive does not answer: a stale listing cannot say what is new.
     """
+    require_own_archive(lake)
     scope = None if query is None else _undated(query)
     done = _updated(lake, settings, scope)
     lost = unusable(lake.records, scope).filter(pl.col("state") == "quarantined")

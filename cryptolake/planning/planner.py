@@ -87,6 +87,7 @@ def make_plan(
         notes=(
             *targets.notes,
             *_notes(listed, now),
+            *_note_of_another(lake),
             *([route.note(counts)] if route and counts.objects else []),
         ),
     )
@@ -197,6 +198,13 @@ def _notes(listed: Listed, now: datetime) -> list[str]:
             f"has, and are left out, e.g. {shown(listed.strange['key'][0])}"
         )
     return notes
+
+
+def _note_of_another(lake: LakeContext) -> list[str]:
+    own, given = lake.storage.archive, lake.archive.place
+    if own is None or own.is_same(given) or own.may_be_same(given) or lake.adopt:
+        return []
+    return [f"the lake is of {own}: a transfer from {given} is refused unless it is adopted"]
 
 
 def plan_of(

@@ -15,6 +15,7 @@ import polars as pl
 from cryptolake.archive.enums import DataType, Interval, Market, dataset_name
 from cryptolake.archive.periods import Period
 from cryptolake.bronze.ledger import holdings, scope_of_keys
+from cryptolake.listing.identity import require_own_archive
 from cryptolake.planning.planner import plan_of
 from cryptolake.quality.report import GAPS, gaps_of
 from cryptolake.quality.survey import Survey, survey
@@ -73,6 +74,7 @@ def heal(
         they are known now (what was filled is an ``archive_gap``); ``fetched`` the sibling files.
         Outcomes of gaps for which a file was fetched are recorded in ``meta.findings``.
     """
+    require_own_archive(lake)
     before = survey(query, lake, listed=True, refresh=refresh)
     broken = gaps_of(before).filter(~pl.col("healed") & (pl.col("cause") != "not_listed"))
     wanted = _to_fetch(broken, before)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Protocol
 
+from cryptolake.archive.source import archive_text
 from cryptolake.render.html import (
     drawing,
     facts,
@@ -27,6 +28,8 @@ from cryptolake.render.picture import FEWEST_STEPS
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from cryptolake.archive.source import Archive, ArchivePlace
 
 MAX_GROUPS = 30
 """Rows shown of each table of a plan; the rest is counted, so that a repr stays small."""
@@ -372,18 +375,17 @@ def _throughput(report: _Report) -> str:
 # ---------------------------------------------------------------------- Lake
 
 
-class _Source(Protocol):
-    @property
-    def bucket(self) -> str: ...
-    @property
-    def endpoint_url(self) -> str | None: ...
+class _Storage(Protocol):
+    archive: ArchivePlace | None
 
 
 class _Lake(Protocol):
     @property
     def root(self) -> str: ...
     @property
-    def source(self) -> _Source: ...
+    def source(self) -> Archive: ...
+    @property
+    def storage(self) -> _Storage: ...
 
 
 @never_raises
@@ -392,7 +394,7 @@ def lake_html(
     datasets: pl.DataFrame | None = None,
     freshness: tuple[pl.DataFrame, datetime] | None = None,
 ) -> str:
-    """Draw a lake: its root and source, and the last answers of ``datasets()`` and ``freshness()``.
+    """Draw a lake: its root and archive, and the last answers of ``datasets()`` and ``freshness()``.
 
     Parameters
     ----------
@@ -404,8 +406,6 @@ def lake_html(
         What ``lake.freshness()`` last returned and when (UTC), since days behind are soon out of date;
         None when it was not asked yet.
     """
-    endpoint = lake.source.endpoint_url
-    through = f" by {text(endpoint)}" if endpoint else ""
     if datasets is None:
         held = '<p class="dim">lake.datasets() says what it holds</p>'
     elif datasets.is_empty():
@@ -414,7 +414,7 @@ def lake_html(
         held = _datasets(datasets)
     return drawing(
         f"<h4>Lake <code>{text(lake.root)}</code></h4>",
-        f'<p class="dim">from s3://{text(lake.source.bucket)}{through}</p>',
+        f'<p class="dim">of {text(archive_text(lake.source, lake.storage.archive))}</p>',
         held,
         "" if freshness is None else _freshness(*freshness),
     )

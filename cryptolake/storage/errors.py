@@ -43,6 +43,21 @@ def in_words(verb: str, path: str, root: str) -> Iterator[None]:
         raise StorageError(message, root=root, path=path) from error
 
 
+REFUSED_CONDITION = frozenset(
+    {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "412", "409"}
+)
+"""S3's words for a conditional write that came too late: the object is another one by now, or is gone."""
+
+UNKNOWN_CONDITION = frozenset({"NotImplemented", "InvalidArgument", "InvalidRequest", "501"})
+"""The words of stores that have no conditional writes."""
+
+
+def code_of(error: BaseException) -> str:
+    """Return S3's word for an error that s3fs raises from S3's own; empty where there is none."""
+    response = getattr(error.__cause__ or error, "response", None) or {}
+    return str(response.get("Error", {}).get("Code", ""))
+
+
 SKEWED = "RequestTimeTooSkewed"
 """S3's word for a request that was signed at a time too far (15 minutes) from its own."""
 

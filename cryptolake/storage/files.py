@@ -19,12 +19,15 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, BinaryIO, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from cryptolake.errors import StorageError
 from cryptolake.storage.errors import in_words
 from cryptolake.storage.layout import ZONES, checked
 from cryptolake.storage.s3_config import S3Config
+
+if TYPE_CHECKING:
+    from cryptolake.archive.source import ArchivePlace
 
 OLD = 3600
 """Seconds after which a draft is nobody's: what is written there takes moments."""
@@ -74,6 +77,9 @@ class Storage(ABC):
 
     format: int | None = None
     """The format of the lake: None until it was read, 0 where the lake does not say (``lake_format``)."""
+
+    archive: ArchivePlace | None = None
+    """The archive that the lake is of, as it was last read; None where the lake does not say."""
 
     @abstractmethod
     def list(self, prefix: str) -> Files:

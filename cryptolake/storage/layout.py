@@ -327,6 +327,17 @@ def table_of(path: str) -> str | None:
     return below.partition("/")[0] or None if zone == META else None
 
 
+def listed_files(archive: str) -> str:
+    """Return the folder of an archive's cached listings.
+
+    Examples
+    --------
+    >>> listed_files("a1")
+    'meta/listings/a1/files'
+    """
+    return f"{inside(LISTINGS, archive)}/files"
+
+
 def listed_files_path(
     archive: str, market: Market, data_type: DataType, symbol: str, interval: Interval | None
 ) -> str:
@@ -341,7 +352,7 @@ def listed_files_path(
     """
     interval_name = interval.value if interval else "all"
     name = f"{market.value}/{data_type.value}/{quote(symbol, safe='')}/{interval_name}{PARQUET}"
-    return inside(f"{inside(LISTINGS, archive)}/files", name)
+    return inside(listed_files(archive), name)
 
 
 def listed_symbols_path(

@@ -12,6 +12,7 @@ import polars as pl
 
 from cryptolake.bronze.verify import Policy
 from cryptolake.errors import ChecksumMismatch, TransferError, unknown_word
+from cryptolake.listing.identity import claim_archive, require_own_archive, require_own_plan
 from cryptolake.progress import TransferProgress
 from cryptolake.storage import layout
 from cryptolake.storage.files import S3Storage
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import FrameType
 
+    from cryptolake.archive.source import Archive
     from cryptolake.listing.context import LakeContext
     from cryptolake.planning.plan import Plan
     from cryptolake.progress import Progress
@@ -70,7 +72,7 @@ def transfer(
     plan
         What to move. Files that the lake got since it was made are not fetched again.
     lake
-        The lake; the archive is the plan's.
+        The lake and its archive, which alone is asked: a plan of another one is refused.
     mode
         ``download`` for a lake on a disk. For one in a bucket: ``direct`` (S3 copies by itself), ``relay``
         (streamed through memory) or ``traditional`` (downloaded, then uploaded). ``auto`` takes the first
@@ -90,6 +92,10 @@ def transfer(
     ------
     InvalidQuery
         A mode, policy or option that does not exist, or a mode or acceleration that does not fit the lake.
+    ArchiveMismatch
+        The lake is of another archive.
+    PlanError
+        The plan is of another archive.
     MissingTool
         s5cmd is absent or too old.
     TransferError
@@ -101,10 +107,12 @@ def transfer(
     """
     if checksum_policy not in get_args(Policy):
         raise unknown_word("checksum policy", str(checksum_policy), get_args(Policy))
-    chosen = route(mode, plan.archive, lake.storage) if isinstance(mode, str) else mode
+    chosen = route(mode, lake.archive, lake.storage) if isinstance(mode, str) else mode
     settings = TransferOptions.of(options)
     if settings.acceleration:
         check_acceleration(lake.storage)
+    require_own_archive(lake)
+    require_own_plan(plan.archive.place, plan.rows, lake)
     work = WorkList(
         plan, lake.records, lake.storage, quarantined_too=checksum_policy != "quarantine"
     )
@@ -114,13 +122,14 @@ def transfer(
     if not work.rows.height:
         return recorder.report("done")
     find_s5cmd()
+    claim_archive(lake)
     # What is moved changes the ledger: it is read again afterwards, and not held in memory meanwhile.
     lake.records.forget()
     how = (settings, checksum_policy)
-    state, answered = _recorded(chosen, plan, work, lake.storage, recorder, *how, progress=progress)
+    state, answered = _recorded(chosen, work, lake, recorder, *how, progress=progress)
     report = recorder.report(state)
     if not answered:
-        _raise_if_nothing_worked(report, plan)
+        _raise_if_nothing_worked(report, lake.archive)
     if checksum_policy == "raise":
         _raise_if_quarantined(report)
     return report
@@ -128,9 +137,8 @@ def transfer(
 
 def _recorded(
     route: Route,
-    plan: Plan,
     work: WorkList,
-    storage: Storage,
+    lake: LakeContext,
     recorder: RunRecorder,
     settings: TransferOptions,
     policy: Policy,
@@ -142,9 +150,7 @@ def _recorded(
     with _sigterm_raises():
         recorder.open()
         try:
-            answered = _run_modes(
-                route, plan, work, storage, recorder, settings, policy, progress=progress
-            )
+            answered = _run_modes(route, work, lake, recorder, settings, policy, progress=progress)
             recorder.abandon(work.numbers, NOT_TRIED)
             state = "failed" if recorder.failed else "done"
         finally:
@@ -154,9 +160,8 @@ def _recorded(
 
 def _run_modes(
     route: Route,
-    plan: Plan,
     work: WorkList,
-    storage: Storage,
+    lake: LakeContext,
     recorder: RunRecorder,
     options: TransferOptions,
     policy: Policy,
@@ -167,7 +172,7 @@ def _run_modes(
 
     Files that one mode cannot move are left to the next; the recorder counts why.
     """
-    answered = True
+    answered, storage = True, lake.storage
     shown = TransferProgress(
         total_bytes=work.total_bytes, total_files=work.rows.height, progress=progress
     )
@@ -177,7 +182,7 @@ def _run_modes(
                 break
             last = mode == route.modes[-1]
             with _staging(storage, recorder, work) as staging:
-                context = TransferContext(plan.archive, staging, recorder, shown, options, policy)
+                context = TransferContext(lake.archive, staging, recorder, shown, options, policy)
                 jobs = jobs_of(map(recorder.still_waiting, work.pieces()))
                 batched = _batched(jobs, options, probe=not last)
                 pipeline = _pipeline(mode, context, storage, batched, last=last)
@@ -233,12 +238,12 @@ def _batched(jobs: Iterator[Job], options: TransferOptions, *, probe: bool) -> I
     yield from batches(jobs, options.batch_size)
 
 
-def _raise_if_nothing_worked(report: Report, plan: Plan) -> None:
+def _raise_if_nothing_worked(report: Report, archive: Archive) -> None:
     moved = report.files.filter(pl.col("status").is_in(["transferred", "adopted", "quarantined"]))
     failed = report.files.filter(pl.col("status") == "failed")
     if moved.height or failed.is_empty():
         return
-    where = plan.archive.endpoint or "the archive"
+    where = archive.endpoint or "the archive"
     first = failed.filter(pl.col("fault").is_not_null()).row(0, named=True)
     skewed = first["fault"] == "skewed"  # its reason says by itself what to do
     advice = "Then" if skewed else "Check the endpoint and the network;"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from cryptolake.listing.identity import require_own_archive
 from cryptolake.transfer.options import TransferOptions
 from cryptolake.transfer.routing import route
 
@@ -108,6 +109,7 @@ def pull(
     from cryptolake.planning.planner import make_plan
     from cryptolake.progress import shown
 
+    require_own_archive(lake)
     with shown(settings.progress):
         plan = make_plan(query, lake, route=settings.route, refresh=refresh)
     moved = settings.transfer(plan, lake)

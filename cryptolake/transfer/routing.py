@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, get_args
-from urllib.parse import urlsplit
 
+from cryptolake.archive.source import server_of
 from cryptolake.errors import InvalidQuery, unknown_word
 from cryptolake.storage.files import S3Storage
 from cryptolake.transfer.options import Mode
@@ -64,7 +64,7 @@ def route(mode: str, archive: Archive, storage: Storage) -> Route:
     if mode == "download":
         raise _unfit(mode, storage, "in a bucket", "auto, direct, relay or traditional")
     lake = storage.config
-    same = _place(archive.endpoint) == _place(lake.endpoint)
+    same = server_of(archive.endpoint) == server_of(lake.endpoint)
     if mode == "direct" and not same:
         message = (
             f"mode 'direct' copies inside one S3, and the archive ({archive.endpoint or 'AWS'}) and the "
@@ -114,17 +114,6 @@ def check_acceleration(storage: Storage) -> None:
 def _mode(word: str) -> Mode:
     modes: tuple[Mode, ...] = get_args(Mode)
     return next(mode for mode in modes if mode == word)
-
-
-def _place(endpoint: str | None) -> tuple[str, int | None]:
-    """Return host and port of an endpoint; all of AWS's regional ones count as one."""
-    if not endpoint:
-        return ("amazonaws.com", None)
-    parts = urlsplit(endpoint)
-    host = (parts.hostname or "").lower()
-    if host.endswith(".amazonaws.com"):
-        return ("amazonaws.com", None)
-    return (host, parts.port or {"http": 80, "https": 443}.get(parts.scheme))
 
 
 def _unfit(mode: str, storage: Storage, kind: str, allowed: str) -> InvalidQuery:

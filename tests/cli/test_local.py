@@ -1,5 +1,6 @@
 """The demo, the sample archive and its server, as a person starts them."""
 
+import json
 import subprocess
 
 import boto3
@@ -7,10 +8,27 @@ import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
 
+import cryptolake as cl
+from cryptolake.cli.local import run_demo
 from tests.cli.conftest import serving
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("record", [None, {"bucket": "data.binance.vision", "endpoint": None}])
+def test_the_demo_refuses_a_lake_that_is_not_its_own(tmp_path, record):
+    bronze = tmp_path / "bronze" / "data" / "spot" / "mine.zip"
+    bronze.parent.mkdir(parents=True)
+    bronze.write_bytes(b"mine")
+    if record is not None:
+        (tmp_path / "meta").mkdir()
+        text = json.dumps({"format": 1, "archive": record})
+        (tmp_path / "meta" / "lake.json").write_text(text)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(cl.ArchiveMismatch, match="fills only its own: choose another --root"):
+        run_demo(tmp_path, write=lambda _: None)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_the_demo_shows_each_step_and_keeps_the_lake_it_is_given(program, tmp_path):
     root = tmp_path / "demo"
     done = subprocess.run([*program, "demo", "--root", str(root)], capture_output=True, text=True)
@@ -23,6 +41,8 @@ def test_the_demo_shows_each_step_and_keeps_the_lake_it_is_given(program, tmp_pa
         "bars",
     ):
         assert shown in done.stdout
+    again = subprocess.run([*program, "demo", "--root", str(root)], capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr  # the same sample, at another port
     assert {path.name for path in root.iterdir()} == {"bronze", "silver", "meta"}
     assert {path.name for path in root.rglob("*.parquet") if "silver" in path.parts} == {
         "2024-12.parquet",

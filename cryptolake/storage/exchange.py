@@ -1,0 +1,105 @@
+"""Changes a small file that several writers change: read, and written with no other writer in between.
+
+Where a disk has no locks, or a store no conditional writes, the last writer wins.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeAlias
+
+from cryptolake.errors import StorageError
+from cryptolake.storage.errors import REFUSED_CONDITION, UNKNOWN_CONDITION, code_of, in_words
+from cryptolake.storage.files import S3Storage
+
+if TYPE_CHECKING:
+    from cryptolake.storage.files import Storage
+
+Change: TypeAlias = Callable[[bytes | None], bytes | None]
+"""Returns the new bytes of a file from its present ones, None for an absent file; None leaves it as it is."""
+
+_TRIES = 20
+"""How often an object is read again because another writer was quicker."""
+
+
+def exchange(storage: Storage, path: str, change: Change) -> None:
+    """Read a file of a lake and put what ``change`` makes of it.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be read or written.
+    """
+    if isinstance(storage, S3Storage):
+        _exchange_object(storage, path, change)
+        return
+    folder = storage.target(path).parent
+    with in_words("write", path, storage.root):
+        folder.mkdir(parents=True, exist_ok=True)
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            _lock(number)
+            _change(storage, path, change)
+        finally:
+            os.close(number)
+
+
+def _change(storage: Storage, path: str, change: Change) -> None:
+    found = None
+    with suppress(FileNotFoundError):
+        found = storage.read(path)
+    made = change(found)
+    if made is not None:
+        storage.write(path, made)
+
+
+def _lock(number: int) -> None:
+    """Wait until nobody else holds the lock of an open folder, which the kernel ends with the process."""
+    if sys.platform == "win32":
+        return
+    import fcntl
+
+    with suppress(OSError):  # some network disks have no locks
+        fcntl.flock(number, fcntl.LOCK_EX)
+
+
+def _exchange_object(storage: S3Storage, path: str, change: Change) -> None:
+    for _ in range(_TRIES):
+        etag, found = _version(storage, path)
+        made = change(found)
+        if made is None or _put_if(storage, path, made, etag):
+            return
+    message = f"{path!r} in the lake at {storage.root} is written by others all the time."
+    raise StorageError(message, root=storage.root, path=path)
+
+
+def _version(storage: S3Storage, path: str) -> tuple[str | None, bytes | None]:
+    """Return an object's ETag and bytes; what is put meanwhile has another ETag."""
+    where = {"Bucket": storage.bucket, "Key": storage.key(path)}
+    with in_words("read", path, storage.root):
+        try:
+            return storage.filesystem.call_s3("head_object", **where)["ETag"], storage.read(path)
+        except FileNotFoundError:
+            return None, None
+
+
+def _put_if(storage: S3Storage, path: str, data: bytes, etag: str | None) -> bool:
+    """Put an object in the place of one with an ETag, or of none; say whether it still was so."""
+    condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
+    with in_words("write", path, storage.root):
+        try:
+            storage.filesystem.pipe_file(f"{storage.bucket}/{storage.key(path)}", data, **condition)
+        except OSError as error:
+            code = code_of(error)
+            if (
+                code in UNKNOWN_CONDITION or code == "NoSuchBucket"
+            ):  # the plain write says it in words
+                storage.write(path, data)
+            elif code in REFUSED_CONDITION:
+                return False
+            else:
+                raise
+    return True

@@ -1,0 +1,256 @@
+"""A lake is of one archive: recorded by the first transfer; another is refused until it is adopted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import cryptolake as cl
+from cryptolake.archive.source import ArchivePlace
+from cryptolake.cli.app import app
+from cryptolake.listing.client import Pages
+from cryptolake.sample.server import serve_archive
+from cryptolake.storage.files import Storage, open_storage
+from cryptolake.storage.lake_format import check_format, record_archive
+from cryptolake.storage.layout import LAKE_FILE
+
+QUERY = cl.query().markets("futures_um").klines("1h").symbols("ETHUSDT")
+FIRST, ALL = QUERY.between("2025-01-30", "2025-01-31"), QUERY.between("2025-01-30", "2025-02-01")
+_numbers = count()
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two samples of the same files, whose bytes differ."""
+    found = {}
+    for name, seed in (("one", 0), ("two", 7)):
+        found[name] = tmp_path_factory.mktemp(name)
+        cl.sample_archive(
+            found[name],
+            datasets=["futures_um_klines"],
+            symbols=["ETHUSDT"],
+            intervals=["1h"],
+            days=("2025-01-30", "2025-02-01"),
+            seed=seed,
+        )
+    return found
+
+
+@pytest.fixture(scope="module")
+def sources(folders: dict[str, Path]) -> Iterator[dict[str, cl.Archive]]:
+    """Both samples, the first one at two ports."""
+    with (
+        serve_archive(folders["one"]) as one,
+        serve_archive(folders["one"]) as again,
+        serve_archive(folders["two"]) as two,
+    ):
+        served = {"one": one, "again": again, "two": two}
+        yield {name: cl.Archive(endpoint_url=item.endpoint) for name, item in served.items()}
+
+
+@pytest.fixture(params=["disk", "bucket"])
+def opened(
+    request: pytest.FixtureRequest, tmp_path: Path, bucket_options: dict[str, Any]
+) -> Callable[..., cl.Lake]:
+    """A function that opens the same new lake with a source: another process's look at it."""
+    if request.param == "disk":
+        return lambda source, **more: cl.Lake(tmp_path / "lake", source=source, **more)
+    root = f"s3://lakes/archive-{next(_numbers)}"
+    return lambda source, **more: cl.Lake(
+        root, source=source, storage_options=bucket_options, **more
+    )
+
+
+def said(storage: Storage) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(storage.read(LAKE_FILE))
+    return found
+
+
+def test_the_first_transfer_records_the_archive_and_a_plan_does_not(
+    opened: Callable[..., cl.Lake], sources: dict[str, cl.Archive]
+) -> None:
+    lake = opened(sources["one"])
+    lake.plan(FIRST)
+    assert "archive" not in said(lake.storage)
+    lake.pull(FIRST, progress=False)
+    record = {"bucket": "data.binance.vision", "endpoint": sources["one"].endpoint}
+    assert said(lake.storage)["archive"] == record
+    assert lake.status()["archive"].to_list() == [str(sources["one"])]
+
+
+def test_every_verb_that_transfers_refuses_another_archive(
+    opened: Callable[..., cl.Lake], sources: dict[str, cl.Archive]
+) -> None:
+    opened(sources["one"]).pull(FIRST, progress=False)
+    before = [(one.path, one.size) for one in opened(sources["one"]).storage.list("bronze")]
+    plan = opened(sources["two"]).plan(ALL)
+    verbs: list[Callable[[cl.Lake], object]] = [
+        lambda lake: lake.pull(ALL, progress=False),
+        lambda lake: lake.frame(ALL, progress=False),
+        lambda lake: lake.transfer(plan, progress=False),
+        lambda lake: lake.update(progress=False),
+        lambda lake: lake.heal(ALL, progress=False),
+    ]
+    for verb in verbs:
+        lake = opened(sources["two"])
+        with pytest.raises(cl.ArchiveMismatch) as caught:
+            verb(lake)
+        for word in (str(sources["one"]), str(sources["two"]), "adopt=True", "--adopt-archive"):
+            assert word in str(caught.value)
+        assert caught.value.archive == str(sources["one"])
+        assert f"{sources['one']}, opened with {sources['two']}" in repr(lake)
+    assert [(one.path, one.size) for one in opened(sources["one"]).storage.list("bronze")] == before
+
+
+def test_the_same_sample_at_another_port_is_the_same_archive(
+    opened: Callable[..., cl.Lake], sources: dict[str, cl.Archive]
+) -> None:
+    opened(sources["one"]).pull(FIRST, progress=False)
+    lake = opened(sources["again"])
+    report = lake.pull(ALL, progress=False)
+    assert report.ok
+    assert set(report.files["status"]) == {"cached", "transferred"}
+    assert said(lake.storage)["archive"]["endpoint"] == sources["again"].endpoint
+    assert "former" not in said(lake.storage)
+
+
+@pytest.mark.parametrize("real", [None, "https://s3.ap-northeast-1.amazonaws.com"])
+def test_a_sample_is_never_taken_for_the_real_archive(
+    tmp_path: Path, sources: dict[str, cl.Archive], real: str | None
+) -> None:
+    record_archive(open_storage(tmp_path), ArchivePlace("data.binance.vision", real))
+    lake = cl.Lake(tmp_path, source=sources["one"])
+    with pytest.raises(cl.ArchiveMismatch, match=r"data\.binance\.vision at http://127"):
+        lake.pull(FIRST, progress=False)
+    assert any("is refused unless it is adopted" in note for note in lake.plan(FIRST).notes)
+    assert not list(tmp_path.rglob("*.zip"))
+
+
+def test_the_real_archive_is_not_asked_for_a_lake_of_a_sample(
+    tmp_path: Path, sources: dict[str, cl.Archive], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cl.Lake(tmp_path, source=sources["one"]).pull(FIRST, progress=False)
+    # Were it asked, it would answer nothing: the error would be another.
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    for verb in (cl.Lake.pull, cl.Lake.frame, cl.Lake.update):
+        with pytest.raises(cl.ArchiveMismatch):
+            verb(cl.Lake(tmp_path, source=cl.Archive()), ALL, progress=False)
+
+
+def test_regional_endpoints_of_aws_are_one_archive(tmp_path: Path) -> None:
+    aws = ArchivePlace("data.binance.vision", None)
+    assert aws.is_same(ArchivePlace("data.binance.vision", "https://s3.us-east-1.amazonaws.com/"))
+    assert not aws.is_same(ArchivePlace("other-bucket", None))
+    assert not aws.is_same(
+        ArchivePlace("data.binance.vision", "https://amazonaws.com.evil.example")
+    )
+    assert not ArchivePlace("b", "http://localhost.evil.example").is_loopback
+
+
+def test_an_adopted_archive_takes_the_place_of_the_other_for_good(
+    opened: Callable[..., cl.Lake], sources: dict[str, cl.Archive]
+) -> None:
+    opened(sources["one"]).pull(FIRST, progress=False)
+    lake = opened(sources["two"], adopt=True)
+    report = lake.pull(ALL, progress=False)
+    assert report.ok
+    assert report.transferred == 3  # its bytes are others
+    record = said(lake.storage)
+    assert record["archive"]["endpoint"] == sources["two"].endpoint
+    assert [one["endpoint"] for one in record["former"]] == [sources["one"].endpoint]
+    assert opened(sources["two"]).pull(ALL, progress=False).transferred == 0
+    with pytest.raises(cl.ArchiveMismatch):
+        opened(sources["again"]).pull(ALL, progress=False)
+
+
+def test_an_adopted_mirror_of_the_same_bytes_is_fetched_from_only_for_what_is_new(
+    opened: Callable[..., cl.Lake], sources: dict[str, cl.Archive]
+) -> None:
+    lake = opened(sources["one"])
+    lake.pull(FIRST, progress=False)
+    was = {**said(lake.storage), "archive": {"bucket": "data.binance.vision", "endpoint": None}}
+    lake.storage.write(LAKE_FILE, json.dumps(was).encode())
+    adopted = opened(sources["one"], adopt=True)
+    report = adopted.pull(ALL, progress=False)
+    assert (report.transferred, report.skipped) == (1, 2)
+    former = said(adopted.storage)["former"]
+    assert [(one["bucket"], one["endpoint"]) for one in former] == [("data.binance.vision", None)]
+
+
+def test_a_lake_of_the_release_before_gets_its_archive_at_the_first_transfer(
+    opened: Callable[..., cl.Lake], sources: dict[str, cl.Archive]
+) -> None:
+    opened(sources["one"]).pull(FIRST, progress=False)
+    opened(sources["one"]).storage.delete(LAKE_FILE)
+    old = opened(sources["one"])
+    assert old.frame(FIRST, progress=False).height == 48
+    assert old.status()["archive"].to_list() == [None]
+    old.pull(ALL, progress=False)
+    assert said(old.storage)["archive"]["endpoint"] == sources["one"].endpoint
+
+
+def test_of_two_first_archives_only_one_can_be(opened: Callable[..., cl.Lake]) -> None:
+    places = [ArchivePlace(f"bucket-{number % 2}", "http://10.0.0.1:9000") for number in range(8)]
+    storages = [opened(None).storage for _ in places]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(record_archive, storages, places))
+    assert len({storage.archive for storage in storages}) == 1
+    fresh = opened(None).storage
+    check_format(fresh)
+    assert fresh.archive == storages[0].archive
+
+
+def test_two_first_transfers_at_once_never_mix_two_archives(
+    tmp_path: Path, sources: dict[str, cl.Archive]
+) -> None:
+    def pull(name: str) -> str | None:
+        try:
+            cl.Lake(tmp_path, source=sources[name]).pull(ALL, progress=False)
+        except cl.ArchiveMismatch:
+            return None
+        return name
+
+    with ThreadPoolExecutor(2) as pool:
+        done = [name for name in pool.map(pull, ["one", "two"]) if name]
+    assert len(done) == 1
+    listed = {row["key"]: row["etag"] for row in cl.Lake(tmp_path).meta.ledger().to_dicts()}
+    pages = Pages(sources[done[0]]).of("data/")
+    etags = {item.key: item.etag for page in pages for item in page.objects}
+    assert listed == {key: etags[key] for key in listed}
+    assert len(listed) == 3
+
+
+def test_the_command_line_says_and_adopts(tmp_path: Path, sources: dict[str, cl.Archive]) -> None:
+    def run(name: str, *words: str) -> Any:
+        where = ["--root", str(tmp_path / "lake"), "--endpoint-url", sources[name].endpoint]
+        return CliRunner().invoke(app, [*words, *(str(word) for word in where)])
+
+    asked = ["-m", "futures_um", "-i", "1h", "-s", "ETHUSDT", "--from", "2025-02-01", "-q"]
+    assert run("one", "pull", *asked).exit_code == 0
+    refused = run("two", "pull", *asked)
+    assert isinstance(refused.exception, cl.ArchiveMismatch)
+    assert "--adopt-archive" in str(refused.exception)
+    assert f"archive: {sources['one']}" in run("one", "status").output
+    assert run("two", "pull", *asked, "--adopt-archive").exit_code == 0
+    assert f"archive: {sources['two']}" in run("two", "status").output
+    assert json.loads(run("two", "status", "--json").output)[0]["archive"] == str(sources["two"])
+
+
+@pytest.mark.parametrize(
+    "said_of_it", [{"bucket": 7}, "s3://x", {"bucket": "b", "endpoint": "http://u:p@h"}, [], None]
+)
+def test_a_record_that_names_no_archive_is_as_good_as_none(
+    tmp_path: Path, sources: dict[str, cl.Archive], said_of_it: object
+) -> None:
+    storage = open_storage(tmp_path)
+    storage.write(LAKE_FILE, json.dumps({"format": 1, "archive": said_of_it}).encode())
+    lake = cl.Lake(tmp_path, source=sources["one"])
+    lake.pull(FIRST, progress=False)
+    assert said(storage)["archive"]["endpoint"] == sources["one"].endpoint
