@@ -51,13 +51,11 @@ class Lake:
     root
         A folder (``~`` is expanded) or ``"s3://bucket/prefix"``. Nothing is touched until a method does.
     source
-        Where the archive is; the public bucket when left out. ``CRYPTOLAKE_ENDPOINT_URL`` in the
-        environment sets its endpoint where it names none.
+        The archive; the public one when left out. ``CRYPTOLAKE_ENDPOINT_URL`` counts where it names no endpoint.
     adopt
         Whether the lake becomes one of this source where its first transfer recorded another archive.
     storage_options
-        For an S3 root, as s3fs takes them. What is left out comes from the AWS environment and
-        configuration files, ``AWS_ENDPOINT_URL`` and ``AWS_CA_BUNDLE`` included.
+        For an S3 root, as s3fs takes them; else from the AWS environment and files (``AWS_ENDPOINT_URL``, …).
 
         =====================================  =======================================================
         ``key, secret, token``; ``profile``    whose keys sign; ``anon=True`` signs nothing
