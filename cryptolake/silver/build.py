@@ -27,6 +27,7 @@ from cryptolake.errors import BuildError, ChecksumMismatch
 from cryptolake.progress import Step, watched
 from cryptolake.readers.unusable import unusable
 from cryptolake.report import FILES, MONTHS, Report, State
+from cryptolake.silver.extend import told
 from cryptolake.silver.late_verification import LateVerifications
 from cryptolake.silver.month import STREAM_ABOVE, MonthResult, make_month
 from cryptolake.silver.months import Month, months_to_build
@@ -83,6 +84,7 @@ class BuildRun:
         self._beaten: float | None = None
         self.placed: dict[str, Placed] = {}
         self.damaged: set[str] = set()
+        self._whole: list[Month] = []
 
     def all(self, months: list[Month], **options: Any) -> None:
         """Make all months, and those that their rows spill into; options as ``make_month`` takes them."""
@@ -97,6 +99,9 @@ class BuildRun:
         finally:
             pool.shutdown(cancel_futures=True)
         self._flush()
+        if self._whole:  # rare: the tables did not tell of the file that stands
+            again, self._whole = self._whole, []
+            self.all(again, **{**options, "extend": False})
 
     def _results(
         self, pool: ThreadPoolExecutor, months: list[Month], options: dict[str, Any]
@@ -121,7 +126,7 @@ class BuildRun:
 
     def _flush(self) -> None:
         """Record what was made, then put the months in their places."""
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting = self._completed(self._waiting), []
         changed = [result for result in waiting if result.status != "unchanged"]
         now = datetime.now(UTC)
         if changed:
@@ -140,6 +145,27 @@ class BuildRun:
                 self.placed[result.month.path] = Placed(_inputs(result.month), origin)
             self._rows[result.month.path] = _row(result)
         self._flushed = time.monotonic()
+
+    def _completed(self, waiting: list[MonthResult]) -> list[MonthResult]:
+        """Add to extended months what the tables tell of the file that stood; leave out those they do not fit."""
+        parts = {result.month.path: result.extended for result in waiting if result.extended}
+        if not parts:
+            return waiting
+        before = told(self.tables, {path: part.build for path, part in parts.items()})
+        done = []
+        for result in waiting:
+            path = result.month.path
+            part = parts.get(path)
+            if part is None:
+                done.append(result)
+            elif path in before and before[path].fits(part):
+                result.accounts = before[path].accounts + result.accounts
+                result.rejects = before[path].rejects + result.rejects
+                result.findings = before[path].findings + result.findings
+                done.append(result)
+            else:
+                self._whole.append(result.month)
+        return done
 
     def _record(self, told: list[MonthResult], now: datetime) -> None:
         self.tables.append("sources", source_rows(told, self.id, now))

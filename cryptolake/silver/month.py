@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
@@ -20,6 +20,7 @@ from cryptolake.bronze.zips import DEFAULT_LIMITS, Limits, Member, find_member, 
 from cryptolake.errors import BuildError, CorruptArchive, CryptolakeError, StorageError
 from cryptolake.silver.assembly import Finding, Normalized, RowAccount, SourceText
 from cryptolake.silver.budget import STREAMED, TEXTS, ZIPS
+from cryptolake.silver.extend import BuildId, Extended, behind, new_days, read_rows
 from cryptolake.silver.external_sort import DEFAULT_SIZES, Sizes
 from cryptolake.silver.late_verification import LateVerification, verify_late
 from cryptolake.silver.normalize import normalize
@@ -68,6 +69,8 @@ class MonthResult:
     sha256: str | None = None
     error: str | None = None
     seconds: float = 0.0
+    extended: Extended | None = None
+    """The part that was taken over from the file that stood; accounts, rejects and findings are of the rest."""
 
     @property
     def duplicates(self) -> int:
@@ -91,6 +94,7 @@ def make_month(
     policy: Policy = "quarantine",
     known: Mapping[str, LateVerification] | None = None,
     records: Mapping[str, MonthRecord] | None = None,
+    extend: bool = True,
 ) -> MonthResult:
     """Make one month, or find that it is up to date. Failures are returned, not raised.
 
@@ -106,6 +110,9 @@ def make_month(
     records
         What the lake's tables say of months' files, by path (:func:`cryptolake.silver.records.month_records`): a month is
         only unchanged when that is the file that stands.
+    extend
+        Put new days behind the rows of the file that stands, where that gives the same
+        (:mod:`cryptolake.silver.extend`).
     """
     begun = time.perf_counter()
     if known:
@@ -115,6 +122,8 @@ def make_month(
         standing = read_standing(storage, month.path)
         record = None if records is None else records.get(month.path)
         result = None if force else _unchanged(storage, month, standing, record)
+        if result is None and extend and not force and standing and record:
+            result = _extended(storage, month, standing, record, limits, stream_above, policy)
         if result is None:
             result = _made(storage, month, limits, stream_above, sizes, policy)
             result = result if force else _kept(result, standing)
@@ -141,6 +150,57 @@ def _unchanged(
         result.size, result.sha256 = len(data), hashlib.sha256(data).hexdigest()
         result.rows = pl.scan_parquet(BytesIO(data)).select(pl.len()).collect().item()
     return result
+
+
+def _extended(
+    storage: Storage,
+    month: Month,
+    standing: Standing,
+    record: MonthRecord,
+    limits: Limits,
+    most: int,
+    policy: Policy,
+) -> MonthResult | None:
+    """Put new days behind the month that stands; None where that is not what a build of all files gives."""
+    new = new_days(storage, month, standing, record)
+    zipped = sum(source.size for source in month.sources)
+    if not new or zipped * _LEAST_RATIO > most:
+        return None
+    part = replace(month, series=replace(month.series, sources=tuple(new)))
+    with ZIPS.room(standing.size + sum(source.size for source in new)):
+        zips, found = _zips(storage, part, limits, policy)
+        members = [item.member.size for item in zips if isinstance(item, _Zip)]
+        text = sum(members) * zipped // sum(source.size for source in new)
+        if len(members) < len(new) or part.knowing(found).quarantined or text > most:
+            return None
+        with TEXTS.room(text):
+            result = _behind(storage, month.knowing(found), standing, record, zips, limits)
+    if result is not None:
+        result.verifications = found
+    return result
+
+
+def _behind(
+    storage: Storage,
+    month: Month,
+    standing: Standing,
+    record: MonthRecord,
+    zips: list[_Zip | RowAccount],
+    limits: Limits,
+) -> MonthResult | None:
+    texts, refused = _texts(storage, zips)
+    done = _normal(month, texts, limits)
+    if refused or done.spills or any(account.error for account in done.accounts):
+        return None
+    old = read_rows(storage, month.path, record)
+    frame = None if old is None else behind(old, done.frame, month.series.schema)
+    if old is None or frame is None or record.run_id is None or record.built_at is None:
+        return None
+    result, origin = _closed(month, done, [], done.frame.height)
+    build = BuildId(record.run_id, record.built_at)
+    result.extended = Extended(build, frozenset(standing.origin.sources), old.height)
+    result.rows = frame.height
+    return _encoded(result, frame, origin)
 
 
 def _kept(result: MonthResult, standing: Standing | None) -> MonthResult:
@@ -212,8 +272,14 @@ def _in_memory(
 def _normalized(
     month: Month, texts: list[SourceText], refused: list[RowAccount], limits: Limits
 ) -> MonthResult:
+    done = _normal(month, texts, limits)
+    result, origin = _closed(month, done, refused, done.frame.height)
+    return _encoded(result, done.frame, origin) if result.status == "built" else result
+
+
+def _normal(month: Month, texts: list[SourceText], limits: Limits) -> Normalized:
     series = month.series
-    done = normalize(
+    return normalize(
         texts,
         series.schema,
         symbol=series.symbol,
@@ -221,11 +287,12 @@ def _normalized(
         interval=series.interval,
         limits=limits,
     )
-    result, origin = _closed(month, done, refused, done.frame.height)
-    if result.status == "built":
-        result.data = to_parquet(done.frame, month, origin)
-        result.size = len(result.data)
-        result.sha256 = hashlib.sha256(result.data).hexdigest()
+
+
+def _encoded(result: MonthResult, frame: pl.DataFrame, origin: Origin) -> MonthResult:
+    result.data = to_parquet(frame, result.month, origin)
+    result.size = len(result.data)
+    result.sha256 = hashlib.sha256(result.data).hexdigest()
     return result
 
 

@@ -15,6 +15,8 @@ import polars as pl
 from cryptolake.readers.silver_files import METADATA
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from cryptolake.silver.months import Month
     from cryptolake.silver.sources import Source
     from cryptolake.storage.files import Storage
@@ -165,6 +167,8 @@ class MonthRecord(NamedTuple):
     size: int
     sha256: str
     origin: str
+    run_id: str | None = None
+    built_at: datetime | None = None
 
     def describes(self, standing: Standing) -> bool:
         """Say whether the file that stands is the recorded one, by its size and what it was made of."""

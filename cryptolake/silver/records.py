@@ -124,7 +124,9 @@ def finding_rows(months: Sequence[MonthResult], run_id: str, now: datetime) -> l
             "at": now,
             "run_id": run_id,
         }
-        found += [{**common, **item._asdict()} for item in result.findings]
+        # In one order, however the month was made.
+        findings = sorted(result.findings, key=lambda item: (item.key, item.kind))
+        found += [{**common, **item._asdict()} for item in findings]
         found += [
             {
                 **common,
