@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import polars as pl
 
-from cryptolake.archive.keys import CHECKSUM
-from cryptolake.bronze.verify import agrees
-from cryptolake.errors import StorageError
+from cryptolake.archive.keys import CHECKSUM, file_name
+from cryptolake.bronze.etags import EtagMeaning, agrees
+from cryptolake.bronze.ledger import scope_of_keys
+from cryptolake.bronze.verify import parse_sidecar
+from cryptolake.errors import CorruptArchive, StorageError
 from cryptolake.storage import layout
 from cryptolake.storage.tables import new_run_id
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 Status = Literal["ok", "damaged", "gone"]
 
 _AT_ONCE = 4
-_FACTS = ("key", "size", "sha256", "md5", "etag")
+_FACTS = ("key", "size", "sha256", "md5", "etag", "verified")
 
 
 class Entered(NamedTuple):
@@ -37,6 +39,7 @@ class Entered(NamedTuple):
     sha256: str | None
     md5: str | None
     etag: str | None
+    verified: str | None
 
 
 class Hashes(NamedTuple):
@@ -60,22 +63,59 @@ class Audited(NamedTuple):
 
 def audit_files(storage: Storage, ledger: pl.DataFrame) -> list[Audited]:
     """Hash the files of some ledger rows, several at once and each piece by piece, and compare."""
+    etags = EtagMeaning.of(ledger)
     rows = [Entered(*row) for row in ledger.select(_FACTS).iter_rows()]
+    # Files with a sha256 come first: they tell what ETags say, by which some of the others are judged.
+    halves = [row for row in rows if row.sha256], [row for row in rows if not row.sha256]
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="audit") as pool:
-        return list(pool.map(lambda row: look(storage, layout.bronze_path(row.key), row), rows))
+        return [
+            found
+            for half in halves
+            for found in list(
+                pool.map(lambda row: look(storage, layout.bronze_path(row.key), row, etags), half)
+            )
+        ]
 
 
-def look(storage: Storage, path: str, entered: Entered) -> Audited:
+def look(storage: Storage, path: str, entered: Entered, etags: EtagMeaning) -> Audited:
     """Hash one file and compare it with what the ledger says; one that cannot be read is damaged."""
-    key, size, sha256, md5, etag = entered
+    key, size, sha256 = entered[:3]
     found = hashes(storage, path, size)
     if not isinstance(found, Hashes):
         return Audited(key, found, size, sha256, None, None)
-    # A file copied from bucket to bucket may have no sha256 in the ledger yet; its ETag is the md5, or,
-    # of an object that was uploaded in parts, says nothing of the bytes.
-    same = found.sha256 == sha256 if sha256 else agrees(found.md5, md5 or etag) is not False
-    status: Status = "ok" if same and found.size == size else "damaged"
-    return Audited(key, status, size, sha256, found.size, found.sha256)
+    same = found.size == size and _is_entered(storage, found, entered, etags)
+    return Audited(key, "ok" if same else "damaged", size, sha256, found.size, found.sha256)
+
+
+def _is_entered(storage: Storage, found: Hashes, entered: Entered, etags: EtagMeaning) -> bool:
+    """Say whether a file of the right size is the one that the ledger means.
+
+    One that was copied from bucket to bucket has no sha256 in the ledger before Silver reads it. A CHECKSUM that
+    fits proves it, whatever its ETag; else the ETag decides where it is an md5, and the CHECKSUM where it is not.
+    """
+    if entered.sha256:
+        same = found.sha256 == entered.sha256
+        if same and entered.verified == "sha256":
+            etags.learn(found.md5, entered.etag)
+        return same
+    if entered.md5:
+        return found.md5 == entered.md5
+    fits = _fits(storage, entered.key, found.sha256)
+    if entered.verified == "size" or etags.agrees(found.md5, entered.etag) is None:
+        return fits is not False
+    return fits or agrees(found.md5, entered.etag) is not False
+
+
+def _fits(storage: Storage, key: str, sha256: str) -> bool | None:
+    """Say whether the CHECKSUM beside a file at its final name gives this hash; None where there is none."""
+    try:
+        text = storage.read(layout.bronze_path(key + CHECKSUM))[:4096]
+    except FileNotFoundError:
+        return None
+    try:
+        return parse_sidecar(text, file_name(key)) == sha256
+    except CorruptArchive:
+        return False
 
 
 def hashes(storage: Storage, path: str, size: int) -> Hashes | Literal["damaged", "gone"]:
@@ -131,18 +171,22 @@ def take_out(storage: Storage, tables: Meta, keys: Iterable[str]) -> list[str]:
     """
     removed: list[Audited] = []
     wanted = pl.col("key").is_in(pl.Series(sorted(set(keys)), dtype=pl.String).implode())
-    for row in tables.ledger(wanted).select(_FACTS).iter_rows():
-        found = _taken_out(storage, tables, Entered(*row))
+    ledger = tables.ledger(scope=scope_of_keys(pl.Series(sorted(set(keys)), dtype=pl.String)))
+    etags = EtagMeaning.of(ledger)
+    for row in ledger.filter(wanted).select(_FACTS).iter_rows():
+        found = _taken_out(storage, tables, Entered(*row), etags)
         if found is not None:
             removed.append(found)
     _record(tables, removed)
     return [item.key for item in removed]
 
 
-def _taken_out(storage: Storage, tables: Meta, entered: Entered) -> Audited | None:
+def _taken_out(
+    storage: Storage, tables: Meta, entered: Entered, etags: EtagMeaning
+) -> Audited | None:
     place = layout.bronze_path(entered.key)
     if not storage.is_local:
-        found = look(storage, place, _now(tables, entered))
+        found = look(storage, place, _now(tables, entered), etags)
         if found.status == "ok":
             return None
         storage.delete(place)
@@ -154,8 +198,8 @@ def _taken_out(storage: Storage, tables: Meta, entered: Entered) -> Audited | No
     try:
         found_at.rename(target)
     except FileNotFoundError:
-        return look(storage, place, entered)
-    found = look(storage, aside, _now(tables, entered))
+        return look(storage, place, entered, etags)
+    found = look(storage, aside, _now(tables, entered), etags)
     if found.status == "ok":
         with contextlib.suppress(FileExistsError):  # a still newer one has been stored meanwhile
             os.link(target, found_at)

@@ -3,7 +3,8 @@
 Three cases are kept apart (DESIGN 5.2): bytes that differ from the listing's ETag are a **transport**
 fault and are fetched again; bytes that match the ETag but not the CHECKSUM have a **stale** sidecar of the
 archive's own; and where no CHECKSUM is published, the ETag decides. A zip that is what the archive
-publishes and still is not one CSV in a sound zip is **corrupt**.
+publishes and still is not one CSV in a sound zip is **corrupt**. Where the endpoint's ETags are known to be no
+md5s (:mod:`cryptolake.bronze.etags`), they decide nothing, and a CHECKSUM that fits overrules any.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import re
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
+from cryptolake.bronze.etags import EtagMeaning, agrees
 from cryptolake.bronze.zips import find_member
 from cryptolake.errors import CorruptArchive
 
@@ -21,9 +23,10 @@ Finding = Literal["good", "transport", "sidecar_transport", "stale", "bad_sideca
 """What a file turned out to be. ``sidecar_transport``: the zip is as listed, its sidecar arrived wrong;
 ``bad_sidecar``: the archive's own sidecar names another file, or holds no hash."""
 
-Proof = Literal["sha256", "none_published", "etag", "stale_accepted"]
+Proof = Literal["sha256", "none_published", "etag", "size", "stale_accepted"]
 """What a good file was checked against: its CHECKSUM; the ETag, since no CHECKSUM is published; the ETag
-alone, after a copy inside S3; the ETag, since the CHECKSUM is stale and the user accepts that."""
+alone, after a copy inside S3; the listed size alone, since there is no CHECKSUM or it was not read, and the ETag
+is no md5; the ETag, since the CHECKSUM is stale and the user accepts that."""
 
 Policy = Literal["quarantine", "accept", "raise"]
 """What becomes of a file whose bytes are the listed ones and whose CHECKSUM says otherwise."""
@@ -171,14 +174,26 @@ class FileEvidence:
 
 
 def check_file(
-    zip_path: Path, sidecar: bytes | None, expected: Expected, name: str, *, found: bool = False
+    zip_path: Path,
+    sidecar: bytes | None,
+    expected: Expected,
+    name: str,
+    *,
+    found: bool = False,
+    etags: EtagMeaning | None = None,
 ) -> Verdict:
     """Check a zip on this disk; see :func:`check`."""
-    return check(FileEvidence(zip_path), sidecar, expected, name, found=found)
+    return check(FileEvidence(zip_path), sidecar, expected, name, found=found, etags=etags)
 
 
 def check(
-    evidence: Evidence, sidecar: bytes | None, expected: Expected, name: str, *, found: bool = False
+    evidence: Evidence,
+    sidecar: bytes | None,
+    expected: Expected,
+    name: str,
+    *,
+    found: bool = False,
+    etags: EtagMeaning | None = None,
 ) -> Verdict:
     """Check a zip that has arrived, with its sidecar's bytes.
 
@@ -187,13 +202,15 @@ def check(
 
     md5 is asked for only where it decides something: no sidecar, a sidecar that does not agree, or a file
     that was ``found`` in the lake rather than fetched just now: zip and sidecar can then both be of an
-    earlier version than the listing's.
+    earlier version than the listing's. Of some files that the CHECKSUM proves it is asked for as well, for
+    ``etags`` to learn whether the listing's ETags are md5s.
     """
+    etags = etags or EtagMeaning()
     size, sha256 = evidence.size, evidence.sha256
-    if (found or sidecar is None) and (fault := _transport_fault(evidence, expected)):
+    if (found or sidecar is None) and (fault := _transport_fault(evidence, expected, etags)):
         return fault
     if sidecar is None:
-        return _structured(evidence, _by_etags(evidence, expected, name), name)
+        return _structured(evidence, _by_etags(evidence, expected, name, etags), name)
     finding: Finding = "stale"
     try:
         promised = parse_sidecar(sidecar, name)
@@ -202,48 +219,37 @@ def check(
         promised, finding, detail = "", "bad_sidecar", str(error)
     if promised == sha256:
         # A new size with the right sha256: the archive rewrote both after the listing was taken.
-        md5 = None if size == expected.size else evidence.md5()
+        listed = size == expected.size
+        md5 = None if listed and not etags.wants(expected.etag, size) else evidence.md5()
+        if listed:
+            etags.learn(md5, expected.etag)
         return _structured(evidence, Verdict("good", size, sha256, md5, "sha256", ""), name)
     # Is it a fault of the archive or of the transport? The ETags of zip and sidecar decide.
-    if fault := _transport_fault(evidence, expected):
+    if fault := _transport_fault(evidence, expected, etags):
         return fault
     sidecar_md5 = hashlib.md5(sidecar, usedforsecurity=False).hexdigest()
-    if agrees(sidecar_md5, expected.checksum_etag) is False:
+    if etags.agrees(sidecar_md5, expected.checksum_etag) is False:
         arrived = f"the sidecar that arrived is not the listed one: {detail}"
         return Verdict("sidecar_transport", size, sha256, evidence.md5(), None, arrived)
     verdict = Verdict(finding, size, sha256, evidence.md5(), None, detail)
     return _structured(evidence, verdict, name)
 
 
-def _by_etags(evidence: Evidence, expected: Expected, name: str) -> Verdict:
+def _by_etags(evidence: Evidence, expected: Expected, name: str, etags: EtagMeaning) -> Verdict:
     """Return the verdict on the listed bytes, whose sidecar is not here."""
     sha256, md5, stated = evidence.sha256, evidence.md5(), expected.checksum_etag
-    good = Verdict("good", evidence.size, sha256, md5, "none_published", "")
+    proof: Proof = "size" if etags.agrees(md5, expected.etag) is None else "none_published"
+    good = Verdict("good", evidence.size, sha256, md5, proof, "")
     if stated is None:
         return good
     if sidecar_of(sha256, name, stated) is not None:
         return good._replace(proof="sha256")
-    if agrees(md5, expected.etag) is None or agrees(md5, stated) is None:
-        return good._replace(
-            proof="etag"
-        )  # the ETags of this archive are no md5s: they prove no more
+    if proof == "size" or etags.agrees(md5, stated) is None:  # these ETags prove no more
+        return good._replace(proof="size" if proof == "size" else "etag")
     detail = (
         f"sha256 is {sha256}, and no CHECKSUM that says so has the ETag of the archive's ({stated})"
     )
     return good._replace(finding="stale", proof=None, detail=detail)
-
-
-def agrees(digest: str, etag: str | None) -> bool | None:
-    """Say whether an md5 is the one an ETag states; None for a multipart or absent ETag, which states none.
-
-    Examples
-    --------
-    >>> agrees("a" * 32, "a" * 32), agrees("a" * 32, "b" * 32), agrees("a" * 32, "b" * 32 + "-2")
-    (True, False, None)
-    """
-    if etag is None or not re.fullmatch(r"[0-9a-fA-F]{32}", etag):
-        return None
-    return digest == etag.lower()
 
 
 def is_page(head: bytes) -> bool:
@@ -257,11 +263,13 @@ def is_page(head: bytes) -> bool:
     return head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml"))
 
 
-def _transport_fault(evidence: Evidence, expected: Expected) -> Verdict | None:
+def _transport_fault(evidence: Evidence, expected: Expected, etags: EtagMeaning) -> Verdict | None:
     """Return the verdict on bytes that are not the listed ones, else None."""
     md5 = evidence.md5()
-    if evidence.size == expected.size and agrees(md5, expected.etag) is not False:
-        return None
+    if evidence.size == expected.size:
+        if etags.agrees(md5, expected.etag) is not False:
+            return None
+        etags.doubted = True
     if is_page(evidence.head()):
         detail = f"the endpoint answered with a web page of {evidence.size} bytes, not the file"
     elif evidence.size != expected.size:

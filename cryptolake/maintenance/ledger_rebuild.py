@@ -11,7 +11,8 @@ import polars as pl
 
 from cryptolake.archive.keys import CHECKSUM, ZIP, file_name, parse_key
 from cryptolake.bronze.audit import set_aside
-from cryptolake.bronze.verify import REASONS, Expected, Verdict, agrees, check
+from cryptolake.bronze.etags import EtagMeaning, agrees
+from cryptolake.bronze.verify import REASONS, Expected, Verdict, check
 from cryptolake.listing.cache import read_kept_file
 from cryptolake.silver.late_verification import OpenFileEvidence
 from cryptolake.storage import layout
@@ -19,6 +20,10 @@ from cryptolake.storage.tables import new_run_id
 
 if TYPE_CHECKING:
     from cryptolake.listing.context import LakeContext
+
+_VERSIONS = 3
+"""Zips whose ETag is not their md5, and none whose is, from which on ETags count as none: fewer may be versions that
+the archive has replaced since by others of the same size."""
 
 _LISTED = ("size", "etag", "last_modified", "checksum_size", "checksum_etag")
 
@@ -58,20 +63,42 @@ def enter_again(lake: LakeContext, unknown: Iterable[Unknown]) -> list[Judged]:
     A zip is proven by the CHECKSUM beside it, else by what the cached listing says of it. One that neither
     tells of is left as it is: the next pull compares it with the archive.
     """
-    run_id, judged = new_run_id(), []
-    stored: list[dict[str, Any]] = []
-    for item in unknown:
-        found, row = _judge(lake, item)
-        judged.append(found)
-        if row is not None:
-            stored.append({**row, "run_id": run_id, "fetched_at": datetime.now(UTC)})
-    lake.tables.append("files", stored)
+    run_id, etags = new_run_id(), EtagMeaning(needed=_VERSIONS)
+    found = [_judge(lake, item, etags) for item in unknown]
+    if etags.opaque:  # some may have been judged by an ETag before that was known
+        found = [
+            (_judge(lake, Unknown(item.key, item.verdict.size), etags))
+            if item.verdict is not None and item.verdict.finding == "transport"
+            else (item, proven)
+            for item, proven in found
+        ]
+    judged = [item for item, _ in found]
+    now = {"run_id": run_id, "fetched_at": datetime.now(UTC)}
+    rows = [_row(item.key, proven, etags) | now for item, proven in found if proven is not None]
+    lake.tables.append("files", rows)
     _quarantine(lake, [item for item in judged if item.outcome == "quarantined"], run_id)
     lake.records.forget()
     return judged
 
 
-def _judge(lake: LakeContext, item: Unknown) -> tuple[Judged, dict[str, Any] | None]:
+class Proven(NamedTuple):
+    """What the row of a proven zip is made from: its md5, its CHECKSUM, and what the listing says of it."""
+
+    verdict: Verdict
+    md5: str
+    sidecar: bytes | None
+    listed: Mapping[str, Any]
+
+    def is_listed(self, etags: EtagMeaning) -> bool:
+        """Whether the listing is of these bytes: by the ETag of the zip, or of its CHECKSUM."""
+        checksum = self.listed.get("checksum_etag")
+        if self.sidecar and agrees(hashlib.md5(self.sidecar).hexdigest(), checksum):  # noqa: S324
+            return True
+        same = etags.agrees(self.md5, self.listed.get("etag")) is not False
+        return same and self.listed.get("size") == self.verdict.size
+
+
+def _judge(lake: LakeContext, item: Unknown, etags: EtagMeaning) -> tuple[Judged, Proven | None]:
     sidecar, listed = _sidecar(lake, item.key), _listed(lake, item.key)
     if sidecar is None and listed is None:
         why = "neither a CHECKSUM nor the cached listing tells of it"
@@ -84,24 +111,25 @@ def _judge(lake: LakeContext, item: Unknown) -> tuple[Judged, dict[str, Any] | N
     try:
         with lake.storage.open(layout.bronze_path(item.key)) as file:
             evidence = OpenFileEvidence(file)
-            verdict = check(evidence, sidecar, expected, file_name(item.key), found=True)
+            verdict = check(
+                evidence, sidecar, expected, file_name(item.key), found=True, etags=etags
+            )
     except OSError as error:
         if not lake.storage.is_local:
             raise
         return Judged(item.key, "quarantined", None, f"it cannot be read: {error}"), None
     if verdict.proof is None:
         return Judged(item.key, "quarantined", verdict, verdict.detail), None
-    return Judged(item.key, "stored", verdict, ""), _row(
-        item.key, verdict, evidence.md5(), sidecar, listed or {}
-    )
+    md5 = evidence.md5()
+    if sidecar is not None and listed is not None and listed["size"] == verdict.size:
+        etags.learn(md5, listed["etag"])
+    return Judged(item.key, "stored", verdict, ""), Proven(verdict, md5, sidecar, listed or {})
 
 
-def _row(
-    key: str, verdict: Verdict, md5: str, sidecar: bytes | None, listed: Mapping[str, Any]
-) -> dict[str, Any]:
+def _row(key: str, proven: Proven, etags: EtagMeaning) -> dict[str, Any]:
     """Return the ledger's row of a zip: what the listing says of it, where that is of these bytes."""
-    same = listed.get("size") == verdict.size and agrees(md5, listed.get("etag")) is not False
-    facts = listed if same else {}
+    verdict, md5, sidecar, listed = proven
+    facts = listed if proven.is_listed(etags) else {}
     checksum = hashlib.md5(sidecar, usedforsecurity=False).hexdigest() if sidecar else None
     return {
         "key": key,
@@ -111,7 +139,7 @@ def _row(
         "sha256": verdict.sha256,
         "md5": md5,
         "verified": verdict.proof,
-        "checksum_etag": checksum or facts.get("checksum_etag"),
+        "checksum_etag": facts.get("checksum_etag") or checksum,
         "event": "stored",
     }
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cryptolake.archive.keys import CHECKSUM
+from cryptolake.archive.keys import CHECKSUM, file_name
 from cryptolake.bronze.ledger import scope_of_keys
+from cryptolake.bronze.verify import sidecar_of
 from cryptolake.storage import layout
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def status_of(files: pl.DataFrame, lake: LakeContext) -> pl.Series:
     """Return the ``status`` of files (``key, etag, checksum_etag``), in their order.
 
     A file is ``cached`` when the ledger has the archive's present ETag and the file is there in its full
-    size; ``updated`` when the ledger has another ETag; ``unrecorded`` when it is there without a record, or
+    size, or its ETag is of an upload in parts and that of its CHECKSUM tells that the bytes are the same; ``updated`` when the ledger has another ETag; ``unrecorded`` when it is there without a record, or
     was stored before its CHECKSUM was published, which is fetched then; ``quarantined`` when these very
     bytes, with this very sidecar, were found wrong before; else ``new``.
     """
@@ -33,10 +34,11 @@ def status_of(files: pl.DataFrame, lake: LakeContext) -> pl.Series:
         has_etag="etag",
         has_md5="md5",
         has_size="size",
+        has_sha256="sha256",
         recorded=pl.lit(value=True),
         # Stored while no CHECKSUM was published: the ledger has neither its ETag nor a proof by it.
         bare=pl.col("checksum_etag").is_null()
-        & pl.col("verified").is_in(["none_published", "etag"]),
+        & pl.col("verified").is_in(["none_published", "etag", "size"]),
     )
     held = lake.records.quarantined(scope).select(
         "key", bad_etag="etag", bad_checksum="checksum_etag", bad=pl.lit(value=True)
@@ -55,9 +57,25 @@ def status_of(files: pl.DataFrame, lake: LakeContext) -> pl.Series:
             whole=(pl.col("there") == pl.col("has_size")).fill_null(value=False),
         )
     )
+    known = _with_same_bytes(known.collect()).lazy()
     status = _status()
     # Not .select(status=...): Polars 2.1 forgets the joins' order where nothing but an expression is left.
     return known.with_columns(status=status).collect()["status"]
+
+
+def _with_same_bytes(known: pl.DataFrame) -> pl.DataFrame:
+    """Mark as the same the files that have a new ETag of an upload in parts, and a CHECKSUM as the ledger knows it.
+
+    A new ETag that may be an md5 is of other bytes, even where the archive did not renew the CHECKSUM.
+    """
+    in_parts = known["etag"].str.contains("-", literal=True).fill_null(value=False)
+    differs = ~known["same"] & known["whole"] & known["has_sha256"].is_not_null() & in_parts
+    if not differs.any():
+        return known
+    facts = known.filter(differs).select("key", "has_sha256", "checksum_etag").iter_rows()
+    same = [sidecar_of(sha256, file_name(key), etag) is not None for key, sha256, etag in facts]
+    found = pl.Series("same", known["same"]).scatter(differs.arg_true(), same)
+    return known.with_columns(same=found)
 
 
 def _status() -> pl.Expr:

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 import polars as pl
 
 from cryptolake.archive.keys import CHECKSUM, file_name
+from cryptolake.bronze.etags import EtagMeaning
 from cryptolake.bronze.ledger import scope_of_keys
 from cryptolake.bronze.verify import (
     REASONS,
@@ -23,7 +24,6 @@ from cryptolake.bronze.verify import (
     Policy,
     Proof,
     Verdict,
-    agrees,
     check,
 )
 from cryptolake.bronze.zips import find_member
@@ -72,14 +72,14 @@ def verify_late(
 ) -> LateVerification:
     """Read an open file that has no sha256 in the ledger, once, and compare it with its CHECKSUM.
 
+    One that fits overrules the ETag, which need not be an md5.
+
     Raises
     ------
     CorruptArchive
         Its bytes are not the listed ones any more.
     """
-    sidecar = _beside(storage, source)
-    listed = Expected(source.size, source.etag, checksum_etag=source.checksum_etag)
-    verdict = check(OpenFileEvidence(file), sidecar, listed, file_name(source.key), found=True)
+    verdict = _verdict(storage, source, OpenFileEvidence(file))
     file.seek(0)
     if verdict.finding == "transport":
         message = (
@@ -93,16 +93,28 @@ def verify_late(
     return LateVerification(source._replace(sha256=verdict.sha256), verdict, proof)
 
 
+def _verdict(storage: Storage, source: Source, evidence: OpenFileEvidence) -> Verdict:
+    name, sidecar = file_name(source.key), _beside(storage, source)
+    listed = Expected(source.size, source.etag, checksum_etag=source.checksum_etag)
+    etags = EtagMeaning(None if source.etag_counts else "opaque")
+    # The size of the copy was compared with the listing's, so another one is damage whatever a CHECKSUM says.
+    cut = evidence.size != source.size
+    verdict = check(evidence, sidecar, listed, name, found=cut, etags=etags)
+    if (
+        verdict.finding == "sidecar_transport"
+    ):  # of an earlier version: the listed one is in the archive
+        verdict = check(evidence, None, listed, name, etags=etags)
+    return verdict
+
+
 def _beside(storage: Storage, source: Source) -> bytes | None:
-    """Return the file's CHECKSUM, if the listed one stands beside it."""
+    """Return the CHECKSUM that stands beside a file, where the archive lists one."""
     if source.checksum_etag is None:
         return None
     try:
-        sidecar = storage.read(layout.bronze_path(source.key + CHECKSUM))[:4096]
+        return storage.read(layout.bronze_path(source.key + CHECKSUM))[:4096]
     except FileNotFoundError:
         return None
-    md5 = hashlib.md5(sidecar, usedforsecurity=False).hexdigest()
-    return None if agrees(md5, source.checksum_etag) is False else sidecar
 
 
 class LateVerifications:

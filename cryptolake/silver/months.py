@@ -13,6 +13,7 @@ import polars as pl
 from cryptolake.archive.enums import DataType, Interval, Market
 from cryptolake.archive.periods import Period
 from cryptolake.archive.schemas import Schema, schema_of
+from cryptolake.bronze.etags import EtagMeaning
 from cryptolake.silver.sources import Source
 from cryptolake.storage.layout import silver_path
 
@@ -108,13 +109,16 @@ def months_to_build(asked: pl.DataFrame, held: pl.DataFrame) -> list[Month]:
         build is about, and everything that the lake holds.
     """
     months = _months_asked(asked)
+    opaque = EtagMeaning.of(held).opaque
     folders = held.join(asked.select(_FOLDER).unique(), on=_FOLDER, how="semi", nulls_equal=True)
     found = []
     for name, files in folders.partition_by(*_FOLDER, as_dict=True, maintain_order=True).items():
         market, data_type, symbol, interval = (str(part) if part else None for part in name)
         if market is None or data_type is None or symbol is None:
             continue  # a key that the archive's grammar does not know
-        sources = sorted(_sources(files.iter_rows(named=True)), key=lambda s: (s.period, s.key))
+        sources = sorted(
+            _sources(files.iter_rows(named=True), opaque=opaque), key=lambda s: (s.period, s.key)
+        )
         series = Series(
             Market(market),
             DataType(data_type),
@@ -135,7 +139,7 @@ def _months_asked(asked: pl.DataFrame) -> Mapping[tuple[Any, ...], set[Period]]:
     return found
 
 
-def _sources(rows: Iterable[Mapping[str, Any]]) -> Iterator[Source]:
+def _sources(rows: Iterable[Mapping[str, Any]], *, opaque: bool) -> Iterator[Source]:
     for row in rows:
         yield Source(
             row["key"],
@@ -144,6 +148,7 @@ def _sources(rows: Iterable[Mapping[str, Any]]) -> Iterator[Source]:
             row["etag"],
             Period.parse(row["period"]),
             row["checksum_etag"],
+            row["verified"] != "size" and not opaque,
         )
 
 

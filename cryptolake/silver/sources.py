@@ -25,7 +25,10 @@ def is_damaged(error: CryptolakeError | None) -> bool:
 
 
 class Source(NamedTuple):
-    """One verified Bronze file: its key, bytes, hashes and the period it covers."""
+    """One verified Bronze file: its key, bytes, hashes and the period it covers.
+
+    ``etag_counts`` is False where the ETag is known to be no md5.
+    """
 
     key: str
     size: int
@@ -33,6 +36,7 @@ class Source(NamedTuple):
     etag: str | None
     period: Period
     checksum_etag: str | None = None
+    etag_counts: bool = True
 
     def absent(self) -> CorruptArchive:
         """Return the error of a file that the ledger has and Bronze does not."""

@@ -1,7 +1,9 @@
 """Direct: ``s5cmd run`` has S3 copy each object inside itself; no byte passes this machine.
 
 A copy costs one request. The copies are checked by the lake's own listing: size and ETag of each object
-against the archive's, one LIST for many files. With ``verify="full"`` each file is also read once, and its
+against the archive's, one LIST for many files. Where the ETags of the two differ although they look like md5s, as
+those of buckets that encrypt with KMS do, one file is read and compared with its CHECKSUM; if it is good, the
+others go by their size, and Silver hashes them when it first reads them. With ``verify="full"`` each file is also read once, and its
 sha256 compared with its CHECKSUM, or with that one's ETag where it is not copied.
 """
 
@@ -13,7 +15,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cryptolake.archive.keys import folder_name
-from cryptolake.bronze.verify import Verdict, agrees, check
+from cryptolake.bronze.etags import agrees
+from cryptolake.bronze.verify import Verdict, check
 from cryptolake.storage import layout
 from cryptolake.transfer import s3_store
 from cryptolake.transfer.evidence import StreamEvidence, triage
@@ -21,16 +24,21 @@ from cryptolake.transfer.faults import failure_of, wrong_bytes
 from cryptolake.transfer.jobs import JobState
 from cryptolake.transfer.pipeline import Quarantined, Rejected, Stored
 from cryptolake.transfer.s3_mode import S3Pipeline
-from cryptolake.transfer.s3_store import MIB, TROUBLES, S3Store
+from cryptolake.transfer.s3_store import MIB, TROUBLES, S3Store, archive_client
 from cryptolake.transfer.s5cmd import global_flags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cryptolake.bronze.verify import Proof
     from cryptolake.storage.files import S3Storage
     from cryptolake.transfer.jobs import CommandWriter, Job
     from cryptolake.transfer.pipeline import CheckResult, TransferContext
     from cryptolake.transfer.s5cmd import Flags
+
+
+_PROBES = 3
+"""Copies of one batch that are read, at most, to find out whether ETags can be compared."""
 
 
 class DirectPipeline(S3Pipeline):
@@ -51,6 +59,8 @@ class DirectPipeline(S3Pipeline):
         super().__init__(context, batches, commands, store=store, last=last)
         self._storage = storage
         self._copied: list[Job] = []
+        self._by_size = False
+        self._probed: set[int] = set()
 
     def _flags(self, workers: int) -> Flags:
         archive, lake = self._context.archive, self._storage.config
@@ -93,23 +103,50 @@ class DirectPipeline(S3Pipeline):
             for job in copied:
                 self._handle_failure(job, failure)
             return
-        for job in copied:
+        for job in self._without_probes(copied, listed):
             result = self._compared(job, listed)
             if isinstance(result, Stored) and self._options.verify == "full":
                 self._enqueue_check(job)
             else:
                 self._settle(result)
 
+    def _without_probes(
+        self, copied: list[Job], listed: dict[str, tuple[int, str]]
+    ) -> Iterator[Job]:
+        """Yield the copies that the listings can decide on, after reading one whose ETag should be an md5.
+
+        When that one is good, the ETags of lake and archive are not to be compared from then on.
+        """
+        doubtful = [job for job in copied if not self._by_size and self._in_doubt(job, listed)]
+        doubtful.sort(key=lambda job: (not job.has_sidecar, job.expected.size))
+        self._probed = set()
+        for job in doubtful[:_PROBES]:
+            self._probed.add(job.row)
+            result = self._check(job)
+            proven = isinstance(result, Stored) and result.proof == "sha256"
+            if not isinstance(result, Rejected):
+                self._by_size = proven or result.verdict.md5 == job.expected.etag
+            self._settle(result)
+            if self._by_size:
+                break
+        yield from (job for job in copied if job.row not in self._probed)
+
+    def _in_doubt(self, job: Job, listed: dict[str, tuple[int, str]]) -> bool:
+        """Whether a copy differs from the listed file in nothing but its ETag, and was made just now."""
+        size, etag = listed.get(job.key, (-1, ""))
+        fresh = job.state is not JobState.FOUND and size == job.expected.size
+        return fresh and _differ(etag, job.expected.etag)
+
     def _compared(self, job: Job, listed: dict[str, tuple[int, str]]) -> CheckResult:
         """Compare what the lake lists of a file with what the archive lists."""
         size, etag = listed.get(job.key, (-1, ""))
         checksum_size, _ = listed.get(job.sidecar_key, (-1, ""))
-        wanted = job.expected
+        wanted, fresh = job.expected, job.state is not JobState.FOUND
         if size < 0:
             return Rejected(job, wrong_bytes("the copy is not in the lake's listing"))
         if size != wanted.size:
             wrong = f"the copy has {size} bytes, the archive's listing says {wanted.size}"
-        elif _differ(etag, wanted.etag):
+        elif _differ(etag, wanted.etag) and not (self._by_size and fresh):
             wrong = f"the copy's ETag is {etag}, the archive's is {wanted.etag}"
         elif self._with_sidecar(job) and checksum_size != wanted.checksum_size:
             wrong = (
@@ -118,7 +155,7 @@ class DirectPipeline(S3Pipeline):
             if job.state is JobState.FOUND:  # stored before its CHECKSUM was published: it is good
                 return Rejected(job, wrong_bytes(wrong))
         else:
-            return _stored_by_etag(job, size)
+            return _stored(job, size, "etag" if etag == wanted.etag else "size")
         self._store.remove(job.key)  # nothing unverified stays at a final name
         return Rejected(job, wrong_bytes(wrong))
 
@@ -175,22 +212,38 @@ class DirectPipeline(S3Pipeline):
                 f"{wanted.checksum_size}"
             )
         else:
-            return _stored_by_etag(job, size)._replace(moved=size)
+            return _stored(job, size, "etag")._replace(moved=size)
         store.remove(job.key)  # nothing unverified stays at a final name
         return Rejected(job, wrong_bytes(wrong))
+
+    def _sidecar(self, job: Job) -> bytes | None:
+        """Return the CHECKSUM of a copy; None where it was not copied, and its ETag has to do."""
+        if self._with_sidecar(job):
+            return self._store.sidecar(layout.bronze_path(job.sidecar_key))
+        if not job.has_sidecar or job.row not in self._probed:
+            return None
+        client, archive = (
+            archive_client(self._context.archive, self._options),
+            self._context.archive,
+        )
+        self._counter.listen(client)
+        body: bytes = client.get_object(Bucket=archive.bucket, Key=job.sidecar_key)["Body"].read(
+            4096
+        )
+        return body
 
     def _read(self, job: Job) -> CheckResult:
         """Read the file at its final name once, and move it to quarantine or remove it if it is not good."""
         store = self._store
-        sidecar = (
-            store.sidecar(layout.bronze_path(job.sidecar_key)) if self._with_sidecar(job) else None
-        )
+        sidecar = self._sidecar(job)
         evidence = StreamEvidence()
         for chunk in store.get(layout.bronze_path(job.key))["Body"].iter_chunks(MIB):
             evidence.take(chunk)
         found = job.state is JobState.FOUND
-        verdict = check(evidence, sidecar, job.expected, job.name, found=found)
-        proof, hold = triage(job, verdict, self._context.policy)
+        verdict = check(
+            evidence, sidecar, job.expected, job.name, found=found, etags=self._context.etags
+        )
+        proof, hold = triage(job, verdict, self._context.policy, self._context.etags)
         if proof is not None:
             return Stored(job, verdict, proof)
         if hold:
@@ -200,10 +253,10 @@ class DirectPipeline(S3Pipeline):
         return Rejected(job, wrong_bytes(verdict.detail))
 
 
-def _stored_by_etag(job: Job, size: int) -> Stored:
-    return Stored(job, Verdict("good", size, "", None, None, ""), "etag")
-
-
 def _differ(etag: str, wanted: str | None) -> bool:
     # A multipart ETag on either side says nothing of the bytes.
     return etag != wanted and agrees(etag, wanted) is False and "-" not in etag
+
+
+def _stored(job: Job, size: int, proof: Proof) -> Stored:
+    return Stored(job, Verdict("good", size, "", None, None, ""), proof)

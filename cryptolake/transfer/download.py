@@ -46,15 +46,16 @@ class DownloadPipeline(Pipeline):
             job.state = JobState.TO_FETCH
             if job.status == "quarantined" and self._from_quarantine(job):
                 return True
-            if self._from_bronze(job):
+            # Where ETags are no md5s, only the archive's CHECKSUM tells one version from another.
+            by_etag = job.status != "updated" and not self._context.etags.opaque
+            if by_etag and self._from_bronze(job):
                 return True
-            if self._is_bare(job):
-                job.state, job.path = JobState.FOUND, self._stored[job.key]
-                job.missing = {job.sidecar_key} - self._staged
-                if not job.missing:
-                    self._enqueue_check(job)
-                return not job.missing
+            if self._may_be_whole(job):
+                job.state, job.path = JobState.CONFIRMED, self._stored[job.key]
+                job.missing = {job.sidecar_key}
+                return False
             self._copy_stored_sidecar(job)
+        job.path = None
         job.missing = job.parts - self._staged
         job.state = JobState.TO_FETCH if job.missing == job.parts else JobState.FOUND
         if not job.missing:
@@ -82,10 +83,17 @@ class DownloadPipeline(Pipeline):
         self._check_found(job, path)
         return True
 
-    def _is_bare(self, job: Job) -> bool:
-        """Say whether a file was stored before its CHECKSUM was published: only that one is fetched."""
+    def _may_be_whole(self, job: Job) -> bool:
+        """Say whether only the CHECKSUM is fetched, since it may prove the file that stands at its final name.
+
+        That was stored before its CHECKSUM was published, or has another ETag in the listing now that is no md5,
+        which need not mean other bytes.
+        """
         path = self._stored.get(job.key)
-        if path is None or job.status != "unrecorded" or not job.has_sidecar:
+        if path is None or job.status not in {"unrecorded", "updated"} or not job.has_sidecar:
+            return False
+        states_md5 = self._context.etags.agrees("", job.expected.etag) is not None
+        if job.status == "updated" and states_md5:
             return False
         return path.stat().st_size == job.expected.size
 
@@ -107,7 +115,7 @@ class DownloadPipeline(Pipeline):
                 self._staged.add(job.sidecar_key)
 
     def _on_moved(self, job: Job) -> None:
-        if job.state is not JobState.FOUND or job.path is None:
+        if job.state is JobState.TO_FETCH or job.path is None:
             job.path = self._staging.path(job.key)
         self._enqueue_check(job)
 
@@ -124,12 +132,14 @@ class DownloadPipeline(Pipeline):
 
     def _verify_at(self, path: Path, job: Job) -> CheckResult:
         beside = Path(f"{path}{CHECKSUM}")
-        if not beside.is_file():
+        if job.state is JobState.CONFIRMED or not beside.is_file():
             beside = self._staging.path(job.sidecar_key)
         sidecar = _head(beside) if job.has_sidecar else None
         found = job.state is JobState.FOUND
-        verdict = check_file(path, sidecar, job.expected, job.name, found=found)
-        proof, hold = triage(job, verdict, self._context.policy)
+        verdict = check_file(
+            path, sidecar, job.expected, job.name, found=found, etags=self._context.etags
+        )
+        proof, hold = triage(job, verdict, self._context.policy, self._context.etags)
         files = (path, beside if job.has_sidecar else None)
         if proof is not None:
             self._store.place(job.key, *files)

@@ -182,7 +182,9 @@ def _run_modes(
                 break
             last = mode == route.modes[-1]
             with _staging(storage, recorder, work) as staging:
-                context = TransferContext(lake.archive, staging, recorder, shown, options, policy)
+                context = TransferContext(
+                    lake.archive, staging, recorder, shown, options, policy, work.etags
+                )
                 jobs = jobs_of(map(recorder.still_waiting, work.pieces()))
                 batched = _batched(jobs, options, probe=not last)
                 pipeline = _pipeline(mode, context, storage, batched, last=last)

@@ -7,12 +7,12 @@ import io
 from typing import TYPE_CHECKING
 
 from cryptolake.bronze.text import seek_position
-from cryptolake.bronze.verify import agrees
 from cryptolake.bronze.zips import find_member
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+    from cryptolake.bronze.etags import EtagMeaning
     from cryptolake.bronze.verify import Policy, Proof, Verdict
     from cryptolake.transfer.jobs import Job
 
@@ -104,14 +104,18 @@ class _Ends(io.RawIOBase):
         return len(found)
 
 
-def triage(job: Job, verdict: Verdict, policy: Policy) -> tuple[Proof | None, bool]:
+def triage(
+    job: Job, verdict: Verdict, policy: Policy, etags: EtagMeaning
+) -> tuple[Proof | None, bool]:
     """Decide on checked bytes: return what proves them good, and else whether they go to quarantine."""
     if verdict.proof is not None:
         return verdict.proof, False
+    if verdict.finding == "transport":  # or the first sign that ETags are no md5s
+        job.last_sha256 = verdict.sha256
     if verdict.finding not in {"stale", "bad_sidecar", "corrupt"}:
         return None, False
     # Without an ETag that can be compared, bytes count as the archive's when they arrived twice.
-    undecided = verdict.md5 is not None and agrees(verdict.md5, job.expected.etag) is None
+    undecided = verdict.md5 is not None and etags.agrees(verdict.md5, job.expected.etag) is None
     if undecided and job.last_sha256 != verdict.sha256:
         job.last_sha256 = verdict.sha256
         return None, False

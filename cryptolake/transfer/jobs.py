@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from cryptolake.archive.keys import CHECKSUM, file_name
+from cryptolake.bronze.etags import EtagMeaning
 from cryptolake.bronze.ledger import scope_of_keys
 from cryptolake.bronze.verify import Expected
 from cryptolake.planning import commands
@@ -51,6 +52,9 @@ class JobState(Enum):
 
     FOUND = "found"
     """The file, or a part of it, was found in the lake, in quarantine or in staging, and is to be checked."""
+
+    CONFIRMED = "confirmed"
+    """The zip was found in the lake, and is to be checked against its CHECKSUM as the archive has it now."""
 
     TO_FETCH = "to fetch"
     """Nothing usable was found: the file is fetched."""
@@ -160,7 +164,8 @@ class WorkList:
     """The rows of a plan, sorted by what a run does with them.
 
     ``rows`` are those to move: ``row``, their number in the plan, and :data:`COLUMNS`. ``cached`` and
-    ``quarantined`` are numbers of rows whose files are in the lake, or in quarantine and stay there.
+    ``quarantined`` are numbers of rows whose files are in the lake, or in quarantine and stay there. ``etags`` is
+    what the ledger tells of the archive's ETags.
 
     Parameters
     ----------
@@ -181,7 +186,10 @@ class WorkList:
         scope = Scope.of(
             p for piece in plan.rows.pieces() for p in scope_of_keys(piece["key"]).prefixes
         )
-        self._ledger = records.ledger(scope=scope).select("key", "etag", recorded="size")
+        ledger = records.ledger(scope=scope)
+        self.etags = EtagMeaning.of(ledger)
+        self._ledger = ledger.select("key", "etag", recorded="size")
+        del ledger
         self._wanted = {*_HANDLED, "quarantined"} if quarantined_too else {*_HANDLED}
         self.rows = Rows(self._sorted(_numbered(plan)))
         del self._ledger

@@ -36,6 +36,7 @@ from cryptolake.transfer.s5cmd_log import LogEvent, ObjectResult, ProcessEnded, 
 
 if TYPE_CHECKING:
     from cryptolake.archive.source import Archive
+    from cryptolake.bronze.etags import EtagMeaning
     from cryptolake.bronze.verify import Policy, Proof, Verdict
     from cryptolake.progress import TransferProgress
     from cryptolake.transfer.jobs import CommandWriter, Job
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TransferContext:
-    """What every mode needs: the source, staging, the recorder and the run's options."""
+    """What every mode needs: the source and what its ETags say, staging, the recorder, the run's options."""
 
     archive: Archive
     staging: Staging
@@ -55,6 +56,7 @@ class TransferContext:
     progress: TransferProgress
     options: TransferOptions
     policy: Policy
+    etags: EtagMeaning
 
 
 class Stored(NamedTuple):
@@ -389,7 +391,7 @@ class Pipeline(ABC):
 
     def _on_rejected(self, result: Rejected) -> None:
         job = result.job
-        found = job.state is JobState.FOUND
+        found = job.state in {JobState.FOUND, JobState.CONFIRMED}
         if found and result.checked:
             # The file that was found is not usable. That was no attempt to fetch it.
             job.state = JobState.TO_FETCH

@@ -96,8 +96,8 @@ class RelayPipeline(S3Pipeline):
 
     def _result(self, job: Job, evidence: StreamEvidence, sidecar: bytes | None) -> CheckResult:
         """Return what the bytes that came are worth, and so where they go."""
-        verdict = check(evidence, sidecar, job.expected, job.name)
-        proof, hold = triage(job, verdict, self._context.policy)
+        verdict = check(evidence, sidecar, job.expected, job.name, etags=self._context.etags)
+        proof, hold = triage(job, verdict, self._context.policy, self._context.etags)
         if proof is not None:
             return Stored(job, verdict, proof, moved=evidence.size)
         if hold:

@@ -176,8 +176,10 @@ class S3Pipeline(Pipeline):
             if not is_absent(error):
                 raise
             return Rejected(job, wrong_bytes("it is not in quarantine any more"))
-        verdict = check(evidence, sidecar, job.expected, job.name, found=True)
-        proof, hold = triage(job, verdict, self._context.policy)
+        verdict = check(
+            evidence, sidecar, job.expected, job.name, found=True, etags=self._context.etags
+        )
+        proof, hold = triage(job, verdict, self._context.policy, self._context.etags)
         if proof is not None:
             self._store.move_from_quarantine(job.key, sidecar=sidecar is not None)
             return Stored(job, verdict, proof)

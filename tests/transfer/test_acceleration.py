@@ -11,6 +11,7 @@ from botocore.awsrequest import AWSResponse
 
 import cryptolake as cl
 from cryptolake.archive.source import Archive
+from cryptolake.bronze.etags import EtagMeaning
 from cryptolake.listing.context import LakeContext
 from cryptolake.progress import TransferProgress
 from cryptolake.storage.files import S3Storage, open_storage
@@ -88,7 +89,9 @@ def test_a_copy_by_s5cmd_is_never_sent_to_the_accelerated_endpoint(store: S3Stor
     recorder = RunRecorder(Meta(open_storage(tmp_path)), rows, "direct")
     progress = TransferProgress(total_bytes=0, total_files=0, progress=False)
     staging = Staging(tmp_path / "incoming", "run")
-    context = TransferContext(Archive(), staging, recorder, progress, options, "quarantine")
+    context = TransferContext(
+        Archive(), staging, recorder, progress, options, "quarantine", EtagMeaning()
+    )
     commands = CommandWriter("data.binance.vision", wildcards=False)
     copies = DirectPipeline(context, iter(()), commands, storage=storage, store=store, last=True)
     said = copies._flags(8).arguments()
