@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -38,10 +39,12 @@ FILES: dict[str, Any] = {
 unrecorded, and was verified without a fetch), ``cached``, ``quarantined`` or ``failed``. ``bytes`` counts
 what moved of the zip; ``seconds`` run from the file's batch being handed out to its being stored, which was
 ``ended_at`` (null for files that needed nothing); ``attempts`` are the engine's, ``retries`` the requests for
-the file that were made again within them; ``verified``: ``sha256``, ``etag``, ``none_published`` or
-``stale_accepted``; ``error`` is the last attempt's, and ``fault`` its kind: ``full`` (the disk), ``skewed`` (this
-machine's clock), ``denied`` (403), ``absent`` (404), ``unreachable``, ``page`` (a web page instead of S3), ``busy``
-(503), ``bytes`` (not the listed ones), ``stalled``, ``broken`` (s5cmd ended early) or ``other``; null where nothing failed."""
+the file that were made again within them; ``verified``: ``sha256``, ``etag``, ``none_published``,
+``size`` (there is no CHECKSUM or it was not read, and the ETag is no md5) or ``stale_accepted``; ``error`` is the
+last attempt's, and ``fault`` its kind: ``full`` (the disk), ``skewed`` (this machine's clock), ``denied`` (403),
+``lake`` (the lake's bucket refuses), ``absent`` (404), ``unreachable``, ``page`` (a web page instead of S3),
+``busy`` (503), ``bytes`` (not the listed ones), ``stalled``, ``broken`` (s5cmd ended early) or ``other``; null where
+nothing failed."""
 
 MONTHS: dict[str, Any] = {
     "path": pl.String,
@@ -65,6 +68,10 @@ THROUGHPUT: dict[str, Any] = {
 
 _STEPS = (1, 2, 5, 10, 30, 60, 300, 900, 3600)
 _MOST_STEPS = 60
+_MOST_KINDS = 10
+
+_KIND = re.compile(r"\S*\.(?:zip|parquet|csv)\S*|\b[0-9a-f]{32,64}\b|\d+")
+"""What differs between two errors of one kind: names of files, hashes, numbers."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -320,12 +327,7 @@ class Report:
         files = self._files.filter(pl.col("status").is_in(["failed", "quarantined"]))
         months = self.months.filter(pl.col("error").is_not_null())
         for bad, name in ((files, "key"), (months, "path")):
-            lines += [
-                f"  {status}: {what}: {error or 'no reason given'}"
-                for what, status, error in bad.select(name, "status", "error").head(10).iter_rows()
-            ]
-            if bad.height > 10:
-                lines.append(f"  and {bad.height - 10:,} more")
+            lines += _by_kind(bad.select(name, "status", "error"))
         return lines
 
     @cached_property
@@ -354,6 +356,21 @@ class Report:
         from cryptolake.render.cards import report_html
 
         return report_html(self)
+
+
+def _by_kind(bad: pl.DataFrame) -> list[str]:
+    """Return a line for each kind of error among files or months: its number, and the first one's error."""
+    kinds: dict[tuple[str, str], list[Any]] = {}
+    for what, status, error in bad.iter_rows():
+        text = error or "no reason given"
+        kind = kinds.setdefault((status, _KIND.sub("…", text)), [0, what, text])
+        kind[0] += 1
+    lines = [
+        f"  {status}: {what}: {text}" if n == 1 else f"  {status}: {n:,}, such as {what}: {text}"
+        for (status, _), (n, what, text) in kinds.items()
+    ]
+    more = [f"  and {len(lines) - _MOST_KINDS:,} kinds more"] if len(lines) > _MOST_KINDS else []
+    return lines[:_MOST_KINDS] + more
 
 
 def _count(frame: pl.DataFrame, status: str) -> int:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,33 +20,48 @@ from cryptolake.errors import CryptolakeError, StorageError
 from cryptolake.storage import layout
 from cryptolake.storage.errors import raise_storage_error
 from cryptolake.storage.files import place
+from cryptolake.storage.runs import lives
 
 if TYPE_CHECKING:
     from cryptolake.silver.sources import Source
     from cryptolake.storage.files import Storage
 
 _STALE = 86_400
+_PREFIX = "cryptolake-build-"
+"""What folders of builds are called, before the machine and the process that made them."""
 
 
 def new_folder(storage: Storage) -> Path:
     """Make a folder for work in progress: in the lake on a disk (so that a rename is whole), else local."""
+    prefix = f"{_PREFIX}{socket.gethostname()}-{os.getpid()}-"
     if not storage.is_local:
-        return Path(tempfile.mkdtemp(prefix="cryptolake-"))
+        return Path(tempfile.mkdtemp(prefix=prefix))
     base = _drafts(storage)
     base.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(dir=base))
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=base))
 
 
 def sweep(storage: Storage) -> None:
-    """Remove drafts that killed builds left, once they are a day old."""
-    if not storage.is_local:
-        return
-    for folder in _drafts(storage).glob("*"):
+    """Remove drafts that killed builds left: of this machine at once, of another once they are a day old."""
+    if storage.is_local:
+        folders = _drafts(storage).glob("*")
+    else:
+        folders = Path(tempfile.gettempdir()).glob(f"{_PREFIX}*")
+    for folder in folders:
         try:
-            if time.time() - folder.stat().st_mtime > _STALE:
+            found = folder.lstat()
+            old = time.time() - found.st_mtime > _STALE
+            if found.st_uid == os.getuid() and (old or _is_dead(folder.name)):
                 shutil.rmtree(folder, ignore_errors=True)
         except OSError:  # another build removed it
             continue
+
+
+def _is_dead(name: str) -> bool:
+    """Say whether the build that made a folder of this name was a process of this machine that has ended."""
+    made_by, _, rest = name.removeprefix(_PREFIX).rpartition("-")
+    host, _, pid = made_by.rpartition("-")
+    return bool(rest) and host == socket.gethostname() and pid.isdecimal() and not lives(int(pid))
 
 
 def _drafts(storage: Storage) -> Path:

@@ -36,7 +36,7 @@ def with_lost(runs: pl.DataFrame, now: datetime | None = None) -> pl.DataFrame:
     Runs of releases before have no heartbeat: their beginning counts.
     """
     running = runs.filter(state="running", host=socket.gethostname())
-    gone = [pid for pid in running["pid"].drop_nulls().unique() if not _lives(pid)]
+    gone = [pid for pid in running["pid"].drop_nulls().unique() if not lives(pid)]
     here = pl.col("host").eq_missing(pl.lit(socket.gethostname()))
     last = pl.coalesce("heartbeat_at", "started_at")
     quiet = last < pl.lit((now or datetime.now(UTC)) - QUIET)
@@ -44,7 +44,7 @@ def with_lost(runs: pl.DataFrame, now: datetime | None = None) -> pl.DataFrame:
     return runs.with_columns(state=pl.when(lost).then(pl.lit("lost")).otherwise("state"))
 
 
-def _lives(pid: int) -> bool:
+def lives(pid: int) -> bool:
     """Say whether a process of this machine lives; where that cannot be asked, it counts as alive."""
     if os.name != "posix":
         return True

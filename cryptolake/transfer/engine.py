@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import polars as pl
 
 from cryptolake.bronze.verify import Policy
-from cryptolake.errors import ChecksumMismatch, TransferError, unknown_word
+from cryptolake.errors import ChecksumMismatch, StorageError, TransferError, unknown_word
 from cryptolake.listing.identity import claim_archive, require_own_archive, require_own_plan
 from cryptolake.progress import TransferProgress
 from cryptolake.storage import layout
@@ -129,7 +129,7 @@ def transfer(
     state, answered = _recorded(chosen, work, lake, recorder, *how, progress=progress)
     report = recorder.report(state)
     if not answered:
-        _raise_if_nothing_worked(report, lake.archive)
+        _raise_if_nothing_worked(report, lake.archive, lake.storage)
     if checksum_policy == "raise":
         _raise_if_quarantined(report)
     return report
@@ -240,18 +240,29 @@ def _batched(jobs: Iterator[Job], options: TransferOptions, *, probe: bool) -> I
     yield from batches(jobs, options.batch_size)
 
 
-def _raise_if_nothing_worked(report: Report, archive: Archive) -> None:
+def _raise_if_nothing_worked(report: Report, archive: Archive, storage: Storage) -> None:
     moved = report.files.filter(pl.col("status").is_in(["transferred", "adopted", "quarantined"]))
     failed = report.files.filter(pl.col("status") == "failed")
     if moved.height or failed.is_empty():
         return
     where = archive.endpoint or "the archive"
     first = failed.filter(pl.col("fault").is_not_null()).row(0, named=True)
-    skewed = first["fault"] == "skewed"  # its reason says by itself what to do
-    advice = "Then" if skewed else "Check the endpoint and the network;"
+    if first["fault"] == "lake":
+        message = (
+            f"nothing could be stored: the lake at {storage.root} refuses it ({first['error']}). Let its "
+            "credentials (storage_options) write there; then the same call completes the work."
+        )
+        raise StorageError(message, root=storage.root, failed=failed.height, report=report)
+    what, advice = f"fetched from {where}", "Check the endpoint and the network;"
+    if first["fault"] == "skewed":  # its reason says by itself what to do
+        advice = "Then"
+    elif first["fault"] == "denied" and first["mode"] == "direct":
+        what = f"copied from {where} into {storage.root}"
+        advice = (
+            "The lake's credentials must be allowed to read the one and to write the other; then"
+        )
     message = (
-        f"nothing could be fetched from {where}: {first['error']}. {advice} the same call completes "
-        "the work."
+        f"nothing could be {what}: {first['error']}. {advice} the same call completes the work."
     )
     raise TransferError(message, endpoint=where, failed=failed.height, report=report)
 

@@ -13,6 +13,7 @@ Fault = Literal[
     "full",
     "skewed",
     "denied",
+    "lake",
     "absent",
     "unreachable",
     "page",
@@ -22,14 +23,16 @@ Fault = Literal[
     "broken",
     "other",
 ]
-"""``full``: the disk; ``skewed``: this machine's clock is off, so S3 takes no signature; ``denied``: 403;
+"""``full``: the disk; ``skewed``: this machine's clock is off, so S3 takes no signature; ``denied``: 403; ``lake``: the lake's bucket refuses;
 ``absent``: 404; ``unreachable``: refused, unknown host, timed out; ``page``: HTML instead of S3; ``busy``:
 503; ``bytes``: other bytes than listed; ``stalled``: no progress; ``broken``: s5cmd itself ended early."""
 
-PERMANENT: frozenset[Fault] = frozenset({"full", "skewed", "denied", "absent"})
+PERMANENT: frozenset[Fault] = frozenset({"full", "skewed", "denied", "lake", "absent"})
 """Faults that another attempt does not repair."""
 
-ENDPOINT_FAULTS: frozenset[Fault] = frozenset({"unreachable", "page", "denied", "skewed", "broken"})
+ENDPOINT_FAULTS: frozenset[Fault] = frozenset(
+    {"unreachable", "page", "denied", "lake", "skewed", "broken"}
+)
 """Faults of the endpoint, not of one file: when every file has one, the endpoint is down."""
 
 
@@ -40,17 +43,26 @@ class Failure(NamedTuple):
     reason: str
 
 
+_REFUSED = (
+    r"AccessDenied|Forbidden|\(403\)|InvalidAccessKeyId|SignatureDoesNotMatch|AllAccessDisabled"
+    r"|ExpiredToken|InvalidToken|TokenRefreshRequired"
+)
+
+_OF_THE_LAKE = (
+    r"(PutObject|CreateMultipartUpload|UploadPart|CompleteMultipartUpload|CopyObject|DeleteObject"
+    r"|HeadObject|ListObjectsV2)"
+)
+"""Operations that boto3 does at the lake's bucket alone, while files move."""
+
 _SIGNS: tuple[tuple[Fault, str], ...] = (
     ("full", r"no space left on device|disk quota exceeded"),
     ("skewed", r"RequestTimeTooSkewed"),
+    ("lake", rf"({_REFUSED}).*when calling the {_OF_THE_LAKE} operation"),
     ("broken", r"s5cmd ended with code"),
     ("busy", r"status code: (429|5\d\d)|SlowDown|ServiceUnavailable|InternalError|Throttl"),
     ("page", r"<html|<!doctype|expected element type|web page"),
     ("absent", r"status code: 404|NoSuchKey|NoSuchBucket|NotFound|not found|no object found"),
-    (
-        "denied",
-        r"status code: 40[13]|AccessDenied|Forbidden|InvalidAccessKeyId|SignatureDoesNotMatch",
-    ),
+    ("denied", rf"status code: 40[13]|{_REFUSED}"),
     (
         "unreachable",
         r"connection refused|no such host|dial tcp|connection reset|i/o timeout|timed out|unexpected EOF"
@@ -107,6 +119,7 @@ def readable(text: str) -> str:
     if status is not None:
         page = "with a web page, not S3" if "<html" in text.lower() else "without saying why"
         return f"the endpoint answered status {status[1]} {page}"
+    text = re.sub(r"^Failed to upload \S+ to \S+: ", "", text)  # a name of the staging folder
     return text if len(text) <= 400 else text[:400] + "…"
 
 
@@ -117,5 +130,9 @@ def shortened(text: str) -> str:
     --------
     >>> shortened("AccessDenied: Access Denied status code: 403, request id: 7, host id: 8")
     'AccessDenied: Access Denied'
+    >>> shortened(f"the copy's ETag is {'a' * 32}, the archive's is {'b' * 32}")
+    "the copy's ETag is …, the archive's is …"
     """
-    return re.sub(r"\s*(,? ?status code:.*|,? ?request id:.*|\([^()]*\.zip\))\s*$", "", text)[:160]
+    text = re.sub(r"\s*(,? ?status code:.*|,? ?request id:.*|\([^()]*\.zip\))\s*$", "", text)
+    text = re.sub(r"\b[0-9a-f]{32}(?:[0-9a-f]{32})?\b(?:-\d+)?", "…", text)
+    return re.sub(r"\b\d+ bytes|says \d+", lambda found: re.sub(r"\d+", "…", found[0]), text)[:160]

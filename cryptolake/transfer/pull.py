@@ -142,8 +142,11 @@ def build_and_refetch(
     from cryptolake.bronze.audit import take_out
 
     built = settings.build(bronze_rows(), lake)
-    if not built.damaged or not take_out(lake.storage, lake.tables, built.damaged):
+    if not built.damaged:
         return built
+    taken = take_out(lake.storage, lake.tables, built.damaged)
     lake.records.forget()
-    fetched = settings.transfer(plan_of_damaged(built.damaged), lake)
-    return built.combine(fetched).combine(settings.build(bronze_rows(), lake))
+    if taken:
+        built = built.combine(settings.transfer(plan_of_damaged(built.damaged), lake))
+    # Without: all of them are good, as the build itself found out what ETags say, or were stored again meanwhile.
+    return built.combine(settings.build(bronze_rows(), lake))

@@ -80,6 +80,11 @@ class RunRecorder:
         """
         self._meta.append("runs", [self._run_row("running")])
 
+    def others_run(self) -> bool:
+        """Say whether another run may be at work on this lake."""
+        runs = self._meta.runs().filter(pl.col("run_id") != self.run_id)
+        return bool((runs["state"] == "running").any())
+
     @property
     def size(self) -> int:
         """Files in the plan."""

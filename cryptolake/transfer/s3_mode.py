@@ -18,6 +18,7 @@ from cryptolake.transfer.faults import wrong_bytes
 from cryptolake.transfer.jobs import JobState
 from cryptolake.transfer.pipeline import Pipeline, Quarantined, Rejected, Stored
 from cryptolake.transfer.s3_store import MIB, TROUBLES, S3Store, is_absent
+from cryptolake.transfer.uploads import end_abandoned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,6 +115,11 @@ class S3Pipeline(Pipeline):
             self._counter.listen(client)
         self._to_check_in_quarantine: set[int] = set()
         self._clock: str | None = None
+
+    def run(self) -> bool:
+        """Move every file, after ending the uploads that killed runs left; see :meth:`Pipeline.run`."""
+        end_abandoned(self._store, self._recorder.others_run)
+        return super().run()
 
     def _from_quarantine(self, job: Job) -> bool:
         """Handle a file that an earlier run put into quarantine; return False if it is not one."""

@@ -71,8 +71,8 @@ class S3Store:
         self._storage = storage
         self._part = max(8, min(options.part_size, 64)) * MIB
 
-    def key(self, path: str) -> str:
-        """Return the object key of a path in the lake."""
+    def key(self, path: str = "") -> str:
+        """Return the object key of a path in the lake, or of its root."""
         return self._storage.key(path)
 
     def stored(self, keys: Iterable[str]) -> dict[str, Path]:  # noqa: ARG002 - nothing is on this disk
