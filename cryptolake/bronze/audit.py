@@ -77,13 +77,15 @@ def audit_files(storage: Storage, ledger: pl.DataFrame) -> list[Audited]:
         ]
 
 
-def look(storage: Storage, path: str, entered: Entered, etags: EtagMeaning) -> Audited:
+def look(
+    storage: Storage, path: str, entered: Entered, etags: EtagMeaning | None = None
+) -> Audited:
     """Hash one file and compare it with what the ledger says; one that cannot be read is damaged."""
     key, size, sha256 = entered[:3]
     found = hashes(storage, path, size)
     if not isinstance(found, Hashes):
         return Audited(key, found, size, sha256, None, None)
-    same = found.size == size and _is_entered(storage, found, entered, etags)
+    same = found.size == size and _is_entered(storage, found, entered, etags or EtagMeaning())
     return Audited(key, "ok" if same else "damaged", size, sha256, found.size, found.sha256)
 
 
