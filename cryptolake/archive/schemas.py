@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import date
 from functools import cached_property, lru_cache
 from typing import Any, Literal, Self
 
@@ -108,7 +109,8 @@ class Schema(BaseModel):
     ``key`` are the columns that no two rows share, ``sort`` the order of Silver, ``time`` the column
     that puts a row into its month, ``id`` the running number, where there is one, and ``skipping`` the
     running numbers of which the venue leaves some out. ``early`` and ``late`` are the seconds by which a
-    row's time may lie before or after the period of its file.
+    row's time may lie before or after the period of its file, and ``late_until`` the last day whose file is
+    known to end with rows of the next: a plan takes the file before the days asked for in up to then.
 
     Examples
     --------
@@ -133,6 +135,7 @@ class Schema(BaseModel):
     skipping: tuple[str, ...] = ()
     early: int = 0
     late: int = 0
+    late_until: date | None = None
     checks: tuple[Check, ...] = ()
     quirks: tuple[str, ...] = ()
 

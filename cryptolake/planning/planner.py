@@ -16,6 +16,7 @@ from cryptolake.listing.folders import shown
 from cryptolake.planning.commands import selectors
 from cryptolake.planning.cover import FOLDER, cover
 from cryptolake.planning.estimates import suspect_sizes
+from cryptolake.planning.neighbours import days_to_list, files_before
 from cryptolake.planning.plan import TO_MOVE, Counts, Plan, age_of
 from cryptolake.planning.resolve import find_targets
 from cryptolake.planning.serialization import FILES, MISSING
@@ -69,7 +70,8 @@ def make_plan(
     lake.records.about(scope_of(query))
     days = selection.days or Days(date.min, date.min)  # a checked query names its days
     targets = find_targets(selection, lake.listing, refresh=refresh, max_age=max_age)
-    listed = lake.listing.listed(targets.folders, days, refresh=refresh, max_age=max_age)
+    wide = days_to_list(targets.folders, days)
+    listed = lake.listing.listed(targets.folders, wide, refresh=refresh, max_age=max_age)
     _tell(1)
     targets = targets.checked(selection, listed, lake.listing)
     files, missing = _files(targets.folders, listed, days, lake)
@@ -101,6 +103,9 @@ def _files(
     # Rows go by their number until the files are chosen: a listing is many times a plan.
     slim = listed.zips.select("folder", "partition", "day").with_row_index("row")
     chosen, missing = cover(_folders(folders, listed), slim, days, asof)
+    beside = files_before(folders, slim, days, chosen)
+    if beside.height:
+        chosen = pl.concat([beside, chosen]).sort("folder", "day", maintain_order=True)
     _tell(2)
     names = _names(folders)
     suspects = suspect_sizes(listed.zips, by=["folder"])

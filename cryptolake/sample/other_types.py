@@ -44,8 +44,9 @@ HEADERS = {
 }
 """The header each of these data types always has."""
 
-_DOUBLED = Days(date(2020, 9, 1), date(2021, 1, 1))
+_DOUBLED = Days(date(2020, 9, 1), date(2021, 5, 20))
 _WIDE_FROM = microseconds(datetime(2026, 1, 1, tzinfo=UTC))
+_TWELVE_FROM = microseconds(datetime(2026, 1, 15, 12, tzinfo=UTC))
 _INDEX = pl.col("index")
 
 
@@ -102,7 +103,7 @@ def _metrics(instrument: Instrument, days: Days, seed: int, series: int) -> pl.D
     interest = [fixed(pl.col(name), 8) for name in ("size", "value")]
     cells = [pl.when(wide).then(cell + "00000000").otherwise(cell) for cell in interest]
     made = _joined(frame, clock(pl.col("time_ms")), instrument.symbol, *cells, *ratios)
-    # Recent files are not in order of time; those of 2020 have every row twice.
+    # Recent files are not in order of time; those up to May 2021 have every row twice.
     place = pl.when(wide).then(below(pl.col("time") // 300_000_000, 5, 997)).otherwise(0)
     made = made.with_columns(day=pl.col("time") // DAY_US, place=place)
     made = made.sort("day", "place", maintain_order=True).drop("day", "place")
@@ -112,7 +113,7 @@ def _metrics(instrument: Instrument, days: Days, seed: int, series: int) -> pl.D
 
 
 def _book_depth(instrument: Instrument, days: Days, seed: int, series: int) -> pl.DataFrame:
-    """Write a snapshot each ten minutes (the real ones come each 30 s): ten levels, twelve since 2026."""
+    """Write a snapshot each ten minutes (the real ones come each 30 s): ten levels, twelve from within a day on."""
     frame = _every(timedelta(minutes=10), days, instrument).with_columns(
         late=below(_INDEX, series, 12) * 1000,
         price=level_at(pl.col("time_ms"), instrument, seed),
@@ -121,7 +122,7 @@ def _book_depth(instrument: Instrument, days: Days, seed: int, series: int) -> p
     outer = pl.DataFrame(
         {"level": [-500, -400, -300, -200, -100, -20, 20, 100, 200, 300, 400, 500]}
     )
-    new = pl.col("time") >= _WIDE_FROM
+    new = pl.col("time") >= _TWELVE_FROM
     frame = pl.concat(
         [frame.filter(~new).join(inner, how="cross"), frame.filter(new).join(outer, how="cross")]
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from cryptolake.archive.enums import Partition
+from cryptolake.archive.enums import DataType, Partition
 from cryptolake.silver.parse import FILE, LINE
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ def in_order(frame: pl.DataFrame, schema: Schema) -> bool:
     first = pl.col(schema.sort[0])
     if not frame.select((first >= first.shift()).slice(1).all()).item():
         return False
-    return bool(frame.select(_strictly_rising([schema.key[0]]).all()).item())
+    key = list(schema.key)
+    return any(bool(frame.select(_strictly_rising(names).all()).item()) for names in (key[:1], key))
 
 
 def reused_ids(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
@@ -91,7 +92,7 @@ def reused_ids(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     >>> reused_ids(rows, schema_of("spot", "aggTrades"))["last_trade_id"].to_list()
     [11, 12]
     """
-    if schema.id is None or schema.key == (schema.id,) or frame.height < 2:
+    if schema.data_type is not DataType.AGG_TRADES or schema.id is None or frame.height < 2:
         return frame.clear()
     number = pl.col(schema.id)
     if frame.select((number > number.shift()).slice(1).all()).item():
