@@ -129,6 +129,14 @@ class Archive(BaseModel):
             raise ValueError(message)
         return bucket
 
+    @field_validator("region")
+    @classmethod
+    def _is_region(cls, region: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", region):
+            message = "a region's name is letters, digits, dots and hyphens"
+            raise ValueError(message)
+        return region
+
     @field_validator("endpoint_url")
     @classmethod
     def _is_endpoint(cls, url: str | None) -> str | None:

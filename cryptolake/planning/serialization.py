@@ -7,17 +7,17 @@ few hundred lines at a time. A plan that some program has written anew, on one l
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+import re
+from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import polars as pl
 
-from cryptolake.archive.keys import parse_key
 from cryptolake.archive.source import Archive
 from cryptolake.errors import CryptolakeError, PlanError, StorageError
+from cryptolake.planning.file_rows import FileRows, moment, notes, texts
 from cryptolake.query import Query
 from cryptolake.storage.spooled import PIECE, Rows
 
@@ -63,7 +63,8 @@ FORMAT = 2
 
 _FILES_BEGIN, _FILES_END = '"files": [\n', "]}\n"
 
-_STATUSES = {"new", "updated", "cached", "unrecorded", "quarantined"}
+_LONGEST_HEADER, _LONGEST_LINE = 2**27, 2**13
+"""Letters of what comes before the files, periods that are missing among it, and of a file's line."""
 
 
 def save(
@@ -110,14 +111,14 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         header, rows = _read(source)
         return {
-            "id": str(header["id"]),
+            "id": _id(header["id"]),
             "query": Query.from_json(json.dumps(header["query"])),
             "archive": Archive(**header["archive"]),
-            "created_at": _moment(header["created_at"]),
-            "listed_at": _moment(header["listed_at"]) if header["listed_at"] else None,
+            "created_at": moment(header["created_at"]),
+            "listed_at": moment(header["listed_at"]) if header["listed_at"] else None,
             "files": rows,
-            "missing_periods": _frame(header["missing_periods"], MISSING),
-            "notes": tuple(str(note) for note in header["notes"]),
+            "missing_periods": texts(header["missing_periods"], MISSING),
+            "notes": notes(header["notes"]),
         }
     except PlanError:
         raise
@@ -127,42 +128,39 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     except KeyError as error:
         why = f"it has no {error}"
         raise _no_plan(source, why) from error
-    except (ValueError, TypeError, CryptolakeError, pl.exceptions.PolarsError) as error:
-        why = f"{type(error).__name__}: {error}"
+    except RecursionError as error:
+        why = "it is nested more deeply than any plan"
+        raise _no_plan(source, why) from error
+    except (ValueError, TypeError, OverflowError, CryptolakeError) as error:
+        why = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
         raise _no_plan(source, why) from error
 
 
 def _read(source: Path) -> tuple[dict[str, Any], Rows]:
     """Return a file's header and its table of files, each row checked."""
     with source.open(encoding="utf-8") as file:
-        first = file.readline()
+        first = file.readline(_LONGEST_HEADER)
         by_line = first.endswith(_FILES_BEGIN)
-        header = json.loads(first + _FILES_END if by_line else first + file.read())
+        text = first + (_FILES_END if by_line else file.read(_LONGEST_HEADER - len(first)))
+        if len(text) >= _LONGEST_HEADER:
+            raise _no_plan(source, f"it has {_LONGEST_HEADER:,} letters or more before its files")
+        header = json.loads(text)
         if not isinstance(header, dict) or header.get("cryptolake_plan") != FORMAT:
             raise _no_plan(source, f"it has no 'cryptolake_plan': {FORMAT}")
         rows = _rows(file) if by_line else iter([header.pop("files")])
-        columns = header["columns"]
-        pieces = (
-            _frame(dict(zip(columns, zip(*piece, strict=True), strict=True)), FILES)
-            for piece in rows
-            if piece
-        )
-        return header, Rows(_checked(source, chain([pl.DataFrame(schema=FILES)], pieces)))
+        frames = FileRows(header["columns"], FILES).frames(rows)
+        return header, Rows(chain([pl.DataFrame(schema=FILES)], frames))
 
 
-def _checked(source: Path, pieces: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    for piece in pieces:
-        objection = _objection(piece)
-        if objection:
-            raise _no_plan(source, objection)
-        yield piece
-
-
-def _rows(lines: Iterator[str]) -> Iterator[list[list[Any]]]:
+def _rows(file: TextIO) -> Iterator[Any]:
     """Yield some hundred rows at a time, up to the line that ends them."""
     ended = False
+    lines = iter(lambda: file.readline(_LONGEST_LINE), "")
     while not ended:
         piece = list(islice(lines, PIECE))
+        if any(len(line) >= _LONGEST_LINE for line in piece):
+            message = f"a line of it has {_LONGEST_LINE:,} letters or more"
+            raise ValueError(message)
         if len(piece) < PIECE:
             if not piece or piece.pop() != _FILES_END:
                 message = "it breaks off before its end"
@@ -183,32 +181,11 @@ def _texts(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.col(TIME).dt.to_string("iso:strict"))
 
 
-def _frame(columns: Mapping[str, Sequence[Any]], schema: dict[str, Any]) -> pl.DataFrame:
-    cells = {
-        name: [text and _moment(text) for text in columns[name]] if dtype == TIME else columns[name]
-        for name, dtype in schema.items()
-    }
-    return pl.DataFrame(cells, schema=schema)
-
-
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _objection(files: pl.DataFrame) -> str | None:
-    """Return what is wrong with the rows, if anything: a plan may come from anywhere, and its keys become paths."""
-    for key, selector, status in zip(files["key"], files["selector"], files["status"], strict=True):
-        if parse_key(key) is None:
-            return f"{key!r} is no key of the archive"
-        # A selector names a folder and the beginning of a file's name, not less.
-        if selector is not None and (
-            not key.startswith(selector) or selector.count("/") != key.count("/")
-        ):
-            return f"{selector!r} does not select {key!r}"
-        if status not in _STATUSES:
-            return f"{key!r} has the unknown status {status!r}"
-    return None
+def _id(found: Any) -> str:
+    if not isinstance(found, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", found):
+        message = "its id is no name"
+        raise ValueError(message)
+    return found
 
 
 def _no_plan(path: Path, why: str) -> PlanError:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any
 
 import pytest
@@ -254,3 +256,88 @@ def test_a_record_that_names_no_archive_is_as_good_as_none(
     lake = cl.Lake(tmp_path, source=sources["one"])
     lake.pull(FIRST, progress=False)
     assert said(storage)["archive"]["endpoint"] == sources["one"].endpoint
+
+
+@pytest.fixture
+def stranger() -> Iterator[tuple[str, list[bytes]]]:
+    """An endpoint that keeps what it is asked, and answers nothing."""
+    asked: list[bytes] = []
+
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            asked.append(self.rfile.readline())
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", asked
+        server.shutdown()
+
+
+@pytest.fixture
+def with_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, f"{name}-of-the-victim")
+
+
+def edited(plan: cl.Plan, path: Path, **archive: object) -> cl.Plan:
+    plan.save(path)
+    said = json.loads(path.read_text("utf-8"))
+    said["archive"] |= archive
+    path.write_text(json.dumps(said), "utf-8")
+    return cl.Plan.load(path)
+
+
+@pytest.mark.usefixtures("with_credentials")
+@pytest.mark.parametrize("host", ["http://stranger.example:9000", "https://10.1.2.3", "loopback"])
+@pytest.mark.parametrize("verb", ["transfer", "command line"])
+def test_a_plan_from_a_stranger_moves_nothing_and_nothing_is_signed_for_it(
+    tmp_path: Path,
+    sources: dict[str, cl.Archive],
+    stranger: tuple[str, list[bytes]],
+    host: str,
+    verb: str,
+) -> None:
+    endpoint, asked = stranger
+    theirs = cl.Lake(tmp_path / "theirs", source=sources["two"]).plan(ALL)
+    where = endpoint if host == "loopback" else host
+    path = tmp_path / "plan.json"
+    plan = edited(theirs, path, endpoint_url=where, anonymous=False, region="eu-west-3")
+    words = "and a plan moves files only from the lake's own"
+    if verb == "transfer":
+        with pytest.raises(cl.PlanError, match=words):
+            cl.Lake(tmp_path / "mine", source=sources["one"]).transfer(plan, progress=False)
+    else:
+        options = ["--root", str(tmp_path / "mine"), "--endpoint-url", sources["one"].endpoint]
+        done = CliRunner().invoke(app, ["pull", "--plan", str(path), *map(str, options)])
+        assert isinstance(done.exception, cl.PlanError)
+        assert words in str(done.exception)
+    assert asked == []
+    assert not list((tmp_path / "mine").rglob("*.zip"))
+
+
+@pytest.mark.usefixtures("with_credentials")
+def test_a_plan_of_the_same_sample_is_carried_out_from_the_lakes_own_endpoint(
+    opened: Callable[..., cl.Lake],
+    tmp_path: Path,
+    sources: dict[str, cl.Archive],
+    stranger: tuple[str, list[bytes]],
+) -> None:
+    endpoint, asked = stranger
+    plan = edited(
+        opened(sources["one"]).plan(ALL),
+        tmp_path / "plan.json",
+        endpoint_url=endpoint,
+        anonymous=False,
+    )
+    report = opened(sources["again"]).transfer(plan, progress=False)
+    assert report.transferred == 3
+    assert asked == []
+
+
+def test_a_plan_of_another_bucket_moves_nothing(
+    tmp_path: Path, sources: dict[str, cl.Archive]
+) -> None:
+    mine = cl.Lake(tmp_path, source=sources["one"])
+    plan = edited(mine.plan(ALL), tmp_path / "plan.json", bucket="some-bucket")
+    with pytest.raises(cl.PlanError, match="s3://some-bucket at "):
+        mine.transfer(plan, progress=False)

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 import cryptolake as cl
+from cryptolake.planning import file_rows, serialization
 
 if TYPE_CHECKING:
     from tests.planning.source import Source
@@ -138,3 +139,149 @@ def test_a_plan_that_somebody_edited_cannot_reach_outside_the_lake(
 def test_a_place_that_cannot_be_written_is_named(plan: cl.Plan, tmp_path: Path):
     with pytest.raises(cl.StorageError, match="cannot write the plan"):
         plan.save(tmp_path / "absent" / "plan.json")
+
+
+@pytest.fixture
+def written(plan: cl.Plan, tmp_path: Path) -> dict[str, Any]:
+    plan.save(tmp_path / "plan.json")
+    found: dict[str, Any] = json.loads((tmp_path / "plan.json").read_text("utf-8"))
+    return found
+
+
+def loading(path: Path, written: dict[str, Any]) -> cl.Plan:
+    path.write_text(json.dumps(written), "utf-8")
+    return cl.Plan.load(path)
+
+
+STRANGE_CELLS: dict[str, list[Any]] = {
+    "key": [
+        "data/spot/daily/klines/../../../../home/1m/..-1m-2024-01-01.zip",
+        "/data/spot/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2024-01-01.zip",
+        "data/spot/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2024-01-32.zip",
+        "data/spot/daily/klines/\ud800/1m/\ud800-1m-2024-01-01.zip",
+        "x" * 5000,
+        "",
+        None,
+        7,
+        ["data"],
+    ],
+    "market": ["futures_um", None, 1],
+    "symbol": ["../../x", "XRPUSDT", None],
+    "interval": ["1h", None],
+    "partition": ["monthly", "x"],
+    "period": ["../../x", "2024-01", "2031-01-01", None],
+    "size": [-1, 2**47, 2**63, 2**70, 10**400, 1.5, "1", True, None, [1], {"a": 1}],
+    "checksum_size": [-7, 2**64, "90", 0.5, False],
+    "etag": [1, ["a"], {"a": 1}, "e" * 2000, "\udfff"],
+    "checksum_etag": [0, "e" * 2000],
+    "status": ["moved", None, 1, ["new"]],
+    "last_modified": ["yesterday", 7, "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"],
+    "selector": ["data/", "--help", "data/spot/daily/klines/*", 3],
+    "suspect_size": ["yes", 2],
+}
+
+
+def test_a_cell_that_no_plan_has_is_refused(written: dict[str, Any], tmp_path: Path) -> None:
+    row = written["files"][-1]
+    for place, column in enumerate(written["columns"]):
+        good = row[place]
+        for value in STRANGE_CELLS.get(column, ()):
+            row[place] = value
+            with pytest.raises(cl.PlanError, match="is no plan that can be read") as caught:
+                loading(tmp_path / "strange.json", written)
+            assert len(str(caught.value)) < 1000
+        row[place] = good
+    assert loading(tmp_path / "good.json", written).files.height == len(written["files"])
+
+
+STRANGE_HEADERS: list[tuple[str, object]] = [
+    ("id", "../../evil"),
+    ("id", 7),
+    ("id", ""),
+    ("notes", ["x" * 20_000]),
+    ("notes", ["x"] * 2000),
+    ("notes", [1]),
+    ("notes", "text"),
+    ("archive", []),
+    ("archive", {"bucket": "b", "endpoint_url": "http://u:p@h"}),
+    ("archive", {"region": "x\ny --endpoint"}),
+    ("archive", {"no": "field"}),
+    ("query", [[]]),
+    ("created_at", 5),
+    ("created_at", None),
+    ("listed_at", {"a": 1}),
+    ("columns", "key"),
+    ("columns", [1, 2]),
+    ("columns", []),
+    ("missing_periods", []),
+    ("missing_periods", {}),
+    ("missing_periods", {"market": [["a"]]}),
+    ("files", {}),
+    ("files", [1]),
+    ("files", [[]]),
+    ("files", [[None] * 15]),
+]
+
+
+def test_a_header_that_no_plan_has_is_refused(written: dict[str, Any], tmp_path: Path) -> None:
+    for name, value in STRANGE_HEADERS:
+        with pytest.raises(cl.PlanError, match="is no plan that can be read"):
+            loading(tmp_path / "strange.json", {**written, name: value})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 200_000,
+        '{"a":' * 200_000,
+        '{"cryptolake_plan": 2, "notes": ' + "[" * 100_000 + "]" * 100_000 + "}",
+        '{"cryptolake_plan": ' + "9" * 5000 + "}",
+        '{"cryptolake_plan": NaN}',
+        "\x00" * 1000,
+    ],
+    ids=["lists", "objects", "closed", "long number", "nan", "zeros"],
+)
+def test_json_that_is_made_to_hurt_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "deep.json"
+    path.write_text(text, "utf-8")
+    with pytest.raises(cl.PlanError, match="is no plan that can be read"):
+        cl.Plan.load(path)
+
+
+def test_a_nested_row_on_a_line_of_its_own_is_refused(plan: cl.Plan, tmp_path: Path) -> None:
+    plan.save(tmp_path / "plan.json")
+    head, *lines = (tmp_path / "plan.json").read_text("utf-8").splitlines(keepends=True)
+    for row in ("[" * 5000 + "]" * 5000, json.dumps(["x" * 10_000])):
+        (tmp_path / "nested.json").write_text("".join([head, f"{row}\n", *lines[-1:]]), "utf-8")
+        with pytest.raises(cl.PlanError, match="is no plan that can be read"):
+            cl.Plan.load(tmp_path / "nested.json")
+
+
+def test_a_plan_of_more_than_its_limits_is_refused_before_it_is_held(
+    plan: cl.Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan.save(tmp_path / "plan.json")
+    monkeypatch.setattr(file_rows, "MOST_FILES", 2)
+    with pytest.raises(cl.PlanError, match="names more than 2 files"):
+        cl.Plan.load(tmp_path / "plan.json")
+    monkeypatch.undo()
+    monkeypatch.setattr(serialization, "_LONGEST_HEADER", 100)
+    with pytest.raises(cl.PlanError, match="has 100 letters or more before its files"):
+        cl.Plan.load(tmp_path / "plan.json")
+
+
+def test_a_file_without_end_is_not_read_to_it() -> None:
+    with pytest.raises(cl.PlanError, match="letters or more before its files"):
+        cl.Plan.load("/dev/zero")
+
+
+def test_sizes_that_add_up_past_64_bits_are_refused(
+    written: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = written["columns"].index("size")
+    for row in written["files"]:
+        row[size] = 2**46
+    assert loading(tmp_path / "large.json", written).rows.height == len(written["files"])
+    monkeypatch.setattr(file_rows, "_TOTAL", 2**46)
+    with pytest.raises(cl.PlanError, match="more bytes than 64 bits count"):
+        loading(tmp_path / "large.json", written)
