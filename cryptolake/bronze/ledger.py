@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cryptolake.archive.enums import Partition
+from cryptolake.archive.enums import DataType, Interval, Partition
 from cryptolake.archive.keys import prefix_of
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.symbols import in_universe
@@ -16,7 +16,6 @@ from cryptolake.errors import InvalidQuery
 from cryptolake.storage.scope import EVERYTHING, Scope
 
 if TYPE_CHECKING:
-    from cryptolake.archive.enums import DataType
     from cryptolake.query import Query, Selection
     from cryptolake.storage.tables import TableReader
 
@@ -41,7 +40,8 @@ def with_key_parts(files: pl.DataFrame) -> pl.DataFrame:
     -------
     polars.DataFrame
         With ``market, data_type, symbol, interval`` (null where there is none), ``partition, period``
-        (text), and the UTC days ``first`` and ``last`` that the file covers.
+        (text), and the UTC days ``first`` and ``last`` that the file covers. All are null where the archive's
+        grammar does not know the key: a type or interval that does not exist, or a day like 2024-02-31.
 
     Examples
     --------
@@ -54,18 +54,20 @@ def with_key_parts(files: pl.DataFrame) -> pl.DataFrame:
     monthly = pl.col("partition") == "monthly"
     begin = pl.concat_str(
         "period", pl.when(monthly).then(pl.lit("-01")).otherwise(pl.lit(""))
-    ).str.to_date("%Y-%m-%d")
-    return (
-        files.with_columns(
-            parts.struct.field("path")
-            .replace_strict(_MARKETS, return_dtype=pl.String)
-            .alias("market"),
-            *(parts.struct.field(name) for name in names),
-        )
-        .with_columns(begin.alias("first"))
-        .with_columns(
-            pl.when(monthly).then(pl.col("first").dt.month_end()).otherwise("first").alias("last")
-        )
+    ).str.to_date("%Y-%m-%d", strict=False)
+    named = files.with_columns(
+        parts.struct.field("path").replace_strict(_MARKETS, return_dtype=pl.String).alias("market"),
+        *(parts.struct.field(name) for name in names),
+    ).with_columns(begin.alias("first"))
+    known = (
+        pl.col("data_type").is_in(list(DataType))
+        & (pl.col("interval").is_null() | pl.col("interval").is_in(list(Interval)))
+        & pl.col("first").is_not_null()
+    )
+    return named.with_columns(
+        pl.when(known).then(name) for name in ("market", *names, "first")
+    ).with_columns(
+        pl.when(monthly).then(pl.col("first").dt.month_end()).otherwise("first").alias("last")
     )
 
 

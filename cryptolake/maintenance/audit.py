@@ -17,6 +17,7 @@ from cryptolake.silver.audit import audit_months, months_of_lake
 from cryptolake.silver.build import build
 from cryptolake.silver.records import damaged_rows
 from cryptolake.storage import layout, segments
+from cryptolake.storage.strays import strays
 from cryptolake.storage.tables import new_run_id
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ the path in the lake of a Silver file or of a segment of the lake's tables. ``st
 bytes than were recorded, or not to be read), ``gone``, or ``unrecorded``: it is there without a record, a Bronze
 file of a lost ledger or a Silver file of the first release, which is no failure."""
 
+_STRAY = "a key of the ledger that is no path inside the lake"
+
 _ORDER = {"damaged": 0, "gone": 1, "unrecorded": 2, "ok": 3}
 
 
@@ -52,7 +55,7 @@ def audit(lake: LakeContext, query: Query | None = None, *, repair: bool = False
     query
         Which files; all when left out. The lake's own tables are always looked at.
     repair
-        Set damaged segments of the tables aside; enter Bronze files that the ledger does not know and that
+        Set damaged segments of the tables aside; take keys that lead out of the lake out of the ledger; enter Bronze files that the ledger does not know and that
         their CHECKSUM proves, and quarantine those that it contradicts; take damaged files out of Bronze,
         and damaged and missing ones out of the ledger, so that the next pull fetches them again; build
         damaged and missing Silver months from Bronze. What is taken away is recorded in ``meta.findings``.
@@ -68,9 +71,10 @@ def audit(lake: LakeContext, query: Query | None = None, *, repair: bool = False
     IncompleteWarning
         A damaged Silver month cannot be built before a pull has fetched its files again.
     """
-    damaged = lake.tables.damaged()
+    damaged, astray = lake.tables.damaged(), strays(lake.tables)
     if repair:
         _set_aside(lake, damaged)
+        _take_out_strays(lake, astray)
     unknown = _narrowed(unknown_zips(lake), query)
     judged = enter_again(lake, unknown) if repair else []
     entered = pl.Series([item.key for item in judged], dtype=pl.String).implode()
@@ -92,6 +96,7 @@ def audit(lake: LakeContext, query: Query | None = None, *, repair: bool = False
         *_unknown_rows(unknown, judged),
         *((*item, layout.SILVER, None) for item in silver),
         *((d.path, "damaged", None, None, None, None, layout.META, d.reason) for d in damaged),
+        *((key, "damaged", None, None, None, None, layout.META, _STRAY) for key in astray),
     ]
     found = pl.DataFrame(rows, schema=AUDIT, orient="row")
     return found.sort(pl.col("status").replace_strict(_ORDER, return_dtype=pl.Int8), "zone", "key")
@@ -147,6 +152,17 @@ def _set_aside(lake: LakeContext, damaged: list[Damaged]) -> None:
                 }
             )
     lake.tables.append("findings", rows)
+    lake.records.forget()
+
+
+def _take_out_strays(lake: LakeContext, keys: list[str | None]) -> None:
+    """Take keys that lead out of the lake out of the ledger; nothing is looked at where they lead."""
+    now, run_id = datetime.now(UTC), new_run_id()
+    common = [{"key": key, "run_id": run_id} for key in keys]
+    gone = {"event": "removed", "fetched_at": now}
+    found = {"kind": "stray_key", "detail": _STRAY, "at": now}
+    lake.tables.append("files", [row | gone for row in common])
+    lake.tables.append("findings", [row | found for row in common])
     lake.records.forget()
 
 

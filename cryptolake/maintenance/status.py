@@ -64,6 +64,7 @@ def status(storage: Storage, records: TableReader, today: date | None = None) ->
 def _bronze(records: TableReader) -> pl.DataFrame:
     return (
         holdings(records)
+        .drop_nulls("data_type")  # keys that the archive's grammar does not know
         .group_by(_DATASET)
         .agg(
             pl.col("symbol").n_unique().alias("symbols"),
@@ -76,7 +77,7 @@ def _bronze(records: TableReader) -> pl.DataFrame:
 
 
 def _quarantined(records: TableReader) -> pl.DataFrame:
-    files = with_key_parts(records.quarantined())
+    files = with_key_parts(records.quarantined()).drop_nulls("data_type")
     return files.group_by(_DATASET).agg(pl.len().alias("quarantined"))
 
 

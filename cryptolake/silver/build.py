@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -21,9 +23,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import polars as pl
 
 from cryptolake.archive.periods import Period
+from cryptolake.bronze.audit import set_aside
 from cryptolake.bronze.ledger import holdings, holdings_beside
 from cryptolake.bronze.zips import DEFAULT_LIMITS, Limits
-from cryptolake.errors import BuildError, ChecksumMismatch
+from cryptolake.errors import BuildError, ChecksumMismatch, DamagedLakeWarning
 from cryptolake.progress import Step, watched
 from cryptolake.readers.unusable import unusable
 from cryptolake.report import FILES, MONTHS, Report, State
@@ -40,6 +43,7 @@ from cryptolake.silver.records import (
     source_rows,
 )
 from cryptolake.silver.scratch import put, sweep
+from cryptolake.storage import layout
 from cryptolake.storage.runs import HEARTBEAT, signs_of_life
 from cryptolake.storage.tables import new_run_id
 
@@ -278,6 +282,15 @@ def _inputs(month: Month) -> bytes:
 
 
 def _place(storage: Storage, result: MonthResult) -> None:
+    path = result.month.path
+    made = result.data is not None or result.draft is not None
+    if (
+        made and storage.is_local and storage.local(path).is_dir()
+    ):  # which no file can be renamed over
+        aside = layout.quarantine_path(f"damaged/{secrets.token_hex(6)}")
+        set_aside(storage, path, aside)
+        message = f"{path} is a folder, in the place of a Silver file: it was set aside as {aside}."
+        warnings.warn(message, DamagedLakeWarning, stacklevel=2)
     if result.data is not None:
         storage.write(result.month.path, result.data)
     elif result.draft is not None:

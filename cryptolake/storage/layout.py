@@ -50,7 +50,10 @@ PARQUET = ".parquet"
 MONTH_FILE = f"[0-9][0-9][0-9][0-9]-[0-9][0-9]{PARQUET}"
 """The name of a Silver file, as a glob."""
 
-_UNSAFE = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\\\0]")
+UNSAFE = r"(?:^|/)\.{0,2}(?:/|$)|[\\\x00]"
+"""A pattern, for Python and Polars, of what no path inside the lake has: see :func:`checked`."""
+
+_UNSAFE = re.compile(UNSAFE)
 """An empty part, ``.`` or ``..`` anywhere (so an absolute path, too), a backslash or a NUL."""
 
 _MONTH = r"[0-9]{4}-[0-9]{2}"

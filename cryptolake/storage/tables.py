@@ -22,6 +22,7 @@ import polars as pl
 from cryptolake.storage import layout, runs, segments
 from cryptolake.storage.lake_format import mark_format
 from cryptolake.storage.scope import EVERYTHING, NOTHING, Scope
+from cryptolake.storage.strays import without_strays
 
 if TYPE_CHECKING:
     from cryptolake.storage.files import Entry, Storage
@@ -258,6 +259,10 @@ class Meta(TableReader):
             A segment cannot be read; its rows are left out.
         """
         return self._again(lambda: self._load(table, self._segments(table), where))
+
+    def ledger(self, where: pl.Expr | None = None, scope: Scope = EVERYTHING) -> pl.DataFrame:
+        """Return the newest row of every Bronze file; keys that lead out of the lake are named and left out."""
+        return without_strays(super().ledger(where, scope), self.storage.root)
 
     def damaged(self) -> list[Damaged]:
         """Return the segments of all tables that cannot be read."""

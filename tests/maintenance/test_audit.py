@@ -6,7 +6,7 @@ import hashlib
 import shutil
 import warnings
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
@@ -85,9 +85,10 @@ def test_a_damaged_silver_file_is_found_and_built_again(lake: Lake, how: str):
     assert _bad(lake) == expected
     other = query().markets("spot").klines("1h").symbols("BUSDT")
     assert _bad(lake, other) == {}
-    if how == "a folder":
-        lake.storage.local(path).rmdir()  # a build replaces files only
-    lake.verify(repair=True)
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        lake.verify(repair=True)
+    assert [path in str(w.message) for w in heard] == ([True] if how == "a folder" else [])
     assert _bad(lake) == {}
     assert Lake(lake.root).sql(ROWS).fetchall() == real
 
@@ -196,3 +197,63 @@ def test_status_and_datasets_do_not_count_a_file_that_is_gone_or_cut(lake: Lake,
     with pytest.warns(DamagedLakeWarning, match="symbol=AUSDT/2024-01"):
         silver = lake.datasets().filter(zone="silver")
     assert silver.select("files", "rows").rows() == [(3, 3 * 2 * 24)]
+
+
+STRAYS = [
+    "../../etc/passwd",
+    "data/spot/daily/klines/../1h/x-1h-2024-01-01.zip",
+    "data/spot/daily/klines/A\\B/1h/AB-1h-2024-01-01.zip",
+    "/etc/passwd",
+    None,
+]
+UNKNOWN = [
+    "data/spot/daily/klines/AUSDT/1h/AUSDT-1h-2024-02-31.zip",
+    "data/spot/daily/klines/AUSDT/1h/AUSDT-1h-2024-13.zip",
+    "data/spot/daily/klines/AUSDT/7h/AUSDT-7h-2024-02-01.zip",
+    "data/spot/daily/hello/AUSDT/AUSDT-hello-2024-02-01.zip",
+    "hello",
+]
+
+
+def _enter(lake: Lake, keys: list[str | None]) -> None:
+    row = {
+        "size": 1,
+        "sha256": "x",
+        "etag": "e",
+        "event": "stored",
+        "fetched_at": datetime.now(UTC),
+    }
+    lake.meta.append("files", [{"key": key, **row} for key in keys])
+
+
+def _asked(lake: Lake) -> None:
+    asked = (
+        query().markets("spot").klines("1h").symbols("AUSDT").between("2024-01-01", "2024-02-28")
+    )
+    assert lake.status()["files"].to_list() == [8]
+    assert lake.datasets().filter(zone="bronze")["files"].to_list() == [8]
+    assert lake.silver(asked).collect().height == 96
+    assert lake.bronze(asked).collect().height == 96
+    assert lake.quality(asked)["rows"].sum() == 96
+    assert lake.build(progress=False).ok
+
+
+def test_keys_that_lead_out_of_the_lake_are_named_and_taken_out_of_the_ledger(lake: Lake):
+    _enter(lake, [*STRAYS])
+    with pytest.warns(DamagedLakeWarning, match="5 keys that are no paths inside the lake"):
+        lake.meta.ledger()
+    _asked(lake)
+    found = lake.verify(repair=True).filter(zone="meta")
+    assert set(found["key"]) == set(STRAYS)
+    assert set(found["status"]) == {"damaged"}
+    assert _bad(lake) == {}
+    assert lake.meta.read("findings")["kind"].to_list() == ["stray_key"] * 5
+    _asked(lake)
+
+
+def test_keys_that_the_archive_cannot_have_stop_nothing_and_are_taken_out(lake: Lake):
+    _enter(lake, [*UNKNOWN])
+    _asked(lake)
+    assert _bad(lake) == dict.fromkeys(UNKNOWN, "gone")
+    lake.verify(repair=True)
+    assert _bad(lake) == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import polars as pl
@@ -25,6 +26,26 @@ def test_files_round_trip_below_the_prefix(bucket_options: dict[str, Any]) -> No
     storage.delete("meta/a/b")
     with pytest.raises(FileNotFoundError):
         storage.read("meta/a/b")
+
+
+def test_a_folder_that_gets_its_first_object_while_it_is_listed_is_no_file(
+    bucket_options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, other = (S3Storage("s3://lakes/race", bucket_options) for _ in range(2))
+    real = storage.filesystem._lsdir
+    seen: list[Any] = []
+
+    async def listed(*asked: Any, **given: Any) -> Any:
+        found = await real(*asked, **given)
+        if not seen:  # another process writes just after the listing
+            seen.append(found)
+            await asyncio.to_thread(other.write, "meta/runs/first.parquet", b"1")
+        return found
+
+    monkeypatch.setattr(storage.filesystem, "_lsdir", listed)
+    assert storage.list("meta/runs") == []
+    assert seen == [[]]
+    assert [entry.path for entry in storage.list("meta/runs")] == ["meta/runs/first.parquet"]
 
 
 def test_a_missing_bucket_is_said_in_words(bucket_options: dict[str, Any]) -> None:
