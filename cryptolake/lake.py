@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cryptolake.archive.source import Archive, archive_text
-from cryptolake.errors import InvalidQuery
+from cryptolake.progress import shown
 from cryptolake.storage.files import Storage, open_storage
 
 if TYPE_CHECKING:
@@ -55,20 +55,41 @@ class Lake:
     adopt
         Whether the lake becomes one of this source where its first transfer recorded another archive.
     storage_options
-        For an S3 root, as s3fs takes them; else from the AWS environment and files (``AWS_ENDPOINT_URL``, …).
+        For an S3 root, as s3fs takes them; every client of the bucket follows them, and what one cannot
+        do is refused in a sentence. What is left out comes from the AWS environment and configuration
+        files, ``AWS_ENDPOINT_URL`` and ``AWS_CA_BUNDLE`` included. Polars takes certificates from
+        ``SSL_CERT_FILE`` alone, which is set for the process where it is not.
 
-        =====================================  =======================================================
-        ``key, secret, token``; ``profile``    whose keys sign; ``anon=True`` signs nothing
-        ``endpoint_url``                       ``http(s)://host[:port]`` of a store other than AWS's
-        ``client_kwargs``                      ``region_name``; ``verify``, a file of certificates
-        ``config_kwargs``                      ``proxies``; ``s3={"addressing_style": "virtual"}``;
-                                               ``request_checksum_calculation`` (``when_required``)
-        ``s3_additional_kwargs``               ``ServerSideEncryption``, ``SSEKMSKeyId``
-        ``requester_pays``                     whether the requester is billed
-        =====================================  =======================================================
+        - ``key, secret, token`` or ``profile``: whose keys sign; ``anon=True`` signs nothing
+        - ``endpoint_url``: ``http(s)://host[:port]`` of a store other than AWS's
+        - ``client_kwargs``: ``region_name``; ``verify``, a file of certificates
+        - ``config_kwargs``: ``proxies``; ``s3={"addressing_style": "virtual"}``;
+          ``request_checksum_calculation`` (``when_required``)
+        - ``s3_additional_kwargs``: ``ServerSideEncryption``, ``SSEKMSKeyId``
+        - ``requester_pays``: whether the requester is billed
 
-        Every client of the bucket follows them; what one cannot do is refused in a sentence. Polars
-        takes certificates from ``SSL_CERT_FILE`` alone, which is set for the process where it is not.
+    Notes
+    -----
+    Parameters that mean the same in every method that takes them:
+
+    query
+        Which markets, data types, intervals, symbols and days. Where it may be left out: everything held.
+    refresh, max_age
+        Ask the archive again even where its cached listing is fresh; or where it is older than ``max_age``.
+    progress
+        Show a bar where a person is watching, or a callable that receives each step.
+    mode
+        ``download`` for a lake on a disk; ``direct``, ``relay`` or ``traditional`` for one in a bucket;
+        ``auto`` takes the first that can work, and the next for files it could not move.
+    checksum_policy
+        What to do with a file whose CHECKSUM is stale: ``quarantine`` it, ``accept`` it with a mark, or
+        ``raise`` when everything else is done.
+    options
+        :class:`cryptolake.TransferOptions`, the name of a preset (``"cost_optimized"``; with changes
+        ``cl.TransferOptions.preset("cost_optimized", workers=8)``), or a mapping of option names.
+
+    Methods that ask the archive raise ``ListingError`` where it does not answer and no cached listing can
+    stand in; all of them raise ``InvalidQuery`` for words that do not exist or do not agree.
 
     Examples
     --------
@@ -134,28 +155,16 @@ class Lake:
     ) -> Plan:
         """Work out the exact files a query needs. Asks the archive's listing; transfers nothing.
 
-        Parameters
-        ----------
-        query
-            The sentence; ``query.check()`` is called first.
-        refresh
-            Ask the archive again even where the cached listing is fresh.
-        max_age
-            How old a cached listing may be before the archive is asked again.
-        progress
-            Show a bar where a person watches and there is much to list, or a callable that takes each step.
-
         Raises
         ------
         InvalidQuery
-            The words do not agree.
+            The words do not agree: ``query.check()`` is called first.
         NoSuchSymbol
             A name or glob matches nothing the archive lists.
         ListingError
             The archive does not answer and no cached listing can stand in.
         """
         from cryptolake.planning.planner import make_plan
-        from cryptolake.progress import shown
         from cryptolake.transfer.routing import route
 
         lake, way = self.context, route("auto", self.source, self.storage)
@@ -186,44 +195,20 @@ class Lake:
             Keep only symbols that had files around this UTC day: a universe as of a date.
         spans
             Also find each symbol's first and last period; asks the archive a little for each symbol.
-        refresh, progress
-            As :meth:`plan` takes them.
 
         Returns
         -------
         polars.DataFrame
             One row a symbol: ``symbol, base, quote, contract, expiry`` and more.
-
-        Raises
-        ------
-        InvalidQuery
-            A word that does not exist.
-        ListingError
-            The archive does not answer and no cached listing can stand in.
         """
         from cryptolake.listing.symbols import symbol_table
-        from cryptolake.progress import shown
 
+        of: dict[str, Any] = {"quote": quote, "contract": contract, "listed_on": listed_on}
         with shown(progress):
-            return symbol_table(
-                self.listing,
-                market,
-                data_type,
-                quote=quote,
-                contract=contract,
-                listed_on=listed_on,
-                spans=spans,
-                refresh=refresh,
-            )
+            return symbol_table(self.listing, market, data_type, **of, spans=spans, refresh=refresh)
 
     def describe(self, market: str, data_type: str) -> Description:
-        """Describe a dataset: columns, types, units, meaning, key pattern, known quirks. No I/O.
-
-        Raises
-        ------
-        InvalidQuery
-            The market has no such data type.
-        """
+        """Describe a dataset: columns, types, units, meaning, key pattern, known quirks. No I/O."""
         from cryptolake.readers.describe import describe
 
         return describe(market, data_type)
@@ -243,17 +228,6 @@ class Lake:
         ----------
         plan
             What to move; files that came since it was made are not fetched again.
-        mode
-            ``download`` for a lake on a disk; ``direct``, ``relay`` or ``traditional`` for one in a
-            bucket; ``auto`` takes the first that can work, and the next for files it could not move.
-        progress
-            Show a bar where a person is watching, or a callable that receives each step.
-        checksum_policy
-            What to do with a file whose CHECKSUM is stale: ``quarantine`` it, ``accept`` it with a mark,
-            or ``raise`` when everything else is done.
-        options
-            :class:`cryptolake.TransferOptions`, the name of a preset (``"cost_optimized"``; with changes
-            ``cl.TransferOptions.preset("cost_optimized", workers=8)``), or a mapping of option names.
 
         Raises
         ------
@@ -262,16 +236,10 @@ class Lake:
         TransferError
             Nothing could be moved. Where only some files failed, the report says which.
         """
-        from cryptolake.transfer.engine import transfer
+        from cryptolake.transfer.pull import RunSettings
 
-        return transfer(
-            plan,
-            self.context,
-            mode=mode,
-            progress=progress,
-            checksum_policy=checksum_policy,
-            options=options,
-        )
+        way = (mode, progress, checksum_policy, options)
+        return RunSettings.of(plan.archive, self.storage, *way).transfer(plan, self.context)
 
     def build(
         self,
@@ -285,12 +253,10 @@ class Lake:
 
         Parameters
         ----------
-        query
-            Which months; all of the lake's when left out.
         force
             Build months anew although nothing changed.
-        progress, checksum_policy
-            As :meth:`transfer` takes them; the policy is for copies made inside S3, hashed here first.
+        checksum_policy
+            For copies made inside S3, which are hashed here first.
         """
         from cryptolake.silver.build import build_query
 
@@ -308,15 +274,6 @@ class Lake:
         options: Options = None,
     ) -> Report:
         """Plan, transfer and build in one call.
-
-        Parameters
-        ----------
-        query
-            What to pull.
-        mode, progress, checksum_policy, options
-            As :meth:`transfer` takes them.
-        refresh
-            As :meth:`plan` takes it.
 
         Returns
         -------
@@ -355,8 +312,6 @@ class Lake:
         ----------
         query
             What to return: one data type.
-        mode, progress, refresh, checksum_policy, options
-            As :meth:`pull` takes them.
         exact
             As :meth:`silver` takes it.
 
@@ -368,15 +323,10 @@ class Lake:
             Some files could not be fetched; ``error.report`` has all of it, and ``lake.silver(query)`` the
             rows that are here.
         """
-        from cryptolake.bronze.ledger import one_data_type
-        from cryptolake.planning.plan import require_rows
-        from cryptolake.transfer.pull import pull
+        from cryptolake.transfer.pull import pull_rows
 
-        one_data_type(query)
         settings = self._settings(mode, progress, checksum_policy, options)
-        plan, report = pull(query, self.context, settings, refresh=refresh)
-        require_rows(plan, report)
-        return self._silver(query, exact=exact, told=True).collect()
+        return pull_rows(query, self.context, settings, refresh=refresh, exact=exact)
 
     # ------------------------------------------------------------------ read
 
@@ -391,8 +341,6 @@ class Lake:
 
         Parameters
         ----------
-        query
-            Markets, one data type, intervals, symbols and days.
         exact
             Prices and quantities as ``Decimal`` with the published scale instead of ``Float64``; such
             rows are made from Bronze at the call, whole months in memory.
@@ -404,20 +352,9 @@ class Lake:
         CorruptArchive
             With ``exact``: a file of the range cannot be used.
         """
-        return self._silver(query, exact=exact, told=False)
+        from cryptolake.silver.rows import silver_rows
 
-    def _silver(self, query: Query, *, exact: bool, told: bool) -> pl.LazyFrame:
-        from cryptolake.readers.polars_frames import silver_frame
-        from cryptolake.readers.unusable import warn_of_unusable
-
-        context = self.context
-        if not told:
-            warn_of_unusable(context, query)
-        if not exact:
-            return silver_frame(query, context)
-        from cryptolake.silver.decimals import exact_rows
-
-        return exact_rows(query, context).lazy()
+        return silver_rows(query, self.context, exact=exact)
 
     def connect(self, path: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnection:
         """Return a DuckDB connection with every view; with a path the views stay in that file.
@@ -467,13 +404,7 @@ class Lake:
         return compact(self.meta)
 
     def freshness(self, *, refresh: bool = False) -> pl.DataFrame:
-        """Return, per dataset held, how many days the archive and the lake are behind. Asks the archive.
-
-        Raises
-        ------
-        ListingError
-            The archive does not answer and no cached listing can stand in.
-        """
+        """Return, per dataset held, how many days the archive and the lake are behind. Asks the archive."""
         from cryptolake.quality.freshness import freshness
 
         found = freshness(self.context, refresh=refresh)
@@ -493,18 +424,6 @@ class Lake:
 
         Days that the lake lacks between its first and its newest one are fetched too, and months that Silver
         lacks are built: what a failed or killed run left undone is finished.
-
-        Parameters
-        ----------
-        query
-            Only what it means of the lake; everything when left out.
-        mode, progress, checksum_policy, options
-            As :meth:`transfer` takes them.
-
-        Raises
-        ------
-        ListingError
-            The archive does not answer.
         """
         from cryptolake.maintenance.update import update
 
@@ -519,7 +438,7 @@ class Lake:
         Parameters
         ----------
         query
-            What to look at; all when left out. Damaged segments of the lake's own tables are always rows.
+            What to look at. Damaged segments of the lake's own tables are always rows.
         against
             ``"trades"``, ``"aggTrades"`` or ``"klines"`` (finer ones): rebuild the query's klines from
             that and return the bars that differ, with both values.
@@ -532,16 +451,9 @@ class Lake:
         InvalidQuery
             ``against`` needs a query of klines.
         """
-        if against is None:
-            from cryptolake.maintenance.audit import audit
+        from cryptolake.maintenance.audit import verify
 
-            return audit(self.context, query, repair=repair)
-        if query is None:
-            message = f"verify(against={against!r}) rebuilds klines: say which, verify(query, against={against!r})."
-            raise InvalidQuery(message, what="query")
-        from cryptolake.quality.crosscheck import crosscheck
-
-        return crosscheck(query, self.context, against=against)
+        return verify(self.context, query, against=against, repair=repair)
 
     def quality(self, query: Query, *, refresh: bool = False) -> pl.DataFrame:
         """Return one row per symbol-month: rows, expected, gaps, duplicates, rejects, coverage."""

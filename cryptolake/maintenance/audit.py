@@ -11,8 +11,9 @@ import polars as pl
 
 from cryptolake.bronze.audit import audit_files, set_aside, take_out
 from cryptolake.bronze.ledger import holdings, narrowed, with_key_parts
-from cryptolake.errors import IncompleteWarning
+from cryptolake.errors import IncompleteWarning, InvalidQuery
 from cryptolake.maintenance.ledger_rebuild import Judged, Unknown, enter_again, unknown_zips
+from cryptolake.quality.crosscheck import crosscheck
 from cryptolake.silver.audit import audit_months, months_of_lake
 from cryptolake.silver.build import build
 from cryptolake.silver.records import damaged_rows
@@ -43,6 +44,28 @@ file of a lost ledger or a Silver file of the first release, which is no failure
 _STRAY = "a key of the ledger that is no path inside the lake"
 
 _ORDER = {"damaged": 0, "gone": 1, "unrecorded": 2, "ok": 3}
+
+
+def verify(
+    lake: LakeContext,
+    query: Query | None = None,
+    *,
+    against: str | None = None,
+    repair: bool = False,
+) -> pl.DataFrame:
+    """Audit the files, or compare a query's klines with those that another dataset gives.
+
+    Raises
+    ------
+    InvalidQuery
+        ``against`` needs a query of klines.
+    """
+    if against is None:
+        return audit(lake, query, repair=repair)
+    if query is None:
+        message = f"verify(against={against!r}) rebuilds klines: say which, verify(query, against={against!r})."
+        raise InvalidQuery(message, what="query")
+    return crosscheck(query, lake, against=against)
 
 
 def audit(lake: LakeContext, query: Query | None = None, *, repair: bool = False) -> pl.DataFrame:

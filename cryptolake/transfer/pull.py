@@ -122,6 +122,29 @@ def pull(
     return plan, moved.combine(built)
 
 
+def pull_rows(
+    query: Query, lake: LakeContext, settings: RunSettings, *, refresh: bool, exact: bool
+) -> pl.DataFrame:
+    """Pull, say what the Silver rows of the range lack, and return them.
+
+    Raises
+    ------
+    InvalidQuery
+        The query names no data type, or several.
+    NotPublished
+        The archive has no file at all for the query.
+    TransferError
+        Files or months failed.
+    """
+    from cryptolake.bronze.ledger import one_data_type
+    from cryptolake.planning.plan import require_rows
+    from cryptolake.silver.rows import silver_rows
+
+    one_data_type(query)
+    require_rows(*pull(query, lake, settings, refresh=refresh))
+    return silver_rows(query, lake, exact=exact, told=True).collect()
+
+
 def build_and_refetch(
     bronze_rows: Callable[[], pl.DataFrame],
     plan_of_damaged: Callable[[Sequence[str]], Plan],
