@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -123,6 +124,15 @@ class IncompleteWarning(UserWarning):
 
 class DamagedLakeWarning(UserWarning):
     """A file of the lake's own cannot be read; the message names it, and says what repairs it."""
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A segment that cannot be read, why, and the root of its lake."""
+
+    path: str
+    reason: str
+    root: str = ""
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:

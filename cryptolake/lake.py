@@ -503,10 +503,14 @@ class Lake:
         return Charts(self)
 
     def __repr__(self) -> str:
-        return f"Lake({self.root!r}, archive={archive_text(self.source, self.storage.archive)!r})"
+        return f"Lake({self.root!r}, archive={self._archive!r})"
+
+    @property
+    def _archive(self) -> str:
+        return archive_text(self.source, self.storage.archive)
 
     def _repr_html_(self) -> str:
         """Show the lake as :meth:`datasets` and :meth:`freshness` last found it; this does no I/O."""
         from cryptolake.render import lake_html
 
-        return lake_html(self, self._datasets, self._freshness)
+        return lake_html(self.root, self._archive, self._datasets, self._freshness)

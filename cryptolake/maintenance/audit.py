@@ -22,9 +22,9 @@ from cryptolake.storage.strays import strays
 from cryptolake.storage.tables import new_run_id
 
 if TYPE_CHECKING:
+    from cryptolake.errors import Damaged
     from cryptolake.listing.context import LakeContext
     from cryptolake.query import Query
-    from cryptolake.storage.segments import Damaged
 
 AUDIT = {
     "key": pl.String,

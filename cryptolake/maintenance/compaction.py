@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cryptolake.storage.tables import TABLES
+from cryptolake.storage.table_schemas import TABLES
 
 if TYPE_CHECKING:
     from cryptolake.storage.tables import Meta

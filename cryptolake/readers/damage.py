@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from cryptolake.archive.matrix import load_matrix
+from cryptolake.errors import Damaged
 from cryptolake.readers.silver_files import readable, warn_of_damage
 from cryptolake.readers.view_sql import FolderDamage
 from cryptolake.storage import layout, segments
-from cryptolake.storage.segments import Damaged
-from cryptolake.storage.tables import TABLES
+from cryptolake.storage.table_schemas import TABLES
 
 if TYPE_CHECKING:
     from cryptolake.listing.context import LakeContext
     from cryptolake.readers.view_sql import Held
     from cryptolake.storage.files import Storage
+
 
 _FOOTERS = "SELECT count(*) FROM parquet_file_metadata($files)"
 

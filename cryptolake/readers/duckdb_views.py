@@ -24,8 +24,14 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import polars as pl
 
-from cryptolake.errors import StorageError
-from cryptolake.readers.damage import damage, silver_damage, table_damage, together, warn
+from cryptolake.errors import Damaged, StorageError
+from cryptolake.readers.damage import (
+    damage,
+    silver_damage,
+    table_damage,
+    together,
+    warn,
+)
 from cryptolake.readers.filesystems import BronzeFileSystem, SharedBucket, nothing_listed
 from cryptolake.readers.silver_files import extra_columns
 from cryptolake.readers.unusable import warn_of_unusable
@@ -43,8 +49,7 @@ from cryptolake.readers.view_sql import (
 )
 from cryptolake.storage import layout
 from cryptolake.storage.files import S3Storage, Storage, walk
-from cryptolake.storage.segments import Damaged
-from cryptolake.storage.tables import TABLES
+from cryptolake.storage.table_schemas import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,7 +13,7 @@ from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.schemas import schema_of
 from cryptolake.bronze.ledger import holdings, one_data_type
 from cryptolake.bronze.text import ZipText
-from cryptolake.errors import StorageError
+from cryptolake.errors import Damaged, StorageError
 from cryptolake.readers.silver_files import (
     SilverFile,
     extra_columns,
@@ -22,7 +22,6 @@ from cryptolake.readers.silver_files import (
     warn_of_damage,
 )
 from cryptolake.storage import layout
-from cryptolake.storage.segments import Damaged
 
 if TYPE_CHECKING:
     from cryptolake.archive.enums import DataType, Market

@@ -18,7 +18,7 @@ import polars as pl
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.symbols import is_glob
 from cryptolake.bronze.ledger import means
-from cryptolake.errors import DamagedLakeWarning
+from cryptolake.errors import Damaged, DamagedLakeWarning
 from cryptolake.storage.layout import (
     SILVER,
     SILVER_PATTERN,
@@ -27,7 +27,6 @@ from cryptolake.storage.layout import (
     silver_folder,
 )
 from cryptolake.storage.scope import EVERYTHING, Scope
-from cryptolake.storage.segments import Damaged
 from cryptolake.storage.tables import of_newest_build
 
 if TYPE_CHECKING:

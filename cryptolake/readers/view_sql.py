@@ -9,19 +9,18 @@ has files or not, and whatever a stray file adds. Every name, text and path is q
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from cryptolake.archive.keys import glob_of, symbol_level
 from cryptolake.archive.matrix import Row, load_matrix
 from cryptolake.archive.schemas import schema_of
 from cryptolake.storage import layout
 from cryptolake.storage.runs import QUIET
-from cryptolake.storage.tables import TABLES
+from cryptolake.storage.table_schemas import TABLES
 
 if TYPE_CHECKING:
     from cryptolake.archive.enums import DataType, Interval, Market
-    from cryptolake.storage.files import Storage
-    from cryptolake.storage.segments import Damaged
+    from cryptolake.errors import Damaged
 
 
 def quoted(name: str) -> str:
@@ -118,6 +117,17 @@ class View(NamedTuple):
 
 
 Folder = tuple[str, str, str | None]
+
+
+class Root(Protocol):
+    """Where a lake is, as far as its views name it."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on a disk."""
+
+    def url(self, path: str = "") -> str:
+        """Return the absolute path, or the URL, of a path under it."""
 
 
 class FolderDamage(NamedTuple):
@@ -243,7 +253,7 @@ def _bronze_patterns(row: Row, only: Interval | None) -> Iterator[str]:
 # ---------------------------------------------------------------------------------------------- silver
 
 
-def silver_views(storage: Storage, held: Held) -> Iterator[View]:
+def silver_views(root: Root, held: Held) -> Iterator[View]:
     """Yield the views over Silver: market, symbol, interval, and the typed columns."""
     for row in load_matrix().rows:
         extras = held.extras.get(_pair(row), ())
@@ -254,12 +264,12 @@ def silver_views(storage: Storage, held: Held) -> Iterator[View]:
             if whole is not None and interval is not None:
                 below = f"{layout.silver_folder(*_kind(row), interval)}/"
                 whole = tuple(path for path in whole if path.startswith(below))
-            select = _silver_select(storage, row, interval, extras, there=there, whole=whole)
+            select = _silver_select(root, row, interval, extras, there=there, whole=whole)
             yield View("silver", view_name(row, interval), select)
 
 
 def _silver_select(
-    storage: Storage,
+    root: Root,
     row: Row,
     only: Interval | None,
     extras: Iterable[str],
@@ -273,9 +283,9 @@ def _silver_select(
         **{name: sql_type(dtype) for name, dtype in schema.silver_dtypes().items()},
         **dict.fromkeys(extras, "VARCHAR"),
     }
-    if (not there and not storage.is_local) or whole == ():
+    if (not there and not root.is_local) or whole == ():
         return _nothing(types)
-    folder = unglobbed(storage.url(layout.silver_folder(*_kind(row))))
+    folder = unglobbed(root.url(layout.silver_folder(*_kind(row))))
     level = None
     hive = {"market": "VARCHAR", "data_type": "VARCHAR", "symbol": "VARCHAR"}
     if row.has_interval:
@@ -283,7 +293,7 @@ def _silver_select(
         hive["interval"] = "VARCHAR"
     else:
         types["interval"] = "NULL"
-    files = _files(storage, whole, f"{folder}/{layout.silver_glob(interval=level)}")
+    files = _files(root, whole, f"{folder}/{layout.silver_glob(interval=level)}")
     options = f"hive_partitioning = true, hive_types = {struct(hive)}"
     if extras:
         options += ", union_by_name = true"
@@ -305,7 +315,7 @@ _NEWEST = {
 """Tables of which the newest row of a key counts: that key, and what is selected of those rows."""
 
 
-def meta_views(storage: Storage, held: Held) -> Iterator[View]:
+def meta_views(root: Root, held: Held) -> Iterator[View]:
     """Yield the views over the lake's own tables.
 
     ``meta.files`` has each file's newest row only, ``meta.runs`` each run's; a running one that was quiet
@@ -315,10 +325,10 @@ def meta_views(storage: Storage, held: Held) -> Iterator[View]:
         types = {name: sql_type(dtype) for name, dtype in columns.items()}
         folder = layout.table_folder(table)
         whole = held.whole(folder)
-        if (table not in held.tables and not storage.is_local) or whole == ():
+        if (table not in held.tables and not root.is_local) or whole == ():
             yield View("meta", table, _nothing(types))
             continue
-        pattern = _files(storage, whole, f"{unglobbed(storage.url(folder))}/*.parquet")
+        pattern = _files(root, whole, f"{unglobbed(root.url(folder))}/*.parquet")
         # Segments written before a column existed lack it; union_by_name and the list make it null.
         order = ", file_row_number = true, filename = true" if table in _NEWEST else ""
         rows = _selected(
@@ -336,17 +346,17 @@ def meta_views(storage: Storage, held: Held) -> Iterator[View]:
     yield View("meta", "throughput", _THROUGHPUT)
 
 
-def gold_views(storage: Storage, held: Held) -> Iterator[View]:
+def gold_views(root: Root, held: Held) -> Iterator[View]:
     """Yield a view for each recipe's folder under ``gold/``."""
     for recipe in held.recipes:
         folder = layout.gold_folder(recipe)
         whole = held.whole(folder)
         if whole == ():
             continue
-        top = unglobbed(storage.url(folder))
-        files = _files(storage, whole, f"{top}/**/*.parquet")
+        top = unglobbed(root.url(folder))
+        files = _files(root, whole, f"{top}/**/*.parquet")
         options = "union_by_name = true"
-        if whole is None and storage.is_local:  # level by level: ** does not follow linked folders
+        if whole is None and root.is_local:  # level by level: ** does not follow linked folders
             files = listed(f"{top}/{'*/' * level}*.parquet" for level in range(_GOLD_LEVELS))
             options += ", allow_empty = true"
         yield View("gold", recipe, f"SELECT * FROM read_parquet({files}, {options})")
@@ -355,11 +365,11 @@ def gold_views(storage: Storage, held: Held) -> Iterator[View]:
 # --------------------------------------------------------------------------------------------- the pieces
 
 
-def _files(storage: Storage, whole: Sequence[str] | None, pattern: str) -> str:
+def _files(root: Root, whole: Sequence[str] | None, pattern: str) -> str:
     """Return what ``read_parquet`` reads: a pattern, or the files by name where one is left out."""
     if whole is None:
         return literal(pattern)
-    return listed(unglobbed(storage.url(path)) for path in whole)
+    return listed(unglobbed(root.url(path)) for path in whole)
 
 
 def _nothing(types: Mapping[str, str]) -> str:

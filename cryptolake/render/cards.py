@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from cryptolake.archive.source import archive_text
 from cryptolake.render.html import (
     drawing,
     facts,
@@ -29,7 +28,6 @@ from cryptolake.render.picture import FEWEST_STEPS
 if TYPE_CHECKING:
     import polars as pl
 
-    from cryptolake.archive.source import Archive, ArchivePlace
 
 MAX_GROUPS = 30
 """Rows shown of each table of a plan; the rest is counted, so that a repr stays small."""
@@ -375,22 +373,10 @@ def _throughput(report: _Report) -> str:
 # ---------------------------------------------------------------------- Lake
 
 
-class _Storage(Protocol):
-    archive: ArchivePlace | None
-
-
-class _Lake(Protocol):
-    @property
-    def root(self) -> str: ...
-    @property
-    def source(self) -> Archive: ...
-    @property
-    def storage(self) -> _Storage: ...
-
-
 @never_raises
 def lake_html(
-    lake: _Lake,
+    root: str,
+    archive: str,
     datasets: pl.DataFrame | None = None,
     freshness: tuple[pl.DataFrame, datetime] | None = None,
 ) -> str:
@@ -398,8 +384,8 @@ def lake_html(
 
     Parameters
     ----------
-    lake
-        The lake; nothing is asked of it.
+    root, archive
+        Where the lake is, and which archive it is of.
     datasets
         What ``lake.datasets()`` last returned; None when it was not asked yet.
     freshness
@@ -413,8 +399,8 @@ def lake_html(
     else:
         held = _datasets(datasets)
     return drawing(
-        f"<h4>Lake <code>{text(lake.root)}</code></h4>",
-        f'<p class="dim">of {text(archive_text(lake.source, lake.storage.archive))}</p>',
+        f"<h4>Lake <code>{text(root)}</code></h4>",
+        f'<p class="dim">of {text(archive)}</p>',
         held,
         "" if freshness is None else _freshness(*freshness),
     )

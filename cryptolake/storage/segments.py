@@ -20,13 +20,12 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
-from cryptolake.errors import DamagedLakeWarning, StorageError
+from cryptolake.errors import Damaged, DamagedLakeWarning, StorageError
 from cryptolake.storage import layout
 
 if TYPE_CHECKING:
@@ -55,15 +54,6 @@ _HASHED = re.compile(r"-([0-9a-f]{16})\.parquet$")
 _SCANNED_FROM = {True: 256 * 2**10, False: 2 * 2**20}
 """Bytes of a segment, on a disk and in a bucket, from which only the row groups that a filter needs are read:
 in a bucket that takes a few requests instead of one."""
-
-
-@dataclass(frozen=True)
-class Damaged:
-    """A segment that cannot be read, why, and the root of its lake."""
-
-    path: str
-    reason: str
-    root: str = ""
 
 
 class _Frame(NamedTuple):

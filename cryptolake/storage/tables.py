@@ -23,127 +23,14 @@ from cryptolake.storage import layout, runs, segments
 from cryptolake.storage.lake_format import mark_format
 from cryptolake.storage.scope import EVERYTHING, NOTHING, Scope
 from cryptolake.storage.strays import without_strays
+from cryptolake.storage.table_schemas import TABLES
 
 if TYPE_CHECKING:
+    from cryptolake.errors import Damaged
     from cryptolake.storage.files import Entry, Storage
-    from cryptolake.storage.segments import Damaged
 
 
 T = TypeVar("T")
-
-_TIME = pl.Datetime("us", "UTC")
-
-TABLES: dict[str, dict[str, Any]] = {
-    "files": {
-        "key": pl.String,
-        "size": pl.Int64,
-        "etag": pl.String,
-        "last_modified": _TIME,
-        "sha256": pl.String,
-        "md5": pl.String,
-        "verified": pl.String,
-        "checksum_etag": pl.String,
-        "fetched_at": _TIME,
-        "run_id": pl.String,
-        "mode": pl.String,
-        "event": pl.String,
-    },
-    "quarantine": {
-        "key": pl.String,
-        "etag": pl.String,
-        "checksum_etag": pl.String,
-        "size": pl.Int64,
-        "reason": pl.String,
-        "detail": pl.String,
-        "path": pl.String,
-        "at": _TIME,
-        "run_id": pl.String,
-    },
-    "runs": {
-        "run_id": pl.String,
-        "kind": pl.String,
-        "state": pl.String,
-        "started_at": _TIME,
-        "ended_at": _TIME,
-        "files": pl.Int64,
-        "bytes": pl.Int64,
-        "failed": pl.Int64,
-        "quarantined": pl.Int64,
-        "requests": pl.Int64,
-        "retries": pl.Int64,
-        "seconds": pl.Float64,
-        "mode": pl.String,
-        "note": pl.String,
-        "host": pl.String,
-        "pid": pl.Int64,
-        "heartbeat_at": _TIME,
-    },
-    "transfers": {
-        "run_id": pl.String,
-        "key": pl.String,
-        "status": pl.String,
-        "bytes": pl.Int64,
-        "seconds": pl.Float64,
-        "attempts": pl.Int64,
-        "retries": pl.Int64,
-        "mode": pl.String,
-        "verified": pl.String,
-        "error": pl.String,
-        "at": _TIME,
-    },
-    "months": {
-        "path": pl.String,
-        "size": pl.Int64,
-        "sha256": pl.String,
-        "origin": pl.String,
-        "rows": pl.Int64,
-        "built_at": _TIME,
-        "run_id": pl.String,
-        "schema_version": pl.String,
-    },
-    "sources": {
-        "path": pl.String,
-        "key": pl.String,
-        "sha256": pl.String,
-        "etag": pl.String,
-        "rows_in": pl.Int64,
-        "rows_out": pl.Int64,
-        "duplicates": pl.Int64,
-        "rejects": pl.Int64,
-        "first_time": _TIME,
-        "last_time": _TIME,
-        "built_at": _TIME,
-        "run_id": pl.String,
-        "schema_version": pl.String,
-        "warnings": pl.String,
-    },
-    "rejects": {
-        "dataset": pl.String,
-        "path": pl.String,
-        "key": pl.String,
-        "line": pl.Int64,
-        "rule": pl.String,
-        "reason": pl.String,
-        "text": pl.String,
-        "at": _TIME,
-        "run_id": pl.String,
-    },
-    "findings": {
-        "dataset": pl.String,
-        "path": pl.String,
-        "symbol": pl.String,
-        "interval": pl.String,
-        "kind": pl.String,
-        "first": _TIME,
-        "last": _TIME,
-        "rows": pl.Int64,
-        "detail": pl.String,
-        "key": pl.String,
-        "at": _TIME,
-        "run_id": pl.String,
-    },
-}
-"""The tables and their columns. Times are UTC; sizes are bytes; seconds are wall-clock seconds."""
 
 MANY = 64
 """Segments of a table from which on they are merged while a run goes on."""

@@ -21,7 +21,8 @@ from cryptolake.bronze.verify import REASONS, Proof
 from cryptolake.report import FILES, Report, State
 from cryptolake.storage.runs import HEARTBEAT, signs_of_life
 from cryptolake.storage.spooled import Rows
-from cryptolake.storage.tables import TABLES, Meta, new_run_id
+from cryptolake.storage.table_schemas import TABLES
+from cryptolake.storage.tables import Meta, new_run_id
 from cryptolake.transfer.faults import Fault
 from cryptolake.transfer.options import Mode
 

@@ -17,7 +17,8 @@ import cryptolake as cl
 from cryptolake.maintenance.compaction import COMPACTED
 from cryptolake.sample.server import serve_archive
 from cryptolake.storage.files import open_storage
-from cryptolake.storage.tables import TABLES, Meta
+from cryptolake.storage.table_schemas import TABLES
+from cryptolake.storage.tables import Meta
 
 WRITER = """
 import json, sys

@@ -41,7 +41,8 @@ def pulled(lake: cl.Lake, query: cl.Query) -> cl.Report:
 
 def test_making_a_lake_touches_nothing(tmp_path: Path) -> None:
     lake = cl.Lake(tmp_path / "lake", source=cl.Archive(endpoint_url="http://127.0.0.1:9"))
-    assert repr(lake) == f"Lake({str(tmp_path / 'lake')!r})"
+    archive = "s3://data.binance.vision at http://127.0.0.1:9"
+    assert repr(lake) == f"Lake({str(tmp_path / 'lake')!r}, archive={archive!r})"
     assert not (tmp_path / "lake").exists()
 
 

@@ -148,7 +148,7 @@ def test_the_lake_shows_the_datasets_it_was_last_told_of(tmp_path):
             "rows": [2232],
         }
     )
-    drawn = render.lake_html(cl.Lake(tmp_path), told)
+    drawn = render.lake_html(str(tmp_path), "s3://a", told)
     assert "spot_klines" in drawn
     assert "1.3 MB" in drawn
     assert "2,232" in drawn

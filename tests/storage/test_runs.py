@@ -15,7 +15,8 @@ import pytest
 import cryptolake as cl
 from cryptolake.storage.files import open_storage
 from cryptolake.storage.runs import QUIET, signs_of_life
-from cryptolake.storage.tables import FEW, MANY, TABLES, Meta
+from cryptolake.storage.table_schemas import TABLES
+from cryptolake.storage.tables import FEW, MANY, Meta
 
 
 def now() -> datetime:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from cryptolake.errors import DamagedLakeWarning
 from cryptolake.storage import segments
 from cryptolake.storage.files import open_storage
-from cryptolake.storage.tables import MANY, TABLES, Meta
+from cryptolake.storage.table_schemas import TABLES
+from cryptolake.storage.tables import MANY, Meta
 
 
 @pytest.fixture
