@@ -11,6 +11,8 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from cryptolake import interrupts
+
 if TYPE_CHECKING:
     from cryptolake.archive.matrix import load_matrix as load_matrix
     from cryptolake.archive.matrix import matrix as matrix
@@ -109,3 +111,5 @@ class _Package(ModuleType):
 
 
 sys.modules[__name__].__class__ = _Package
+
+interrupts.install()
