@@ -163,7 +163,8 @@ def _listening(
             request_handler=MotoRequestHandler,
             fd=bound.fileno(),
         )
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    # It looks this often, in seconds, whether it is to stop.
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
         yield f"http://{host}:{server.port}"

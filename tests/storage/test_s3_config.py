@@ -495,7 +495,10 @@ def test_a_lake_is_written_and_read_by_a_profile_and_certificates_of_the_environ
         assert lake.bronze(query).collect().height == 9
         assert lake.sql("select count(*) from silver.spot_klines").fetchall() == [(9,)]
     assert {key(request) for request in found.requests} == {"OTHER"}
-    assert not [header for request in found.requests for header in checksums(request)]
+    # S3 demands a checksum of a request that removes several objects; a store that refuses it is asked
+    # for each of them.
+    plain = [request for request in found.requests if not request.path.endswith("?delete")]
+    assert not [header for request in plain for header in checksums(request)]
 
 
 def test_what_polars_trusts_is_added_to_what_the_process_trusts(
