@@ -93,6 +93,7 @@ def test_silver_adds_the_sha256_of_what_it_reads_to_the_ledger_once(
     assert lake.storage.list("meta/files") == segments
 
 
+@pytest.mark.filterwarnings("ignore:1 published files of the query:cryptolake.IncompleteWarning")
 @pytest.mark.parametrize("how", ["whole", "in pieces"])
 def test_a_stale_file_is_set_aside_by_name_and_the_month_made_without_it(
     bench: S3Bench, how: str, monkeypatch: pytest.MonkeyPatch

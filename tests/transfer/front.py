@@ -30,6 +30,7 @@ _EXTRAS = re.compile(
 )
 
 
+_INITIATED = re.compile(rb"(?<=<Initiated>)[^<]+")
 _NAME = re.compile(rb"<(?:Key|Prefix|StartAfter)>[^<]+<")
 
 
@@ -46,6 +47,7 @@ class Asked(NamedTuple):
     key: str
     signed: bool
     host: str
+    query: str = ""
 
 
 Refusal = tuple[int, str]
@@ -72,16 +74,22 @@ class Front:
     refuse: Callable[[Asked], Refusal | None] | None = None
     plain_listings: bool = False
     """Leave out of listings whatever is no key, size, ETag or time."""
+    initiated: str = ""
+    """When uploads in parts began, as listings of them say; moto says 2010 of all."""
     asked: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """How often a method was asked for of a bucket's key."""
     hosts: set[str] = field(default_factory=set)
+    headers: list[tuple[Asked, dict[str, str]]] = field(default_factory=list)
+    """Requests and their headers, names in lower case."""
     real: dict[str, str] = field(default_factory=dict)
 
     def become_plain(self) -> None:
         """Pass everything on from now on."""
         self.etags, self.refuse, self.plain_listings = {}, None, False
+        self.initiated = ""
         self.asked.clear()
         self.hosts.clear()
+        self.headers.clear()
 
     def count(self, method: str, bucket: str, below: str = "") -> int:
         """How many requests of a method asked for a bucket's keys with ``below`` in them."""
@@ -145,7 +153,9 @@ def _handler(made: Front, upstream: str) -> type[BaseHTTPRequestHandler]:
             signed = "Authorization" in self.headers or "X-Amz-Signature" in parts.query
             made.asked[self.command, bucket, key] += 1
             made.hosts.add(host)
-            refused = made.refuse and made.refuse(Asked(self.command, bucket, key, signed, host))
+            asked = Asked(self.command, bucket, key, signed, host, parts.query)
+            made.headers.append((asked, {k.lower(): v for k, v in self.headers.items()}))
+            refused = made.refuse and made.refuse(asked)
             if refused:
                 status, code = refused
                 error = f"<Error><Code>{code}</Code><Message>{code}</Message></Error>".encode()
@@ -191,6 +201,8 @@ def _handler(made: Front, upstream: str) -> type[BaseHTTPRequestHandler]:
                 ):  # who does not know the word does not encode either
                     body = _NAME.sub(lambda found: _decoded(found[0]), body)
                 body = _EXTRAS.sub(b"", body)
+            if made.initiated and b"<Initiated>" in body:
+                body = _INITIATED.sub(made.initiated.encode(), body)
             other = made.etags.get(bucket)
             if other is None:
                 return status, headers, body
