@@ -11,7 +11,7 @@ import pytest
 
 from cryptolake.bronze.etags import EtagMeaning
 from cryptolake.bronze.verify import Expected, check
-from cryptolake.storage.tables import TABLES
+from cryptolake.storage.table_schemas import TABLES
 from cryptolake.transfer.evidence import StreamEvidence
 from tests.transfer.archives import zipped
 
