@@ -10,7 +10,7 @@ import polars as pl
 from cryptolake.archive.enums import dataset_name
 from cryptolake.bronze.ledger import with_key_parts
 from cryptolake.errors import DamagedLakeWarning
-from cryptolake.readers.silver_files import current_silver
+from cryptolake.readers.silver_files import current_silver, current_sources
 from cryptolake.storage import layout
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def datasets(lake: LakeContext) -> pl.DataFrame:
 
 
 def _bronze(records: TableReader, sources: pl.DataFrame) -> pl.DataFrame:
-    # A file that feeds two months is counted in both accounts: the lines of the file are in the larger.
-    read = sources.group_by("key").agg(pl.col("rows_in").max().alias("rows"))
+    # A file that feeds two months has an account in both, each of its own lines.
+    read = current_sources(sources).group_by("key").agg(pl.col("rows_in").sum().alias("rows"))
     held = with_key_parts(records.ledger()).filter(pl.col("data_type").is_not_null())
     return _per_dataset(held.join(read, on="key", how="left"), "bronze", "size")
 

@@ -88,6 +88,7 @@ def test_each_row_is_counted_once_and_months_hold_their_own_rows(written):
     )
     assert account["rows_in"].to_list() == [288] * 5
     assert account["rows_out"].to_list() == [288] * 5
+    assert here.lake.datasets().filter(zone="bronze")["rows"].to_list() == [5 * 288]
     for path in here.lake.meta.read("months")["path"].unique():
         month = pl.read_parquet(f"{here.lake.root}/{path}")
         assert month["time"].dt.strftime("%Y-%m").unique().to_list() == [path[-15:-8]]
