@@ -7,6 +7,7 @@ apart, marked, in Gold (:mod:`cryptolake.quality.fill`).
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,9 @@ from cryptolake.archive.periods import Period
 from cryptolake.bronze.ledger import holdings, scope_of_keys
 from cryptolake.listing.identity import require_own_archive
 from cryptolake.planning.planner import plan_of
-from cryptolake.quality.report import GAPS, gaps_of
+from cryptolake.quality.report import GAPS, gaps_of, who_of
 from cryptolake.quality.survey import Survey, survey
+from cryptolake.quality.tick_holes import TickHole, tick_holes
 from cryptolake.storage.layout import silver_path
 from cryptolake.storage.tables import new_run_id
 
@@ -32,6 +34,7 @@ _WHO = ["market", "data_type", "symbol", "interval", "month"]
 
 HEALED: dict[str, Any] = {
     **{name: GAPS[name] for name in (*_WHO, "first", "last", "bars")},
+    "unit": pl.String,
     "filled": pl.Int64,
     "outcome": pl.String,
     "cause": pl.String,
@@ -48,11 +51,12 @@ def heal(
     *,
     refresh: bool = False,
 ) -> pl.DataFrame:
-    """Fill the gaps of a query's klines (and missing days of other types) from sibling files.
+    """Fill the gaps of a query from sibling files: bars, days, and ids and hours that ticks lack.
 
     For each gap the files of the other partition that cover it are fetched, where the archive has them
     and the lake does not; the months are built anew; each gap is looked at again. Gaps inside a known
-    halt are left alone, since no file can have them.
+    halt are left alone, since no file can have them. Of trades, aggTrades and quotes parts of days are
+    healed too (:mod:`cryptolake.quality.tick_holes`).
 
     Parameters
     ----------
@@ -68,7 +72,8 @@ def heal(
     Returns
     -------
     polars.DataFrame
-        One row per gap that was there: ``bars`` missing before, ``filled`` of them now; ``outcome``:
+        One row per gap that was there: ``bars`` missing before (in ``unit``: bars, days, ids or hours),
+        ``filled`` of them now; ``outcome``:
         ``healed``, ``partly healed``, ``not healed`` (a sibling was read and lacks them too),
         ``failed`` (the sibling could not be fetched) or ``nothing to fetch``; ``cause`` and ``evidence`` as
         they are known now (what was filled is an ``archive_gap``); ``fetched`` the sibling files.
@@ -77,20 +82,28 @@ def heal(
     require_own_archive(lake)
     before = survey(query, lake, listed=True, refresh=refresh)
     broken = gaps_of(before).filter(~pl.col("healed") & (pl.col("cause") != "not_listed"))
-    wanted = _to_fetch(broken, before)
+    ticks = tick_holes(before)
+    siblings = broken.filter(pl.col("cause") == "unknown")["siblings"].to_list()
+    wanted = _to_fetch([*siblings, *(hole.siblings for hole in ticks)], before)
     if wanted.height:
         plan = plan_of(wanted, lake, notes=["files that may fill gaps"])
         settings.transfer(plan, lake)
-    months = _ledger_of(broken, query, lake.records)
+    months = _ledger_of([*_months_of(broken), *_months_of_ticks(ticks)], query, lake.records)
     if months.height:
         settings.build(months, lake)
-    after = gaps_of(survey(query, lake, listed=True))
-    healed = _outcomes(broken, after, set(wanted["key"]), lake.records)
+    now = survey(query, lake, listed=True)
+    fetched = set(wanted["key"])
+    stored = set(lake.records.ledger(scope=scope_of_keys(wanted["key"]))["key"])
+    rows = [
+        *_outcomes(broken, gaps_of(now), fetched, stored),
+        *_tick_outcomes(ticks, tick_holes(now), fetched, stored),
+    ]
+    healed = pl.DataFrame(rows, schema=HEALED, orient="row")
     _record(healed, lake.tables)
     return healed
 
 
-def _to_fetch(broken: pl.DataFrame, seen: Survey) -> pl.DataFrame:
+def _to_fetch(wanted: Iterable[Iterable[str]], seen: Survey) -> pl.DataFrame:
     """Return the listing's rows of the files to fetch: for each gap the partition with fewer bytes."""
     listed = {
         row["key"]: row
@@ -104,7 +117,7 @@ def _to_fetch(broken: pl.DataFrame, seen: Survey) -> pl.DataFrame:
         for key in (*month.folder.held["key"], *month.folder.quarantined)
     }
     chosen: dict[str, dict[str, Any]] = {}
-    for siblings in broken.filter(pl.col("cause") == "unknown")["siblings"]:
+    for siblings in wanted:
         files = [listed[key] for key in siblings if key in listed and key not in held]
         by_partition: dict[str, list[dict[str, Any]]] = {}
         for file in files:
@@ -118,19 +131,33 @@ def _to_fetch(broken: pl.DataFrame, seen: Survey) -> pl.DataFrame:
     return pl.DataFrame(list(chosen.values()), schema=schema or {"key": pl.String}, orient="row")
 
 
-def _ledger_of(broken: pl.DataFrame, query: Query, records: TableReader) -> pl.DataFrame:
-    """Return the ledger rows of the months that have gaps."""
-    months = broken.select(*_WHO[:4], "month").unique()
+def _months_of(broken: pl.DataFrame) -> Iterator[tuple[str | None, ...]]:
+    """Yield the symbol-months that have gaps."""
+    yield from broken.select(_WHO).unique(maintain_order=True).iter_rows()
+
+
+def _months_of_ticks(holes: Iterable[TickHole]) -> Iterator[tuple[str | None, ...]]:
+    """Yield the symbol-months that holes lie in; one may reach from one month into the next."""
+    for hole in holes:
+        for month in hole.days.months():
+            yield (*who_of(hole.month)[:-1], str(month))
+
+
+def _ledger_of(
+    months: Iterable[tuple[str | None, ...]], query: Query, records: TableReader
+) -> pl.DataFrame:
+    """Return the ledger rows of some symbol-months."""
+    wanted = pl.DataFrame(
+        list(set(months)), schema={name: GAPS[name] for name in _WHO}, orient="row"
+    )
     rows = holdings(records, query).with_columns(pl.col("period").str.slice(0, 7).alias("month"))
-    return rows.join(months, on=_WHO, how="semi", nulls_equal=True).drop("month")
+    return rows.join(wanted, on=_WHO, how="semi", nulls_equal=True).drop("month")
 
 
 def _outcomes(
-    broken: pl.DataFrame, after: pl.DataFrame, fetched: set[str], records: TableReader
-) -> pl.DataFrame:
+    broken: pl.DataFrame, after: pl.DataFrame, fetched: set[str], stored: set[str]
+) -> list[tuple[Any, ...]]:
     """Say of each gap there was how many of its bars are filled now, and by what."""
-    siblings = pl.Series("key", sorted(fetched), pl.String)
-    stored = set(records.ledger(scope=scope_of_keys(siblings))["key"])
     open_now = after.filter(~pl.col("healed"))
     mended = after.filter("healed")
     rows = []
@@ -146,8 +173,43 @@ def _outcomes(
             if now is gap:
                 evidence = f"{evidence}; filled from the {_givers(keys)} file"
         known = (gap[name] for name in (*_WHO, "first", "last", "bars"))
-        rows.append((*known, filled, outcome, cause, evidence, keys))
-    return pl.DataFrame(rows, schema=HEALED, orient="row")
+        rows.append((*known, _unit(gap), filled, outcome, cause, evidence, keys))
+    return rows
+
+
+def _unit(gap: dict[str, Any]) -> str:
+    """Name what a gap of :func:`gaps_of` counts."""
+    grid = gap["interval"] is not None or gap["data_type"] == DataType.METRICS.value
+    return "bars" if grid else "days"
+
+
+def _tick_outcomes(
+    holes: list[TickHole], after: list[TickHole], fetched: set[str], stored: set[str]
+) -> list[tuple[Any, ...]]:
+    """Say of each hole of ticks there was how many of its ids or hours are there now, and by what."""
+    rows = []
+    for hole in holes:
+        missing = len(hole.numbers)
+        filled = missing - hole.within(after)
+        keys = [key for key in hole.siblings if key in fetched]
+        outcome = _outcome(filled, missing, keys, stored)
+        evidence = f"{hole.detail}; {_told(outcome, keys)}"
+        cause = "archive_gap" if filled else "unknown"
+        who = (*who_of(hole.month), hole.first, hole.last, missing, hole.unit)
+        rows.append((*who, filled, outcome, cause, evidence, keys))
+    return rows
+
+
+def _told(outcome: str, keys: list[str]) -> str:
+    """Say what a sibling gave to a hole of ticks."""
+    giver = _givers(keys)
+    return {
+        "healed": f"filled from the {giver} file",
+        "partly healed": f"filled in part from the {giver} file, which lacks the rest",
+        "not healed": f"the {giver} file lacks them too",
+        "failed": f"the {giver} file could not be fetched",
+        "nothing to fetch": "no other file is published that is not here",
+    }[outcome]
 
 
 def _outcome(filled: int, bars: int, keys: list[str], stored: set[str]) -> str:
@@ -201,7 +263,7 @@ def _record(healed: pl.DataFrame, meta: Meta) -> None:
             "first": row["first"],
             "last": row["last"],
             "rows": row["filled"],
-            "detail": f"{row['outcome']}: {row['filled']} of {row['bars']} bars; {row['evidence']}",
+            "detail": f"{row['outcome']}: {row['filled']} of {row['bars']} {row['unit']}; {row['evidence']}",
             "key": ", ".join(row["fetched"]) or None,
             "at": now,
             "run_id": run,

@@ -126,7 +126,7 @@ def gaps(
 def gaps_of(seen: Survey) -> pl.DataFrame:
     """Return the gaps of a survey, as :func:`gaps` does."""
     rows = [
-        (*_who(month), *gap_row)
+        (*who_of(month), *gap_row)
         for month in seen.months
         for gap_row in _gap_rows(assess(month, seen))
     ]
@@ -140,7 +140,8 @@ def _gap_rows(assessment: Assessment) -> list[tuple[Any, ...]]:
     ]
 
 
-def _who(month: SymbolMonth) -> tuple[str | None, ...]:
+def who_of(month: SymbolMonth) -> tuple[str | None, ...]:
+    """Return what names a symbol-month: market, data type, symbol, interval, month."""
     folder = month.folder
     interval = folder.interval.value if folder.interval else None
     return (
@@ -163,7 +164,7 @@ def _quality_row(
         counts[gap.cause] += gap.bars
     keys = {key for key, _, _ in month.files()}
     return (
-        *_who(month),
+        *who_of(month),
         assessment.rows,
         assessment.expected,
         assessment.missing,

@@ -128,9 +128,7 @@ def behind(old: pl.DataFrame, new: pl.DataFrame, schema: Schema) -> pl.DataFrame
         return None
     if schema.sort[0] != schema.time or not _later(old, new, schema.time):
         return None
-    if schema.time not in schema.key and not (
-        len(schema.key) == 1 and _later(old, new, schema.key[0])
-    ):
+    if schema.time not in schema.key and not _later(old, new, schema.key[0]):
         return None
     return pl.concat([old, new], rechunk=True)
 
