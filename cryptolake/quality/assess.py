@@ -115,16 +115,15 @@ def _rows(
     times = survey.rows_of(month, month.days).select(time)
     if grid is Interval.D1 and month.folder.interval is None:
         # Trades by the million: only their days are kept.
-        per_day = (
-            times.group_by(bar_number(pl.col(time), grid).alias("bar"))
-            .agg(pl.len(), pl.col(time).min().alias("first"), pl.col(time).max().alias("last"))
-            .collect(engine="streaming")
+        by_day = times.group_by(bar_number(pl.col(time), grid).alias("bar")).agg(
+            pl.len(), pl.col(time).min().alias("first"), pl.col(time).max().alias("last")
         )
+        per_day = survey.collected(month, by_day, engine="streaming")
         if not per_day.height:
             return 0, None, None, none
         first, last = per_day.select(pl.col("first").min(), pl.col("last").max()).row(0)
         return int(per_day["len"].sum()), first, last, per_day["bar"].sort()
-    found = times.collect()[time]
+    found = survey.collected(month, times)[time]
     if not len(found):
         return 0, None, None, none
     first, last = found.to_frame().select(pl.col(time).min().alias("a"), pl.col(time).max()).row(0)

@@ -210,15 +210,16 @@ def _spans(months: list[SymbolMonth], whole: set[date]) -> Iterator[tuple[Symbol
 def _parts(month: SymbolMonth, days: Days, interval: Interval, seen: Survey) -> pl.DataFrame:
     rows = seen.rows_of(month, days)
     if month.folder.interval:
-        return bars.bars_of_klines(rows, interval).collect()
+        return seen.collected(month, bars.bars_of_klines(rows, interval))
     schema = schema_of(month.folder.row.market, month.folder.row.data_type)
-    return bars.bars_of_trades(rows, schema, interval).collect()
+    return seen.collected(month, bars.bars_of_trades(rows, schema, interval))
 
 
 def _published(month: SymbolMonth, days: Days, interval: Interval, seen: Survey) -> pl.DataFrame:
     """Return the published bars that open on the grid: beside halts some do not, and cannot be compared."""
     number = bar_number(pl.col("open_time"), interval)
-    rows = seen.rows_of(month, days).with_columns(number.alias(bars.BAR)).collect()
+    numbered = seen.rows_of(month, days).with_columns(number.alias(bars.BAR))
+    rows = seen.collected(month, numbered)
     return rows.filter(rows["open_time"] == opens_of(rows[bars.BAR], interval))
 
 

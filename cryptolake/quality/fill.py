@@ -94,10 +94,12 @@ def _complete(
 ) -> pl.DataFrame:
     """Keep the coarse bars all of whose finer ones are there."""
     counts = pl.concat(
-        seen.rows_of(month, month.days)
-        .group_by(bar_number(pl.col("open_time"), coarse).alias(bars.BAR))
-        .agg(bar_number(pl.col("open_time"), fine).n_unique().alias("fine"))
-        .collect()
+        seen.collected(
+            month,
+            seen.rows_of(month, month.days)
+            .group_by(bar_number(pl.col("open_time"), coarse).alias(bars.BAR))
+            .agg(bar_number(pl.col("open_time"), fine).n_unique().alias("fine")),
+        )
         for month in partner
         if month.built
     )

@@ -17,11 +17,18 @@ from cryptolake.bronze.ledger import means, scope_of, with_key_parts
 from cryptolake.errors import ListingError
 from cryptolake.listing.folders import Folder as ListedFolder
 from cryptolake.planning.estimates import suspect_sizes
-from cryptolake.readers.silver_files import damaged_silver, silver_scope, warn_of_damage
+from cryptolake.readers.silver_files import (
+    damaged_silver,
+    reading,
+    silver_scope,
+    warn_of_damage,
+)
 from cryptolake.silver.records import current
 from cryptolake.storage.layout import SilverPath
 
 if TYPE_CHECKING:
+    from polars._typing import EngineType
+
     from cryptolake.archive.enums import Interval
     from cryptolake.archive.matrix import Row
     from cryptolake.listing.context import LakeContext
@@ -149,6 +156,19 @@ class Survey:
             hive_partitioning=False,
         )
         return scan.filter(pl.col(time).is_between(days.begin, days.end, closed="left"))
+
+    def collected(
+        self, month: SymbolMonth, rows: pl.LazyFrame, *, engine: EngineType = "auto"
+    ) -> pl.DataFrame:
+        """Return what was asked of a month's Silver rows.
+
+        Raises
+        ------
+        StorageError
+            The month's file is damaged in a way that its size does not show.
+        """
+        with reading(month.path, self.storage.root):
+            return rows.collect(engine=engine)
 
 
 def survey(

@@ -349,6 +349,6 @@ def _pieces(month: SymbolMonth, seen: Survey, schema: Schema) -> Iterator[pl.Dat
     order = [name for name in schema.key if name in columns]
     for day in month.days:
         rows = seen.rows_of(month, Days(day, day)).select(*columns, schema.time)
-        piece = rows.collect().sort(order)
+        piece = seen.collected(month, rows).sort(order)
         if piece.height:
             yield piece

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
@@ -18,7 +19,7 @@ import polars as pl
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.symbols import is_glob
 from cryptolake.bronze.ledger import means
-from cryptolake.errors import Damaged, DamagedLakeWarning
+from cryptolake.errors import Damaged, DamagedLakeWarning, StorageError
 from cryptolake.storage.layout import (
     SILVER,
     SILVER_PATTERN,
@@ -89,6 +90,30 @@ def warn_of_damage(bad: Sequence[Damaged]) -> None:
         "cryptolake verify --repair builds damaged Silver files again from Bronze."
     )
     warnings.warn(message, DamagedLakeWarning, stacklevel=3)
+
+
+@contextmanager
+def reading(what: str, root: str) -> Iterator[None]:
+    """Say in words that Silver cannot be read, where Polars finds damage that a file's size does not show.
+
+    Parameters
+    ----------
+    what, root
+        The file, or the files, that are read in the block; and the root of their lake.
+
+    Raises
+    ------
+    StorageError
+        Polars raised one of its errors, or panicked, which is no ``Exception``.
+    """
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        message = (
+            f"{what} cannot be read ({(str(error).splitlines() or ['no reason given'])[0]}): its bytes are damaged. "
+            "cryptolake verify names the file; with --repair it is built again from Bronze."
+        )
+        raise StorageError(message, root=root) from error
 
 
 def readable(

@@ -135,14 +135,19 @@ def pull_rows(
         The archive has no file at all for the query.
     TransferError
         Files or months failed.
+    StorageError
+        A Silver file is damaged in a way that its size does not show.
     """
     from cryptolake.bronze.ledger import one_data_type
     from cryptolake.planning.plan import require_rows
+    from cryptolake.readers.silver_files import reading
     from cryptolake.silver.rows import silver_rows
 
     one_data_type(query)
     require_rows(*pull(query, lake, settings, refresh=refresh))
-    return silver_rows(query, lake, exact=exact, told=True).collect()
+    rows = silver_rows(query, lake, exact=exact, told=True)
+    with reading("a Silver file of the query", lake.storage.root):
+        return rows.collect()
 
 
 def build_and_refetch(

@@ -11,7 +11,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from cryptolake import DamagedLakeWarning, Lake, query
+from cryptolake import DamagedLakeWarning, Lake, StorageError, query
+from cryptolake.readers.silver_files import reading
 from cryptolake.silver.records import damaged_rows
 from tests.readers.lakes import build_all, days, klines_key, klines_text, put
 
@@ -133,3 +134,28 @@ def test_a_lake_without_records_of_months_is_read_as_it_stands(lake: Lake):
         warnings.simplefilter("error")
         for reader in READERS.values():
             assert reader(lake) == {"AUSDT": 48, "BUSDT": 48}
+
+
+def _flip_unreadable(path: Path) -> None:
+    """Flip bits of the data pages until Polars does not read the file, whose size stays."""
+    data = path.read_bytes()
+    for place in range(4, len(data) // 2):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :])
+        try:
+            pl.read_parquet(path, hive_partitioning=False)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+            return
+    message = "no flip makes the file unreadable"
+    raise AssertionError(message)
+
+
+def test_damage_that_the_size_does_not_show_is_an_error_of_ours(lake: Lake):
+    path = _silver(lake)
+    _flip_unreadable(path)
+    with pytest.raises(StorageError, match=r"symbol=AUSDT/2024-01\.parquet cannot be read"):
+        lake.quality(QUERY)
+
+
+def test_a_panic_of_polars_is_an_error_of_ours():
+    with pytest.raises(StorageError, match="x cannot be read"), reading("x", "root"):
+        raise pl.exceptions.PanicException("index out of bounds")
