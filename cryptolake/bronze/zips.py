@@ -12,6 +12,7 @@ import re
 import struct
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from typing import IO, Any
@@ -25,6 +26,8 @@ except ImportError:  # an optional speed-up
     import zlib as _inflater  # type: ignore[no-redef]
 
 _LOCAL_HEADER = 30
+_SMALL = 128 * 2**10
+"""Bytes of a member that is inflated in one step."""
 _UNREADABLE = (
     zipfile.BadZipFile,
     NotImplementedError,
@@ -146,16 +149,26 @@ def inflate_member(data: bytes, member: Member, key: str) -> bytes:
         The bytes do not inflate to what the directory states, or their CRC differs.
     """
     packed = data[member.offset : member.offset + member.packed]
-    if member.stored:
-        text = packed
-    else:
-        engine = _inflater.decompressobj(wbits=-15)
-        try:
-            text = engine.decompress(packed, member.size + 1)
-        except Exception as error:  # isal and zlib have each their own error class
-            raise _corrupt(key, "deflate", f"does not inflate ({error})") from error
+    text = packed if member.stored else _inflated(packed, member, key)
     _check_text(key, member, len(text), _inflater.crc32(text))
     return text
+
+
+def _inflated(packed: bytes, member: Member, key: str) -> bytes:
+    """Inflate a member, no further than a byte beyond its stated size where that could be much.
+
+    In one step it takes a third less time, and of small ones little memory whatever they hold: deflate makes
+    at most 1,032 times its bytes.
+    """
+    if len(packed) <= _SMALL:
+        # What is wrong with a damaged one is found below.
+        with suppress(Exception):  # isal and zlib have each their own error class
+            return bytes(_inflater.decompress(packed, -15, member.size))
+    engine = _inflater.decompressobj(wbits=-15)
+    try:
+        return bytes(engine.decompress(packed, member.size + 1))
+    except Exception as error:
+        raise _corrupt(key, "deflate", f"does not inflate ({error})") from error
 
 
 def inflate_chunks(

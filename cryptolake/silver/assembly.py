@@ -252,6 +252,9 @@ class MonthAssembler:
             whole = parse_fast(group, self.schema) if len(group) > 1 else None
             frames += [whole.frame] if whole else [self._single(piece) for piece in group]
         frame = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed")
+        frame = (
+            frame.rechunk()
+        )  # the parser leaves a piece a thread, which each later step pays for
         for number, rows in frame.group_by(FILE).len().rows():
             self.accounts[number].rows_in += rows
         return derived(with_optional(frame, self.schema), self.schema)

@@ -42,7 +42,7 @@ from cryptolake.silver.records import (
     reject_rows,
     source_rows,
 )
-from cryptolake.silver.scratch import put, sweep
+from cryptolake.silver.scratch import drafted, put, put_all, sweep
 from cryptolake.storage import layout
 from cryptolake.storage.runs import HEARTBEAT, signs_of_life
 from cryptolake.storage.tables import new_run_id
@@ -60,6 +60,7 @@ Bar = Callable[[Iterable[MonthResult], int], Iterable[MonthResult]]
 
 _FLUSH_BYTES = 32 * 2**20
 _FLUSH_SECONDS = 2.0
+_FLUSH_MONTHS = 256
 _AT_ONCE = 16
 
 
@@ -116,7 +117,7 @@ class BuildRun:
         while todo or running:
             while todo and len(running) < 2 * self.threads:
                 known = self.verifications.known
-                job = pool.submit(make_month, self.storage, todo.popleft(), known=known, **options)
+                job = pool.submit(self._make, todo.popleft(), known=known, **options)
                 running.add(job)
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
@@ -124,9 +125,17 @@ class BuildRun:
                 todo.extend(_spilled(result, seen))
                 yield result
 
+    def _make(self, month: Month, **options: Any) -> MonthResult:
+        """Make a month; on a disk its bytes are flushed here, beside the work on others, and not held."""
+        result = make_month(self.storage, month, **options)
+        if result.data is not None and self.storage.is_local:
+            result.draft, result.data = drafted(self.storage, month.path, result.data), None
+        return result
+
     def _due(self) -> bool:
         size = sum(len(result.data or b"") for result in self._waiting)
-        return size >= _FLUSH_BYTES or time.monotonic() - self._flushed >= _FLUSH_SECONDS
+        late = time.monotonic() - self._flushed >= _FLUSH_SECONDS
+        return late or size >= _FLUSH_BYTES or len(self._waiting) >= _FLUSH_MONTHS
 
     def _flush(self) -> None:
         """Record what was made, then put the months in their places."""
@@ -205,10 +214,12 @@ class BuildRun:
         ]
 
     def _place(self, months: list[MonthResult]) -> None:
-        """Put months in their places: one by one on a disk, side by side in a bucket."""
+        """Put months in their places: all together on a disk, side by side in a bucket."""
         if self.storage.is_local:
-            for result in months:
-                _place(self.storage, result)
+            drafts = {each.month.path: each.draft for each in months if each.draft is not None}
+            for path in drafts:
+                _clear(self.storage, path)
+            put_all(self.storage, drafts)
             return
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="silver-put") as pool:
             list(pool.map(lambda result: _place(self.storage, result), months))
@@ -281,16 +292,17 @@ def _inputs(month: Month) -> bytes:
     return hashlib.sha256(json.dumps(used).encode()).digest()
 
 
-def _place(storage: Storage, result: MonthResult) -> None:
-    path = result.month.path
-    made = result.data is not None or result.draft is not None
-    if (
-        made and storage.is_local and storage.local(path).is_dir()
-    ):  # which no file can be renamed over
+def _clear(storage: Storage, path: str) -> None:
+    """Set a folder in the place of a month aside: no file can be renamed over it."""
+    if storage.local(path).is_dir():
         aside = layout.quarantine_path(f"damaged/{secrets.token_hex(6)}")
         set_aside(storage, path, aside)
         message = f"{path} is a folder, in the place of a Silver file: it was set aside as {aside}."
         warnings.warn(message, DamagedLakeWarning, stacklevel=2)
+
+
+def _place(storage: Storage, result: MonthResult) -> None:
+    """Put a month at its place in a bucket."""
     if result.data is not None:
         storage.write(result.month.path, result.data)
     elif result.draft is not None:

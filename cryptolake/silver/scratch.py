@@ -9,7 +9,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ import polars as pl
 from cryptolake.errors import CryptolakeError, StorageError
 from cryptolake.storage import layout
 from cryptolake.storage.errors import raise_storage_error
-from cryptolake.storage.files import place
+from cryptolake.storage.files import flush
 from cryptolake.storage.runs import lives
 
 if TYPE_CHECKING:
@@ -115,19 +115,45 @@ def disk_errors(storage: Storage, path: str) -> Iterator[None]:
         raise_storage_error(OSError(number, os.strerror(number)), "write", path, storage.root)
 
 
+def drafted(storage: Storage, path: str, data: bytes) -> Path:
+    """Write a file's bytes to a draft on the lake's disk, so that they survive a power failure."""
+    with disk_errors(storage, path):
+        folder = new_folder(storage)
+        draft = folder / "month.parquet"
+        try:
+            draft.write_bytes(data)
+            flush(draft)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+    return draft
+
+
 def put(storage: Storage, draft: Path, path: str) -> None:
     """Put a finished draft at its path in the lake, whole or not at all, and remove its folder."""
     if storage.is_local:
-        target = storage.target(path)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            place(draft, target)
-        except OSError as error:
-            raise_storage_error(error, "write", path, storage.root)
-    else:
-        with _bucket(storage, "write", path) as files:
-            files.put_file(str(draft), storage.url(path))
+        put_all(storage, {path: draft})
+        return
+    with _bucket(storage, "write", path) as files:
+        files.put_file(str(draft), storage.url(path))
     shutil.rmtree(draft.parent, ignore_errors=True)
+
+
+def put_all(storage: Storage, drafts: Mapping[str, Path]) -> None:
+    """Put finished drafts at their paths on the lake's disk, each whole or not at all, and remove their folders."""
+    touched: dict[Path, str] = {}
+    for path, draft in drafts.items():
+        target = storage.target(path)
+        with disk_errors(storage, path):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            flush(draft)  # quick where that was done before
+            draft.replace(target)
+        touched[target.parent] = path
+    for folder, path in touched.items():
+        with disk_errors(storage, path):
+            flush(folder)
+    for draft in drafts.values():
+        shutil.rmtree(draft.parent, ignore_errors=True)
 
 
 @contextmanager

@@ -491,12 +491,13 @@ def place(draft: Path, target: Path) -> None:
 
     Without the flush before the rename, the name could be there after a failure and the bytes not.
     """
-    _flush(draft)
+    flush(draft)
     draft.replace(target)
-    _flush(target.parent)
+    flush(target.parent)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Make a file, or a folder's names, survive a power failure."""
     number = os.open(path, os.O_RDONLY)
     try:
         os.fsync(number)

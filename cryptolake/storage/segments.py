@@ -45,7 +45,7 @@ STAMP = "_segment"
 """The column of merged segments that holds the time of the segment that a row came from."""
 
 _REPLACES = "cryptolake.replaces"
-_ROW_GROUP = 20_000
+_ROW_GROUP = 4_000
 _AT_ONCE = 16
 _CACHED_BYTES = 32 * 2**20
 _KEPT_BYTES = 128 * 2**10

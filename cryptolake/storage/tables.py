@@ -46,9 +46,9 @@ _LONGER = 4
 _SHORT = 64 * 2**10
 """Bytes of a merged segment up to which it is merged again, with however few rows."""
 
-_LONG = 4 * 2**20
-"""Bytes of a segment from which on only :func:`Meta.compact` of the whole table merges it: so the end of a run
-takes the same memory whatever the lake's age."""
+_LONG = {True: 2**20, False: 8 * 2**20}
+"""Bytes of a segment, on a disk and in a bucket, from which on only :func:`Meta.compact` of the whole table merges
+it: so the end of a run takes the same memory whatever the lake's age."""
 
 _LOOK_EVERY = MANY // 2
 _TRIES = 10
@@ -210,7 +210,7 @@ class Meta(TableReader):
             if table == "transfers":
                 done += [entry.path for entry in _forgotten(live)]
                 live = [entry for entry in live if entry.path not in set(done)]
-            chosen = live if whole else _chosen(live)
+            chosen = live if whole else _chosen(live, _LONG[self.storage.is_local])
             if len(live) < many or len(chosen) < 2:
                 return done
             rows, used = segments.read_whole(self.storage, chosen, TABLES[table])
@@ -326,18 +326,18 @@ def _folder(table: str) -> str:
     return layout.table_folder(table)
 
 
-def _chosen(live: list[Entry]) -> list[Entry]:
+def _chosen(live: list[Entry], long: int) -> list[Entry]:
     """Return the segments to merge: the newest, and older ones that are not much longer.
 
     A long merged segment is not written again for a few new rows, so each row is written only about as
     often as the number of segments ever written has digits.
     """
-    size, longest = 0, _LONG
+    size, longest = 0, long
     for place, entry in reversed(list(enumerate(live))):
-        if entry.size > longest:
+        if entry.size > longest or size > long:
             return live[place + 1 :]
         size += entry.size
-        longest = min(_LONG, max(_SHORT, _LONGER * size))
+        longest = min(long, max(_SHORT, _LONGER * size))
     return live
 
 
