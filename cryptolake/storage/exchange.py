@@ -24,6 +24,9 @@ Change: TypeAlias = Callable[[bytes | None], bytes | None]
 _TRIES = 20
 """How often an object is read again because another writer was quicker."""
 
+_IN_VAIN = 5
+"""Refusals in a row at one unchanged version, from which on the store counts as one without conditional writes."""
+
 
 def exchange(storage: Storage, path: str, change: Change) -> None:
     """Read a file of a lake and put what ``change`` makes of it.
@@ -67,11 +70,18 @@ def _lock(number: int) -> None:
 
 
 def _exchange_object(storage: S3Storage, path: str, change: Change) -> None:
+    refused: list[tuple[str | None, bytes | None]] = []
     for _ in range(_TRIES):
-        etag, found = _version(storage, path)
-        made = change(found)
-        if made is None or _put_if(storage, path, made, etag):
+        version = _version(storage, path)
+        made = change(version[1])
+        if made is None:
             return
+        if refused[-_IN_VAIN:] == [version] * _IN_VAIN:  # a gateway shows other ETags than it takes
+            storage.write(path, made)
+            return
+        if _put_if(storage, path, made, version[0]):
+            return
+        refused.append(version)
     message = f"{path!r} in the lake at {storage.root} is written by others all the time."
     raise StorageError(message, root=storage.root, path=path)
 

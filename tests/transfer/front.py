@@ -72,6 +72,8 @@ class Front:
     etags: dict[str, Callable[[str], str]] = field(default_factory=dict)
     """What becomes of the ETags of a bucket's objects."""
     refuse: Callable[[Asked], Refusal | None] | None = None
+    knows_its_etags: bool = True
+    """Whether conditions may name the ETags that it shows."""
     plain_listings: bool = False
     """Leave out of listings whatever is no key, size, ETag or time."""
     initiated: str = ""
@@ -86,7 +88,7 @@ class Front:
     def become_plain(self) -> None:
         """Pass everything on from now on."""
         self.etags, self.refuse, self.plain_listings = {}, None, False
-        self.initiated = ""
+        self.initiated, self.knows_its_etags = "", True
         self.asked.clear()
         self.hosts.clear()
         self.headers.clear()
@@ -180,7 +182,7 @@ def _handler(made: Front, upstream: str) -> type[BaseHTTPRequestHandler]:
             hop = {"connection", "proxy-connection", "host", "accept-encoding", "expect"}
             hop |= {"transfer-encoding", "content-length"}
             headers = {
-                name: made.real.get(value.strip('"'), value)
+                name: made.real.get(value.strip('"'), value) if made.knows_its_etags else value
                 for name, value in self.headers.items()
                 if name.lower() not in hop
             }

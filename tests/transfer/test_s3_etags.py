@@ -130,6 +130,15 @@ def test_copies_into_a_bucket_that_encrypts_read_one_file_and_go_by_size(world: 
     assert set(lake.verify()["status"]) == {"ok"}
 
 
+def test_a_gateway_that_does_not_take_its_own_etags_is_written_all_the_same(world: Mirror):
+    world.front.etags = {world.bucket: kms}
+    world.front.knows_its_etags = False
+    lake = world.lake()
+    report = lake.transfer(lake.plan(QUERY), progress=False, options=OPTIONS)
+    assert report.modes == {"direct": DAYS}
+    assert lake.storage.read("meta/lake.json").count(BUCKET.encode()) == 1
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_of_a_mirror_with_such_etags_a_bare_file_is_kept_and_a_stale_one_quarantined(
     world: Mirror, mode: str, tmp_path: Path
