@@ -17,6 +17,7 @@ import polars as pl
 from cryptolake.archive.keys import CHECKSUM, ZIP
 from cryptolake.listing.folders import CLOCKS_DIFFER, MAX_AGE, NO_SIZE
 from cryptolake.progress import Step, tell
+from cryptolake.storage.errors import where_allowed
 from cryptolake.storage.lake_format import mark_format
 
 if TYPE_CHECKING:
@@ -204,12 +205,13 @@ def write_folders(storage: Storage, new: pl.DataFrame, paths: dict[int, str]) ->
     new = new.filter(pl.col(_NAME).is_in(_changed(held, new).implode()))
     if not new.height:
         return
-    mark_format(storage)
     others = held.filter(pl.col(_NAME).is_in(new[_NAME].unique().implode()))
     rows = pl.concat([others.join(new, on=name, how="anti", maintain_order="left"), new])
     folders = rows.partition_by(_NAME, as_dict=True)
     jobs = [(paths[number], frame.drop(_NAME)) for (number,), frame in folders.items()]
-    _each(storage, jobs, lambda job: _write(storage, *job))
+    with where_allowed():
+        mark_format(storage)
+        _each(storage, jobs, lambda job: _write(storage, *job))
 
 
 def _changed(held: pl.DataFrame, new: pl.DataFrame) -> pl.Series:
@@ -241,9 +243,10 @@ def read_symbols(storage: Storage, path: str) -> Symbols | None:
 
 def write_symbols(storage: Storage, path: str, symbols: Iterable[str]) -> None:
     """Keep a level of symbols, asked just now."""
-    mark_format(storage)
     frame = pl.DataFrame({"symbol": [None, *symbols]}, schema={"symbol": pl.String})
-    _write(storage, path, frame.with_columns(pl.lit(datetime.now(UTC), TIME).alias("at")))
+    with where_allowed():
+        mark_format(storage)
+        _write(storage, path, frame.with_columns(pl.lit(datetime.now(UTC), TIME).alias("at")))
 
 
 def _write(storage: Storage, path: str, frame: pl.DataFrame) -> None:

@@ -14,6 +14,8 @@ import json
 import os
 import re
 import secrets
+import stat
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
@@ -152,9 +154,10 @@ def connect(
 
 
 def _create_bronze(connection: duckdb.DuckDBPyConnection, *, in_memory: bool) -> None:
-    statements = [view.create for view in bronze_views()]
+    views = list(bronze_views())
+    statements = [view.create for view in views]
     ready = place(statements) if in_memory else None
-    if ready is not None and take(connection, ready):
+    if ready is not None and take(connection, ready, views):
         return
     for schema in SCHEMAS:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
@@ -395,26 +398,51 @@ def _local_folders(folder: Path, path: str, depth: int, name: str) -> Iterator[s
 _AS = "cryptolake_template"
 
 
-def place(statements: Sequence[str]) -> Path:
-    """Return where the views of some statements are kept: below ``XDG_CACHE_HOME``, else ``~/.cache``."""
+def place(statements: Sequence[str]) -> Path | None:
+    """Return where the views of some statements are kept: below ``XDG_CACHE_HOME``, else ``~/.cache``.
+
+    None where there is no such folder: the user has no home, or the variable's path is not absolute.
+    """
     what = "\n".join([duckdb.__version__, *statements])
     name = f"bronze-{hashlib.sha256(what.encode()).hexdigest()[:24]}.duckdb"
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "cryptolake" / name
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - no error
+    return Path(base) / "cryptolake" / name if os.path.isabs(base) else None  # noqa: PTH117 - text
 
 
-def take(connection: duckdb.DuckDBPyConnection, file: Path) -> bool:
+def take(connection: duckdb.DuckDBPyConnection, file: Path, views: Sequence[View]) -> bool:
     """Copy the views that a file keeps into a connection in memory; say whether it worked."""
-    if not file.is_file():
+    if not _is_own(file):
         return False
+    asked = {"name": _AS, "schemas": list(SCHEMAS)}
+    names = {*((name, None) for name in SCHEMAS), *((view.schema, view.name) for view in views)}
     with contextlib.suppress(duckdb.Error):
         connection.execute(f"ATTACH {literal(str(file))} AS {_AS} (READ_ONLY)")
         try:
+            # Names and number tell a file that was not finished, or that another program put there.
+            if set(connection.execute(_NAMES, asked).fetchall()) != names:
+                return False
             connection.execute(f"COPY FROM DATABASE {_AS} TO memory (SCHEMA)")
         finally:
             connection.execute(f"DETACH {_AS}")
         return True
     return False
+
+
+_NAMES = """
+SELECT schema_name, NULL AS view_name FROM duckdb_schemas()
+WHERE database_name = $name AND list_contains($schemas, schema_name)
+UNION ALL SELECT schema_name, view_name FROM duckdb_views() WHERE database_name = $name AND NOT internal
+"""
+
+
+def _is_own(file: Path) -> bool:
+    """Say whether this user wrote a file and nobody else may: another's views would be run here."""
+    try:
+        found = file.lstat()
+    except (OSError, ValueError):
+        return False
+    mine = sys.platform == "win32" or found.st_uid == os.getuid()
+    return mine and stat.S_ISREG(found.st_mode) and not found.st_mode & 0o022
 
 
 def keep(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
@@ -428,6 +456,7 @@ def keep(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
                 connection.execute(f"COPY FROM DATABASE memory TO {_AS} (SCHEMA)")
             finally:
                 connection.execute(f"DETACH {_AS}")
+            draft.chmod(0o600)  # what others may write is not used
             draft.replace(file)
         finally:
             draft.unlink(missing_ok=True)

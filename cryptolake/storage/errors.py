@@ -52,6 +52,20 @@ UNKNOWN_CONDITION = frozenset({"NotImplemented", "InvalidArgument", "InvalidRequ
 """The words of stores that have no conditional writes."""
 
 
+_NO_RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+@contextmanager
+def where_allowed() -> Iterator[None]:
+    """Leave a write out that a disk or bucket refuses for want of rights: of a cache, which a reader can go without."""
+    try:
+        yield
+    except StorageError as error:
+        cause = error.__cause__
+        if not (isinstance(cause, PermissionError) or getattr(cause, "errno", 0) in _NO_RIGHTS):
+            raise
+
+
 def code_of(error: BaseException) -> str:
     """Return S3's word for an error that s3fs raises from S3's own; empty where there is none."""
     response = getattr(error.__cause__ or error, "response", None) or {}

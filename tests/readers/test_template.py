@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
+import duckdb
 import pytest
 
 import cryptolake as cl
@@ -70,3 +74,52 @@ def test_any_number_of_connections_may_begin_at_once(tmp_path, cache):
         found = list(pool.map(views, [tmp_path] * 4))
     assert found[0] == found[1] == found[2] == found[3]
     assert [path for path in cache.iterdir() if path.suffix != ".duckdb"] == []
+
+
+def planted_views(file: Path) -> None:
+    """Another program's views, at the name of the cache's file."""
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("create schema bronze")
+        connection.execute("create view bronze.spot_klines as select 666 as open_time")
+
+
+PLANTED: dict[str, Callable[[Path], object]] = {
+    "no views": lambda file: duckdb.connect(str(file)).close(),
+    "other views": planted_views,
+    "a folder": lambda file: file.mkdir(),
+    "a pipe": lambda file: os.mkfifo(file),
+    "a link to itself": lambda file: file.symlink_to(file),
+}
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+def test_what_others_planted_in_the_cache_is_not_run(tmp_path, cache, planted):
+    made = views(tmp_path / "lake")
+    (file,) = cache.iterdir()
+    file.unlink()
+    PLANTED[planted](file)
+    assert views(tmp_path / "lake") == made
+
+
+def test_a_file_that_others_may_write_or_wrote_is_not_run(tmp_path, cache):
+    made = views(tmp_path / "lake")
+    (file,) = cache.iterdir()
+    assert not file.stat().st_mode & 0o077
+    for others in (lambda: file.chmod(0o666), lambda: os.chown(file, 12345, 12345)):
+        views(tmp_path / "lake")
+        with duckdb.connect(str(file)) as connection:
+            text = "create or replace view bronze.spot_klines as select 666 as open_time"
+            connection.execute(text)
+        with suppress(PermissionError):  # who is not root cannot give a file away
+            others()
+        if file.stat().st_uid != os.getuid() or file.stat().st_mode & 0o022:
+            assert views(tmp_path / "lake") == made
+
+
+@pytest.mark.parametrize("folder", ["relative", "", "/dev/null", "/proc/self/nothing"])
+def test_where_there_is_no_cache_the_views_are_made(tmp_path, monkeypatch, folder):
+    monkeypatch.setenv("XDG_CACHE_HOME", folder)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert views(tmp_path / "lake")
+    assert not (tmp_path / "relative").exists()
