@@ -205,7 +205,9 @@ class Lake:
 
         of: dict[str, Any] = {"quote": quote, "contract": contract, "listed_on": listed_on}
         with shown(progress):
-            return symbol_table(self.listing, market, data_type, **of, spans=spans, refresh=refresh)
+            return symbol_table(
+                self.context.listing, market, data_type, **of, spans=spans, refresh=refresh
+            )
 
     def describe(self, market: str, data_type: str) -> Description:
         """Describe a dataset: columns, types, units, meaning, key pattern, known quirks. No I/O."""
@@ -395,13 +397,13 @@ class Lake:
 
     def runs(self) -> pl.DataFrame:
         """Return the runs that wrote to the lake, a row each; ``lost`` where one ended without a word."""
-        return self.meta.runs()
+        return self.context.tables.runs()
 
     def compact(self) -> pl.DataFrame:
         """Merge the files of the lake's tables; return each table's segments before and after, and rows."""
         from cryptolake.maintenance.compaction import compact
 
-        return compact(self.meta)
+        return compact(self.context.tables)
 
     def freshness(self, *, refresh: bool = False) -> pl.DataFrame:
         """Return, per dataset held, how many days the archive and the lake are behind. Asks the archive."""
@@ -502,6 +504,10 @@ class Lake:
 
         return Charts(self)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle to root, source and options, keys among them (a warning says so), and nothing that was opened."""
+        return _opened, (type(self), self.storage, self.source, self._adopt)
+
     def __repr__(self) -> str:
         return f"Lake({self.root!r}, archive={self._archive!r})"
 
@@ -514,3 +520,9 @@ class Lake:
         from cryptolake.render import lake_html
 
         return lake_html(self.root, self._archive, self._datasets, self._freshness)
+
+
+def _opened(kind: type[Lake], storage: Storage, source: Archive, adopt: bool) -> Lake:  # noqa: FBT001
+    lake = kind(storage.root, source=source, adopt=adopt)
+    lake.storage = storage
+    return lake

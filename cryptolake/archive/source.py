@@ -7,7 +7,7 @@ import ipaddress
 import os
 import re
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
@@ -117,9 +117,11 @@ class Archive(BaseModel):
                 f"{'.'.join(map(str, item['loc'])) or 'archive'}: {item['msg']}"
                 for item in error.errors()
             )
-            # The given values stay out of the message: a URL may hold a password.
-            message = f"this is no archive: {wrong}."
-            raise InvalidQuery(message, what="archive") from None
+        else:
+            return
+        # The given values stay out of the message and of its context: a URL may hold a password.
+        message = f"this is no archive: {wrong}."
+        raise InvalidQuery(message, what="archive")
 
     @field_validator("bucket")
     @classmethod
@@ -235,6 +237,16 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def _split(url: str) -> SplitResult | None:
+    """Return a URL's parts; None where it has none. The error would tell of a password in it."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts
+
+
 def checked_endpoint(url: str) -> str:
     """Return the endpoint without a trailing slash.
 
@@ -250,12 +262,8 @@ def checked_endpoint(url: str) -> str:
     """
     plain = url.isascii() and url.isprintable() and not set(url) & set(" '\"\\`")
     message = "an endpoint is written 'http://host:port' or 'https://host'"
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        raise ValueError(message) from None
-    if not plain or parts.scheme not in {"http", "https"} or not parts.hostname:
+    parts = _split(url)
+    if not plain or parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(message)
     if parts.username or parts.password or parts.query or parts.fragment:
         message = "an endpoint holds no credentials, query or fragment; use the AWS environment"

@@ -6,6 +6,7 @@ Requests to a public archive are plain HTTP. Others are signed by botocore, whic
 from __future__ import annotations
 
 import importlib
+import re
 import ssl
 import threading
 import time
@@ -154,11 +155,13 @@ class Web:
         try:
             self._pools = _pools(url, http, connections)
         except (exceptions.HTTPError, OSError, ValueError) as error:
-            # Not the proxy's URL: it may hold a password.
-            why = (
-                f"no connection can be made as the environment says (proxy, certificates): {error}"
-            )
-            raise NoAnswer(why) from None
+            why = str(error)
+        else:
+            return
+        # Outside of the block above: what tells of a proxy's URL may hold its password.
+        why = re.sub(r"\S*@", "...@", why)
+        message = f"no connection can be made as the environment says (proxy, certificates): {why}"
+        raise NoAnswer(message)
 
     def get(self, url: str, headers: Mapping[str, str]) -> Answer:
         """Ask for a URL. A redirect is an answer: nothing that is listed lies behind one.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cryptolake.archive.source import Archive
 from cryptolake.listing.listing import Listing
+from cryptolake.storage.process import check_process
 from cryptolake.storage.tables import Meta, Snapshot
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ class LakeContext:
     listing: Listing
     tables: Meta
     adopt: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a process in which no call can work: see :func:`check_process`."""
+        check_process()
 
     @cached_property
     def records(self) -> Snapshot:

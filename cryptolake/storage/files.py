@@ -13,6 +13,7 @@ import re
 import secrets
 import stat
 import sys
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -24,7 +25,8 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from cryptolake.errors import StorageError
 from cryptolake.storage.errors import in_words
 from cryptolake.storage.layout import ZONES, checked
-from cryptolake.storage.s3_config import S3Config
+from cryptolake.storage.process import check_system
+from cryptolake.storage.s3_config import S3Config, keys_among
 
 if TYPE_CHECKING:
     from cryptolake.archive.source import ArchivePlace
@@ -46,6 +48,9 @@ _AT_ONCE = 1000
 
 _MOST_LINKS = 4
 """Links to folders that are followed one after another."""
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+"""What begins like a URL; pathlib makes one '/' of two."""
 
 _DRAFT = re.compile(r"\..+\.[0-9a-f]{12}")
 
@@ -171,6 +176,9 @@ class LocalStorage(Storage):
         _check_root(self.root, "" if os.sep == "\\" else "\\")
         self._swept: set[Path] = set()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LocalStorage, (self.root,)
+
     def local(self, path: str = "") -> Path:
         """Return the path on disk."""
         return self._root / checked(path) if path else self._root
@@ -294,6 +302,8 @@ class S3Storage(Storage):
 
     def __init__(self, root: str, options: Mapping[str, Any] | None = None) -> None:
         bucket, _, prefix = root.removeprefix("s3://").partition("/")
+        if set(bucket) & set(":@") or ("@" in prefix and ":" in prefix.partition("@")[0]):
+            raise _no_root(root, "a bucket's name has no ':' or '@', and a root no credentials")
         if not bucket:
             message = f"{root!r} names no bucket; write 's3://bucket/prefix'."
             raise StorageError(message, root=root)
@@ -302,6 +312,15 @@ class S3Storage(Storage):
         self.root = "/".join(part for part in (f"s3://{bucket}", self.prefix) if part)
         _check_root(self.root, "\\?*[")
         self.options = dict(options or {})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if names := keys_among(self.options):
+            message = (
+                f"this pickle of a lake holds the {', '.join(names)} of its storage_options; a profile, or the AWS "
+                "environment of the process that reads it, keeps them out."
+            )
+            warnings.warn(message, UserWarning, stacklevel=2)
+        return S3Storage, (self.root, self.options)
 
     @cached_property
     def config(self) -> S3Config:
@@ -449,20 +468,31 @@ def open_storage(
     ------
     StorageError
         A URL that is neither, or a root whose name SQL would misread.
+    MissingTool
+        The system is Windows.
 
     Examples
     --------
     >>> open_storage("s3://bucket/lake").url("meta/x")
     's3://bucket/lake/meta/x'
     """
+    check_system()
     text = os.fspath(root)
     if text.startswith("s3://"):
         return S3Storage(text, storage_options)
-    scheme, separator, _ = text.partition("://")
-    if separator and scheme.isalnum():
-        message = f"a lake cannot be at {text!r}; use a folder or 's3://bucket/prefix'."
-        raise StorageError(message, root=text)
+    if _URL.match(text):
+        raise _no_root(text, "it is neither a folder nor a bucket's URL")
     return LocalStorage(text)
+
+
+def _no_root(given: str, why: str) -> StorageError:
+    """Return the error of a URL that is no root. It does not show the URL, which may hold credentials."""
+    shown = f"{given.partition(':')[0]}://..."
+    message = (
+        f"a lake cannot be at {shown!r}: {why}; use a folder or 's3://bucket/prefix', and give keys in "
+        "storage_options or the AWS environment."
+    )
+    return StorageError(message, root=shown)
 
 
 def _check_root(root: str, signs: str) -> None:
@@ -473,7 +503,7 @@ def _check_root(root: str, signs: str) -> None:
     """
     part = next((part for part in re.split(r"[/\\]", root) if part.find("=") > 0), None)
     sign = next((sign for sign in signs if sign in root), None)
-    if part is not None:
+    if part is not None and sign is None:
         why = f"SQL reads {part!r} as a partition (name=value); use a root without '='"
     elif sign is not None:
         listed = ", ".join(repr(sign) for sign in signs)
@@ -482,8 +512,9 @@ def _check_root(root: str, signs: str) -> None:
         )
     else:
         return
-    message = f"a lake cannot be at {root!r}: {why}."
-    raise StorageError(message, root=root)
+    shown = root.partition("?")[0]  # what follows may be a login
+    message = f"a lake cannot be at {shown!r}: {why}."
+    raise StorageError(message, root=shown)
 
 
 def place(draft: Path, target: Path) -> None:

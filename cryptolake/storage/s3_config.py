@@ -38,6 +38,8 @@ _SIGNING = (
     "AWS_DEFAULT_PROFILE",
 )
 
+_KEYS = ("key", "secret", "token", "username", "password")
+
 _REGION = "us-east-1"
 """The region where none is given."""
 
@@ -493,14 +495,31 @@ def _key(
     return next((str(value) for value in values if value), None)
 
 
+def keys_among(options: Mapping[str, Any]) -> list[str]:
+    """Return the names of the options that are keys, or hold some.
+
+    Examples
+    --------
+    >>> keys_among({"key": "k", "secret": "s", "anon": False, "client_kwargs": {"verify": True}})
+    ['key', 'secret']
+    """
+    client = options.get("client_kwargs") or {}
+    proxies = (options.get("config_kwargs") or {}).get("proxies") or {}
+    names = [name for name in _KEYS if options.get(name)]
+    names += [name for name in client if name.startswith("aws_")]
+    return names + ["proxies"] * any("@" in str(proxy) for proxy in proxies.values())
+
+
 def _endpoint(url: str | None) -> str | None:
     if not url:
         return None
     try:
         return checked_endpoint(str(url))
-    except ValueError as error:  # not the URL: it may hold a password
-        message = f"the lake's endpoint_url is wrong: {error}."
-        raise InvalidQuery(message, what="endpoint_url") from None
+    except ValueError as error:
+        why = str(error)
+    # Outside of the block above, whose error may tell of the URL, and that of a password in it.
+    message = f"the lake's endpoint_url is wrong: {why}."
+    raise InvalidQuery(message, what="endpoint_url")
 
 
 def _without_none(options: Mapping[str, Any]) -> dict[str, Any]:
