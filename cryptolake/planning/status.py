@@ -13,6 +13,8 @@ from cryptolake.bronze.verify import sidecar_of
 from cryptolake.storage import layout
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from cryptolake.listing.context import LakeContext
     from cryptolake.storage.files import Entry, Storage
 
@@ -35,6 +37,7 @@ def status_of(files: pl.DataFrame, lake: LakeContext) -> pl.Series:
         has_md5="md5",
         has_size="size",
         has_sha256="sha256",
+        has_since="fetched_at",
         recorded=pl.lit(value=True),
         # Stored while no CHECKSUM was published: the ledger has neither its ETag nor a proof by it.
         bare=pl.col("checksum_etag").is_null()
@@ -57,19 +60,22 @@ def status_of(files: pl.DataFrame, lake: LakeContext) -> pl.Series:
             whole=(pl.col("there") == pl.col("has_size")).fill_null(value=False),
         )
     )
-    known = _with_same_bytes(known.collect()).lazy()
+    known = _with_same_bytes(known.collect(), lake.storage.adopted).lazy()
     status = _status()
     # Not .select(status=...): Polars 2.1 forgets the joins' order where nothing but an expression is left.
     return known.with_columns(status=status).collect()["status"]
 
 
-def _with_same_bytes(known: pl.DataFrame) -> pl.DataFrame:
+def _with_same_bytes(known: pl.DataFrame, adopted: datetime | None) -> pl.DataFrame:
     """Mark as the same the files that have a new ETag of an upload in parts, and a CHECKSUM as the ledger knows it.
 
-    A new ETag that may be an md5 is of other bytes, even where the archive did not renew the CHECKSUM.
+    A new ETag that may be an md5 is of other bytes, even where the archive did not renew the CHECKSUM. Of files
+    that came from another archive, before the present one was adopted, ETags say nothing here: CHECKSUMs do.
     """
-    in_parts = known["etag"].str.contains("-", literal=True).fill_null(value=False)
-    differs = ~known["same"] & known["whole"] & known["has_sha256"].is_not_null() & in_parts
+    tells = known["etag"].str.contains("-", literal=True).fill_null(value=False)
+    if adopted is not None:
+        tells |= (known["has_since"] < adopted).fill_null(value=False)
+    differs = ~known["same"] & known["whole"] & known["has_sha256"].is_not_null() & tells
     if not differs.any():
         return known
     facts = known.filter(differs).select("key", "has_sha256", "checksum_etag").iter_rows()

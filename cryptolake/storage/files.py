@@ -86,6 +86,9 @@ class Storage(ABC):
     archive: ArchivePlace | None = None
     """The archive that the lake is of, as it was last read; None where the lake does not say."""
 
+    adopted: datetime | None = None
+    """When that archive took another one's place (UTC); None where none did."""
+
     @abstractmethod
     def list(self, prefix: str) -> Files:
         """Return every file below a folder, recursively and sorted; empty when there is none."""

@@ -102,7 +102,8 @@ def record_archive(
         storage.archive, storage.format = archive, storage.format or FORMAT
         facts["archive"] = archive._asdict()
         if former is not None and not moved:
-            was = {**former._asdict(), "until": datetime.now(UTC).isoformat(timespec="seconds")}
+            storage.adopted = datetime.now(UTC)
+            was = {**former._asdict(), "until": storage.adopted.isoformat()}
             facts["former"] = [*_listed(facts.get("former")), was]
         return _text(facts)
 
@@ -114,6 +115,7 @@ def _take(storage: Storage, data: bytes | None, *, quiet: bool = False) -> None:
     found = _parse(data)
     storage.format = _format(storage, found)
     storage.archive = _archive(found or {})
+    storage.adopted = _adopted(found or {})
     if found is None and data is not None and not quiet:
         warnings.warn(
             f"{LAKE_FILE} of the lake at {storage.root} cannot be understood: the lake is read as format "
@@ -148,6 +150,14 @@ def _archive(found: dict[str, Any]) -> ArchivePlace | None:
         )
     except ValueError:
         return None  # no endpoint: nothing that a transfer could have recorded
+
+
+def _adopted(found: dict[str, Any]) -> datetime | None:
+    former = _listed(found.get("former"))
+    try:
+        return datetime.fromisoformat(former[-1]["until"]).astimezone(UTC) if former else None
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
 
 
 def _first() -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any
 
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
@@ -18,6 +19,7 @@ import cryptolake as cl
 from cryptolake.archive.source import ArchivePlace
 from cryptolake.cli.app import app
 from cryptolake.listing.client import Pages
+from cryptolake.planning.status import status_of
 from cryptolake.sample.server import serve_archive
 from cryptolake.storage.files import Storage, open_storage
 from cryptolake.storage.lake_format import check_format, record_archive
@@ -184,6 +186,20 @@ def test_an_adopted_mirror_of_the_same_bytes_is_fetched_from_only_for_what_is_ne
     assert (report.transferred, report.skipped) == (1, 2)
     former = said(adopted.storage)["former"]
     assert [(one["bucket"], one["endpoint"]) for one in former] == [("data.binance.vision", None)]
+
+
+def test_files_of_the_archive_before_count_by_their_checksums_where_the_mirror_has_other_etags(
+    opened: Callable[..., cl.Lake], sources: dict[str, cl.Archive]
+) -> None:
+    lake = opened(sources["one"])
+    lake.pull(ALL, progress=False)
+    files = lake.plan(ALL).files
+    mirrored = files.with_columns(etag=pl.lit("0123456789abcdef" * 2))
+    other = mirrored.with_columns(checksum_etag=pl.lit("fedcba9876543210" * 2))
+    assert set(status_of(mirrored, opened(sources["one"]).context)) == {"updated"}
+    record_archive(lake.storage, ArchivePlace("mirror", "https://mirror.example"), replace=True)
+    assert set(status_of(mirrored, opened(sources["one"]).context)) == {"cached"}
+    assert set(status_of(other, opened(sources["one"]).context)) == {"updated"}
 
 
 def test_a_lake_of_the_release_before_gets_its_archive_at_the_first_transfer(
