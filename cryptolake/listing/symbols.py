@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -15,10 +15,11 @@ from cryptolake.archive.periods import DayLike, parse_days
 from cryptolake.archive.symbols import in_universe, split_symbol
 from cryptolake.errors import IncompleteWarning
 from cryptolake.listing.folders import left_out
-from cryptolake.listing.lifetimes import spans as spans_of
+from cryptolake.listing.lifetimes import Lifetimes
 from cryptolake.query import Query
 
 if TYPE_CHECKING:
+    from cryptolake.archive.lives import Life
     from cryptolake.archive.matrix import Row
     from cryptolake.listing.listing import Listing, Names
 
@@ -30,11 +31,16 @@ COLUMNS: dict[str, Any] = {
     "expiry": pl.Date,
     "settled": pl.Boolean,
 }
-"""What a symbol's name says; with spans also ``first`` and ``last`` (UTC days) and ``status``."""
+"""What a symbol's name says; with spans also the columns of ``SPANS``."""
 
-_GRACE = timedelta(days=35)
-"""How far behind the data type's newest file a symbol may be and still count as live: a monthly file is
-published once a month."""
+SPANS: dict[str, Any] = {
+    "first": pl.Date,
+    "last": pl.Date,
+    "status": pl.String,
+    "spans": pl.List(pl.Struct({"first": pl.Date, "last": pl.Date})),
+}
+"""The first and last UTC day with files, how the life ends (:data:`cryptolake.archive.lives.STATES`), and its
+uninterrupted parts: more than one where a pair was delisted and listed again."""
 
 
 def symbol_table(
@@ -60,10 +66,12 @@ def symbol_table(
     quote, contract
         Only these quote assets; only these contract kinds.
     listed_on
-        Only symbols that have files of this UTC day's time, delisted ones included. Implies ``spans``.
+        Only symbols that were listed on this UTC day (or some day of a month or year), delisted ones
+        included, and those not that were away then. Implies ``spans``.
     spans
-        Add ``first, last`` (the UTC days of the first and last file) and ``status`` (``live`` or
-        ``delisted``). This asks the archive about every symbol, some of them side by side.
+        Add ``first, last`` (the UTC days of the first and last file), ``status`` (``live``, ``delisted``,
+        ``delivered`` or ``discontinued``, against how far the archive is; null where no file is known) and
+        ``spans``, each part of the life. This asks the archive about every symbol, some side by side.
     refresh, max_age
         As for a plan.
 
@@ -86,22 +94,20 @@ def symbol_table(
     table = pl.DataFrame(split, schema=COLUMNS, orient="row")
     if not spans and listed_on is None:
         return table
-    found = spans_of(listing, row, names, refresh=refresh, max_age=max_age)
-    table = table.join(found, on="symbol", how="left", maintain_order="left")
-    live = pl.col("last") >= pl.col("last").max() - _GRACE
-    if row.status == "discontinued":
-        live = pl.lit(value=False)
-    table = table.with_columns(
-        status=pl.when(pl.col("last").is_null())
-        .then(None)
-        .when(live)
-        .then(pl.lit("live"))
-        .otherwise(pl.lit("delisted"))
-    )
-    if listed_on is None:
-        return table
-    days = parse_days(listed_on)
-    return table.filter((pl.col("first") <= days.last) & (pl.col("last") >= days.first))
+    days = None if listed_on is None else parse_days(listed_on)
+    asker = Lifetimes(listing, datetime.now(UTC).date(), refresh, max_age)
+    lives = asker.lives_of_symbols(row, names, around=days)
+    found = pl.DataFrame([_spans(life) for life in lives], schema=SPANS, orient="row")
+    table = table.hstack(found)
+    return table if days is None else table.filter([life.meets(days) for life in lives])
+
+
+def _spans(life: Life) -> tuple[Any, ...]:
+    """Return a life as the columns of ``SPANS``; what goes on ends with the newest file."""
+    if not life.spans:
+        return None, None, None, None
+    parts = [{"first": span.first, "last": span.last or life.newest} for span in life.spans]
+    return parts[0]["first"], parts[-1]["last"], life.state, parts
 
 
 def _warn_of_odd(row: Row, levels: Iterable[Names]) -> None:

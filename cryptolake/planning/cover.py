@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from cryptolake.archive.periods import Days
 
 REASONS = {
-    "not_listed": "before the archive's first file of the symbol, or the symbol is not there at all",
+    "not_listed": "before the archive's first file of the symbol, between two listings, or not there at all",
     "not_published": "a hole: the archive has files before and after, and none for this period",
-    "not_yet_published": "after the newest file, which is recent: it may still come",
-    "delisted": "after the symbol's last file",
+    "not_yet_published": "after the newest file, which is as new as the archive's: it may still come",
+    "delisted": "after the symbol's last file, where the archive goes on with others",
+    "delivered": "after the delivery of the contract",
+    "interval_stopped": "after the last file of the interval, where the symbol goes on in others",
     "discontinued": "after the last day the archive published the data type at all",
 }
 """Why a period has no file."""
@@ -66,7 +68,8 @@ def cover(folders: pl.DataFrame, files: pl.DataFrame, days: Days, asof: date) ->
     days
         The range of UTC days.
     asof
-        The UTC day of the listing, which tells a recent end from a delisting.
+        The UTC day of the listing, which tells a recent end from a delisting; how far the archive is tells
+        better (:mod:`cryptolake.planning.absence`).
 
     Returns
     -------

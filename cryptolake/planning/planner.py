@@ -13,6 +13,8 @@ from cryptolake.archive.enums import Partition
 from cryptolake.archive.periods import Days
 from cryptolake.bronze.ledger import scope_of
 from cryptolake.listing.folders import shown
+from cryptolake.listing.lifetimes import Lifetimes
+from cryptolake.planning.absence import with_reasons
 from cryptolake.planning.commands import selectors
 from cryptolake.planning.cover import FOLDER, cover
 from cryptolake.planning.estimates import suspect_sizes
@@ -74,7 +76,9 @@ def make_plan(
     listed = lake.listing.listed(targets.folders, wide, refresh=refresh, max_age=max_age)
     _tell(1)
     targets = targets.checked(selection, listed, lake.listing)
-    files, missing = _files(targets.folders, listed, days, lake)
+    asof = (listed.at or datetime.now(UTC)).date()
+    asker = Lifetimes(lake.listing, asof, refresh, max_age)
+    files, missing = _files(targets.folders, listed, days, lake, asker)
     rows = Rows.of(_typed(files, FILES))
     counts = Counts.of(rows)
     now = datetime.now(UTC)
@@ -96,13 +100,13 @@ def make_plan(
 
 
 def _files(
-    folders: Sequence[Folder], listed: Listed, days: Days, lake: LakeContext
+    folders: Sequence[Folder], listed: Listed, days: Days, lake: LakeContext, asker: Lifetimes
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Choose the files that cover the days once; return them with their status, and what is missing."""
-    asof = (listed.at or datetime.now(UTC)).date()
     # Rows go by their number until the files are chosen: a listing is many times a plan.
     slim = listed.zips.select("folder", "partition", "day").with_row_index("row")
-    chosen, missing = cover(_folders(folders, listed), slim, days, asof)
+    chosen, missing = cover(_folders(folders, listed), slim, days, asker.today)
+    missing = with_reasons(missing, folders, listed, days, asker)
     beside = files_before(folders, slim, days, chosen)
     if beside.height:
         chosen = pl.concat([beside, chosen]).sort("folder", "day", maintain_order=True)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
 from cryptolake.archive.matrix import load_matrix
+from cryptolake.archive.periods import Days
 from cryptolake.archive.symbols import in_universe, is_glob, matching
 from cryptolake.errors import ListingError, NoSuchSymbol, nearest
 from cryptolake.listing.folders import folders_of, left_out
-from cryptolake.listing.lifetimes import listed_on
+from cryptolake.listing.lifetimes import Lifetimes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -82,11 +83,13 @@ def find_targets(
             raise _no_such_symbol(word, levels)
     chosen = {row.dataset: _chosen(selection, row, levels[row.dataset]) for row in rows}
     if selection.universe is not None and selection.universe.listed_on is not None:
-        day = selection.universe.listed_on
+        day = Days(selection.universe.listed_on, selection.universe.listed_on)
+        asker = Lifetimes(listing, datetime.now(UTC).date(), refresh, max_age)
         for row in rows:
-            chosen[row.dataset] = listed_on(
-                listing, row, chosen[row.dataset], day, refresh=refresh, max_age=max_age
-            )
+            some = chosen[row.dataset]
+            lives = asker.lives_of_symbols(row, some, around=day)
+            pairs = zip(some, lives, strict=True)
+            chosen[row.dataset] = [name for name, life in pairs if life.meets(day)]
     if any(levels.values()) and not any(chosen.values()):
         raise _empty_universe(selection, levels)
     return Targets(list(folders_of(selection, chosen)), odd, levels)

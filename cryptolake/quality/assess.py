@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -18,8 +18,6 @@ from cryptolake.archive.enums import DataType, Interval
 from cryptolake.archive.grid import (
     bar_number,
     expected_numbers,
-    number_of,
-    open_of,
     present_numbers,
 )
 from cryptolake.archive.periods import Days
@@ -27,8 +25,8 @@ from cryptolake.archive.schemas import schema_of
 from cryptolake.bronze.zips import inflate_chunks
 from cryptolake.errors import CorruptArchive
 from cryptolake.quality.causes import (
+    OUTSIDE,
     GapCause,
-    Life,
     MonthFacts,
     Sibling,
     State,
@@ -37,6 +35,7 @@ from cryptolake.quality.causes import (
 )
 from cryptolake.quality.gaps import missing_runs
 from cryptolake.quality.halts import load_halts
+from cryptolake.quality.lifetimes import bars_in_life, frozen_run, life_of_month
 from cryptolake.silver.parse import MICROSECONDS
 from cryptolake.storage import layout
 
@@ -44,13 +43,13 @@ if TYPE_CHECKING:
     from cryptolake.quality.survey import Survey, SymbolMonth
     from cryptolake.storage.files import Storage
 
-_FRESH = timedelta(days=14)
-"""A symbol whose newest file is younger than this may still go on."""
-
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """A symbol-month's rows, and its gaps. Times are UTC; ``expected`` leaves out what is not listed."""
+    """A symbol-month's rows, and its gaps. Times are UTC; ``expected`` leaves out what is not listed.
+
+    ``idle`` counts the bars of a frozen run: without a trade, from some bar to the symbol's last file.
+    """
 
     rows: int
     first: datetime | None
@@ -58,6 +57,7 @@ class Assessment:
     expected: int
     missing: int
     gaps: Sequence[GapCause]
+    idle: int = 0
 
     @property
     def coverage(self) -> float | None:
@@ -83,6 +83,8 @@ def assess(month: SymbolMonth, survey: Survey) -> Assessment:
     span = _span(month)
     if span is None:
         return Assessment(rows, first, last, 0, 0, ())
+    frozen = frozen_run(month, survey, grid)
+    life = life_of_month(month, survey, grid, frozen)
     expected = expected_numbers(grid, span.begin, span.end)
     runs = missing_runs(present, expected)
     rejected = _rejected(month, survey, grid)
@@ -91,17 +93,18 @@ def assess(month: SymbolMonth, survey: Survey) -> Assessment:
         market=month.folder.row.market,
         interval=grid,
         files=files,
-        life=_life(month, survey, grid),
+        life=life,
         halts=load_halts(),
         rejected=frozenset().union(*rejected.values()),
         listing_seen=month.folder.listed is not None,
     )
     gaps = [gap for run in runs for gap in explain(run, known)]
-    unlisted = sum(gap.bars for gap in gaps if gap.cause == "not_listed")
-    missing = sum(gap.bars for gap in gaps) - unlisted
+    missing = sum(gap.bars for gap in gaps if gap.cause not in OUTSIDE)
     healed = explain_healed(known)
     ordered = sorted([*gaps, *healed], key=lambda gap: (gap.first, gap.healed))
-    return Assessment(rows, first, last, len(expected) - unlisted, missing, ordered)
+    lived = bars_in_life(expected, life, grid)
+    idle = len(range(max(frozen.start, expected.start), min(frozen.stop, expected.stop)))
+    return Assessment(rows, first, last, lived, missing, ordered, idle)
 
 
 def _rows(
@@ -131,54 +134,12 @@ def _rows(
 
 
 def _span(month: SymbolMonth) -> Days | None:
-    """Return the asked days, less those that are younger than the newest published one."""
-    newest, young = newest_day(month)
-    if newest is None or not young:
+    """Return the asked days, less those that are younger than the newest published one of a live symbol."""
+    life = month.folder.life
+    newest = life.newest
+    if life.state != "live" or newest is None:
         return month.days
     return month.days.clip(Days(min(month.days.first, newest), newest))
-
-
-def newest_day(month: SymbolMonth, today: date | None = None) -> tuple[date | None, bool]:
-    """Return the last day published of the month's symbol, and whether it may still go on."""
-    listed = month.folder.listed
-    newest = None if listed is None or not listed.height else listed["last"].max()
-    if not isinstance(newest, date) or month.folder.goes_on:
-        return None, True
-    return newest, (today or datetime.now(UTC).date()) - newest < _FRESH
-
-
-def _life(month: SymbolMonth, survey: Survey, grid: Interval) -> Life:
-    """Return when the symbol is published: from its first row on, to the end of its last file."""
-    birth = _birth(month)
-    if birth is None:
-        return Life()
-    day, keys = birth
-    begin = Days(day, day).begin
-    if day in month.month.days and keys & month.built:
-        first = survey.sources_of(month)["first_time"].min()
-        begin = open_of(number_of(first, grid), grid) if isinstance(first, datetime) else begin
-    newest, young = newest_day(month)
-    end = None if young or newest is None else Days(newest, newest).end
-    return Life(begin, end)
-
-
-def _birth(month: SymbolMonth) -> tuple[date, frozenset[str]] | None:
-    """Return the first published day and the files that begin with it.
-
-    Where the first monthly file has daily ones beside it, the first of those knows the day better.
-    """
-    listed = month.folder.listed
-    if listed is None or not listed.height:
-        return None
-    begins = [
-        day for day in (listed["first"].min(), month.folder.first_daily) if isinstance(day, date)
-    ]
-    day = min(begins)
-    daily = month.folder.first_daily
-    if daily and (daily.year, daily.month) == (day.year, day.month):
-        day = daily
-    keys = listed.filter((pl.col("first") <= day) & (pl.col("last") >= day))["key"]
-    return day, frozenset(keys)
 
 
 def _files(

@@ -3,7 +3,8 @@
 ================  =========================================================================
 cause             when
 ================  =========================================================================
-``not_listed``    before the symbol's first published row, or after its last
+``not_listed``    before the symbol's first published row, after its last, or between two listings
+``interval_stopped``  after the last file of an interval, where the symbol goes on in others
 ``archive_gap``   a sibling file (the other partition's) has the rows
 ``exchange_halt``  no file has them, and the table of known halts or both partitions say so
 ``unknown``       only one partition was seen, or rows of it were rejected: the evidence says which
@@ -25,16 +26,23 @@ from cryptolake.quality.gaps import as_gap
 
 if TYPE_CHECKING:
     from cryptolake.archive.enums import Interval, Market, Partition
+    from cryptolake.archive.lives import Life
     from cryptolake.archive.periods import Days
     from cryptolake.quality.halts import HaltTable, KnownHalt
 
-Cause = Literal["exchange_halt", "archive_gap", "not_listed", "unknown"]
-"""The four causes."""
+Cause = Literal["exchange_halt", "archive_gap", "not_listed", "interval_stopped", "unknown"]
+"""The causes."""
 
 State = Literal["built", "stored", "refused", "quarantined", "listed"]
 """Where a file is: read into Silver, in Bronze only, unfit to be read, in quarantine, or not here."""
 
-CAUSES: tuple[Cause, ...] = ("exchange_halt", "archive_gap", "not_listed", "unknown")
+CAUSES: tuple[Cause, ...] = (
+    *("exchange_halt", "archive_gap", "not_listed", "interval_stopped"),
+    "unknown",
+)
+
+OUTSIDE: tuple[Cause, ...] = ("not_listed", "interval_stopped")
+"""The causes of bars outside the life: they are not expected."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +68,6 @@ class Sibling:
             return False
         place = bisect_right(self._starts, bar)
         return not place or bar not in self.lacks[place - 1]
-
-
-@dataclass(frozen=True, slots=True)
-class Life:
-    """When a symbol is published: its first instant and the first after its last; None where unknown."""
-
-    begin: datetime | None = None
-    end: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,10 @@ class MonthFacts:
     def borders(self) -> list[int]:
         """Where causes may change: at life's ends, at halts, at what files lack, at rejected rows."""
         cuts = {
-            number_of(limit, self.interval) for limit in (self.life.begin, self.life.end) if limit
+            expected_numbers(self.interval, limit, limit).start
+            for span in self.life.spans
+            for limit in (span.begin, span.end)
+            if limit
         }
         for halt in self.halts.of(self.market):
             inside = expected_numbers(self.interval, halt.start, halt.end)
@@ -158,18 +161,9 @@ def _healed(file: Sibling, piece: range, month: MonthFacts) -> GapCause | None:
 def _cause_of(piece: range, month: MonthFacts) -> GapCause:
     gap = as_gap(piece, month.interval)
     end = open_of(piece.stop, month.interval)
-    life = month.life
-    if life.begin and gap.last < life.begin:
-        return _gap(
-            piece, month, "not_listed", f"before the first published row, {life.begin:%F %R}"
-        )
-    if life.end and gap.first >= life.end:
-        return _gap(
-            piece,
-            month,
-            "not_listed",
-            f"after the last published row, which ended {life.end:%F %R}",
-        )
+    outside = _outside(gap.first, month.life)
+    if outside:
+        return _gap(piece, month, *outside)
     files = _covering(piece, month)
     having = [file for file in files if file.has(piece.start)]
     if having:
@@ -191,6 +185,28 @@ def _cause_of(piece: range, month: MonthFacts) -> GapCause:
     if len(seen) > 1:
         return _gap(piece, month, "exchange_halt", "absent in the daily and the monthly file alike")
     return _gap(piece, month, "unknown", f"{read}; {_unseen(files, month)}", fetchable)
+
+
+def _outside(first: datetime, life: Life) -> tuple[Cause, str] | None:
+    """Return the cause and the evidence for a bar that opens outside the life; None for one inside."""
+    if not life.spans or any(
+        span.begin <= first and (span.end is None or first < span.end) for span in life.spans
+    ):
+        return None
+    begin, end = life.begin, life.end
+    if begin and first < begin:
+        return "not_listed", f"before the first published row, {begin:%F %R}"
+    for away, back in life.holes:
+        if away <= first < back:
+            return "not_listed", f"between two listings, {away:%F %R} to {back:%F %R}"
+    if life.state == "interval_stopped":
+        why = f"the files of this interval end {end:%F %R}; the symbol goes on in others"
+        return "interval_stopped", why
+    what = {
+        "delivered": "after the contract's delivery",
+        "discontinued": "after the archive stopped the data type, whose last row ended",
+    }.get(life.state, "after the last published row, which ended")
+    return "not_listed", f"{what} {end:%F %R}"
 
 
 def _unseen(files: Sequence[Sibling], month: MonthFacts) -> str:

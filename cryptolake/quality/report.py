@@ -38,6 +38,7 @@ QUALITY: dict[str, Any] = {
     "overlap": pl.Int64,
     "rejects": pl.Int64,
     "findings": pl.Int64,
+    "idle": pl.Int64,
     "ids": pl.String,
     "suspect_size": pl.List(pl.String),
     "quarantined": pl.List(pl.String),
@@ -85,7 +86,9 @@ def quality(
     polars.DataFrame
         ``expected`` and ``missing`` count bars of the interval within the listed life (five-minute rows
         for metrics, days for types without a grid); ``coverage`` is the share that is there (0 to 1,
-        null where nothing is expected); ``gaps`` the runs missing, by ``causes``; ``healed`` the bars
+        null where nothing is expected); ``gaps`` the runs missing, by ``causes``; ``idle`` the klines without
+        a trade that go on to the symbol's last file, a day of them or more: rows after the end of its life,
+        which are not expected; ``healed`` the bars
         that one file lacks and a sibling gave; ``suspect_size`` and ``quarantined`` keys; ``first`` and
         ``last`` the times of the first and last row, UTC. ``duplicates`` are rows that came twice;
         ``overlap`` those of a monthly file that the daily files beside it have too. ``ids`` says what the
@@ -116,7 +119,7 @@ def gaps(
     -------
     polars.DataFrame
         ``first`` and ``last`` are the open times of the first and the last missing bar, UTC; ``cause``
-        is ``exchange_halt``, ``archive_gap``, ``not_listed`` or ``unknown``; ``healed`` says that
+        is one of :data:`cryptolake.quality.causes.CAUSES`; ``healed`` says that
         another file gave the rows; ``siblings`` are the files that have them, or could have.
     """
     seen = survey(query, lake, listed=listed, refresh=refresh)
@@ -175,6 +178,7 @@ def _quality_row(
         *seen.repeats_of(month),
         int(sources["rejects"].sum()),
         seen.findings.filter(path=month.path).height + ids.height,
+        assessment.idle,
         ids_in_words(ids) if month.built and has_ids(month) else None,
         sorted(keys & month.folder.suspects),
         sorted(keys & month.folder.quarantined),

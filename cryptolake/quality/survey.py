@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from cryptolake.archive.enums import Partition
+from cryptolake.archive.lives import Life
 from cryptolake.archive.periods import Days, Period
 from cryptolake.archive.schemas import schema_of
 from cryptolake.bronze.ledger import means, scope_of, with_key_parts
 from cryptolake.errors import ListingError
 from cryptolake.listing.folders import Folder as ListedFolder
+from cryptolake.listing.lifetimes import Lifetimes, published_of
 from cryptolake.planning.estimates import suspect_sizes
 from cryptolake.readers.silver_files import (
     damaged_silver,
@@ -55,8 +57,8 @@ class SeriesFiles:
     """A symbol of a dataset (and an interval): everything that is published of it, and held here.
 
     ``listed`` is None where the listing was not seen; it holds the monthly files, and the daily ones of
-    the years asked for (``first_daily`` is the first ever, ``goes_on`` whether later ones follow).
-    ``held`` are ledger rows, ``quarantined`` keys.
+    the years asked for. ``held`` are ledger rows, ``quarantined`` keys. ``life`` is by the days of files;
+    unknown where the listing was not seen.
     """
 
     row: Row
@@ -65,8 +67,7 @@ class SeriesFiles:
     held: pl.DataFrame
     quarantined: frozenset[str]
     listed: pl.DataFrame | None = None
-    first_daily: date | None = None
-    goes_on: bool = False
+    life: Life = field(default_factory=Life)
 
     @cached_property
     def suspects(self) -> frozenset[str]:
@@ -285,14 +286,16 @@ def _with_listing(
     except ListingError:  # the evidence then says that the listing was not seen
         return folders
     files = listed.files.partition_by("folder", as_dict=True)
-    ends = {number: (first, more) for number, first, more in listed.folders.iter_rows()}
     none = listed.files.clear()
+    # The listing may be of long ago: what is not there yet is judged as of then.
+    today = (listed.at or datetime.now(UTC)).date()
+    asker = Lifetimes(listing, today, refresh, _ANY_AGE)
+    lives = asker.lives(asked, published_of(asked, listed, days), within=days)
     return [
         replace(
             folder,
             listed=with_key_parts(files.get((number,), none).select(*_OBJECT)),
-            first_daily=ends[number][0] if number in ends else None,
-            goes_on=bool(ends[number][1]) if number in ends else False,
+            life=life,
         )
-        for number, folder in enumerate(folders)
+        for number, (folder, life) in enumerate(zip(folders, lives, strict=True))
     ]

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from cryptolake.archive.enums import Interval, Market, Partition
 from cryptolake.archive.grid import expected_numbers, open_of
+from cryptolake.archive.lives import Life, Span
 from cryptolake.archive.periods import Period, parse_days
-from cryptolake.quality.causes import Life, MonthFacts, Sibling, explain, explain_healed
+from cryptolake.quality.causes import MonthFacts, Sibling, explain, explain_healed
 from cryptolake.quality.halts import load_halts
 
 
@@ -92,7 +93,7 @@ def test_what_one_file_lacks_and_another_gave_is_a_healed_archive_gap():
 
 
 def test_before_the_first_row_and_after_the_last_is_not_listed():
-    life = Life(at("2022-06-09 04:00"), at("2022-06-09 20:00"))
+    life = Life((Span(at("2022-06-09 04:00"), at("2022-06-09 20:00")),), "delisted")
     verdicts = explain(GAP, month(file("2022-06", lacks=(GAP,)), life=life))
     assert [(v.cause, v.bars) for v in verdicts] == [
         ("not_listed", 4),
@@ -153,7 +154,7 @@ def test_verdicts_are_as_long_as_the_gap_and_in_order(monthly, daily, rejected, 
         file("2019-03-13", "listed", None),
         market=market,
         rejected=frozenset(rejected),
-        life=Life(at("2019-03-02 05:00"), at("2019-03-30 00:00")),
+        life=Life((Span(at("2019-03-02 05:00"), at("2019-03-30 00:00")),), "delisted"),
     )
     for run in monthly:
         verdicts = explain(run, known)

@@ -85,11 +85,25 @@ def test_a_symbol_listed_in_the_middle_of_a_day_misses_nothing_before(world):
     assert causes(here.gaps(DECEMBER)) == [("not_listed", 9 * 24 + 5, False)]
 
 
-def test_days_after_the_last_file_are_not_listed(world):
-    here = world(**HOURS)
+def test_days_after_the_last_file_are_not_listed_where_the_archive_goes_on(world):
+    here = world(
+        **HOURS | {"symbols": ["BTCUSDT", "ETHUSDT"], "days": ("2024-12-01", "2025-01-20")}
+    )
+    for day in range(4, 21):
+        here.remove(key_of(f"2025-01-{day:02d}"))
+    here.publish()
     query = DECEMBER.between("2025-01")
     here.pull(query)
     assert causes(here.gaps(query)) == [("not_listed", 28 * 24, False)]
+
+
+def test_days_after_the_archive_ends_are_not_expected_yet(world):
+    here = world(**HOURS)
+    query = DECEMBER.between("2025-01")
+    here.pull(query)
+    assert causes(here.gaps(query)) == []
+    [row] = here.quality(query).rows(named=True)
+    assert (row["expected"], row["missing"], row["coverage"]) == (3 * 24, 0, 1.0)
 
 
 def test_a_rejected_row_is_no_halt(world):
