@@ -24,16 +24,15 @@ from cryptolake.transfer.faults import failure_of, wrong_bytes
 from cryptolake.transfer.jobs import JobState
 from cryptolake.transfer.pipeline import Quarantined, Rejected, Stored
 from cryptolake.transfer.s3_mode import S3Pipeline
-from cryptolake.transfer.s3_store import MIB, TROUBLES, S3Store, archive_client
+from cryptolake.transfer.s3_store import MIB, TROUBLES, archive_client
 from cryptolake.transfer.s5cmd import global_flags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cryptolake.bronze.verify import Proof
-    from cryptolake.storage.files import S3Storage
-    from cryptolake.transfer.jobs import CommandWriter, Job
-    from cryptolake.transfer.pipeline import CheckResult, TransferContext
+    from cryptolake.transfer.jobs import Job
+    from cryptolake.transfer.pipeline import CheckResult
     from cryptolake.transfer.s5cmd import Flags
 
 
@@ -46,24 +45,14 @@ class DirectPipeline(S3Pipeline):
 
     mode = "direct"
 
-    def __init__(
-        self,
-        context: TransferContext,
-        batches: Iterator[list[Job]],
-        commands: CommandWriter,
-        *,
-        storage: S3Storage,
-        store: S3Store,
-        last: bool,
-    ) -> None:
-        super().__init__(context, batches, commands, store=store, last=last)
-        self._storage = storage
+    def _prepare(self) -> None:
+        super()._prepare()
         self._copied: list[Job] = []
         self._by_size = False
         self._probed: set[int] = set()
 
     def _flags(self, workers: int) -> Flags:
-        archive, lake = self._context.archive, self._storage.config
+        archive, lake = self._context.archive, self._store.config
         # Never the accelerated endpoint: it refuses copies from another region, and inside one region it
         # speeds up nothing. One run of s5cmd signs everything or nothing: to write, it has to sign.
         config = replace(lake, endpoint=archive.endpoint, region=lake.region or archive.region)

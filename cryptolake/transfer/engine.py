@@ -216,7 +216,7 @@ def _pipeline(
     # Inside S3 a named copy is one request; a wildcard would add a LIST.
     flags = copy_flags(options, storage.config)
     copies = CommandWriter(bucket, into=into, flags=flags, wildcards=False)
-    return DirectPipeline(context, jobs, copies, storage=storage, store=store, last=last)
+    return DirectPipeline(context, jobs, copies, store=store, last=last)
 
 
 @contextmanager

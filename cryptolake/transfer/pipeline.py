@@ -157,6 +157,10 @@ class Pipeline(ABC):
         self._endpoint_down = False
         self._last_moves: tuple[int, int] = (0, 0)
         self._moved_at = time.monotonic()
+        self._prepare()
+
+    def _prepare(self) -> None:  # noqa: B027 - a mode without more of its own needs none
+        """Set what a mode has beside this."""
 
     # ------------------------------------------------------------------ what a mode decides
 

@@ -21,10 +21,8 @@ from cryptolake.transfer.s3_mode import S3Pipeline
 from cryptolake.transfer.s3_store import MIB, S3Store, archive_client
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from cryptolake.transfer.jobs import CommandWriter, Job
-    from cryptolake.transfer.pipeline import CheckResult, TransferContext
+    from cryptolake.transfer.jobs import Job
+    from cryptolake.transfer.pipeline import CheckResult
 
 PART = 8 * MIB
 """Bytes of one part: with :data:`THREADS`, the bound on what is in memory."""
@@ -51,17 +49,9 @@ class RelayPipeline(S3Pipeline):
     mode = "relay"
     threads: ClassVar[int | None] = THREADS
 
-    def __init__(
-        self,
-        context: TransferContext,
-        batches: Iterator[list[Job]],
-        commands: CommandWriter,
-        *,
-        store: S3Store,
-        last: bool,
-    ) -> None:
-        super().__init__(context, batches, commands, store=store, last=last)
-        self._source = archive_client(context.archive, context.options)
+    def _prepare(self) -> None:
+        super()._prepare()
+        self._source = archive_client(self._context.archive, self._options)
         self._counter.listen(self._source)
 
     def _start_without_s5cmd(self, job: Job) -> bool:

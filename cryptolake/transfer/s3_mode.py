@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cryptolake.transfer.faults import Failure
-    from cryptolake.transfer.jobs import CommandWriter, Job
-    from cryptolake.transfer.pipeline import CheckResult, TransferContext
+    from cryptolake.transfer.jobs import Job
+    from cryptolake.transfer.pipeline import CheckResult
 
 
 class RequestCounter:
@@ -87,29 +87,13 @@ def _attempt(headers: Any) -> int:
 
 
 class S3Pipeline(Pipeline):
-    """A mode whose target is a bucket.
-
-    Parameters
-    ----------
-    context, batches, commands, last
-        As :class:`Pipeline` takes them.
-    store
-        The lake's bucket.
-    """
+    """A mode whose target is a bucket."""
 
     expected_errors = TROUBLES
     _store: S3Store
 
-    def __init__(
-        self,
-        context: TransferContext,
-        batches: Iterator[list[Job]],
-        commands: CommandWriter,
-        *,
-        store: S3Store,
-        last: bool,
-    ) -> None:
-        super().__init__(context, batches, commands, store=store, last=last)
+    def _prepare(self) -> None:
+        store = self._store
         self._counter = RequestCounter()
         for client in {id(c): c for c in (store.client, store.carrier)}.values():
             self._counter.listen(client)

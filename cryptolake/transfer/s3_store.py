@@ -66,7 +66,7 @@ class S3Store:
         self.carrier = self.client
         if options.acceleration:
             self.carrier = lake_client(storage.config, options, accelerated=True)
-        self.bucket = storage.bucket
+        self.bucket, self.config = storage.bucket, storage.config
         self.extra = {"StorageClass": options.storage_class} if options.storage_class else {}
         self._storage = storage
         self._part = max(8, min(options.part_size, 64)) * MIB

@@ -93,7 +93,7 @@ def test_a_copy_by_s5cmd_is_never_sent_to_the_accelerated_endpoint(store: S3Stor
         Archive(), staging, recorder, progress, options, "quarantine", EtagMeaning()
     )
     commands = CommandWriter("data.binance.vision", wildcards=False)
-    copies = DirectPipeline(context, iter(()), commands, storage=storage, store=store, last=True)
+    copies = DirectPipeline(context, iter(()), commands, store=store, last=True)
     said = copies._flags(8).arguments()
     assert "--endpoint-url" not in said
     assert not [word for word in said if "accelerate" in word]
