@@ -132,7 +132,8 @@ class Period:
         """The days the period covers."""
         if self.partition is Partition.DAILY:
             return Days(self.first, self.first)
-        return Days(self.first, self.first.replace(day=_month_length(self.first)))
+        length = calendar.monthrange(self.first.year, self.first.month)[1]
+        return Days(self.first, self.first.replace(day=length))
 
     @property
     def of_month(self) -> Period:
@@ -142,10 +143,6 @@ class Period:
     def __str__(self) -> str:
         form = "%Y-%m-%d" if self.partition is Partition.DAILY else "%Y-%m"
         return self.first.strftime(form)
-
-
-def _month_length(day: date) -> int:
-    return calendar.monthrange(day.year, day.month)[1]
 
 
 def parse_days(first: DayLike, last: DayLike | None = None) -> Days:

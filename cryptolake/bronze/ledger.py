@@ -33,6 +33,21 @@ _MARKETS = {
 }
 
 
+def in_months(files: pl.DataFrame, months: pl.DataFrame) -> pl.DataFrame:
+    """Return those of some files (with their key parts) that lie in some series' months.
+
+    Parameters
+    ----------
+    files
+        With ``market, data_type, symbol, interval`` and ``period``.
+    months
+        With the same names, and ``month`` as ``YYYY-MM``.
+    """
+    names = ["market", "data_type", "symbol", "interval", "month"]
+    rows = files.with_columns(month=pl.col("period").str.slice(0, 7))
+    return rows.join(months, on=names, how="semi", nulls_equal=True).drop("month")
+
+
 def with_key_parts(files: pl.DataFrame) -> pl.DataFrame:
     """Add what a key says to a frame that has a ``key`` column.
 

@@ -234,18 +234,9 @@ def _planned(
 
 def plan_facts(made: Plan) -> dict[str, Any]:
     """Return a plan as plain facts, for ``--json``."""
-    return {
-        "id": made.id,
-        "query": made.query.to_json(),
-        "listed_at": made.listed_at,
-        "total_bytes": made.total_bytes,
-        "to_transfer": made.to_transfer,
-        "cached": made.cached,
-        "missing": made.missing,
-        "notes": made.notes,
-        "files": made.files,
-        "missing_periods": made.missing_periods,
-    }
+    names = ("listed_at", "total_bytes", "to_transfer", "cached", "missing", "notes", "files")
+    facts = {name: getattr(made, name) for name in (*names, "missing_periods")}
+    return {"id": made.id, "query": made.query.to_json(), **facts}
 
 
 def finish(report: Report, *, json: bool) -> None:
@@ -262,20 +253,12 @@ def _exit_by(report: Report) -> None:
         raise typer.Exit(1)
 
 
+_REPORT_FACTS = (
+    *("run_id", "kind", "ok", "transferred", "skipped", "failed", "quarantined", "bytes"),
+    *("built", "rows", "seconds", "files", "months"),
+)
+
+
 def report_facts(report: Report) -> dict[str, Any]:
     """Return a report as plain facts, for ``--json``."""
-    return {
-        "run_id": report.run_id,
-        "kind": report.kind,
-        "ok": report.ok,
-        "transferred": report.transferred,
-        "skipped": report.skipped,
-        "failed": report.failed,
-        "quarantined": report.quarantined,
-        "bytes": report.bytes,
-        "built": report.built,
-        "rows": report.rows,
-        "seconds": report.seconds,
-        "files": report.files,
-        "months": report.months,
-    }
+    return {name: getattr(report, name) for name in _REPORT_FACTS}

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from cryptolake.archive.periods import Days
-from cryptolake.bronze.ledger import holdings
+from cryptolake.bronze.ledger import holdings, in_months
 from cryptolake.listing.identity import require_own_archive
 from cryptolake.maintenance.lacking import Coverage, unbuilt
 from cryptolake.planning.plan import TO_MOVE
@@ -200,7 +200,7 @@ class _Work:
             return
         months = rows.select(*NAME, month=pl.col("period").str.slice(0, 7)).unique()
         built = build_and_refetch(
-            lambda: _in_months(holdings(self._lake.records, self._scope), months),
+            lambda: in_months(holdings(self._lake.records, self._scope), months),
             self._plan_of_keys,
             self._lake,
             self._settings,
@@ -289,11 +289,6 @@ def _day(value: Any) -> date:
 
 def _shaped(files: pl.DataFrame, why: str) -> pl.DataFrame:
     return files.select(*OBJECT, *_PARTS, pl.lit(why).alias("why"))
-
-
-def _in_months(held: pl.DataFrame, months: pl.DataFrame) -> pl.DataFrame:
-    rows = held.with_columns(month=pl.col("period").str.slice(0, 7))
-    return rows.join(months, on=[*NAME, "month"], how="semi", nulls_equal=True).drop("month")
 
 
 def _changes(wanted: pl.DataFrame, report: Report) -> pl.DataFrame:

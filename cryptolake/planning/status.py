@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _MANY_FOLDERS = 64
 """In a bucket, more folders than this are looked at by listing what is above them."""
 
+_DATASET_LEVELS = 5
+"""Levels of a path in Bronze down to the data type (of spot; of futures, to the partition)."""
+
 
 def status_of(files: pl.DataFrame, lake: LakeContext) -> pl.Series:
     """Return the ``status`` of files (``key, etag, checksum_etag``), in their order.
@@ -112,20 +115,19 @@ def _status() -> pl.Expr:
 def _there(files: pl.DataFrame, storage: Storage) -> pl.DataFrame:
     """Return the zips that lie in Bronze among the files' folders: ``key`` and ``there``, their size."""
     folders = files.select(pl.col("key").str.replace(r"/[^/]*$", "").unique().sort())
-    names: list[str] = folders.to_series().to_list()
-    if not storage.is_local and len(names) > _MANY_FOLDERS:
-        names = sorted({"/".join(name.split("/")[:4]) for name in names})
+    paths = [layout.bronze_path(folder) for folder in folders.to_series()]
+    if not storage.is_local and len(paths) > _MANY_FOLDERS:
+        paths = sorted({layout.top(path, _DATASET_LEVELS) for path in paths})
     found = [
         (layout.bronze_key(entry.path), entry.size)
-        for entries in _listed(storage, names)
+        for entries in _listed(storage, paths)
         for entry in entries
         if not entry.path.endswith(CHECKSUM)
     ]
     return pl.DataFrame(found, schema={"key": pl.String, "there": pl.Int64}, orient="row")
 
 
-def _listed(storage: Storage, folders: list[str]) -> list[list[Entry]]:
-    paths = [layout.bronze_path(folder) for folder in folders]
+def _listed(storage: Storage, paths: list[str]) -> list[list[Entry]]:
     if storage.is_local or len(paths) < 2:
         return [storage.list(path) for path in paths]
     with ThreadPoolExecutor(16) as pool:

@@ -15,7 +15,7 @@ import polars as pl
 
 from cryptolake.archive.enums import DataType, Interval, Market, dataset_name
 from cryptolake.archive.periods import Period
-from cryptolake.bronze.ledger import holdings, scope_of_keys
+from cryptolake.bronze.ledger import holdings, in_months, scope_of_keys
 from cryptolake.listing.identity import require_own_archive
 from cryptolake.planning.planner import plan_of
 from cryptolake.quality.report import GAPS, gaps_of, who_of
@@ -150,8 +150,7 @@ def _ledger_of(
     wanted = pl.DataFrame(
         list(set(months)), schema={name: GAPS[name] for name in _WHO}, orient="row"
     )
-    rows = holdings(records, query).with_columns(pl.col("period").str.slice(0, 7).alias("month"))
-    return rows.join(wanted, on=_WHO, how="semi", nulls_equal=True).drop("month")
+    return in_months(holdings(records, query), wanted)
 
 
 def _outcomes(

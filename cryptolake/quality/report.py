@@ -64,7 +64,6 @@ def quality(
     query: Query,
     lake: LakeContext,
     *,
-    listed: bool = True,
     refresh: bool = False,
 ) -> pl.DataFrame:
     """Return one row per symbol-month: rows, gaps, duplicates, rejects, coverage.
@@ -75,11 +74,8 @@ def quality(
         Markets, data types, intervals, symbols and days; a glob means the symbols the lake holds.
     lake
         The lake and its archive.
-    listed
-        Whether to look at the archive's listing, its cached copy however old; without it siblings that
-        are not in the lake are not known of, nor when a symbol was listed.
     refresh
-        Ask the archive for its listing again.
+        Ask the archive for its listing again; else its cached copy counts, however old.
 
     Returns
     -------
@@ -95,7 +91,7 @@ def quality(
         check of trade and aggregate ids found (:mod:`cryptolake.quality.trade_ids`; null for other types),
         and ``findings`` counts its rows too.
     """
-    seen = survey(query, lake, listed=listed, refresh=refresh)
+    seen = survey(query, lake, listed=True, refresh=refresh)
     ids = id_findings(seen)
     rows = [_quality_row(month, assess(month, seen), seen, ids) for month in seen.months]
     return pl.DataFrame(rows, schema=QUALITY, orient="row")
@@ -112,8 +108,11 @@ def gaps(
 
     Parameters
     ----------
-    query, lake, listed, refresh
+    query, lake, refresh
         As :func:`quality` takes them.
+    listed
+        Whether to look at the archive's listing; without it siblings that are not in the lake are not known
+        of, nor when a symbol was listed.
 
     Returns
     -------
@@ -122,25 +121,17 @@ def gaps(
         is one of :data:`cryptolake.quality.causes.CAUSES`; ``healed`` says that
         another file gave the rows; ``siblings`` are the files that have them, or could have.
     """
-    seen = survey(query, lake, listed=listed, refresh=refresh)
-    return gaps_of(seen)
+    return gaps_of(survey(query, lake, listed=listed, refresh=refresh))
 
 
 def gaps_of(seen: Survey) -> pl.DataFrame:
     """Return the gaps of a survey, as :func:`gaps` does."""
     rows = [
-        (*who_of(month), *gap_row)
+        (*who_of(month), v.first, v.last, v.bars, v.cause, v.evidence, v.healed, list(v.siblings))
         for month in seen.months
-        for gap_row in _gap_rows(assess(month, seen))
+        for v in assess(month, seen).gaps
     ]
     return pl.DataFrame(rows, schema=GAPS, orient="row")
-
-
-def _gap_rows(assessment: Assessment) -> list[tuple[Any, ...]]:
-    return [
-        (v.first, v.last, v.bars, v.cause, v.evidence, v.healed, list(v.siblings))
-        for v in assessment.gaps
-    ]
 
 
 def who_of(month: SymbolMonth) -> tuple[str | None, ...]:

@@ -54,7 +54,7 @@ def silver_damage(
     files = readable(lake.storage, lake.records, folders)
     bad: dict[str, list[Damaged]] = {}
     for item in files.damaged:
-        bad.setdefault("/".join(item.path.split("/")[:3]), []).append(item)
+        bad.setdefault(layout.top(item.path, 3), []).append(item)
     whole = [file.path for file in files.whole] if bad else []
     found = {
         folder: FolderDamage(tuple(p for p in whole if p.startswith(f"{folder}/")), tuple(items))

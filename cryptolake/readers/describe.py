@@ -160,7 +160,9 @@ class Description:
         }
 
     def __repr__(self) -> str:
-        return "\n".join([*self._head(), "", *self._table(), *self._tail()])
+        head = [f"{name:<11} {value}" for name, value in self._facts()]
+        tail = ["", *(f"- {quirk}" for quirk in self.quirks)] if self.quirks else []
+        return "\n".join([*head, "", *self._table(), *tail])
 
     def _repr_html_(self) -> str:
         from cryptolake.render.html import drawing, facts, table, text
@@ -190,9 +192,6 @@ class Description:
             found.append(("example", f"{self.example.key} ({self.example.seen})"))
         return found
 
-    def _head(self) -> list[str]:
-        return [f"{name:<11} {value}" for name, value in self._facts()]
-
     def _cells(self) -> list[tuple[str, ...]]:
         return [
             (
@@ -213,9 +212,6 @@ class Description:
         return [
             "  ".join(row[place].ljust(widths[place]) for place in order).rstrip() for row in rows
         ]
-
-    def _tail(self) -> list[str]:
-        return ["", *(f"- {quirk}" for quirk in self.quirks)] if self.quirks else []
 
 
 def describe(market: str, data_type: str) -> Description:

@@ -373,7 +373,7 @@ def _folders(storage: Storage, top: str, depth: int, name: str = f"*{layout.PARQ
     if storage.is_local:
         return set(_local_folders(storage.local(top), top, depth, name))
     return {
-        "/".join(entry.path.split("/")[: depth + 1])
+        layout.top(entry.path, depth + 1)
         for entry in storage.list(top)
         if fnmatchcase(entry.path.rpartition("/")[2], name) and entry.path.count("/") > depth
     }

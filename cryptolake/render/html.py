@@ -164,7 +164,8 @@ def never_raises(draw: Callable[P, str]) -> Callable[P, str]:
         try:
             return draw(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 (a repr shows something, whatever the object holds)
-            return drawing(f"<pre>{_plain(args)}</pre>", _note_of_failure(error))
+            note = f'<p class="dim">(shown plainly: {text(type(error).__name__)})</p>'
+            return drawing(f"<pre>{_plain(args)}</pre>", note)
 
     return drawn
 
@@ -174,7 +175,3 @@ def _plain(args: tuple[Any, ...]) -> str:
         return text(repr(args[0]))
     except Exception:  # noqa: BLE001 (see never_raises)
         return text(type(args[0]).__name__ if args else "")
-
-
-def _note_of_failure(error: Exception) -> str:
-    return f'<p class="dim">(shown plainly: {text(type(error).__name__)})</p>'

@@ -127,6 +127,17 @@ def inside(folder: str, name: str) -> str:
     return f"{folder}/{checked(name)}"
 
 
+def top(path: str, levels: int) -> str:
+    """Return the folder, so many levels from the root, that a path is in.
+
+    Examples
+    --------
+    >>> top("silver/market=spot/data_type=klines/symbol=A/2024-01.parquet", 3)
+    'silver/market=spot/data_type=klines'
+    """
+    return "/".join(path.split("/")[:levels])
+
+
 # ---------------------------------------------------------------------------------- Bronze and quarantine
 
 

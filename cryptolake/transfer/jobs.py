@@ -152,10 +152,6 @@ Still = Callable[[pl.DataFrame], pl.DataFrame]
 """Returns the rows, of those given, that still need something."""
 
 
-def _all(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows
-
-
 _HANDLED = (*TO_MOVE, "unrecorded")
 """Statuses of plan rows that a transfer handles. ``unrecorded`` ones are only verified."""
 
@@ -202,9 +198,8 @@ class WorkList:
     def among(self, keys: Iterable[str], still: Still | None = None) -> set[str]:
         """Return the keys, of those given, that are to move; those of the rows that ``still`` keeps."""
         asked = pl.Series("key", list(keys), pl.String).implode()
-        found = (
-            piece.filter(pl.col("key").is_in(asked)) for piece in map(still or _all, self.pieces())
-        )
+        pieces = self.pieces() if still is None else map(still, self.pieces())
+        found = (piece.filter(pl.col("key").is_in(asked)) for piece in pieces)
         return {key for piece in found for key in piece["key"]}
 
     def _sorted(self, pieces: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:

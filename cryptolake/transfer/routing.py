@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, get_args
+from typing import TYPE_CHECKING, NamedTuple, cast, get_args
 
 from cryptolake.archive.source import server_of
 from cryptolake.errors import InvalidQuery, unknown_word
@@ -81,7 +81,7 @@ def route(mode: str, archive: Archive, storage: Storage) -> Route:
         return Route(("direct", "relay", "traditional"), reason)
     if mode == "auto":
         return Route(("relay", "traditional"), "the lake is at another endpoint than the archive")
-    return Route((_mode(mode),), "as asked")
+    return Route((cast("Mode", mode),), "as asked")
 
 
 def check_acceleration(storage: Storage) -> None:
@@ -109,11 +109,6 @@ def check_acceleration(storage: Storage) -> None:
         return
     message = f"acceleration {why}; leave it out."
     raise InvalidQuery(message, what="acceleration", given=True, root=storage.root)
-
-
-def _mode(word: str) -> Mode:
-    modes: tuple[Mode, ...] = get_args(Mode)
-    return next(mode for mode in modes if mode == word)
 
 
 def _unfit(mode: str, storage: Storage, kind: str, allowed: str) -> InvalidQuery:

@@ -135,11 +135,8 @@ def parse_line(line: bytes) -> ObjectResult | Retry | None:
     if not entry.get("success"):
         return None
     size = (entry.get("object") or {}).get("size") or 0
-    return ObjectResult(_key_of_url(entry.get("source", "")), int(size), None)
-
-
-def _key_of_url(url: str) -> str:
-    return url.removeprefix("s3://").partition("/")[2]
+    key = entry.get("source", "").removeprefix("s3://").partition("/")[2]
+    return ObjectResult(key, int(size), None)
 
 
 def _key_of_command(command: str) -> str:

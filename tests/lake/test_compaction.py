@@ -25,9 +25,10 @@ import json, sys
 from cryptolake.storage.files import open_storage
 from cryptolake.storage.tables import Meta
 root, options, name = sys.argv[1:]
+storage = open_storage(root, json.loads(options))
 print("ready", flush=True)
 for number in range(40):
-    meta = Meta(open_storage(root, json.loads(options)))
+    meta = Meta(storage)
     meta.append("files", [{"key": f"{name}-{number:03}", "size": number, "event": "stored"}])
     print(number, flush=True)
     meta.compact("files", many=4, whole=number % 3 == 0)
