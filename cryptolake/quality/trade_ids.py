@@ -52,7 +52,9 @@ ID_FINDINGS: dict[str, Any] = {
 LONG_RUN = 100
 """More absent ids than this in one place are a hole also where the venue leaves single ids out."""
 SILENCE = timedelta(seconds=60)
-"""Absent ids beside a silence of at least this, twice as long as any unbroken one of the day, are a hole."""
+"""Absent ids beside a silence twice as long as any unbroken one of the day are a hole, if it is at least this."""
+SOME = 5
+"""So many absent ids beside such a silence are a hole however short it is."""
 _ONE_BY_ONE = 200
 """Holes of a day that are rows of their own; the shorter ones beyond are counted in one row."""
 
@@ -281,9 +283,9 @@ def _lossy(steps: pl.DataFrame, *, skipping: bool, sure: pl.Series | None) -> pl
         return steps.select(absent).to_series()
     silence = pl.col("d") - pl.col("b")
     usual = silence.filter(~_BROKEN).max().fill_null(timedelta(0))
-    long = (pl.col("c") - pl.col("a") - 1 > LONG_RUN) | (
-        (silence >= SILENCE) & (silence > 2 * usual)
-    )
+    ids = pl.col("c") - pl.col("a") - 1
+    odd = (silence > 2 * usual) & ((silence >= SILENCE) | (ids >= SOME))
+    long = (ids > LONG_RUN) | odd
     found = steps.select(absent & long.fill_null(value=False)).to_series()
     return found if sure is None else found | (steps.select(absent).to_series() & sure)
 

@@ -81,6 +81,18 @@ def test_few_ids_beside_a_long_silence_are_a_hole_on_futures(written):
     assert found["first"][0] < at("2024-02-11", (begin - first) * 120) <= found["last"][0]
 
 
+def test_some_trades_that_a_busy_symbol_lacks_for_seconds_are_a_hole(written):
+    rows = even("2025-01-20", range(30_000, 50_000), 0.5)
+    kept = [row for row in rows if row[0] % 97 and not 41_000 <= row[0] < 41_030]
+    key = key_of("2025-01-20", market=UM, symbol="TRUMPUSDT", data_type="trades")
+    here = written({key: trades(kept)})
+    asked = query(UM, "trades", "TRUMPUSDT", "2025-01-20")
+    here.pull(asked)
+    found = here.lake.ids(asked)
+    assert found.select("kind", "rows").row(0) == ("id_hole", 30)
+    assert found["kind"].to_list() == ["id_hole", "ids_skipped"]
+
+
 def test_a_lull_with_one_id_left_out_is_no_hole(written):
     """The day has other lulls as long, without an absent id."""
     rows = even("2024-02-11", range(100, 400), 90)
