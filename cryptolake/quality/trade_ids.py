@@ -59,6 +59,14 @@ _ONE_BY_ONE = 200
 """Holes of a day that are rows of their own; the shorter ones beyond are counted in one row."""
 
 
+_WORDS = {
+    "id_hole": "missing",
+    "id_repeat": "twice",
+    "id_reused": "reused",
+    "ids_skipped": "skipped",
+}
+
+
 class Edge(NamedTuple):
     """The last row of what was read so far: its (last) id and its time."""
 
@@ -190,23 +198,22 @@ def id_holes(seen: Survey) -> list[IdHole]:
 
 
 def ids_in_words(found: pl.DataFrame) -> str:
-    """Say what the check of a month's ids found.
+    """Say what the check of a month's ids found: of aggregates, and of trades.
 
     Examples
     --------
-    >>> ids_in_words(pl.DataFrame({"kind": ["id_hole", "id_hole"], "rows": [4, 1]}))
-    '5 missing'
-    >>> ids_in_words(pl.DataFrame({"kind": [], "rows": []}, schema={"kind": str, "rows": int}))
-    'whole'
+    >>> rows = {"kind": ["id_hole", "id_hole"], "rows": [4, 1]}
+    >>> found = pl.DataFrame({**rows, "detail": ["trade_id 2 to 5 are", "agg_trade_id 2 to 2 are"]})
+    >>> ids_in_words(found), ids_in_words(found.clear())
+    ('1 aggregate missing, 4 trades missing', 'whole')
     """
-    words = {
-        "id_hole": "missing",
-        "id_repeat": "twice",
-        "id_reused": "reused",
-        "ids_skipped": "skipped",
-    }
-    counts = dict(found.group_by("kind").agg(pl.col("rows").sum()).iter_rows())
-    said = [f"{counts[kind]:,} {word}" for kind, word in words.items() if kind in counts]
+    aggregates = pl.col("detail").str.contains("agg_trade_id", literal=True)
+    counts = found.group_by("kind", aggregates=aggregates).agg(pl.col("rows").sum())
+    ordered = sorted(counts.iter_rows(), key=lambda row: (list(_WORDS).index(row[0]), not row[1]))
+    said = []
+    for kind, of_aggregates, count in ordered:
+        what = "aggregate" if of_aggregates else "trade"
+        said.append(f"{count:,} {what}{'' if count == 1 else 's'} {_WORDS[kind]}")
     return ", ".join(said) or "whole"
 
 

@@ -60,7 +60,9 @@ def test_ids_that_the_venue_leaves_out_are_one_row_a_month_and_a_long_run_is_a_h
     assert (hole["kind"], hole["rows"]) == ("id_hole", lost)
     assert (skipped["kind"], skipped["rows"]) == ("ids_skipped", len(absent - set(cut)))
     assert "no trade is lost" in skipped["detail"]
-    assert here.quality(asked)["ids"].to_list() == [f"{lost} missing, {skipped['rows']} skipped"]
+    assert here.quality(asked)["ids"].to_list() == [
+        f"{lost} trades missing, {skipped['rows']} trades skipped"
+    ]
     assert here.quality(asked)["findings"].to_list() == [2]
 
 
@@ -112,7 +114,7 @@ def test_every_absent_trade_of_spot_is_a_hole(written):
     here.pull(asked)
     found = here.lake.ids(asked).select("kind", "rows").rows()
     assert found == [("id_hole", 1), ("id_hole", 2)]
-    assert here.quality(asked)["ids"].to_list() == ["3 missing"]
+    assert here.quality(asked)["ids"].to_list() == ["3 trades missing"]
 
 
 def test_aggregate_ids_are_strict_on_futures_and_show_the_lost_trades(written):
