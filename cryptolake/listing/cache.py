@@ -193,16 +193,24 @@ def read_kept_file(storage: Storage, path: str) -> pl.DataFrame:
     return _read(storage, {0: path}).filter(pl.col("key").is_not_null())
 
 
-def write_folders(storage: Storage, new: pl.DataFrame, paths: dict[int, str]) -> None:
+def write_folders(
+    storage: Storage, new: pl.DataFrame, paths: dict[int, str], *, empty_too: bool = True
+) -> None:
     """Put newly listed windows beside the others that each folder's place in the cache holds.
 
     A folder whose windows are as they are kept is not written while those are fresh: the same answer, asked
-    some minutes later, saves nobody a request. Later it is written for its age.
+    some minutes later, saves nobody a request. Later it is written for its age. Nor is a folder written only
+    because windows that were never listed hold nothing, unless ``empty_too``.
     """
     name = [_NAME, *WINDOW]
     present = _present(storage, paths)
     held = _load(storage, present, None) if present else empty()
-    new = new.filter(pl.col(_NAME).is_in(_changed(held, new).implode()))
+    told = new
+    if not empty_too:
+        filled = new.drop_nulls("key")
+        both = pl.concat([filled.select(name), held.select(name)]).unique()
+        told = new.join(both, on=name, how="semi")
+    new = new.filter(pl.col(_NAME).is_in(_changed(held, told).implode()))
     if not new.height:
         return
     others = held.filter(pl.col(_NAME).is_in(new[_NAME].unique().implode()))

@@ -175,7 +175,8 @@ class Listing:
     ) -> Listed:
         """Return what several folders have, from the cache where it is fresh, else from the archive.
 
-        ``since`` says it for each window, in place of ``refresh`` and ``max_age``.
+        ``since`` says it for each window, in place of ``refresh`` and ``max_age``; who says it asks each time
+        for windows that hold nothing yet, so that is not cached.
 
         Raises
         ------
@@ -186,7 +187,12 @@ class Listing:
 
         oldest = self._oldest(refresh, max_age)
         return listed(
-            self, folders, days, since=since or (lambda *_: oldest), place=self._folder_path
+            self,
+            folders,
+            days,
+            since=since or (lambda *_: oldest),
+            place=self._folder_path,
+            empty_too=since is None,
         )
 
     # ------------------------------------------------------------------ asking

@@ -84,6 +84,7 @@ def listed(
     *,
     since: Since,
     place: Callable[[Folder], str],
+    empty_too: bool = True,
 ) -> Listed:
     """Return what folders have, by windows asked no earlier than ``since`` says where that can be.
 
@@ -97,6 +98,8 @@ def listed(
         Which windows are needed, and how old their cached answers may be.
     place
         Where in the lake a folder's windows are cached.
+    empty_too
+        Cache also that windows which were never listed hold nothing.
 
     Raises
     ------
@@ -115,7 +118,7 @@ def listed(
     trouble = None
     if stale.height:
         jobs = [(folders[number], number, *window) for number, *window in stale.iter_rows()]
-        new, trouble = _renew(listing, jobs, paths)
+        new, trouble = _renew(listing, jobs, paths, empty_too=empty_too)
         kept = cache.together([kept.without(new.marks), new])
     never = wanted.join(kept.marks.filter("mark"), on=name, how="anti").height
     if never:
@@ -145,7 +148,7 @@ def _wanted(folders: Sequence[Folder], days: Days | None, since: Since) -> pl.Da
 
 
 def _renew(
-    listing: Asker, jobs: Sequence[Job], paths: dict[int, str]
+    listing: Asker, jobs: Sequence[Job], paths: dict[int, str], *, empty_too: bool
 ) -> tuple[cache.Kept, ListingError | None]:
     """Ask for windows, some at a time, and put what comes into the cache, up to the first trouble."""
 
@@ -170,7 +173,7 @@ def _renew(
         if answers:
             new = cache.shaped(pl.concat(answers))
             some = {number: paths[number] for number in new["folder"].unique()}
-            cache.write_folders(listing.storage, new, some)
+            cache.write_folders(listing.storage, new, some, empty_too=empty_too)
             parts.append(cache.split(new))
         if trouble:
             break

@@ -382,6 +382,7 @@ def build(
         options = {"limits": limits, "stream_above": stream_above, "policy": checksum_policy}
         records = month_records(lake.tables, [month.path for month in months])
         run.all(months, force=force, records=records, **options)
+        del months, records  # of a big lake they are much, and are made anew below
         _converge(run, bronze_rows, options)
         _describe(run, bronze_rows, options)
         run.state = "done"
