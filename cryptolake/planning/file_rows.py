@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +24,7 @@ STATUSES = frozenset({"new", "updated", "cached", "unrecorded", "quarantined"})
 
 _TEXTS = ("etag", "checksum_etag", "last_modified", "selector")
 _TOTAL = 2**63 - 1
+_HALVES = re.compile("[\ud800-\udfff]")
 
 
 class FileRows:
@@ -177,8 +179,9 @@ def moment(text: Any) -> datetime:
 
 def _is_text(value: Any, longest: int = LONGEST) -> bool:
     # Letters of half a pair, which JSON can hold, are no text that can be written or shown.
-    whole = isinstance(value, str) and len(value) <= longest
-    return whole and not any("\ud800" <= letter <= "\udfff" for letter in value)
+    if not isinstance(value, str) or len(value) > longest:
+        return False
+    return value.isascii() or not _HALVES.search(value)
 
 
 def _shown(value: Any) -> str:
