@@ -14,6 +14,7 @@ from typing import Any, Concatenate, NoReturn, ParamSpec, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
+from cryptolake.archive.assets import ASSET_KINDS
 from cryptolake.archive.enums import (
     DataType,
     Interval,
@@ -229,6 +230,7 @@ class Query:
         contract: str | Iterable[str] = (),
         exclude: str | Iterable[str] = (),
         listed_on: DayLike | None = None,
+        leave_out: str | Iterable[str] = (),
     ) -> Query:
         """Say which symbols by rule; together with ``symbols`` both must hold.
 
@@ -242,16 +244,23 @@ class Query:
             Names or globs to leave out.
         listed_on
             A UTC day on which the symbol has to be listed (delisted names included).
+        leave_out
+            Kinds of bases to leave out: ``stable`` (stablecoins and money), ``leveraged`` (tokens as BTCUP
+            and BTCDOWN; JUP and SYRUP are coins).
 
         Raises
         ------
         InvalidQuery
-            A contract kind that does not exist, a name that cannot be a symbol, or an unreadable day.
+            A contract kind or kind of base that does not exist, a name that cannot be a symbol, or an unreadable day.
         """
         kinds = tuple(_flat((contract,)))
         for kind in kinds:
             if kind not in CONTRACTS:
                 raise unknown_word("contract", kind, CONTRACTS)
+        unwanted = tuple(_flat((leave_out,)))
+        for kind in unwanted:
+            if kind not in ASSET_KINDS:
+                raise unknown_word("kind to leave out", kind, ASSET_KINDS)
         day = None if listed_on is None else parse_days(listed_on).last
         universe = Universe.model_validate(
             {
@@ -259,6 +268,7 @@ class Query:
                 "contract": _unique(kinds),
                 "exclude": _unique(parse_symbol(word) for word in _flat((exclude,))),
                 "listed_on": day,
+                "leave_out": _unique(unwanted),
             }
         )
         return self._replace(universe=None if universe == Universe() else universe)

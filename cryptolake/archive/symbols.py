@@ -1,18 +1,21 @@
 """Symbols as objects: what a name says about base, quote, contract and expiry. Pure.
 
 The archive's names carry all this without a separator between base and quote, so a name is split by the
-quote assets that its market has; the longest that fits wins.
+quote assets that its market has; the longest that fits wins. New quote assets are learned from a listing:
+:class:`Vocabulary`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import date
 from fnmatch import fnmatchcase
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
+from cryptolake.archive.assets import AssetKind, load_assets
 from cryptolake.archive.enums import Market
 
 _SETTLED = re.compile(r"(?:_?SETTLED\d*)+$")
@@ -21,7 +24,7 @@ _EXPIRY = re.compile(r"_(\d{6})$")
 _SPOT_QUOTES = """
     USDT USDC FDUSD TUSD BUSD RLUSD BFUSD XUSD USDSB USDS USDP USD1 USDE UST PAX DAI VAI
     BTC ETH BNB XRP TRX SOL DOGE TRY EUR EURI GBP AUD BRL RUB UAH NGN ZAR IDRT BIDR IDR BKRW BVND
-    PLN RON ARS JPY MXN COP CZK KZT
+    PLN RON ARS JPY MXN COP CZK KZT U
 """
 _QUOTES: dict[Market, tuple[str, ...]] = {
     Market.SPOT: tuple(sorted(_SPOT_QUOTES.split(), key=len, reverse=True)),
@@ -36,11 +39,15 @@ left out, so that ADAEUR is ADA in EUR."""
 Contract = Literal["spot", "perpetual", "delivery", "index", "option"]
 """What a symbol is: a spot pair, a perpetual or dated future, an index, or an option underlying."""
 
+_LONGEST_QUOTE = 6
+_SHARED_BY = 3
+"""A suffix is a quote asset where so many bases have it that other pairs of the listing have too."""
+
 CONTRACTS: tuple[Contract, ...] = ("spot", "perpetual", "delivery", "index", "option")
 
 
 class Universe(BaseModel):
-    """A rule that picks symbols: by quote asset, contract kind, day listed, and names left out."""
+    """A rule that picks symbols: by quote asset, contract kind, day listed, and what is left out."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -48,6 +55,42 @@ class Universe(BaseModel):
     contract: tuple[Contract, ...] = ()
     exclude: tuple[str, ...] = ()
     listed_on: date | None = None
+    leave_out: tuple[AssetKind, ...] = ()
+
+
+class Vocabulary(NamedTuple):
+    """What a market's listing says beside the table: quote assets it does not have, and every base."""
+
+    quotes: tuple[str, ...] = ()
+    bases: frozenset[str] = frozenset()
+
+    @classmethod
+    def learn(cls, market: str, symbols: Iterable[str]) -> Vocabulary:
+        """Learn from the names of a market: a suffix that several known bases share is a quote asset.
+
+        Examples
+        --------
+        >>> names = [
+        ...     f"{base}{quote}" for base in ("BTC", "ETH", "SOL") for quote in ("USDT", "QQD")
+        ... ]
+        >>> Vocabulary.learn("spot", names).quotes
+        ('QQD',)
+        """
+        split = [split_symbol(market, symbol) for symbol in symbols]
+        bases = frozenset(name.base for name in split if name.quote)
+        shared: dict[str, set[str]] = {}
+        for name in split:
+            if name.quote or name.contract in ("index", "option"):
+                continue
+            for length in range(1, min(_LONGEST_QUOTE, len(name.base) - 1) + 1):
+                base, quote = name.base[:-length], name.base[-length:]
+                if base in bases:
+                    shared.setdefault(quote, set()).add(base)
+        learned = [quote for quote, found in shared.items() if len(found) >= _SHARED_BY]
+        return cls(tuple(sorted(learned, key=lambda quote: (-len(quote), quote))), bases)
+
+
+_TABLE_ONLY = Vocabulary()
 
 
 class Symbol(NamedTuple):
@@ -66,8 +109,8 @@ class Symbol(NamedTuple):
     settled: bool
 
 
-def split_symbol(market: str, symbol: str) -> Symbol:
-    """Split a symbol's name.
+def split_symbol(market: str, symbol: str, quotes: Iterable[str] = ()) -> Symbol:
+    """Split a symbol's name; ``quotes`` are further quote assets, for names that the table does not split.
 
     Examples
     --------
@@ -83,26 +126,40 @@ def split_symbol(market: str, symbol: str) -> Symbol:
     dated = _EXPIRY.search(name)
     pair = name[: dated.start()] if dated else name.removesuffix("_PERP")
     contract = _contract(Market(market), name, pair, dated=dated is not None)
-    base, quote = _split_pair(Market(market), pair)
+    base, quote = _split_pair(pair, _QUOTES[Market(market)])
+    if not quote:
+        base, quote = _split_pair(pair, quotes)
     return Symbol(symbol, base, quote, contract, _day(dated[1]) if dated else None, settled)
 
 
-def in_universe(universe: Universe, market: str, symbol: str) -> bool:
+def in_universe(
+    universe: Universe, market: str, symbol: str, vocabulary: Vocabulary = _TABLE_ONLY
+) -> bool:
     """Say whether a rule takes in a symbol by its name; ``listed_on`` needs a listing, not a name.
+
+    The quote assets that the rule names count as such, whether the table has them or not.
 
     Examples
     --------
     >>> rule = Universe(quote=("USDT",), contract=("perpetual",), exclude=("BTC*",))
     >>> [in_universe(rule, "futures_um", name) for name in ("ETHUSDT", "BTCUSDT", "ETHUSDC")]
     [True, False, False]
+    >>> coins = Universe(leave_out=("stable", "leveraged"))
+    >>> [in_universe(coins, "spot", name) for name in ("JUPUSDT", "ADAUPUSDT", "TUSDUSDT")]
+    [True, False, False]
     """
     if any(fnmatchcase(symbol, word) for word in universe.exclude):
         return False
-    if not universe.quote and not universe.contract:
+    if not (universe.quote or universe.contract or universe.leave_out):
         return True
-    split = split_symbol(market, symbol)
-    quoted = not universe.quote or split.quote in universe.quote
-    return quoted and (not universe.contract or split.contract in universe.contract)
+    split = split_symbol(market, symbol, (*vocabulary.quotes, *universe.quote))
+    if universe.quote and split.quote not in universe.quote:
+        return False
+    if universe.contract and split.contract not in universe.contract:
+        return False
+    return not any(
+        load_assets().is_a(kind, split.base, vocabulary.bases) for kind in universe.leave_out
+    )
 
 
 def matching(symbols: list[str], words: tuple[str, ...]) -> list[str]:
@@ -147,8 +204,8 @@ def _contract(market: Market, name: str, pair: str, *, dated: bool) -> Contract:
     return "perpetual"
 
 
-def _split_pair(market: Market, pair: str) -> tuple[str, str]:
-    for quote in _QUOTES[market]:
+def _split_pair(pair: str, quotes: Iterable[str]) -> tuple[str, str]:
+    for quote in quotes:
         if pair.endswith(quote) and len(pair) > len(quote):
             return pair.removesuffix(quote), quote
     return pair, ""

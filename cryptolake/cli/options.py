@@ -90,6 +90,10 @@ Contracts = Annotated[
 
 Excluded = Annotated[Words, typer.Option(metavar="NAME", help="Names or globs to leave out.")]
 
+LeftOut = Annotated[
+    Words, typer.Option(metavar="KIND", help="Kinds of bases to leave out: stable, leveraged.")
+]
+
 ListedOn = Annotated[
     str | None,
     typer.Option(
@@ -119,6 +123,7 @@ def sentence(
     contract: Contracts = None,
     exclude: Excluded = None,
     listed_on: ListedOn = None,
+    leave_out: LeftOut = None,
     query_file: QueryFile = None,
 ) -> Query:
     """Make a query from the options; those of a file hold where an option is left out."""
@@ -131,12 +136,13 @@ def sentence(
         query = query.intervals(split(interval))
     if symbol:
         query = query.symbols(split(symbol))
-    if quote or contract or exclude or listed_on:
+    if quote or contract or exclude or listed_on or leave_out:
         query = query.universe(
             quote=split(quote),
             contract=split(contract),
             exclude=split(exclude),
             listed_on=listed_on,
+            leave_out=split(leave_out),
         )
     if last and not first:
         message = "--to needs --from"

@@ -12,7 +12,7 @@ import polars as pl
 from cryptolake.archive.enums import parse_data_type, parse_market
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.periods import DayLike, parse_days
-from cryptolake.archive.symbols import in_universe, split_symbol
+from cryptolake.archive.symbols import Vocabulary, in_universe, split_symbol
 from cryptolake.errors import IncompleteWarning
 from cryptolake.listing.folders import left_out
 from cryptolake.listing.lifetimes import Lifetimes
@@ -88,9 +88,11 @@ def symbol_table(
     levels = listing.symbol_levels(wanted, refresh=refresh, max_age=max_age)
     names = sorted({symbol for level in levels.values() for symbol in level.plain})
     _warn_of_odd(row, levels.values())
+    market = row.market.value
+    known = Vocabulary.learn(market, names)
     if universe is not None:
-        names = [name for name in names if in_universe(universe, row.market.value, name)]
-    split = [split_symbol(row.market.value, name) for name in names]
+        names = [name for name in names if in_universe(universe, market, name, known)]
+    split = [split_symbol(market, name, known.quotes) for name in names]
     table = pl.DataFrame(split, schema=COLUMNS, orient="row")
     if not spans and listed_on is None:
         return table

@@ -116,6 +116,8 @@ def choose_intervals(query: Query, intervals: Iterable[str]) -> Query:
 def choose_rule(query: Query, rule: dict[str, Any]) -> Query:
     """Set the rule for symbols from the page's filters; empty filters remove it.
 
+    What the page has no field for (``leave_out``) stays with a rule that has others.
+
     Raises
     ------
     InvalidQuery
@@ -129,7 +131,9 @@ def choose_rule(query: Query, rule: dict[str, Any]) -> Query:
     ... )
     cl.query().universe(quote=['USDT'], exclude=['BTC*'])
     """
+    old = query.selection.universe
     return query.universe(
+        leave_out=old.leave_out if old and any(rule.values()) else (),
         quote=_words(rule.get("quote")),
         contract=_words(rule.get("contract")),
         exclude=_words(rule.get("exclude")),

@@ -9,7 +9,7 @@ import polars as pl
 
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.periods import Days
-from cryptolake.archive.symbols import in_universe, is_glob, matching
+from cryptolake.archive.symbols import Vocabulary, in_universe, is_glob, matching
 from cryptolake.errors import ListingError, NoSuchSymbol, nearest
 from cryptolake.listing.folders import folders_of, left_out
 from cryptolake.listing.lifetimes import Lifetimes
@@ -128,7 +128,9 @@ def _chosen(selection: Selection, row: Row, symbols: list[str]) -> list[str]:
     rule = selection.universe
     if rule is None:
         return named
-    return [symbol for symbol in named if in_universe(rule, row.market.value, symbol)]
+    market = row.market.value
+    known = Vocabulary.learn(market, symbols)
+    return [symbol for symbol in named if in_universe(rule, market, symbol, known)]
 
 
 def _levels(

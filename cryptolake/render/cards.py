@@ -58,6 +58,8 @@ class _Universe(Protocol):
     @property
     def exclude(self) -> Sequence[str]: ...
     @property
+    def leave_out(self) -> Sequence[str]: ...
+    @property
     def listed_on(self) -> date | None: ...
 
 
@@ -116,6 +118,7 @@ def _verbs(selection: _Selection) -> Iterator[tuple[str, str]]:
             ("quote", words(universe.quote)),
             ("contract", words(universe.contract)),
             ("without", words(universe.exclude)),
+            ("without", words(universe.leave_out)),
             ("listed on", str(universe.listed_on or "")),
         ]
         yield "universe", "; ".join(f"{rule} {value}" for rule, value in rules if value)

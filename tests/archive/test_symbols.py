@@ -12,6 +12,7 @@ from cryptolake.archive.enums import Market
 from cryptolake.archive.symbols import (
     CONTRACTS,
     Universe,
+    Vocabulary,
     in_universe,
     is_glob,
     matching,
@@ -32,6 +33,8 @@ CASES = [
     ("spot", "ETHBTC", "ETH", "BTC", "spot", None),
     ("spot", "1000SATSTRY", "1000SATS", "TRY", "spot", None),
     ("spot", "龙虾USDT", "龙虾", "USDT", "spot", None),
+    ("spot", "DOGEU", "DOGE", "U", "spot", None),
+    ("spot", "UUSDT", "U", "USDT", "spot", None),
     ("futures_um", "BTCUSDT", "BTC", "USDT", "perpetual", None),
     ("futures_um", "BTCDOMUSDT", "BTCDOM", "USDT", "perpetual", None),
     ("futures_um", "1000SHIBUSDT", "1000SHIB", "USDT", "perpetual", None),
@@ -88,3 +91,64 @@ def test_names_match_as_themselves_even_with_glob_signs_in_them():
     assert matching(listed, ("A*B",)) == ["A*B", "AXB"]
     assert matching(listed, ("BTCUSDT", "?X?")) == ["AXB", "BTCUSDT"]
     assert [is_glob(word) for word in ("A*", "A?", "[AB]", "AB")] == [True, True, True, False]
+
+
+# ---------------------------------------------------------------------- what a listing teaches
+
+BASES = ("BTC", "ETH", "SOL", "XRP", "ADA")
+
+
+@pytest.mark.parametrize("market", ["spot", "futures_um"])
+@pytest.mark.parametrize("quote", ["QQD", "X", "NUSDA", "GYEN"])
+def test_a_suffix_that_known_bases_share_is_a_quote_asset(market: str, quote: str):
+    listed = [f"{base}{end}" for base in BASES for end in ("USDT", quote)]
+    known = Vocabulary.learn(market, listed)
+    assert known.quotes == (quote,)
+    split = split_symbol(market, f"XRP{quote}", known.quotes)
+    assert (split.base, split.quote) == ("XRP", quote)
+
+
+def test_what_two_names_share_or_unknown_bases_have_is_no_quote_asset():
+    listed = [f"{base}USDT" for base in BASES]
+    assert Vocabulary.learn("spot", [*listed, "BTCQQD", "ETHQQD"]).quotes == ()
+    assert Vocabulary.learn("spot", [*listed, "AAQQD", "BBQQD", "CCQQD"]).quotes == ()
+
+
+@given(
+    st.lists(st.text("ABCDEFGHIJU", min_size=1, max_size=9), max_size=40), st.sampled_from(Market)
+)
+def test_learning_never_changes_what_the_table_splits(names: list[str], market: Market):
+    listed = [*names, *(f"{name}USDT" for name in names)]
+    known = Vocabulary.learn(market, listed)
+    for name in listed:
+        plain = split_symbol(market, name)
+        taught = split_symbol(market, name, known.quotes)
+        assert taught.base + taught.quote == plain.base + plain.quote
+        if plain.quote:
+            assert taught == plain
+
+
+def test_a_quote_asset_that_the_rule_names_needs_no_table():
+    rule = Universe(quote=("QQD",))
+    names = ["BTCQQD", "BTCUSDT", "QQD"]
+    assert [name for name in names if in_universe(rule, "spot", name)] == ["BTCQQD"]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "kept"),
+    [
+        (("leveraged",), ["JUPUSDT", "SYRUPUSDT", "UPUSDT", "WIFUPUSDT", "FDUSDUSDT", "EURUSDT"]),
+        (
+            ("stable",),
+            ["JUPUSDT", "SYRUPUSDT", "UPUSDT", "ETHUPUSDT", "ZZDOWNUSDT", "ZZUPUSDT", "WIFUPUSDT"],
+        ),
+        (("stable", "leveraged"), ["JUPUSDT", "SYRUPUSDT", "UPUSDT", "WIFUPUSDT"]),
+    ],
+)
+def test_a_universe_leaves_out_kinds_of_bases(kinds: tuple[str, ...], kept: list[str]):
+    """``WIFUP`` has no other side in the listing, ``ZZUP`` has."""
+    names = ["JUPUSDT", "SYRUPUSDT", "UPUSDT", "ETHUPUSDT", "ZZDOWNUSDT", "ZZUPUSDT", "WIFUPUSDT"]
+    names += ["FDUSDUSDT", "EURUSDT"]
+    rule = Universe.model_validate({"leave_out": kinds})
+    known = Vocabulary.learn("spot", names)
+    assert [name for name in names if in_universe(rule, "spot", name, known)] == kept
