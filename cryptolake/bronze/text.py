@@ -47,6 +47,7 @@ class ZipText(io.BufferedIOBase):
         self._pending = b""
         self._text: bytes | None = None
         self._chunks: Iterator[bytes] | None = None
+        self._file: IO[bytes] = io.BytesIO()  # for close(), which Python calls where opening fails
         self._file = open_zip()
         try:
             self._begin()
