@@ -7,8 +7,8 @@ first column of its CSV, piece by piece.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -98,13 +98,27 @@ def assess(month: SymbolMonth, survey: Survey) -> Assessment:
         rejected=frozenset().union(*rejected.values()),
         listing_seen=month.folder.listed is not None,
     )
-    gaps = [gap for run in runs for gap in explain(run, known)]
+    gaps = [_told_of_file_before(gap, month) for run in runs for gap in explain(run, known)]
     missing = sum(gap.bars for gap in gaps if gap.cause not in OUTSIDE)
     healed = explain_healed(known)
     ordered = sorted([*gaps, *healed], key=lambda gap: (gap.first, gap.healed))
     lived = bars_in_life(expected, life, grid)
     idle = len(range(max(frozen.start, expected.start), min(frozen.stop, expected.stop)))
     return Assessment(rows, first, last, lived, missing, ordered, idle)
+
+
+def _told_of_file_before(gap: GapCause, month: SymbolMonth) -> GapCause:
+    """Say of a day's first row that it stands in the file of the day before, where that was not read."""
+    until = schema_of(month.folder.row.market, month.folder.row.data_type).late_until
+    day = gap.first.date() - timedelta(days=1)
+    if until is None or day > until or gap.bars > 1 or gap.first != Days(day, day).end:
+        return gap
+    before = month.folder.known.filter(last=day)["key"]
+    unread = [key for key in before if key not in month.built]
+    if not unread or gap.cause != "unknown":
+        return gap
+    evidence = "it stands in the file of the day before, which is not read: lake.pull"
+    return replace(gap, evidence=evidence, siblings=tuple(unread))
 
 
 def _rows(

@@ -97,20 +97,15 @@ def _siblings(month: SymbolMonth, days: Days) -> tuple[str, ...]:
 def _silent_hours(month: SymbolMonth, seen: Survey) -> Iterator[TickHole]:
     """Yield the hours without a row of the days that have some, where that is rare in the month."""
     time = schema_of(month.folder.row.market, month.folder.row.data_type).time
-    hours = (
-        seen.rows_of(month, month.days)
-        .select(bar_number(pl.col(time), Interval.H1).alias("hour"))
-        .unique()
-        .collect(engine="streaming")["hour"]
-        .sort()
-    )
-    days = (hours // _HOURS_A_DAY).unique().sort() if len(hours) else hours
-    born = _first_hour(month, hours) if len(hours) else 0
+    numbers = bar_number(pl.col(time), Interval.H1).alias("hour")
+    rows = seen.rows_of(month, month.days).select(numbers).unique()
+    hours = seen.collected(month, rows, engine="streaming")["hour"].sort()
+    days = (hours // _HOURS_A_DAY).unique().sort()
     runs = [
         run
         for day in days
         for run in missing_runs(hours, range(day * _HOURS_A_DAY, (day + 1) * _HOURS_A_DAY))
-        if run.start >= born and not _halted(run, month)
+        if not _before_listing(run, month) and not _halted(run, month)
     ]
     expected = len(days) * _HOURS_A_DAY
     if not runs or len(hours) < _BUSY * (expected - max(map(len, runs))):
@@ -121,14 +116,20 @@ def _silent_hours(month: SymbolMonth, seen: Survey) -> Iterator[TickHole]:
         hole = TickHole(month, "hours", first, last, run, detail, ())
         siblings = _siblings(month, hole.days)
         # Hours after the very last row may be after the symbol's end: they are holes where a sibling can tell.
-        if siblings or run.start < hours[-1]:
+        if siblings or not _after_end(run, month):
             yield hole._replace(siblings=siblings)
 
 
-def _first_hour(month: SymbolMonth, hours: pl.Series) -> int:
-    """Return the hour of the first row where the symbol begins in this month: before, it was not listed."""
-    begin = month.folder.known["first"].min()
-    return int(hours[0]) if begin in month.month.days else 0
+def _before_listing(run: range, month: SymbolMonth) -> bool:
+    """Say whether hours begin a day on which the symbol was listed: nothing is expected before its first row."""
+    begins = [span.first for span in month.folder.life.spans] or month.folder.known["first"].head(1)
+    return run.start % _HOURS_A_DAY == 0 and open_of(run.start, Interval.H1).date() in begins
+
+
+def _after_end(run: range, month: SymbolMonth) -> bool:
+    """Say whether hours end the last day of the symbol, or of what is known of it."""
+    ends = {span.last for span in month.folder.life.spans} | {month.folder.known["last"].max()}
+    return run.stop % _HOURS_A_DAY == 0 and open_of(run.start, Interval.H1).date() in ends
 
 
 def _halted(run: range, month: SymbolMonth) -> bool:

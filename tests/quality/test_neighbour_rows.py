@@ -11,8 +11,10 @@ import cryptolake as cl
 from cryptolake.archive.enums import DataType, Market
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.periods import Days
+from cryptolake.bronze.ledger import with_key_parts
 from cryptolake.listing.folders import Folder
 from cryptolake.planning.neighbours import days_to_list, files_before
+from cryptolake.planning.planner import plan_of
 from tests.quality.world import key_of
 
 HEAD = (
@@ -153,3 +155,21 @@ def test_only_folders_that_keep_rows_in_the_file_before_are_asked_for_it():
     found = files_before([other, late], listed, days, chosen)
     assert found.rows() == [(1, "daily", date(2023, 12, 31))]
     assert files_before([other, late], listed, days, chosen.clear()).height == 0
+
+
+def test_a_lake_without_the_file_before_is_told_of_it_and_heal_fetches_it(written):
+    """A lake that an earlier release pulled has the day's own file alone."""
+    here = written(files("WIFUSDT", "2024-09-30", "2024-10-01"))
+    asked = query("WIFUSDT", "2024-10-01")
+    plan = here.lake.plan(asked)
+    alone = plan_of(with_key_parts(plan.files.filter(period="2024-10-01")), here.lake.context)
+    here.lake.transfer(alone, progress=False)
+    here.lake.build(asked, progress=False)
+    [gap] = here.gaps(asked).rows(named=True)
+    assert (gap["bars"], gap["cause"]) == (1, "unknown")
+    assert "file of the day before" in gap["evidence"]
+    [healed] = here.lake.heal(asked, progress=False).rows(named=True)
+    assert (healed["unit"], healed["filled"], healed["outcome"]) == ("bars", 1, "healed")
+    assert [key[-14:-4] for key in healed["fetched"]] == ["2024-09-30"]
+    assert here.lake.silver(asked).collect().height == 288
+    assert here.gaps(asked).height == 0
