@@ -88,8 +88,8 @@ def quality(
         that one file lacks and a sibling gave; ``suspect_size`` and ``quarantined`` keys; ``first`` and
         ``last`` the times of the first and last row, UTC. ``duplicates`` are rows that came twice;
         ``overlap`` those of a monthly file that the daily files beside it have too. ``ids`` says what the
-        check of trade and aggregate ids found (:mod:`cryptolake.quality.trade_ids`; null for other types),
-        and ``findings`` counts its rows too.
+        check of trade and aggregate ids found (:mod:`cryptolake.quality.trade_ids`; null for other types);
+        ``findings`` counts its rows too, but for ids that the venue left out, which are no fault.
     """
     seen = survey(query, lake, listed=True, refresh=refresh)
     ids = id_findings(seen)
@@ -168,7 +168,7 @@ def _quality_row(
         sum(gap.bars for gap in assessment.gaps if gap.healed),
         *seen.repeats_of(month),
         int(sources["rejects"].sum()),
-        seen.findings.filter(path=month.path).height + ids.height,
+        _findings(month, seen, ids),
         assessment.idle,
         ids_in_words(ids) if month.built and has_ids(month) else None,
         sorted(keys & month.folder.suspects),
@@ -176,3 +176,9 @@ def _quality_row(
         assessment.first,
         assessment.last,
     )
+
+
+def _findings(month: SymbolMonth, seen: Survey, ids: pl.DataFrame) -> int:
+    """Count what was found wrong with a month: a reused id once, whether its build saw it or the check of ids."""
+    recorded = seen.findings.filter(pl.col("kind") != "id_reused", path=month.path)
+    return recorded.height + ids.filter(pl.col("kind") != "ids_skipped").height

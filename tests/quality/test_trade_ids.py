@@ -63,7 +63,7 @@ def test_ids_that_the_venue_leaves_out_are_one_row_a_month_and_a_long_run_is_a_h
     assert here.quality(asked)["ids"].to_list() == [
         f"{lost} trades missing, {skipped['rows']} trades skipped"
     ]
-    assert here.quality(asked)["findings"].to_list() == [2]
+    assert here.quality(asked)["findings"].to_list() == [1]
 
 
 def test_few_ids_beside_a_long_silence_are_a_hole_on_futures(written):
