@@ -84,10 +84,11 @@ def assess(month: SymbolMonth, survey: Survey) -> Assessment:
     if span is None:
         return Assessment(rows, first, last, 0, 0, ())
     frozen = frozen_run(month, survey, grid)
-    life = life_of_month(month, survey, grid, frozen)
+    rejected = _rejected(month, survey, grid)
+    refused = frozenset().union(*rejected.values())
+    life = life_of_month(month, survey, grid, frozen, refused)
     expected = expected_numbers(grid, span.begin, span.end)
     runs = missing_runs(present, expected)
-    rejected = _rejected(month, survey, grid)
     files = _files(month, survey, grid, runs, rejected)
     known = MonthFacts(
         market=month.folder.row.market,
@@ -95,7 +96,7 @@ def assess(month: SymbolMonth, survey: Survey) -> Assessment:
         files=files,
         life=life,
         halts=load_halts(),
-        rejected=frozenset().union(*rejected.values()),
+        rejected=refused,
         listing_seen=month.folder.listed is not None,
     )
     gaps = [_told_of_file_before(gap, month) for run in runs for gap in explain(run, known)]
@@ -136,15 +137,25 @@ def _rows(
             pl.len(), pl.col(time).min().alias("first"), pl.col(time).max().alias("last")
         )
         per_day = survey.collected(month, by_day, engine="streaming")
-        if not per_day.height:
-            return 0, None, None, none
         first, last = per_day.select(pl.col("first").min(), pl.col("last").max()).row(0)
-        return int(per_day["len"].sum()), first, last, per_day["bar"].sort()
+        known = pl.concat([per_day["bar"].cast(pl.Int64), _empty_days(month)]).unique().sort()
+        return int(per_day["len"].sum()), first, last, known
     found = survey.collected(month, times)[time]
     if not len(found):
         return 0, None, None, none
     first, last = found.to_frame().select(pl.col(time).min().alias("a"), pl.col(time).max()).row(0)
     return len(found), first, last, present_numbers(found, grid)
+
+
+def _empty_days(month: SymbolMonth) -> pl.Series:
+    """Return the days of which a file was read that holds no row: that nothing happened is known."""
+    days = {
+        bar
+        for key, _, span in month.files()
+        if key in month.empty
+        for bar in _bars_of(span, month, Interval.D1)
+    }
+    return pl.Series("bar", sorted(days), dtype=pl.Int64)
 
 
 def _span(month: SymbolMonth) -> Days | None:
@@ -223,7 +234,8 @@ def _clipped(runs: Sequence[range], inside: range) -> tuple[range, ...]:
 
 def _rejected(month: SymbolMonth, survey: Survey, grid: Interval) -> dict[str, frozenset[int]]:
     """Return, per file, the bars whose rows were rejected, as far as their lines say a time."""
-    if not month.folder.interval or not survey.rejects.height:
+    timed = month.folder.interval or month.folder.row.data_type is DataType.METRICS
+    if not timed or not survey.rejects.height:
         return {}
     mine = survey.rejects.filter(pl.col("key").is_in(sorted(month.built)))
     first = pl.col("text").str.split(",").list.first()
@@ -257,10 +269,12 @@ def bars_of_file(storage: Storage, key: str, interval: Interval) -> pl.Series:
 
 
 def opens_of_text(first_fields: pl.Expr) -> pl.Expr:
-    """Return the times that the first fields of kline lines say, null where they say none."""
-    number = first_fields.str.strip_chars().cast(pl.Int64, strict=False)
+    """Return the times that the first fields of lines say, null where they say none."""
+    said = first_fields.str.strip_chars()
+    number = said.cast(pl.Int64, strict=False)
     micros = pl.when(number < MICROSECONDS).then(number * 1000).otherwise(number)
-    return micros.cast(pl.Datetime("us", "UTC"))
+    words = said.str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="us", time_zone="UTC", strict=False)
+    return pl.coalesce(micros.cast(pl.Datetime("us", "UTC")), words)
 
 
 def _bars(text: bytes, interval: Interval) -> pl.Series:

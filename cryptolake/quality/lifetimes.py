@@ -5,6 +5,7 @@ Some files go on after a symbol's end, with bars at one price and without a trad
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,13 @@ _FROZEN_ALIVE = timedelta(days=7)
 _TRADED = pl.col("volume") > 0
 
 
-def life_of_month(month: SymbolMonth, survey: Survey, grid: Interval, frozen: range) -> Life:
+def life_of_month(
+    month: SymbolMonth,
+    survey: Survey,
+    grid: Interval,
+    frozen: range,
+    rejected: Collection[int] = (),
+) -> Life:
     """Return when a month's symbol lived, to the bar where the month's first and last day were read.
 
     Parameters
@@ -40,12 +47,16 @@ def life_of_month(month: SymbolMonth, survey: Survey, grid: Interval, frozen: ra
         The grid of the month's bars.
     frozen
         The bars after the symbol's last trade.
+    rejected
+        The bars whose rows the files held and a rule refused: the symbol lived then.
     """
     life = month.folder.life
     sources = survey.sources_of(month).filter(pl.col("key").is_in(sorted(month.built)))
     first, last = sources["first_time"].min(), sources["last_time"].max()
-    begin = open_of(number_of(first, grid), grid) if isinstance(first, datetime) else None
-    end = open_of(number_of(last, grid) + 1, grid) if isinstance(last, datetime) else None
+    firsts = [*rejected, *([number_of(first, grid)] if isinstance(first, datetime) else [])]
+    lasts = [*rejected, *([number_of(last, grid)] if isinstance(last, datetime) else [])]
+    begin = open_of(min(firsts), grid) if firsts else None
+    end = open_of(max(lasts) + 1, grid) if lasts else None
     if len(frozen):
         return ended_at(refined(life, month.month.days, begin, None), open_of(frozen.start, grid))
     return refined(life, month.month.days, begin, end)

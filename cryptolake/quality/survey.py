@@ -49,6 +49,11 @@ _FILES = (
     *("partition", "period", "first", "last", "size"),
 )
 _OBJECT = ("key", "size", "etag", "last_modified", "checksum_size", "checksum_etag")
+_READ_EMPTY = (pl.col("rows_in") == 0) & ~pl.col("warnings").fill_null("").str.contains(
+    "refused:", literal=True
+)
+"""Sources that were read and hold no row: a header alone."""
+
 _NO_KEYS = pl.DataFrame(schema={"key": pl.String, "size": pl.Int64})
 
 
@@ -99,6 +104,8 @@ class SymbolMonth:
     """The keys that its Silver file was made from; empty when there is none."""
     refused: frozenset[str] = frozenset()
     """The keys that the build could not use."""
+    empty: frozenset[str] = frozenset()
+    """Those of ``built`` that hold no row: read, and known to hold none."""
 
     @property
     def silver(self) -> SilverPath:
@@ -201,12 +208,12 @@ def survey(
     held = _by_folder(with_key_parts(lake.records.ledger(scope=scope)))
     quarantined = _by_folder(with_key_parts(lake.records.quarantined(scope).select("key", "size")))
     sources = current(lake.records, "sources", paths)
-    used = sources.filter(pl.col("rows_in") > pl.col("rejects"))
+    used = sources.filter((pl.col("rows_in") > pl.col("rejects")) | _READ_EMPTY)
     bad = damaged_silver(query, lake)
     warn_of_damage(bad)
-    built = dict(used.group_by("path").agg("key").iter_rows()) | {item.path: [] for item in bad}
-    unused = sources.join(used, on=["path", "key"], how="anti")
-    refused = dict(unused.group_by("path").agg("key").iter_rows())
+    built = _keys_by_path(used) | {item.path: [] for item in bad}
+    empty = _keys_by_path(sources.filter(_READ_EMPTY))
+    refused = _keys_by_path(sources.join(used, on=["path", "key"], how="anti"))
     folders = [
         SeriesFiles(
             row=row,
@@ -226,10 +233,14 @@ def survey(
             folders, days, lake.listing if listed else None, refresh=refresh
         )
         if folder.known.height
-        for month in _months(folder, days, built, refused)
+        for month in _months(folder, days, built, refused, empty)
     ]
     rejects = current(lake.records, "rejects", paths)
     return Survey(lake.storage, sources, rejects, _findings(lake.records, paths), tuple(months))
+
+
+def _keys_by_path(sources: pl.DataFrame) -> dict[str, list[str]]:
+    return dict(sources.group_by("path").agg("key").iter_rows())
 
 
 def _findings(records: TableReader, paths: Scope) -> pl.DataFrame:
@@ -239,14 +250,15 @@ def _findings(records: TableReader, paths: Scope) -> pl.DataFrame:
 
 
 def _months(
-    folder: SeriesFiles, days: Days, built: dict[str, list[str]], refused: dict[str, list[str]]
+    folder: SeriesFiles, days: Days, *keys_of: dict[str, list[str]]
 ) -> Iterator[SymbolMonth]:
+    """Yield a folder's months; ``keys_of`` are the files built, refused and empty, by month."""
     for month in days.months():
         part = days.clip(month.days)
         if part:
             path = folder.silver(month).path
-            made, unfit = frozenset(built.get(path, ())), frozenset(refused.get(path, ()))
-            yield SymbolMonth(folder, month, part, made, unfit)
+            made, unfit, empty = (frozenset(keys.get(path, ())) for keys in keys_of)
+            yield SymbolMonth(folder, month, part, made, unfit, made & empty)
 
 
 def _by_folder(files: pl.DataFrame) -> dict[tuple[str | None, ...], pl.DataFrame]:
