@@ -393,7 +393,7 @@ class Lake:
         """Return per dataset what is here, how new it is, and what was set aside. Asks only the lake."""
         from cryptolake.maintenance.status import status
 
-        return status(self.storage, self.context.records)
+        return status(self.context)
 
     def runs(self) -> pl.DataFrame:
         """Return the runs that wrote to the lake, a row each; ``lost`` where one ended without a word."""

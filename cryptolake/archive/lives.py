@@ -40,6 +40,11 @@ LATE = timedelta(days=3)
 MONTH_LATE = timedelta(days=10)
 """How long after a month ends its monthly files may still come."""
 
+ENDED = timedelta(days=14)
+MONTHLY_ENDED = timedelta(days=75)
+"""How far an archive's newest day may be behind the day it was asked before it counts as one that ended: a
+mirror that is no longer kept, or a sample. The second is for types with monthly files only."""
+
 _DELIVERY = time(8, tzinfo=UTC)
 _DAY = timedelta(days=1)
 
@@ -257,6 +262,33 @@ class Reach(NamedTuple):
         if today - _month_end(due) <= MONTH_LATE:
             due = _before(due)
         return last >= _month_end(due)
+
+
+def due_day(newest: date | None, asked: date, today: date, *, monthly: bool = False) -> date:
+    """Return the last day that an archive is expected to have files of, which lakes are measured by.
+
+    Yesterday, for one that goes on (the last month that is out, of a type with monthly files only); for one
+    that had ended when it was asked, its newest day: nobody is behind what will not come.
+
+    Parameters
+    ----------
+    newest
+        The newest published day; None where it is not known.
+    asked
+        The UTC day on which the archive said so.
+    today
+        The UTC day to count from.
+    monthly
+        Whether the type has monthly files only.
+
+    Examples
+    --------
+    >>> [due_day(date(2025, 2, 2), date(2025, 2, d), date(2026, 11, 28)) for d in (4, 28)]
+    [datetime.date(2026, 11, 27), datetime.date(2025, 2, 2)]
+    """
+    if newest and asked - newest > (MONTHLY_ENDED if monthly else ENDED):
+        return newest
+    return _month_end(_before(today - MONTH_LATE)) if monthly else today - _DAY
 
 
 def settled_without_asking(published: Published, today: date) -> bool:

@@ -188,6 +188,12 @@ def read_folders(storage: Storage, paths: dict[int, str], windows: pl.DataFrame)
     return together(parts)
 
 
+def read_whole_folders(storage: Storage, paths: dict[int, str]) -> Kept:
+    """Return everything that is cached of some folders, which are given as number and path."""
+    present = _present(storage, paths)
+    return split(_load(storage, present, None) if present else empty())
+
+
 def read_kept_file(storage: Storage, path: str) -> pl.DataFrame:
     """Return all rows of one folder's cached file; none where it is absent or cannot be read."""
     return _read(storage, {0: path}).filter(pl.col("key").is_not_null())

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
@@ -27,6 +27,7 @@ from cryptolake.archive.lives import (
 from cryptolake.archive.periods import Days
 from cryptolake.archive.symbols import split_symbol
 from cryptolake.errors import ListingError
+from cryptolake.listing import cache
 from cryptolake.listing.folders import Folder
 
 if TYPE_CHECKING:
@@ -298,6 +299,49 @@ class Lifetimes:
                     left.remove(number)
                     found.append((number, self._life(folder, one, Reach.of([one]))))
         return found
+
+
+class KnownEnd(NamedTuple):
+    """The newest day that cached listings know of, and the UTC day on which the archive was asked."""
+
+    day: date
+    asked: date
+
+
+def known_end(listing: Listing, row: Row, folders: Sequence[Folder]) -> KnownEnd | None:
+    """Return how far the archive was when it was asked last: by cached listings, and nothing is asked.
+
+    Parameters
+    ----------
+    listing, row
+        Of which archive, market and data type.
+    folders
+        Folders of it that the lake holds files of; the cached listing of the row's best-known symbol is
+        looked at too.
+    """
+    interval = _intervals(row)[0]
+    known = Folder(row, row.example_symbol, interval)
+    some = list({folder.parts: folder for folder in (*folders, known)}.values())
+    paths = {number: listing.folder_path(folder) for number, folder in enumerate(some)}
+    kept = cache.read_whole_folders(listing.storage, paths)
+    ends = [
+        end
+        for number, folder in enumerate(some)
+        if (end := _kept_end(folder, *(part.filter(folder=number) for part in kept[:2])))
+    ]
+    return max(ends, default=None)
+
+
+def _kept_end(folder: Folder, marks: pl.DataFrame, zips: pl.DataFrame) -> KnownEnd | None:
+    """Return a folder's newest day by its cached windows; None where its end was not asked for."""
+    windows = marks.filter("mark", pl.col("window") != "first").sort("window")
+    newest = windows.group_by("partition").agg(pl.col("at", "more").last())
+    wanted = {partition.value for partition in folder.partitions}
+    if set(newest["partition"]) != wanted or newest["more"].any() or not zips.height:
+        return None
+    ends = pl.when(partition="monthly").then(pl.col("day").dt.month_end()).otherwise("day")
+    day, asked = zips.select(ends.max()).item(), newest["at"].min()
+    return KnownEnd(day, asked.date()) if isinstance(asked, datetime) else None
 
 
 def _intervals(row: Row) -> list[Interval | None]:

@@ -191,7 +191,7 @@ class Listing:
             folders,
             days,
             since=since or (lambda *_: oldest),
-            place=self._folder_path,
+            place=self.folder_path,
             empty_too=since is None,
         )
 
@@ -284,5 +284,6 @@ class Listing:
         tag = self.archive.tag
         return layout.listed_symbols_path(tag, row.market, row.data_type, partition)
 
-    def _folder_path(self, folder: Folder) -> str:
+    def folder_path(self, folder: Folder) -> str:
+        """Return where in the lake a folder's windows are cached."""
         return layout.listed_files_path(self.archive.tag, *folder.parts)

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cryptolake.archive.enums import dataset_name
+from cryptolake.archive.enums import DataType, Interval, Market, Partition, dataset_name
+from cryptolake.archive.lives import due_day
+from cryptolake.archive.matrix import load_matrix
 from cryptolake.bronze.ledger import holdings, with_key_parts
+from cryptolake.listing.folders import Folder
+from cryptolake.listing.lifetimes import known_end
 from cryptolake.readers.silver_files import current_silver
 
 if TYPE_CHECKING:
+    from cryptolake.listing.context import LakeContext
     from cryptolake.storage.files import Storage
     from cryptolake.storage.tables import TableReader
 
 _DATASET = ["market", "data_type"]
 
 
-def status(storage: Storage, records: TableReader, today: date | None = None) -> pl.DataFrame:
+def status(lake: LakeContext, today: date | None = None) -> pl.DataFrame:
     """Return one row per dataset that the lake holds or has files of in quarantine.
 
     Parameters
     ----------
-    storage
-        The lake.
-    records
-        The lake's tables.
+    lake
+        The lake, and the cached listing of its archive.
     today
         The UTC day to count from.
 
@@ -34,24 +37,29 @@ def status(storage: Storage, records: TableReader, today: date | None = None) ->
     -------
     polars.DataFrame
         ``dataset``; ``symbols``, ``files``, ``bytes`` of Bronze; ``newest``, the last UTC day that a
-        file covers, and ``behind``, the days after it that have ended; ``quarantined`` files; ``months``,
-        ``rows``, ``duplicates`` and ``rejects`` of Silver as it stands; ``damaged`` months, which are gone
+        file covers, and ``behind``, the days after it that are due: those that have ended, or for an archive
+        that had ended when it was asked last (a mirror, a sample) those that it has; ``quarantined`` files;
+        ``months``, ``rows``, ``duplicates`` and ``rejects`` of Silver as it stands; ``damaged`` months, which are gone
         or have another size than recorded and are not counted; ``last_stored``, UTC; ``archive``, the one
         that the lake is of, null where it does not say.
     """
-    yesterday = (today or datetime.now(UTC).date()) - timedelta(days=1)
+    storage, records = lake.storage, lake.records
+    now = today or datetime.now(UTC).date()
     joined = (
         _bronze(records)
         .join(_quarantined(records), on=_DATASET, how="full", coalesce=True)
         .join(_silver(storage, records), on=_DATASET, how="full", coalesce=True)
     )
     names = [dataset_name(*pair) for pair in joined.select(_DATASET).iter_rows()]
+    due = [_due(lake, now, *fact) for fact in joined.select(*_DATASET, "held").iter_rows()]
     counts = ["symbols", "files", "bytes", "quarantined", "months", "rows", "duplicates", "rejects"]
     counts.append("damaged")
     archive = pl.lit(str(storage.archive) if storage.archive else None, pl.String).alias("archive")
-    behind = (pl.lit(yesterday) - pl.col("newest")).dt.total_days()
+    behind = (pl.col("due") - pl.col("newest")).dt.total_days()
     return (
-        joined.with_columns(pl.Series("dataset", names, dtype=pl.String))
+        joined.with_columns(
+            pl.Series("dataset", names, dtype=pl.String), pl.Series("due", due, dtype=pl.Date)
+        )
         .with_columns(
             pl.max_horizontal(0, behind).alias("behind"),
             *(pl.col(name).fill_null(0).cast(pl.Int64) for name in counts),
@@ -72,8 +80,24 @@ def _bronze(records: TableReader) -> pl.DataFrame:
             pl.col("size").sum().alias("bytes"),
             pl.col("last").max().alias("newest"),
             pl.col("fetched_at").max().alias("last_stored"),
+            pl.struct("symbol", "interval").sort_by("last").last().alias("held"),
         )
     )
+
+
+def _due(
+    lake: LakeContext, today: date, market: str, data_type: str, held: dict[str, str] | None
+) -> date:
+    """Return the last day that the archive is expected to have, by what it said when it was asked last."""
+    row = load_matrix().row(Market(market), DataType(data_type))
+    monthly = Partition.DAILY not in row.partitions
+    due = due_day(None, today, today, monthly=monthly)
+    if held:
+        interval = Interval(held["interval"]) if held["interval"] else None
+        folder = Folder(row, held["symbol"], interval)
+        if known := known_end(lake.listing, row, [folder]):
+            due = due_day(known.day, known.asked, today, monthly=monthly)
+    return min(due, row.last_date or due)
 
 
 def _quarantined(records: TableReader) -> pl.DataFrame:

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cryptolake.archive.enums import DataType, Interval, Market
+from cryptolake.archive.enums import DataType, Interval, Market, Partition
+from cryptolake.archive.lives import LATE, due_day
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.periods import Days
 from cryptolake.bronze.ledger import holdings, with_key_parts
+from cryptolake.errors import ListingError
 from cryptolake.listing.folders import Folder
+from cryptolake.listing.lifetimes import Lifetimes
 
 if TYPE_CHECKING:
+    from cryptolake.archive.matrix import Row
     from cryptolake.listing.context import LakeContext
     from cryptolake.listing.snapshot import Listed
 
@@ -42,8 +46,10 @@ def freshness(
     -------
     polars.DataFrame
         ``market, data_type, symbols`` (held), ``archive_newest, archive_behind, lake_newest,
-        lake_behind, status``; newest days are the last that a file covers, ``behind`` counts days after
-        it that ended. A discontinued type says its last day in ``status`` and is not behind.
+        lake_behind, status``; newest days are the last that a file covers. ``archive_behind`` counts the days
+        after the archive's that are due, ``lake_behind`` those that the archive has of the symbols held and
+        the lake has not. A discontinued type, and an archive that ended (a mirror, a sample), say their last
+        day in ``status`` and are not behind.
 
     Raises
     ------
@@ -56,39 +62,58 @@ def freshness(
     latest = held.group_by(NAME).agg(pl.col("last").max())["last"].drop_nulls()
     span = Days(min([*latest, now]), now)
     listed = listed_files(lake.listing.listed(folders, span, refresh=refresh))
-    newest = listed.group_by("market", "data_type").agg(
-        pl.col("last").max().alias("archive_newest")
-    )
+    newest = listed.group_by("market", "data_type").agg(pl.col("last").max().alias("mine_newest"))
     mine = held.group_by("market", "data_type").agg(
         pl.col("symbol").n_unique().cast(pl.Int64).alias("symbols"),
         pl.col("last").max().alias("lake_newest"),
     )
     joined = mine.join(newest, on=["market", "data_type"], how="left").sort("market", "data_type")
-    return _with_status(joined, now - timedelta(days=1))
+    asker = Lifetimes(lake.listing, now, refresh)
+    return _with_status(joined, asker)
 
 
-def _with_status(rows: pl.DataFrame, yesterday: date) -> pl.DataFrame:
+def _with_status(rows: pl.DataFrame, asker: Lifetimes) -> pl.DataFrame:
     """Count the days behind; a discontinued type is due up to its last day."""
-    ends = {(r.market.value, r.data_type.value): r.last_date for r in load_matrix().rows}
-    pairs = rows.select("market", "data_type").iter_rows()
-    stopped = pl.Series("stopped", [ends.get(pair) for pair in pairs], pl.Date)
-    due = pl.min_horizontal(pl.lit(yesterday), pl.col("stopped").fill_null(yesterday))
-    behind = (due - pl.col("archive_newest")).dt.total_days().clip(0)
-    lake_behind = (pl.col("archive_newest") - pl.col("lake_newest")).dt.total_days().clip(0)
+    matrix = load_matrix()
+    facts: list[tuple[date | None, date, date | None]] = []
+    for market, data_type, newest in rows.select("market", "data_type", "mine_newest").iter_rows():
+        row = matrix.row(Market(market), DataType(data_type))
+        reach = _reach(asker, row, newest)
+        monthly = Partition.DAILY not in row.partitions
+        due = due_day(reach, asker.today, asker.today, monthly=monthly)
+        facts.append((reach, min(due, row.last_date or due), row.last_date))
+    schema = {"archive_newest": pl.Date, "due": pl.Date, "stopped": pl.Date}
+    rows = rows.hstack(pl.DataFrame(facts, schema=schema, orient="row"))
+    behind = (pl.col("due") - pl.col("archive_newest")).dt.total_days().clip(0)
+    lake_behind = (pl.col("mine_newest") - pl.col("lake_newest")).dt.total_days().clip(0)
+    ended = pl.col("due") < asker.today - timedelta(days=1)
     status = (
         pl.when(pl.col("stopped").is_not_null())
         .then(pl.format("discontinued on {}", "stopped"))
         .when(behind > 0)
         .then(pl.format("the archive is {} days behind", behind))
+        .when(ended & (pl.col("due") == pl.col("archive_newest")))
+        .then(pl.format("the archive ends on {}", "archive_newest"))
         .otherwise(pl.lit("up to date"))
     )
-    return rows.with_columns(stopped).select(
+    return rows.select(
         *("market", "data_type", "symbols", "archive_newest"),
         behind.alias("archive_behind"),
         "lake_newest",
         lake_behind.alias("lake_behind"),
         status.alias("status"),
     )
+
+
+def _reach(asker: Lifetimes, row: Row, newest: date | None) -> date | None:
+    """Return how far the archive is; other symbols are asked where those held end too early to tell."""
+    if row.last_date or (newest and newest >= asker.today - LATE):
+        return newest
+    try:
+        days = [day for day in (newest, asker.reach(row).day) if day]
+    except ListingError:
+        return newest
+    return max(days, default=None)
 
 
 def held_folders(held: pl.DataFrame) -> list[Folder]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from typing import Any
 
+import polars as pl
 import pytest
 
 import cryptolake as cl
@@ -161,3 +162,28 @@ def test_a_discontinued_type_says_its_last_day(world):
     [row] = freshness(here.lake.context).rows(named=True)
     assert row["status"] == "discontinued on 2023-10-23"
     assert row["archive_behind"] == 0
+
+
+def test_an_archive_that_ended_is_not_said_to_be_late(world):
+    """A mirror or a sample: freshness, status and symbols have one notion of how far it is."""
+    here = world(**HOURS | {"symbols": ["BTCUSDT", "SOLUSDT"]}, days=("2024-12-28", "2025-01-03"))
+    here.pull(QUERY.between("2024-12-28", "2025-01-01"))
+    [row] = freshness(here.lake.context).rows(named=True)
+    assert row["status"] == "the archive ends on 2025-01-03"
+    assert (row["archive_behind"], row["lake_behind"]) == (0, 2)
+    [held] = here.lake.status().rows(named=True)
+    assert (held["newest"], held["behind"]) == (date(2025, 1, 1), 2)
+    symbols = here.lake.symbols("futures_um", spans=True, progress=False)
+    assert set(symbols["status"]) == {"live"}
+
+
+def test_a_lake_of_a_delisted_symbol_alone_is_not_behind_what_will_not_come(world):
+    here = world(**HOURS | {"symbols": ["BTCUSDT", "SOLUSDT"]}, days=("2024-11-20", "2025-01-03"))
+    for day in pl.date_range(date(2024, 12, 10), date(2025, 1, 3), eager=True):
+        here.remove(key_of(f"{day}", symbol="SOLUSDT"))
+    here.remove(key_of("2024-12", symbol="SOLUSDT"))
+    here.publish()
+    here.pull(QUERY.symbols("SOLUSDT").between("2024-12-01", "2024-12-09"))
+    [row] = freshness(here.lake.context).rows(named=True)
+    assert (row["archive_newest"], row["lake_behind"]) == (date(2025, 1, 3), 0)
+    assert row["status"] == "the archive ends on 2025-01-03"
