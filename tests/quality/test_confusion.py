@@ -71,6 +71,49 @@ def delisted(here: World, symbol: str) -> None:
     here.remove(key_of(MONTH, symbol=symbol))
 
 
+def delisted_by_day(here: World, symbol: str) -> None:
+    """The last row is of 20 September, 13:00 to 14:00; the monthly file has it too."""
+    delisted_no_month(here, symbol, monthly=True)
+
+
+def delisted_no_month(here: World, symbol: str, *, monthly: bool = False) -> None:
+    for period in ("2024-10", "2024-11", "2024-12"):
+        here.remove(key_of(period, symbol=symbol))
+    for day in pl.date_range(pl.date(2024, 9, 21), pl.date(2025, 1, 3), eager=True):
+        here.remove(key_of(day.isoformat(), symbol=symbol))
+    here.edit(key_of(f"{MONTH}-20", symbol=symbol), lambda lines: lines[: 1 + 14])
+    if monthly:
+        here.edit(key_of(MONTH, symbol=symbol), lambda lines: lines[: 1 + 19 * 24 + 14])
+    else:
+        here.remove(key_of(MONTH, symbol=symbol))
+
+
+def away(here: World, symbol: str) -> None:
+    """Delisted in August, listed again in October."""
+    here.remove(key_of(MONTH, symbol=symbol))
+    for day in pl.date_range(pl.date(2024, 8, 20), pl.date(2024, 10, 7), eager=True):
+        here.remove(key_of(day.isoformat(), symbol=symbol))
+
+
+def frozen(here: World, symbol: str) -> None:
+    """Settled on the 6th at 10:00; the file goes on without a trade."""
+    for period in ("2024-10", "2024-11", "2024-12"):
+        here.remove(key_of(period, symbol=symbol))
+    for day in pl.date_range(pl.date(2024, 9, 1), pl.date(2025, 1, 3), eager=True):
+        here.remove(key_of(day.isoformat(), symbol=symbol))
+
+    def idle(line: bytes) -> bytes:
+        fields = line.rstrip(b"\n").split(b",")
+        flat = [fields[0], *[b"2"] * 4, b"0", fields[6], *[b"0"] * 5]
+        return b",".join(flat) + b"\n"
+
+    def spoil(lines: list[bytes]) -> list[bytes]:
+        lived = 1 + 5 * 24 + 10
+        return [*lines[:lived], *map(idle, lines[lived:])]
+
+    here.edit(key_of(MONTH, symbol=symbol), spoil)
+
+
 def negative_price(here: World, symbol: str) -> None:
     def spoil(lines: list[bytes]) -> list[bytes]:
         fields = lines[100].split(b",")
@@ -154,6 +197,15 @@ CASES = [
     Case("a day in no file at all", "A5USDT", lost_day, "unknown 24: no other is published"),
     Case("listed on the 12th at 08:00", "A6USDT", listed_late, f"not_listed {11 * 24 + 8}"),
     Case("delisted after the 20th", "A7USDT", delisted, f"not_listed {10 * 24}"),
+    Case("delisted on the 20th at 14:00", "D1USDT", delisted_by_day, f"not_listed {10 * 24 + 10}"),
+    Case(
+        "delisted on the 20th at 14:00, no monthly file",
+        "D2USDT",
+        delisted_no_month,
+        f"not_listed {10 * 24 + 10}",
+    ),
+    Case("relisted: away from August to October", "D3USDT", away, f"not_listed {30 * 24}"),
+    Case("settled on the 6th, flat bars go on", "D4USDT", frozen, f"whole, {30 * 24 - 130} idle"),
     Case(
         "a row with a negative price", "A8USDT", negative_price, "archive_gap 1 healed, 1 rejected"
     ),
@@ -211,6 +263,8 @@ def said(gaps: pl.DataFrame, quality: dict[str, Any], kinds: list[str]) -> str:
         words.append("whole")
     if quality["rejects"]:
         words.append(f"{quality['rejects']} rejected")
+    if quality["idle"]:
+        words.append(f"{quality['idle']} idle")
     if quality["duplicates"]:
         words.append(f"{quality['duplicates']} duplicates")
     words += [name for name in ("suspect_size", "quarantined") if quality[name]]
