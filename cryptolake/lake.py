@@ -192,9 +192,10 @@ class Lake:
         quote, contract
             Keep only these quote assets, or contract kinds.
         listed_on
-            Keep only symbols that had files around this UTC day: a universe as of a date.
+            Keep only symbols that were listed on this UTC day: a universe as of a date.
         spans
-            Also find each symbol's first and last period; asks the archive a little for each symbol.
+            Also find each symbol's ``first`` and ``last`` day, ``status`` and ``spans``; asks the archive a
+            little for each symbol.
 
         Returns
         -------

@@ -258,7 +258,8 @@ class Reach(NamedTuple):
             return True
         if by_day:
             return last >= self.day - LATE
-        due = self.month or _before(self.day.replace(day=1))
+        # Where only daily files go on, the month two before theirs is due all the same.
+        due = max(self.month or date.min, _before(_before(self.day)))
         if today - _month_end(due) <= MONTH_LATE:
             due = _before(due)
         return last >= _month_end(due)

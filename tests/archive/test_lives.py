@@ -175,6 +175,12 @@ def test_monthly_files_that_may_still_come_end_nobody():
     assert life_of(late, reach, date(2025, 8, 1)).state == "delisted"
 
 
+def test_months_end_too_where_only_daily_files_of_others_go_on():
+    reach = Reach(date(2025, 6, 20), month("2025-02"))
+    assert life_of(published({"2025-02": (True, None, None)}), reach, TODAY).state == "delisted"
+    assert life_of(published({"2025-04": (True, None, None)}), reach, TODAY).state == "live"
+
+
 def test_rows_without_a_trade_end_a_life_earlier_than_its_files():
     life = life_of(published(whole("2025-01", "2025-06")), MARKET, TODAY)
     ended = ended_at(life, at("2025-06-06 09:00"))
