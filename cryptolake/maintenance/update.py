@@ -24,6 +24,7 @@ from cryptolake.maintenance.lacking import Coverage, unbuilt
 from cryptolake.planning.plan import TO_MOVE
 from cryptolake.planning.planner import plan_of
 from cryptolake.planning.status import status_of
+from cryptolake.quality.causes import OPEN
 from cryptolake.quality.freshness import NAME, OBJECT, held_folders, listed_files
 from cryptolake.quality.report import gaps
 from cryptolake.query import Query
@@ -277,7 +278,7 @@ def _completing(held: pl.DataFrame, files: pl.DataFrame, lake: LakeContext) -> p
             if interval:
                 asked = asked.intervals(str(interval))
             lacking = gaps(asked.between(_day(since), _day(last)), lake)
-            unknown = lacking.filter(pl.col("cause") == "unknown")
+            unknown = lacking.filter(pl.col("cause").is_in(OPEN))
             keys |= {key for siblings in unknown["siblings"] for key in siblings}
     return _shaped(may.filter(pl.col("key").is_in(sorted(keys))), "completed")
 

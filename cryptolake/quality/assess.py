@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from io import BytesIO
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cryptolake.archive.enums import DataType, Interval
+from cryptolake.archive.enums import Interval
 from cryptolake.archive.grid import (
+    Grid,
     bar_number,
     expected_numbers,
     present_numbers,
@@ -26,13 +27,16 @@ from cryptolake.bronze.zips import inflate_chunks
 from cryptolake.errors import CorruptArchive
 from cryptolake.quality.causes import (
     OUTSIDE,
+    Cause,
     GapCause,
     MonthFacts,
+    Neighbour,
     Sibling,
     State,
     explain,
     explain_healed,
 )
+from cryptolake.quality.clocks import HALTING, RowCount, grid_of, rows_of
 from cryptolake.quality.gaps import missing_runs
 from cryptolake.quality.halts import load_halts
 from cryptolake.quality.lifetimes import bars_in_life, frozen_run, life_of_month
@@ -46,14 +50,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """A symbol-month's rows, and its gaps. Times are UTC; ``expected`` leaves out what is not listed.
+    """A symbol-month's rows, and its gaps. ``expected`` leaves out what is not listed.
 
     ``idle`` counts the bars of a frozen run: without a trade, from some bar to the symbol's last file.
     """
 
-    rows: int
-    first: datetime | None
-    last: datetime | None
+    rows: RowCount
     expected: int
     missing: int
     gaps: Sequence[GapCause]
@@ -65,30 +67,19 @@ class Assessment:
         return None if not self.expected else 1 - self.missing / self.expected
 
 
-def grid_of(month: SymbolMonth) -> Interval:
-    """Return the grid that a dataset's rows are held to: its interval, or else whole days.
-
-    ``metrics`` has a row every five minutes. Trades, books and the like come when they come: a day
-    without any is what can be seen of them.
-    """
-    if month.folder.interval:
-        return month.folder.interval
-    return Interval.M5 if month.folder.row.data_type is DataType.METRICS else Interval.D1
-
-
 def assess(month: SymbolMonth, survey: Survey) -> Assessment:
     """Count a symbol-month's rows and name the cause of each of its gaps."""
-    grid = grid_of(month)
-    rows, first, last, present = _rows(month, survey, grid)
+    grid = grid_of(month, survey)
+    rows = rows_of(month, survey, grid, _empty_days(month))
     span = _span(month)
     if span is None:
-        return Assessment(rows, first, last, 0, 0, ())
+        return Assessment(rows, 0, 0, ())
     frozen = frozen_run(month, survey, grid)
     rejected = _rejected(month, survey, grid)
     refused = frozenset().union(*rejected.values())
     life = life_of_month(month, survey, grid, frozen, refused)
     expected = expected_numbers(grid, span.begin, span.end)
-    runs = missing_runs(present, expected)
+    runs = missing_runs(rows.present, expected)
     files = _files(month, survey, grid, runs, rejected)
     known = MonthFacts(
         market=month.folder.row.market,
@@ -98,6 +89,10 @@ def assess(month: SymbolMonth, survey: Survey) -> Assessment:
         halts=load_halts(),
         rejected=refused,
         listing_seen=month.folder.listed is not None,
+        halting=month.folder.row.data_type in HALTING,
+        neighbours=_neighbours(month, survey, grid, runs),
+        off_grid=frozenset(bar for run in runs for bar in rows.beside if bar in run),
+        empty=rows.empty,
     )
     gaps = [_told_of_file_before(gap, month) for run in runs for gap in explain(run, known)]
     missing = sum(gap.bars for gap in gaps if gap.cause not in OUTSIDE)
@@ -105,7 +100,7 @@ def assess(month: SymbolMonth, survey: Survey) -> Assessment:
     ordered = sorted([*gaps, *healed], key=lambda gap: (gap.first, gap.healed))
     lived = bars_in_life(expected, life, grid)
     idle = len(range(max(frozen.start, expected.start), min(frozen.stop, expected.stop)))
-    return Assessment(rows, first, last, lived, missing, ordered, idle)
+    return Assessment(rows, lived, missing, ordered, idle)
 
 
 def _told_of_file_before(gap: GapCause, month: SymbolMonth) -> GapCause:
@@ -116,35 +111,21 @@ def _told_of_file_before(gap: GapCause, month: SymbolMonth) -> GapCause:
         return gap
     before = month.folder.known.filter(last=day)["key"]
     unread = [key for key in before if key not in month.built]
-    if not unread or gap.cause != "unknown":
+    if not unread or gap.cause not in ("unknown", "not_published"):
         return gap
+    here = not set(unread).isdisjoint(month.folder.held["key"])
     evidence = "it stands in the file of the day before, which is not read: lake.pull"
-    return replace(gap, evidence=evidence, siblings=tuple(unread))
+    cause: Cause = "unknown" if here else "not_pulled"
+    return replace(gap, cause=cause, evidence=evidence, siblings=tuple(unread))
 
 
-def _rows(
-    month: SymbolMonth, survey: Survey, grid: Interval
-) -> tuple[int, datetime | None, datetime | None, pl.Series]:
-    """Count the rows of the asked days; return also their first and last time and their bars."""
-    none = pl.Series("bar", [], dtype=pl.Int64)
-    if not month.built:
-        return 0, None, None, none
-    time = schema_of(month.folder.row.market, month.folder.row.data_type).time
-    times = survey.rows_of(month, month.days).select(time)
-    if grid is Interval.D1 and month.folder.interval is None:
-        # Trades by the million: only their days are kept.
-        by_day = times.group_by(bar_number(pl.col(time), grid).alias("bar")).agg(
-            pl.len(), pl.col(time).min().alias("first"), pl.col(time).max().alias("last")
-        )
-        per_day = survey.collected(month, by_day, engine="streaming")
-        first, last = per_day.select(pl.col("first").min(), pl.col("last").max()).row(0)
-        known = pl.concat([per_day["bar"].cast(pl.Int64), _empty_days(month)]).unique().sort()
-        return int(per_day["len"].sum()), first, last, known
-    found = survey.collected(month, times)[time]
-    if not len(found):
-        return 0, None, None, none
-    first, last = found.to_frame().select(pl.col(time).min().alias("a"), pl.col(time).max()).row(0)
-    return len(found), first, last, present_numbers(found, grid)
+def _neighbours(
+    month: SymbolMonth, survey: Survey, grid: Grid, runs: Sequence[range]
+) -> Sequence[Neighbour]:
+    """Return what other symbols did where bars are missing; nobody is asked of a month that is not here."""
+    if not runs or not isinstance(grid, Interval) or not month.built:
+        return ()
+    return survey.neighbours.of(month, grid)
 
 
 def _empty_days(month: SymbolMonth) -> pl.Series:
@@ -170,7 +151,7 @@ def _span(month: SymbolMonth) -> Days | None:
 def _files(
     month: SymbolMonth,
     survey: Survey,
-    grid: Interval,
+    grid: Grid,
     runs: Sequence[range],
     rejected: Mapping[str, frozenset[int]],
 ) -> list[Sibling]:
@@ -209,12 +190,12 @@ def _lacks(
     days: Days,
     month: SymbolMonth,
     survey: Survey,
-    grid: Interval,
+    grid: Grid,
     gone: Sequence[range] = (),
 ) -> tuple[range, ...] | None:
     """Return the bars that a Bronze file does not have, and those of it that Silver did not take."""
     try:
-        bars = bars_of_file(survey.storage, key, grid)
+        bars = bars_of_file(survey.storage, key, month.folder.interval or Interval.D1)
     except (CorruptArchive, FileNotFoundError):
         return None
     for run in gone:
@@ -222,7 +203,7 @@ def _lacks(
     return tuple(missing_runs(bars, _bars_of(days, month, grid)))
 
 
-def _bars_of(days: Days, month: SymbolMonth, grid: Interval) -> range:
+def _bars_of(days: Days, month: SymbolMonth, grid: Grid) -> range:
     both = days.clip(month.days)
     return expected_numbers(grid, both.begin, both.end) if both else range(0)
 
@@ -232,12 +213,12 @@ def _clipped(runs: Sequence[range], inside: range) -> tuple[range, ...]:
     return tuple(run for run in cut if len(run))
 
 
-def _rejected(month: SymbolMonth, survey: Survey, grid: Interval) -> dict[str, frozenset[int]]:
+def _rejected(month: SymbolMonth, survey: Survey, grid: Grid) -> dict[str, frozenset[int]]:
     """Return, per file, the bars whose rows were rejected, as far as their lines say a time."""
-    timed = month.folder.interval or month.folder.row.data_type is DataType.METRICS
-    if not timed or not survey.rejects.height:
+    schema = schema_of(month.folder.row.market, month.folder.row.data_type)
+    if schema.columns[0].name != schema.time or not survey.rejects.height:
         return {}
-    mine = survey.rejects.filter(pl.col("key").is_in(sorted(month.built)))
+    mine = survey.rejects.filter(pl.col("key").is_in(sorted(month.built | month.refused)))
     first = pl.col("text").str.split(",").list.first()
     opens = mine.select("key", opens_of_text(first).alias("open")).drop_nulls()
     return {

@@ -1,14 +1,21 @@
 """Why bars are missing: each gap with its cause and the evidence for it. Pure.
 
-================  =========================================================================
-cause             when
-================  =========================================================================
-``not_listed``    before the symbol's first published row, after its last, or between two listings
+====================  =====================================================================
+cause                 when
+====================  =====================================================================
+``not_listed``        before the symbol's first published row, after its last, or between two listings
 ``interval_stopped``  after the last file of an interval, where the symbol goes on in others
-``archive_gap``   a sibling file (the other partition's) has the rows
-``exchange_halt``  no file has them, and the table of known halts or both partitions say so
-``unknown``       only one partition was seen, or rows of it were rejected: the evidence says which
-================  =========================================================================
+``exchange_halt``     in the table of known halts, or other symbols of the market stop in the same bars
+``archive_gap``       a sibling file (the other partition's) has the rows
+``rejected``          a file has rows of it that a rule refused (``meta.rejects``)
+``off_grid``          the bar beside it holds two rows, one of them at a time off the grid
+``not_pulled``        a file that covers it is published, and none is here
+``not_published``     every published file that covers it was read and lacks it, or there is none
+``unknown``           a file that may have it was not read, or could not be: the evidence says which
+====================  =====================================================================
+
+Prices that are not traded (mark, index, premium) and what else is measured go on through a halt: no table
+and no neighbour makes a hole of theirs one.
 """
 
 from __future__ import annotations
@@ -21,16 +28,26 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
-from cryptolake.archive.grid import expected_numbers, number_of, open_of
+from cryptolake.archive.grid import Grid, expected_numbers, number_of, open_of
 from cryptolake.quality.gaps import as_gap
 
 if TYPE_CHECKING:
-    from cryptolake.archive.enums import Interval, Market, Partition
+    from cryptolake.archive.enums import Market, Partition
     from cryptolake.archive.lives import Life
     from cryptolake.archive.periods import Days
     from cryptolake.quality.halts import HaltTable, KnownHalt
 
-Cause = Literal["exchange_halt", "archive_gap", "not_listed", "interval_stopped", "unknown"]
+Cause = Literal[
+    "exchange_halt",
+    "archive_gap",
+    "not_listed",
+    "interval_stopped",
+    "rejected",
+    "off_grid",
+    "not_pulled",
+    "not_published",
+    "unknown",
+]
 """The causes."""
 
 State = Literal["built", "stored", "refused", "quarantined", "listed"]
@@ -38,11 +55,19 @@ State = Literal["built", "stored", "refused", "quarantined", "listed"]
 
 CAUSES: tuple[Cause, ...] = (
     *("exchange_halt", "archive_gap", "not_listed", "interval_stopped"),
+    *("rejected", "off_grid", "not_pulled", "not_published"),
     "unknown",
 )
 
 OUTSIDE: tuple[Cause, ...] = ("not_listed", "interval_stopped")
 """The causes of bars outside the life: they are not expected."""
+
+OPEN: tuple[Cause, ...] = ("rejected", "not_pulled", "unknown")
+"""The causes of bars that a file which is published and not here may have."""
+
+_STOPS = 2
+"""So many other symbols have to stop, and none to go on, before a hole counts as a halt."""
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -70,6 +95,21 @@ class Sibling:
         return not place or bar not in self.lacks[place - 1]
 
 
+@dataclass(frozen=True)
+class Neighbour:
+    """Another symbol of the market: the bars from its first row of the month to its last, and those it lacks."""
+
+    symbol: str
+    reach: range
+    lacks: tuple[range, ...]
+
+    def goes_on(self, bar: int) -> bool | None:
+        """Say whether it has a row in the bar; None where it is not known to live then."""
+        if bar not in self.reach:
+            return None
+        return not any(bar in run for run in self.lacks)
+
+
 @dataclass(frozen=True, slots=True)
 class GapCause:
     """A gap, its cause and the evidence. Times are the open times of its first and last bar, UTC."""
@@ -88,12 +128,19 @@ class MonthFacts:
     """All that is known of one symbol-month: what :func:`explain` judges by."""
 
     market: Market
-    interval: Interval
+    interval: Grid
     files: Sequence[Sibling]
     life: Life
     halts: HaltTable
     rejected: Collection[int] = field(default_factory=frozenset)
     listing_seen: bool = True
+    halting: bool = True
+    """Whether rows of the data type stop when trading does."""
+    neighbours: Sequence[Neighbour] = ()
+    off_grid: Collection[int] = field(default_factory=frozenset)
+    """The missing bars beside one that holds a row off the grid besides its own."""
+    empty: Collection[int] = field(default_factory=frozenset)
+    """The bars of a price that were made of no sample, where others of the month are."""
 
     @cached_property
     def borders(self) -> list[int]:
@@ -110,7 +157,10 @@ class MonthFacts:
         for file in self.files:
             for lack in file.lacks or ():
                 cuts.update((lack.start, lack.stop))
-        for bar in self.rejected:
+        for other in self.neighbours:
+            for lack in other.lacks:
+                cuts.update((lack.start, lack.stop))
+        for bar in (*self.rejected, *self.off_grid, *self.empty):
             cuts.update((bar, bar + 1))
         return sorted(cuts)
 
@@ -159,9 +209,7 @@ def _healed(file: Sibling, piece: range, month: MonthFacts) -> GapCause | None:
 
 
 def _cause_of(piece: range, month: MonthFacts) -> GapCause:
-    gap = as_gap(piece, month.interval)
-    end = open_of(piece.stop, month.interval)
-    outside = _outside(gap.first, month.life)
+    outside = _outside(open_of(piece.start, month.interval), month.life)
     if outside:
         return _gap(piece, month, *outside)
     files = _covering(piece, month)
@@ -171,20 +219,62 @@ def _cause_of(piece: range, month: MonthFacts) -> GapCause:
             f"the {having[0].partition.value} file has it, and Silver is not built from it yet"
         )
         return _gap(piece, month, "archive_gap", evidence, having)
-    seen = sorted({file.partition.value for file in files if file.lacks is not None})
-    read = f"absent in the {' and '.join(seen)} file" if seen else "no file that covers it was read"
     fetchable = [
         file for file in files if file.lacks is None and file.state in ("stored", "listed")
     ]
+    return _gap(piece, month, *_of_absent(piece, files, month), fetchable)
+
+
+def _of_absent(piece: range, files: Sequence[Sibling], month: MonthFacts) -> tuple[Cause, str]:
+    """Return the cause and the evidence for bars of the life that no file which was read has."""
+    seen = sorted({file.partition.value for file in files if file.lacks is not None})
+    read = f"absent in the {' and '.join(seen)} file" if seen else "no file that covers it was read"
     if any(bar in month.rejected for bar in _some(piece, month)):
-        evidence = f"its rows were rejected (meta.rejects); {_unseen(files, month)}"
-        return _gap(piece, month, "unknown", evidence, fetchable)
-    halt = month.halts.covering(month.market, gap.first, end)
-    if halt:
-        return _gap(piece, month, "exchange_halt", f"{_named(halt)}; {read}", fetchable)
-    if len(seen) > 1:
-        return _gap(piece, month, "exchange_halt", "absent in the daily and the monthly file alike")
-    return _gap(piece, month, "unknown", f"{read}; {_unseen(files, month)}", fetchable)
+        return "rejected", f"its rows were rejected (meta.rejects); {_unseen(files, month)[1]}"
+    if piece.start in month.empty:
+        return "not_published", f"its bar has no sample in the {' and '.join(seen)} file"
+    if piece.start in month.off_grid:
+        return "off_grid", f"{read}; the bar beside it holds a row off the grid besides its own"
+    if month.halting:
+        end = open_of(piece.stop, month.interval)
+        halt = month.halts.covering(month.market, open_of(piece.start, month.interval), end)
+        if halt:
+            return "exchange_halt", f"{_named(halt)}; {read}"
+    going, stopping = _others(piece, month)
+    if len(stopping) >= _STOPS and not going:
+        return "exchange_halt", f"{read}; {_list(stopping)} stop in the same bars"
+    cause, rest = _unseen(files, month)
+    if cause == "not_pulled" and seen:  # one file lacks it, the other one may have it
+        cause = "unknown"
+    if cause != "not_published" or not seen:
+        return cause, f"{read}; {rest}"
+    return cause, f"{_alike(seen, read, rest)}; {_asked(going, stopping, month)}"
+
+
+def _alike(seen: Sequence[str], read: str, rest: str) -> str:
+    return "absent in the daily and the monthly file alike" if len(seen) > 1 else f"{read}; {rest}"
+
+
+def _others(piece: range, month: MonthFacts) -> tuple[list[str], list[str]]:
+    """Return the other symbols that have a row in the bars, and those that have none."""
+    told = [(other.symbol, other.goes_on(piece.start)) for other in month.neighbours]
+    return [name for name, goes in told if goes], [name for name, goes in told if goes is False]
+
+
+def _asked(going: Sequence[str], stopping: Sequence[str], month: MonthFacts) -> str:
+    """Say what other symbols tell of bars that are no halt."""
+    if not month.halting:
+        return "this data type goes on through halts"
+    if going:
+        return f"{_list(going)} go on" if len(going) > 1 else f"{going[0]} goes on"
+    if stopping:
+        return f"{_list(stopping)} stops in the same bars too, one is too few to tell a halt"
+    return "no other symbol of the market is here to ask"
+
+
+def _list(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more}"
 
 
 def _outside(first: datetime, life: Life) -> tuple[Cause, str] | None:
@@ -209,19 +299,25 @@ def _outside(first: datetime, life: Life) -> tuple[Cause, str] | None:
     return "not_listed", f"{what} {end:%F %R}"
 
 
-def _unseen(files: Sequence[Sibling], month: MonthFacts) -> str:
-    """Say where the files are that were not read."""
+def _unseen(files: Sequence[Sibling], month: MonthFacts) -> tuple[Cause, str]:
+    """Say where the files are that were not read, and the cause that they make it."""
     states = {file.state: file for file in files if file.lacks is None}
+
+    def of(state: State) -> str:
+        return f"the {states[state].partition.value} one"
+
     if "stored" in states:
-        return f"the {states['stored'].partition.value} one is in Bronze and not built: lake.build"
+        return "unknown", f"{of('stored')} is in Bronze and not built: lake.build"
     if "refused" in states:
-        return f"the {states['refused'].partition.value} one could not be used: see meta.findings"
+        return "unknown", f"{of('refused')} could not be used: see meta.findings"
     if "quarantined" in states:
-        return f"the {states['quarantined'].partition.value} one is in quarantine"
+        return "unknown", f"{of('quarantined')} is in quarantine"
     if "listed" in states:
         how = "lake.heal" if any(file.lacks is not None for file in files) else "lake.pull"
-        return f"the {states['listed'].partition.value} one is published and not here: {how}"
-    return "no other is published" if month.listing_seen else "the listing was not asked for others"
+        return "not_pulled", f"{of('listed')} is published and not here: {how}"
+    if month.listing_seen:
+        return "not_published", "no other is published"
+    return "unknown", "the listing was not asked for others"
 
 
 def _named(halt: KnownHalt) -> str:
@@ -265,7 +361,7 @@ def _gap(
     return GapCause(first, last, bars, cause, evidence, healed, keys)
 
 
-def _joined(gaps: Iterator[GapCause], interval: Interval) -> list[GapCause]:
+def _joined(gaps: Iterator[GapCause], interval: Grid) -> list[GapCause]:
     """Join neighbours that say the same."""
     joined: list[GapCause] = []
     for gap in gaps:

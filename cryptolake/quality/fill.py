@@ -19,6 +19,7 @@ from cryptolake.archive.grid import bar_number, expected_numbers, number_of, ope
 from cryptolake.archive.schemas import schema_of
 from cryptolake.quality import bars
 from cryptolake.quality.assess import assess
+from cryptolake.quality.causes import OUTSIDE
 from cryptolake.quality.crosscheck import (
     by_folder,
     partner_of,
@@ -119,7 +120,7 @@ def _filled(
     missing = [
         number
         for gap in assess(month, seen).gaps
-        if not gap.healed and gap.cause != "not_listed"
+        if not gap.healed and gap.cause not in OUTSIDE
         for number in _numbers(gap.first, gap.bars, interval)
     ]
     return parts.filter(pl.col(bars.BAR).is_in(missing))

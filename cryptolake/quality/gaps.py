@@ -10,7 +10,7 @@ import polars as pl
 from cryptolake.archive.grid import open_of
 
 if TYPE_CHECKING:
-    from cryptolake.archive.enums import Interval
+    from cryptolake.archive.grid import Grid
 
 
 class Gap(NamedTuple):
@@ -42,6 +42,6 @@ def missing_runs(present: pl.Series, expected: range) -> list[range]:
     return [range(first, stop) for first, stop in found.iter_rows()]
 
 
-def as_gap(run: range, interval: Interval) -> Gap:
+def as_gap(run: range, interval: Grid) -> Gap:
     """Return a run of bar numbers as the Gap that people read."""
     return Gap(open_of(run.start, interval), open_of(run.stop - 1, interval), len(run))

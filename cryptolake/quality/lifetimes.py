@@ -16,7 +16,7 @@ from cryptolake.archive.grid import expected_numbers, number_of, open_of
 from cryptolake.archive.lives import Life, ended_at, refined
 
 if TYPE_CHECKING:
-    from cryptolake.archive.enums import Interval
+    from cryptolake.archive.grid import Grid
     from cryptolake.archive.periods import Period
     from cryptolake.quality.survey import Survey, SymbolMonth
 
@@ -33,7 +33,7 @@ _TRADED = pl.col("volume") > 0
 def life_of_month(
     month: SymbolMonth,
     survey: Survey,
-    grid: Interval,
+    grid: Grid,
     frozen: range,
     rejected: Collection[int] = (),
 ) -> Life:
@@ -62,7 +62,7 @@ def life_of_month(
     return refined(life, month.month.days, begin, end)
 
 
-def bars_in_life(expected: range, life: Life, grid: Interval) -> int:
+def bars_in_life(expected: range, life: Life, grid: Grid) -> int:
     """Count the bars of a range that open within a life; all of them where nothing is known of it."""
     if not life.spans:
         return len(expected)
@@ -74,7 +74,7 @@ def bars_in_life(expected: range, life: Life, grid: Interval) -> int:
     return count
 
 
-def frozen_run(month: SymbolMonth, survey: Survey, grid: Interval) -> range:
+def frozen_run(month: SymbolMonth, survey: Survey, grid: Grid) -> range:
     """Return the bars of a month's klines after the symbol's last trade; none where it goes on.
 
     They count only where no later file has a trade: the month is the last one published, or those after it
@@ -117,7 +117,7 @@ def _last_trade(month: SymbolMonth, survey: Survey) -> datetime | None:
     return last if isinstance(last, datetime) else None
 
 
-def _idle_run(month: SymbolMonth, survey: Survey, grid: Interval, *, ends_life: bool) -> range:
+def _idle_run(month: SymbolMonth, survey: Survey, grid: Grid, *, ends_life: bool) -> range:
     """Return the bars after the month's last trade, if they are many enough to be no pause."""
     opens = pl.col("open_time")
     rows = survey.rows_of(month, month.month.days)

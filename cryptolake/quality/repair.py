@@ -18,6 +18,7 @@ from cryptolake.archive.periods import Period
 from cryptolake.bronze.ledger import holdings, in_months, scope_of_keys
 from cryptolake.listing.identity import require_own_archive
 from cryptolake.planning.planner import plan_of
+from cryptolake.quality.causes import OPEN, OUTSIDE
 from cryptolake.quality.report import GAPS, gaps_of, who_of
 from cryptolake.quality.survey import Survey, survey
 from cryptolake.quality.tick_holes import TickHole, tick_holes
@@ -81,9 +82,9 @@ def heal(
     """
     require_own_archive(lake)
     before = survey(query, lake, listed=True, refresh=refresh)
-    broken = gaps_of(before).filter(~pl.col("healed") & (pl.col("cause") != "not_listed"))
+    broken = gaps_of(before).filter(~pl.col("healed") & ~pl.col("cause").is_in(OUTSIDE))
     ticks = tick_holes(before)
-    siblings = broken.filter(pl.col("cause") == "unknown")["siblings"].to_list()
+    siblings = broken.filter(pl.col("cause").is_in(OPEN))["siblings"].to_list()
     wanted = _to_fetch([*siblings, *(hole.siblings for hole in ticks)], before)
     if wanted.height:
         plan = plan_of(wanted, lake, notes=["files that may fill gaps"])
@@ -172,14 +173,8 @@ def _outcomes(
             if now is gap:
                 evidence = f"{evidence}; filled from the {_givers(keys)} file"
         known = (gap[name] for name in (*_WHO, "first", "last", "bars"))
-        rows.append((*known, _unit(gap), filled, outcome, cause, evidence, keys))
+        rows.append((*known, gap["unit"], filled, outcome, cause, evidence, keys))
     return rows
-
-
-def _unit(gap: dict[str, Any]) -> str:
-    """Name what a gap of :func:`gaps_of` counts."""
-    grid = gap["interval"] is not None or gap["data_type"] == DataType.METRICS.value
-    return "bars" if grid else "days"
 
 
 def _tick_outcomes(

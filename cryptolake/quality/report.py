@@ -9,6 +9,7 @@ import polars as pl
 
 from cryptolake.quality.assess import Assessment, assess
 from cryptolake.quality.causes import CAUSES
+from cryptolake.quality.clocks import unit_of
 from cryptolake.quality.survey import Survey, SymbolMonth, survey
 from cryptolake.quality.trade_ids import has_ids, id_findings, ids_in_words
 
@@ -31,6 +32,7 @@ QUALITY: dict[str, Any] = {
     "expected": pl.Int64,
     "missing": pl.Int64,
     "coverage": pl.Float64,
+    "unit": pl.String,
     "gaps": pl.Int64,
     "causes": pl.String,
     "healed": pl.Int64,
@@ -39,6 +41,7 @@ QUALITY: dict[str, Any] = {
     "rejects": pl.Int64,
     "findings": pl.Int64,
     "idle": pl.Int64,
+    "thin": pl.Int64,
     "ids": pl.String,
     "suspect_size": pl.List(pl.String),
     "quarantined": pl.List(pl.String),
@@ -52,6 +55,7 @@ GAPS: dict[str, Any] = {
     "first": _TIME,
     "last": _TIME,
     "bars": pl.Int64,
+    "unit": pl.String,
     "cause": pl.String,
     "evidence": pl.String,
     "healed": pl.Boolean,
@@ -80,11 +84,13 @@ def quality(
     Returns
     -------
     polars.DataFrame
-        ``expected`` and ``missing`` count bars of the interval within the listed life (five-minute rows
-        for metrics, days for types without a grid); ``coverage`` is the share that is there (0 to 1,
+        ``expected`` and ``missing`` count within the listed life what ``unit`` says: bars of the interval,
+        bars of five minutes of metrics, fundings by the hours that the rows say, minutes of book depth, seconds of
+        volatility indices, hours of option summaries, and days of what comes when it comes; ``coverage`` is the share that is there (0 to 1,
         null where nothing is expected); ``gaps`` the runs missing, by ``causes``; ``idle`` the klines without
         a trade that go on to the symbol's last file, a day of them or more: rows after the end of its life,
-        which are not expected; ``healed`` the bars
+        which are not expected; ``thin`` the bars of a mark, index or premium price made of less than half the
+        samples that are usual in the month (those of none are missing); ``healed`` the bars
         that one file lacks and a sibling gave; ``suspect_size`` and ``quarantined`` keys; ``first`` and
         ``last`` the times of the first and last row, UTC. ``duplicates`` are rows that came twice;
         ``overlap`` those of a monthly file that the daily files beside it have too. ``ids`` says what the
@@ -127,7 +133,17 @@ def gaps(
 def gaps_of(seen: Survey) -> pl.DataFrame:
     """Return the gaps of a survey, as :func:`gaps` does."""
     rows = [
-        (*who_of(month), v.first, v.last, v.bars, v.cause, v.evidence, v.healed, list(v.siblings))
+        (
+            *who_of(month),
+            v.first,
+            v.last,
+            v.bars,
+            unit_of(month),
+            v.cause,
+            v.evidence,
+            v.healed,
+            list(v.siblings),
+        )
         for month in seen.months
         for v in assess(month, seen).gaps
     ]
@@ -159,10 +175,11 @@ def _quality_row(
     keys = {key for key, _, _ in month.files()}
     return (
         *who_of(month),
-        assessment.rows,
+        assessment.rows.count,
         assessment.expected,
         assessment.missing,
         assessment.coverage,
+        unit_of(month),
         len(open_gaps),
         ", ".join(f"{cause} {counts[cause]}" for cause in CAUSES if counts[cause]),
         sum(gap.bars for gap in assessment.gaps if gap.healed),
@@ -170,11 +187,12 @@ def _quality_row(
         int(sources["rejects"].sum()),
         _findings(month, seen, ids),
         assessment.idle,
+        assessment.rows.thin,
         ids_in_words(ids) if month.built and has_ids(month) else None,
         sorted(keys & month.folder.suspects),
         sorted(keys & month.folder.quarantined),
-        assessment.first,
-        assessment.last,
+        assessment.rows.first,
+        assessment.rows.last,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -15,10 +15,11 @@ from cryptolake.archive.lives import Life
 from cryptolake.archive.periods import Days, Period
 from cryptolake.archive.schemas import schema_of
 from cryptolake.bronze.ledger import means, scope_of, with_key_parts
-from cryptolake.errors import ListingError
+from cryptolake.errors import Damaged, ListingError
 from cryptolake.listing.folders import Folder as ListedFolder
 from cryptolake.listing.lifetimes import Lifetimes, published_of
 from cryptolake.planning.estimates import suspect_sizes
+from cryptolake.quality.neighbours import Neighbours
 from cryptolake.readers.silver_files import (
     damaged_silver,
     reading,
@@ -137,6 +138,7 @@ class Survey:
     rejects: pl.DataFrame
     findings: pl.DataFrame
     months: tuple[SymbolMonth, ...]
+    neighbours: Neighbours
 
     def sources_of(self, month: SymbolMonth) -> pl.DataFrame:
         """Return the source rows of a month's Silver file, as it is now."""
@@ -202,18 +204,17 @@ def survey(
     """
     selection = query.check().selection
     days = selection.days
+    others = Neighbours(lake.storage, lake.records)
     if days is None:  # check() asks for them
-        return Survey(lake.storage, pl.DataFrame(), pl.DataFrame(), pl.DataFrame(), ())
+        none = pl.DataFrame()
+        return Survey(lake.storage, none, none, none, (), others)
     scope, paths = scope_of(query), silver_scope(query)
     held = _by_folder(with_key_parts(lake.records.ledger(scope=scope)))
     quarantined = _by_folder(with_key_parts(lake.records.quarantined(scope).select("key", "size")))
     sources = current(lake.records, "sources", paths)
-    used = sources.filter((pl.col("rows_in") > pl.col("rejects")) | _READ_EMPTY)
     bad = damaged_silver(query, lake)
     warn_of_damage(bad)
-    built = _keys_by_path(used) | {item.path: [] for item in bad}
-    empty = _keys_by_path(sources.filter(_READ_EMPTY))
-    refused = _keys_by_path(sources.join(used, on=["path", "key"], how="anti"))
+    built, refused, empty = _used(sources, bad)
     folders = [
         SeriesFiles(
             row=row,
@@ -236,7 +237,18 @@ def survey(
         for month in _months(folder, days, built, refused, empty)
     ]
     rejects = current(lake.records, "rejects", paths)
-    return Survey(lake.storage, sources, rejects, _findings(lake.records, paths), tuple(months))
+    found = _findings(lake.records, paths)
+    return Survey(lake.storage, sources, rejects, found, tuple(months), others)
+
+
+def _used(
+    sources: pl.DataFrame, bad: Sequence[Damaged]
+) -> tuple[dict[str, list[str]], dict[str, list[str]], dict[str, list[str]]]:
+    """Return, by Silver path, the keys that were read, those that could not be used, and those without a row."""
+    used = sources.filter((pl.col("rows_in") > pl.col("rejects")) | _READ_EMPTY)
+    built = _keys_by_path(used) | {item.path: [] for item in bad}
+    refused = _keys_by_path(sources.join(used, on=["path", "key"], how="anti"))
+    return built, refused, _keys_by_path(sources.filter(_READ_EMPTY))
 
 
 def _keys_by_path(sources: pl.DataFrame) -> dict[str, list[str]]:

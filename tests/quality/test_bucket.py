@@ -45,7 +45,7 @@ def test_a_lake_in_a_bucket_says_the_same(world):
     assert gaps.equals(here.lake.gaps(query))
     assert gaps.select("cause", "bars", "healed").rows() == [
         ("archive_gap", 24, True),
-        ("unknown", 2, False),
+        ("not_published", 2, False),
     ]
     told = there.verify(query, against="trades")
     assert told.select("column", "published").rows() == [("trades", None)] * 2

@@ -35,13 +35,13 @@ EXPECTED: dict[Defect, frozenset[str]] = {
     Defect.MEMBER_PATH: frozenset({"quarantined: corrupt_zip"}),
     Defect.BOMB: frozenset({"quarantined: corrupt_zip"}),
     Defect.TINY_FILE: frozenset({"suspect_size", "gap: archive_gap (healed)"}),
-    Defect.MISSING_DAILY_FILE: frozenset({"gap: unknown"}),
+    Defect.MISSING_DAILY_FILE: frozenset({"gap: not_published"}),
     Defect.WRONG_SYMBOL: frozenset({"quarantined: corrupt_zip"}),
     Defect.MONTHLY_LACKS_DAY: frozenset({"gap: archive_gap (healed)"}),
     Defect.MONTHLY_CUT_SHORT: frozenset({"gap: archive_gap (healed)"}),
     Defect.MONTHLY_DISAGREES: frozenset({"daily_monthly_disagree"}),
     Defect.ARCHIVE_GAP: frozenset({"gap: archive_gap (healed)"}),
-    Defect.EXCHANGE_HALT: frozenset({"gap: exchange_halt"}),
+    Defect.EXCHANGE_HALT: frozenset({"gap: not_published"}),  # of one symbol: others go on
     Defect.DOUBLED_ROWS: frozenset({"duplicates"}),
     Defect.INTERLEAVED_ROWS: NOTHING,  # the rows are all there: Silver is sorted
     Defect.UNSORTED_ROWS: NOTHING,

@@ -166,7 +166,7 @@ def test_a_lake_without_the_file_before_is_told_of_it_and_heal_fetches_it(writte
     here.lake.transfer(alone, progress=False)
     here.lake.build(asked, progress=False)
     [gap] = here.gaps(asked).rows(named=True)
-    assert (gap["bars"], gap["cause"]) == (1, "unknown")
+    assert (gap["bars"], gap["cause"]) == (1, "not_pulled")
     assert "file of the day before" in gap["evidence"]
     [healed] = here.lake.heal(asked, progress=False).rows(named=True)
     assert (healed["unit"], healed["filled"], healed["outcome"]) == ("bars", 1, "healed")

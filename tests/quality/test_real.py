@@ -43,7 +43,7 @@ def test_every_hole_of_the_real_hours_is_a_cited_halt_or_before_the_listing(
     assert here.filter(cause="exchange_halt")["bars"].sum() == 90
     # Months that were not captured: nothing is known of them, but for the halts in the table.
     unseen = gaps.filter(gaps["month"].is_in(sorted(absent)))
-    assert set(unseen["cause"]) == {"unknown", "exchange_halt"}
+    assert set(unseen["cause"]) == {"not_published", "exchange_halt"}
     assert unseen["evidence"].str.contains("no file that covers it was read").all()
     odd = lake.meta.read("findings").filter(kind="off_grid_open_time")
     assert odd["rows"].sum() == 43

@@ -36,9 +36,9 @@ def test_each_gap_is_filled_from_its_sibling_and_told(world):
     here.pull(DECEMBER)
     told = mend(here)
     assert told.select("bars", "filled", "outcome", "cause").rows() == [
-        (3, 0, "not healed", "exchange_halt"),
+        (3, 0, "not healed", "not_published"),
         (48, 48, "healed", "archive_gap"),
-        (24, 0, "nothing to fetch", "unknown"),
+        (24, 0, "nothing to fetch", "not_published"),
     ]
     assert told["fetched"].to_list() == [
         [key_of("2024-12-05")],

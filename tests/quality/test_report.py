@@ -58,14 +58,20 @@ def test_what_the_daily_file_gave_is_a_healed_archive_gap(world):
     assert (row["missing"], row["healed"], row["coverage"]) == (0, 24, 1.0)
 
 
-def test_what_both_partitions_lack_is_a_halt(world):
-    here = world(**HOURS)
+@pytest.mark.parametrize(
+    ("stopped", "cause"), [(2, "exchange_halt"), (1, "not_published"), (0, "not_published")]
+)
+def test_what_both_partitions_lack_is_a_halt_where_other_symbols_stop_too(world, stopped, cause):
+    others = ["ETHUSDT", "1000SHIBUSDT"]
+    here = world(**HOURS | {"symbols": ["BTCUSDT", *others]})
+    for symbol in others[:stopped]:
+        here.edit(key_of("2024-12", symbol=symbol), lambda lines: [*lines[:200], *lines[203:]])
     here.edit(key_of("2024-12"), lambda lines: [*lines[:200], *lines[203:]])
     here.edit(key_of("2024-12-09"), lambda lines: [*lines[:8], *lines[11:]])
     here.publish()
-    here.pull(DECEMBER)
+    here.pull(DECEMBER.symbols(["BTCUSDT", *others]))
     here.pull(DECEMBER.between("2024-12-09"))
-    assert causes(here.gaps(DECEMBER)) == [("exchange_halt", 3, False)]
+    assert causes(here.gaps(DECEMBER)) == [(cause, 3, False)]
 
 
 def test_days_before_the_listing_are_not_missing(world):
@@ -117,7 +123,7 @@ def test_a_rejected_row_is_no_halt(world):
     here.publish()
     here.pull(DECEMBER)
     [gap] = here.gaps(DECEMBER).rows(named=True)
-    assert (gap["cause"], gap["bars"]) == ("unknown", 1)
+    assert (gap["cause"], gap["bars"]) == ("rejected", 1)
     assert "rejected" in gap["evidence"]
     assert here.quality(DECEMBER)["rejects"].to_list() == [1]
 
@@ -168,7 +174,7 @@ def test_trades_are_held_to_days(world):
     here.pull(query)
     [gap] = here.gaps(query).rows(named=True)
     assert (gap["cause"], gap["first"], gap["bars"]) == (
-        "unknown",
+        "not_published",
         datetime(2024, 12, 30, tzinfo=UTC),
         1,
     )
