@@ -459,10 +459,18 @@ class Lake:
         return verify(self.context, query, against=against, repair=repair)
 
     def quality(self, query: Query, *, refresh: bool = False) -> pl.DataFrame:
-        """Return one row per symbol-month: rows, expected, gaps, duplicates, rejects, coverage."""
+        """Return one row per symbol-month: rows, expected, gaps, duplicates, rejects, coverage, verdict."""
         from cryptolake.quality.report import quality
 
         return quality(query, self.context, refresh=refresh)
+
+    def quality_page(
+        self, query: Query, path: str | os.PathLike[str], *, refresh: bool = False
+    ) -> Path:
+        """Write what :meth:`quality` knows as one HTML page for a person; it needs no network. Return its path."""
+        from cryptolake.quality.page import write_quality_page
+
+        return write_quality_page(query, self.context, path, refresh=refresh)
 
     def gaps(self, query: Query, *, refresh: bool = False) -> pl.DataFrame:
         """Return one row per gap of a query's klines, with its cause and the evidence for it."""

@@ -140,10 +140,46 @@ def freshness(lake: Lake, *, refresh: Refresh = False, json: Json = False) -> No
     show.either(lake.freshness(refresh=refresh), json=json)
 
 
-def quality(query: Query, lake: Lake, *, refresh: Refresh = False, json: Json = False) -> None:
-    """Show gaps, duplicates and rejects by month."""
+def quality(
+    query: Query,
+    lake: Lake,
+    *,
+    page: Annotated[
+        Path | None,
+        typer.Option("--page", metavar="FILE", help="Also write all of it as one HTML page."),
+    ] = None,
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fail-on",
+            metavar="KIND",
+            help="Exit code 1 where it occurs: any, missing, unknown, archive_gap, rejects, …",
+        ),
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Print the months that are whole, too.")
+    ] = False,
+    refresh: Refresh = False,
+    json: Json = False,
+) -> None:
+    """Show gaps, duplicates and rejects by month: a sentence first, then the months to look at."""
+    from cryptolake.quality.verdict import WHOLE, failing, summary, worst_first
+
     show.absence(lake, json=json)
-    show.either(lake.quality(query.check(), refresh=refresh), json=json)
+    kinds = split(fail_on or [])
+    found = lake.quality(query.check(), refresh=refresh)
+    bad = failing(found, kinds)
+    if json:
+        show.as_json(found)
+    else:
+        typer.echo(summary(found))
+        shown = worst_first(found if every else found.filter(found["verdict"] != WHOLE))
+        if not shown.is_empty():
+            show.table(shown)
+    if page is not None:
+        typer.echo(f"wrote {lake.quality_page(query, page)}", err=True)
+    if not bad.is_empty():
+        raise typer.Exit(1)
 
 
 def gaps(query: Query, lake: Lake, *, refresh: Refresh = False, json: Json = False) -> None:

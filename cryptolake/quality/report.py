@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
 from cryptolake.quality.assess import Assessment, assess
-from cryptolake.quality.causes import CAUSES
+from cryptolake.quality.causes import CAUSES, OUTSIDE
 from cryptolake.quality.clocks import unit_of
 from cryptolake.quality.survey import Survey, SymbolMonth, survey
 from cryptolake.quality.trade_ids import has_ids, id_findings, ids_in_words
+from cryptolake.quality.values import value_findings, values_of
+from cryptolake.quality.verdict import TOLD, verdict
 
 if TYPE_CHECKING:
     from cryptolake.listing.context import LakeContext
+    from cryptolake.quality.causes import GapCause
     from cryptolake.query import Query
 
 _TIME = pl.Datetime("us", "UTC")
@@ -47,6 +51,10 @@ QUALITY: dict[str, Any] = {
     "quarantined": pl.List(pl.String),
     "first": _TIME,
     "last": _TIME,
+    "zeros": pl.Int64,
+    "nulls": pl.Int64,
+    "unchanged": pl.Int64,
+    "verdict": pl.String,
 }
 """The columns of :func:`quality`."""
 
@@ -95,11 +103,41 @@ def quality(
         ``last`` the times of the first and last row, UTC. ``duplicates`` are rows that came twice;
         ``overlap`` those of a monthly file that the daily files beside it have too. ``ids`` says what the
         check of trade and aggregate ids found (:mod:`cryptolake.quality.trade_ids`; null for other types);
-        ``findings`` counts its rows too, but for ids that the venue left out, which are no fault.
+        ``findings`` counts its rows too, but for ids that the venue left out, which are no fault. ``zeros``, ``nulls`` and
+        ``unchanged`` count rows whose values are empty in fact (:mod:`cryptolake.quality.values`). ``verdict`` is
+        ``whole``, or names each kind of problem with its count: ``quality.filter(pl.col("verdict") != "whole")``.
     """
     seen = survey(query, lake, listed=True, refresh=refresh)
+    return quality_of(assessed(seen), seen)
+
+
+class AssessedMonth(NamedTuple):
+    """A symbol-month, its assessment, and what was found in it: by its build, by ids, by values."""
+
+    month: SymbolMonth
+    assessment: Assessment
+    ids: pl.DataFrame
+    findings: pl.DataFrame
+
+
+def assessed(seen: Survey) -> list[AssessedMonth]:
+    """Assess every month of a survey, and gather what was found in each."""
     ids = id_findings(seen)
-    rows = [_quality_row(month, assess(month, seen), seen, ids) for month in seen.months]
+    return [_assessed(month, seen, ids.filter(path=month.path)) for month in seen.months]
+
+
+def _assessed(month: SymbolMonth, seen: Survey, ids: pl.DataFrame) -> AssessedMonth:
+    assessment = assess(month, seen)
+    # A reused id is one finding, whether its build saw it or the check of ids.
+    recorded = seen.findings.filter(pl.col("kind") != "id_reused", path=month.path)
+    values = value_findings(month, seen, assessment.idle)
+    parts = [recorded, ids.filter(pl.col("kind") != "ids_skipped"), values]
+    return AssessedMonth(month, assessment, ids, pl.concat(parts, how="diagonal_relaxed"))
+
+
+def quality_of(months: Iterable[AssessedMonth], seen: Survey) -> pl.DataFrame:
+    """Return assessed months as :func:`quality` does."""
+    rows = [_quality_row(item, seen) for item in months]
     return pl.DataFrame(rows, schema=QUALITY, orient="row")
 
 
@@ -132,7 +170,13 @@ def gaps(
 
 def gaps_of(seen: Survey) -> pl.DataFrame:
     """Return the gaps of a survey, as :func:`gaps` does."""
-    rows = [
+    rows = [row for month in seen.months for row in gap_rows(month, assess(month, seen))]
+    return pl.DataFrame(rows, schema=GAPS, orient="row")
+
+
+def gap_rows(month: SymbolMonth, assessment: Assessment) -> list[tuple[Any, ...]]:
+    """Return the rows of :data:`GAPS` of one month."""
+    return [
         (
             *who_of(month),
             v.first,
@@ -144,10 +188,8 @@ def gaps_of(seen: Survey) -> pl.DataFrame:
             v.healed,
             list(v.siblings),
         )
-        for month in seen.months
-        for v in assess(month, seen).gaps
+        for v in assessment.gaps
     ]
-    return pl.DataFrame(rows, schema=GAPS, orient="row")
 
 
 def who_of(month: SymbolMonth) -> tuple[str | None, ...]:
@@ -163,16 +205,23 @@ def who_of(month: SymbolMonth) -> tuple[str | None, ...]:
     )
 
 
-def _quality_row(
-    month: SymbolMonth, assessment: Assessment, seen: Survey, found_ids: pl.DataFrame
-) -> tuple[Any, ...]:
-    sources = seen.sources_of(month)
-    ids = found_ids.filter(path=month.path)
+def _quality_row(item: AssessedMonth, seen: Survey) -> tuple[Any, ...]:
+    month, assessment, ids, findings = item
     open_gaps = [gap for gap in assessment.gaps if not gap.healed]
-    counts = Counter[str]()
-    for gap in open_gaps:
-        counts[gap.cause] += gap.bars
+    counts = _bars_by_cause(open_gaps)
     keys = {key for key, _, _ in month.files()}
+    repeats = seen.repeats_of(month)
+    rejects = int(seen.sources_of(month)["rejects"].sum())
+    suspects, quarantined = keys & month.folder.suspects, keys & month.folder.quarantined
+    problems = {
+        **{cause: counts[cause] for cause in CAUSES if cause not in OUTSIDE},
+        "rejects": rejects,
+        "quarantined": len(quarantined),
+        "suspect_size": len(suspects),
+        "duplicates": repeats[0],
+        "thin": assessment.rows.thin or 0,
+        **_by_kind(findings),
+    }
     return (
         *who_of(month),
         assessment.rows.count,
@@ -183,20 +232,30 @@ def _quality_row(
         len(open_gaps),
         ", ".join(f"{cause} {counts[cause]}" for cause in CAUSES if counts[cause]),
         sum(gap.bars for gap in assessment.gaps if gap.healed),
-        *seen.repeats_of(month),
-        int(sources["rejects"].sum()),
-        _findings(month, seen, ids),
+        *repeats,
+        rejects,
+        findings.height,
         assessment.idle,
         assessment.rows.thin,
         ids_in_words(ids) if month.built and has_ids(month) else None,
-        sorted(keys & month.folder.suspects),
-        sorted(keys & month.folder.quarantined),
+        sorted(suspects),
+        sorted(quarantined),
         assessment.rows.first,
         assessment.rows.last,
+        *values_of(month, seen),
+        verdict(problems),
     )
 
 
-def _findings(month: SymbolMonth, seen: Survey, ids: pl.DataFrame) -> int:
-    """Count what was found wrong with a month: a reused id once, whether its build saw it or the check of ids."""
-    recorded = seen.findings.filter(pl.col("kind") != "id_reused", path=month.path)
-    return recorded.height + ids.filter(pl.col("kind") != "ids_skipped").height
+def _bars_by_cause(gaps: Iterable[GapCause]) -> Counter[str]:
+    counts = Counter[str]()
+    for gap in gaps:
+        counts[gap.cause] += gap.bars
+    return counts
+
+
+def _by_kind(findings: pl.DataFrame) -> dict[str, int]:
+    """Count the rows that the findings of each kind are about."""
+    odd = findings.filter(~pl.col("kind").is_in(TOLD))
+    by_kind = odd.group_by("kind", maintain_order=True).agg(pl.col("rows").fill_null(1).sum())
+    return dict(by_kind.iter_rows())

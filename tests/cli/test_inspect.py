@@ -112,3 +112,23 @@ def test_an_empty_lake_can_be_looked_at(run):
     for command in (["datasets"], ["status"], ["verify"], ["sql", "from silver.spot_klines"]):
         done = run(*command)
         assert done.code == 0, done.err
+
+
+def test_quality_says_a_sentence_first_and_writes_a_page(run, pulled, tmp_path):
+    page = tmp_path / "quality.html"
+    asked = ("--market", "spot", "-i", "1h", "-s", "BTCUSDT", "--from", "2024-12", "--root", pulled)
+    done = run("quality", *asked, "--page", page)
+    assert done.code == 0, done.err
+    assert "symbol-month" in done.out.splitlines()[0]
+    assert page.read_text("utf-8").startswith("<!doctype html>")
+
+
+def test_quality_fails_on_a_kind_that_occurs_and_on_no_other(run, pulled):
+    asked = ("--market", "spot", "-i", "1h", "-s", "ETHUSDT", "--from", "2024-12", "--root", pulled)
+    [row] = json.loads(run("quality", *asked, "--json").out)
+    assert row["missing"] > 0
+    assert run("quality", *asked, "--fail-on", "rejects,duplicates").code == 0
+    assert run("quality", *asked, "--fail-on", "missing").code == 1
+    assert run("quality", *asked, "--fail-on", "any", "--json").code == 1
+    wrong = run("quality", *asked, "--fail-on", "mising")
+    assert (wrong.code, "missing" in wrong.err) == (2, True)
