@@ -309,7 +309,7 @@ class Lake:
     ) -> pl.DataFrame:
         """Pull what is missing, then return the Silver rows of the range.
 
-        Warns with ``IncompleteWarning`` when files of the range are in quarantine.
+        Warns with ``IncompleteWarning`` when files of the range are in quarantine, or published rows end early.
 
         Parameters
         ----------

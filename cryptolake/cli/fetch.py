@@ -120,7 +120,7 @@ def frame(
     """Pull what is missing, then show or keep the rows.
 
     The Silver rows of one data type and the days asked for. Exit code 1 when files of the range are in
-    quarantine, so that rows are missing.
+    quarantine, or the published rows end days before those asked for, so that rows are missing.
     """
     if output is not None:
         show.kind_of(output)  # before anything is fetched

@@ -21,6 +21,7 @@ from cryptolake.archive.enums import dataset_name
 from cryptolake.errors import IncompleteWarning, NotPublished, TransferError
 from cryptolake.planning import commands, serialization
 from cryptolake.planning.commands import Planned
+from cryptolake.planning.early_ends import ends_early
 from cryptolake.storage.spooled import Rows, Table
 
 if TYPE_CHECKING:
@@ -356,7 +357,7 @@ def require_rows(plan: Plan, report: Report) -> None:
     Warns
     -----
     IncompleteWarning
-        Files are in quarantine, or cannot be used.
+        Files are in quarantine, or cannot be used; or what is published ends before the days asked for do.
     """
     if not plan.rows.height:
         raise _not_published(plan)
@@ -376,6 +377,9 @@ def require_rows(plan: Plan, report: Report) -> None:
             "see lake.meta.quarantined(), or pull with checksum_policy='accept'",
             report,
         )
+    told = ends_early(plan.missing_periods, plan.query.selection.days)
+    if told:
+        warnings.warn(told, IncompleteWarning, stacklevel=4)
 
 
 def _warn(what: str, report: Report) -> None:
