@@ -23,6 +23,14 @@ _FINDINGS = (
     *("id_hole", "id_repeat", "id_reused", "crosscheck", "not_healed"),
     *("frozen_run", "open_interest_empty"),
 )
+_IN_WORDS = {
+    "rejects": "rejected",
+    "duplicates": "twice",
+    "suspect_size": "of suspect size",
+    "daily_monthly_disagree": "differing in daily and monthly files",
+    "frozen_run": "after the last trade",
+    "thin": "of few samples",
+}
 TOLD = ("filled_from_daily", "healed", "ids_skipped")
 """Kinds of findings that tell what was done or is usual, and are no problem."""
 
@@ -62,12 +70,12 @@ def in_words(said: str) -> str:
     Examples
     --------
     >>> in_words("unknown 24, quarantined 1, frozen_run 321")
-    '24 missing (unknown), 1 quarantined, 321 frozen run'
+    '24 missing (unknown), 1 quarantined, 321 after the last trade'
     """
     told = []
     for part in said.split(", "):
         kind, _, count = part.partition(" ")
-        name = kind.replace("_", " ")
+        name = _IN_WORDS.get(kind, kind.replace("_", " "))
         told.append(f"{count} missing ({name})" if kind in CAUSES else f"{count} {name}".strip())
     return ", ".join(told)
 

@@ -122,6 +122,25 @@ def negative_price(here: World, symbol: str) -> None:
     here.edit(key_of(MONTH, symbol=symbol), spoil)
 
 
+def first_rows_rejected(here: World, symbol: str) -> None:
+    for period in ("2024-06", "2024-07", "2024-08"):
+        here.remove(key_of(period, symbol=symbol))
+    for day in pl.date_range(pl.date(2024, 6, 1), pl.date(2024, 8, 31), eager=True):
+        here.remove(key_of(day.isoformat(), symbol=symbol))
+
+    def spoil(lines: list[bytes]) -> list[bytes]:
+        cells = [line.split(b",") for line in lines[1:4]]
+        return [lines[0], *(b",".join([c[0], b"-1", *c[2:]]) for c in cells), *lines[4:]]
+
+    here.edit(key_of(MONTH, symbol=symbol), spoil)
+    here.edit(key_of(f"{MONTH}-01", symbol=symbol), spoil)
+
+
+def header_alone(here: World, symbol: str) -> None:
+    here.remove(key_of(MONTH, symbol=symbol))
+    here.edit(key_of(f"{MONTH}-22", symbol=symbol), lambda lines: lines[:1])
+
+
 def short_day(here: World, symbol: str) -> None:
     here.remove(key_of(MONTH, symbol=symbol))
     here.edit(key_of(f"{MONTH}-17", symbol=symbol), lambda lines: lines[:9])
@@ -241,6 +260,15 @@ CASES = [
     ),
     Case("every row twice", "B5USDT", doubled, "whole, 720 duplicates"),
     Case("no header", "B6USDT", headerless, "whole"),
+    Case(
+        "the first rows of all have no price",
+        "B7USDT",
+        first_rows_rejected,
+        "rejected 3, 6 rejected",
+    ),
+    Case(
+        "a daily file of a header alone", "B8USDT", header_alone, "not_published 24, suspect_size"
+    ),
 ]
 
 
