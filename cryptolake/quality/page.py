@@ -193,7 +193,8 @@ def _worst(quality: pl.DataFrame) -> Section:
 
 
 def _gaps(gaps: pl.DataFrame) -> Section:
-    open_first = gaps.filter(~pl.col("cause").is_in(OUTSIDE)).sort("healed", maintain_order=True)
+    inside = gaps.filter(~pl.col("cause").is_in(OUTSIDE))
+    open_first = inside.sort("healed", -pl.col("bars"), maintain_order=True)
     rows = [
         (
             *_who(row),
@@ -206,7 +207,7 @@ def _gaps(gaps: pl.DataFrame) -> Section:
         for row in open_first.iter_rows(named=True)
     ]
     head = ("series", "first missing", "last missing", "rows", "cause", "evidence")
-    return Section("Gaps", "Times are UTC; open gaps first.", head, rows, head[1:4])
+    return Section("Gaps", "Times are UTC; open gaps first, then by length.", head, rows, head[1:4])
 
 
 def _who(row: Mapping[str, str | None]) -> tuple[str]:
