@@ -40,6 +40,7 @@ from cryptolake.quality.clocks import HALTING, RowCount, grid_of, rows_of
 from cryptolake.quality.gaps import missing_runs
 from cryptolake.quality.halts import load_halts
 from cryptolake.quality.lifetimes import bars_in_life, frozen_run, life_of_month
+from cryptolake.quality.tick_holes import silent_hours
 from cryptolake.silver.parse import MICROSECONDS
 from cryptolake.storage import layout
 
@@ -47,12 +48,15 @@ if TYPE_CHECKING:
     from cryptolake.quality.survey import Survey, SymbolMonth
     from cryptolake.storage.files import Storage
 
+_HOURS_A_DAY = 24
+
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
     """A symbol-month's rows, and its gaps. ``expected`` leaves out what is not listed.
 
     ``idle`` counts the bars of a frozen run: without a trade, from some bar to the symbol's last file.
+    ``silent`` counts the hours of ticks without a row, on days that have some, where that is rare.
     """
 
     rows: RowCount
@@ -60,11 +64,13 @@ class Assessment:
     missing: int
     gaps: Sequence[GapCause]
     idle: int = 0
+    silent: int | None = None
 
     @property
     def coverage(self) -> float | None:
         """The share of what is expected that is there; None where nothing is expected."""
-        return None if not self.expected else 1 - self.missing / self.expected
+        lacking = self.missing + (self.silent or 0) / _HOURS_A_DAY
+        return None if not self.expected else 1 - lacking / self.expected
 
 
 def assess(month: SymbolMonth, survey: Survey) -> Assessment:
@@ -100,7 +106,7 @@ def assess(month: SymbolMonth, survey: Survey) -> Assessment:
     ordered = sorted([*gaps, *healed], key=lambda gap: (gap.first, gap.healed))
     lived = bars_in_life(expected, life, grid)
     idle = len(range(max(frozen.start, expected.start), min(frozen.stop, expected.stop)))
-    return Assessment(rows, lived, missing, ordered, idle)
+    return Assessment(rows, lived, missing, ordered, idle, silent_hours(month, survey))
 
 
 def _told_of_file_before(gap: GapCause, month: SymbolMonth) -> GapCause:

@@ -46,6 +46,7 @@ QUALITY: dict[str, Any] = {
     "findings": pl.Int64,
     "idle": pl.Int64,
     "thin": pl.Int64,
+    "silent": pl.Int64,
     "ids": pl.String,
     "suspect_size": pl.List(pl.String),
     "quarantined": pl.List(pl.String),
@@ -97,7 +98,8 @@ def quality(
         volatility indices, hours of option summaries, and days of what comes when it comes; ``coverage`` is the share that is there (0 to 1,
         null where nothing is expected); ``gaps`` the runs missing, by ``causes``; ``idle`` the klines without
         a trade that go on to the symbol's last file, a day of them or more: rows after the end of its life,
-        which are not expected; ``thin`` the bars of a mark, index or premium price made of less than half the
+        which are not expected; ``silent`` the hours without a row, on days that have some, of trades, aggTrades and
+        quotes of a symbol that has rows in nearly every hour: they lower ``coverage``; ``thin`` the bars of a mark, index or premium price made of less than half the
         samples that are usual in the month (those of none are missing); ``healed`` the bars
         that one file lacks and a sibling gave; ``suspect_size`` and ``quarantined`` keys; ``first`` and
         ``last`` the times of the first and last row, UTC. ``duplicates`` are rows that came twice;
@@ -205,6 +207,11 @@ def who_of(month: SymbolMonth) -> tuple[str | None, ...]:
     )
 
 
+def _sparse(assessment: Assessment) -> dict[str, int]:
+    """Return the bars of few samples, and the hours without a tick."""
+    return {"thin": assessment.rows.thin or 0, "silent": assessment.silent or 0}
+
+
 def _quality_row(item: AssessedMonth, seen: Survey) -> tuple[Any, ...]:
     month, assessment, ids, findings = item
     open_gaps = [gap for gap in assessment.gaps if not gap.healed]
@@ -219,7 +226,7 @@ def _quality_row(item: AssessedMonth, seen: Survey) -> tuple[Any, ...]:
         "quarantined": len(quarantined),
         "suspect_size": len(suspects),
         "duplicates": repeats[0],
-        "thin": assessment.rows.thin or 0,
+        **_sparse(assessment),
         **_by_kind(findings),
     }
     return (
@@ -235,8 +242,7 @@ def _quality_row(item: AssessedMonth, seen: Survey) -> tuple[Any, ...]:
         *repeats,
         rejects,
         findings.height,
-        assessment.idle,
-        assessment.rows.thin,
+        *(assessment.idle, assessment.rows.thin, assessment.silent),
         ids_in_words(ids) if month.built and has_ids(month) else None,
         sorted(suspects),
         sorted(quarantined),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from cryptolake.archive.enums import Interval
+from cryptolake.archive.enums import DataType, Interval
 from cryptolake.archive.grid import bar_number, open_of
 from cryptolake.archive.periods import Days
 from cryptolake.archive.schemas import schema_of
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _BUSY = 0.9
 """The share of its hours in which a month's days have rows, from which on an hour without any is odd."""
 _HOURS_A_DAY = 24
+_TICKS = frozenset({DataType.TRADES, DataType.AGG_TRADES, DataType.BOOK_TICKER})
 
 
 class TickHole(NamedTuple):
@@ -94,8 +95,31 @@ def _siblings(month: SymbolMonth, days: Days) -> tuple[str, ...]:
     return tuple(key for key in near["key"] if key not in month.built)
 
 
+def silent_hours(month: SymbolMonth, seen: Survey) -> int | None:
+    """Count the hours without a row of a month's days that have some; None for what is no tick.
+
+    They count only where that is rare in the month, and inside the symbol's life.
+    """
+    if month.folder.row.data_type not in _TICKS:
+        return None
+    runs = _odd_hours(month, seen) if month.built else []
+    return sum(len(run) for run in runs if not _after_end(run, month))
+
+
 def _silent_hours(month: SymbolMonth, seen: Survey) -> Iterator[TickHole]:
-    """Yield the hours without a row of the days that have some, where that is rare in the month."""
+    """Yield the hours without a row as holes."""
+    for run in _odd_hours(month, seen):
+        first, last = open_of(run.start, Interval.H1), open_of(run.stop, Interval.H1)
+        detail = f"no row from {first:%F %R} to {last:%F %R}"
+        hole = TickHole(month, "hours", first, last, run, detail, ())
+        siblings = _siblings(month, hole.days)
+        # Hours after the very last row may be after the symbol's end: they are holes where a sibling can tell.
+        if siblings or not _after_end(run, month):
+            yield hole._replace(siblings=siblings)
+
+
+def _odd_hours(month: SymbolMonth, seen: Survey) -> list[range]:
+    """Return the hours without a row of the days that have some, where that is rare in the month."""
     time = schema_of(month.folder.row.market, month.folder.row.data_type).time
     numbers = bar_number(pl.col(time), Interval.H1).alias("hour")
     rows = seen.rows_of(month, month.days).select(numbers).unique()
@@ -108,16 +132,8 @@ def _silent_hours(month: SymbolMonth, seen: Survey) -> Iterator[TickHole]:
         if not _before_listing(run, month) and not _halted(run, month)
     ]
     expected = len(days) * _HOURS_A_DAY
-    if not runs or len(hours) < _BUSY * (expected - max(map(len, runs))):
-        return
-    for run in runs:
-        first, last = open_of(run.start, Interval.H1), open_of(run.stop, Interval.H1)
-        detail = f"no row from {first:%F %R} to {last:%F %R}"
-        hole = TickHole(month, "hours", first, last, run, detail, ())
-        siblings = _siblings(month, hole.days)
-        # Hours after the very last row may be after the symbol's end: they are holes where a sibling can tell.
-        if siblings or not _after_end(run, month):
-            yield hole._replace(siblings=siblings)
+    rare = runs and len(hours) >= _BUSY * (expected - max(map(len, runs)))
+    return runs if rare else []
 
 
 def _before_listing(run: range, month: SymbolMonth) -> bool:

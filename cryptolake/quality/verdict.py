@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 WHOLE = "whole"
 """The verdict on a month with nothing to say."""
 
-_COUNTS = ("missing", "rejects", "duplicates", "suspect_size", "quarantined", "thin")
+_COUNTS = ("missing", "rejects", "duplicates", "suspect_size", "quarantined", "thin", "silent")
 _FINDINGS = (
     *("daily_monthly_disagree", "conflicting_duplicates", "ids_out_of_order", "unusable_file"),
     *("id_hole", "id_repeat", "id_reused", "crosscheck", "not_healed"),

@@ -190,3 +190,34 @@ def test_a_price_without_a_sample_is_missing_and_one_of_few_is_thin(
     assert (row["rows"], row["missing"], row["thin"]) == (1440, missing, thin)
     if missing:
         assert here.gaps(query)["evidence"].str.contains("no sample").all()
+
+
+# ---------------------------------------------------------------- ticks
+
+
+def aggregates(times: Iterable[datetime], start: int) -> str:
+    return "".join(
+        f"{n},2.5,3,{n},{n},{int(t.timestamp() * 1000)},true\n" for n, t in enumerate(times, start)
+    )
+
+
+@pytest.mark.parametrize(
+    ("hours", "silent"),
+    [(range(9, 15), 6), (range(0), 0), (range(17, 24), 7), (range(1, 23, 2), 0)],
+)
+def test_hours_without_a_tick_lower_the_coverage_of_a_busy_symbol(written: Written, hours, silent):
+    """Of one that trades every other hour nobody can say."""
+    texts, number = {}, 1
+    often = len(hours) == 11  # a symbol that is silent every day
+    for day in ("2023-03-04", "2023-03-05", "2023-03-06"):
+        begin = datetime.fromisoformat(day).replace(tzinfo=UTC)
+        times = [begin + timedelta(minutes=20 * n) for n in range(72)]
+        if often or day.endswith("05"):
+            times = [t for t in times if t.hour not in hours]
+        key = f"data/futures/um/daily/aggTrades/AUSDT/AUSDT-aggTrades-{day}.zip"
+        texts[key] = aggregates(times, number)
+        number += len(times)
+    here = written(texts)
+    row = told(here, asked("futures_um", "aggTrades", "AUSDT", "2023-03-04", "2023-03-06"))
+    assert (row["expected"], row["missing"], row["silent"]) == (3, 0, silent)
+    assert row["coverage"] == pytest.approx(1 - silent / 72)
