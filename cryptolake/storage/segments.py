@@ -45,7 +45,7 @@ STAMP = "_segment"
 """The column of merged segments that holds the time of the segment that a row came from."""
 
 _REPLACES = "cryptolake.replaces"
-_ROW_GROUP = 4_000
+_ROW_GROUP = 20_000
 _AT_ONCE = 16
 _CACHED_BYTES = 32 * 2**20
 _KEPT_BYTES = 128 * 2**10
@@ -276,26 +276,60 @@ def _keep(storage: Storage, path: str, size: int, stamped: pl.DataFrame) -> None
         _FRAMES.put((storage.url(path), size), _Frame(stamped, whole=True))
 
 
-def merge(storage: Storage, folder: str, rows: pl.DataFrame, entries: Sequence[Entry]) -> None:
+def merge(
+    storage: Storage, folder: str, rows: pl.DataFrame | pl.LazyFrame, entries: Sequence[Entry]
+) -> None:
     """Write rows in the place of the segments that held them, which the caller removes then.
 
     Two processes that merge the same segments write the same bytes to one name. The name sorts with the
     newest of them, and so before all that is written later.
     """
     names = sorted(entry.path.rpartition("/")[2] for entry in entries)
+    data = _encoded(rows, {_REPLACES: json.dumps(names)})
+    path = f"{folder}/{stamp_of(entries[-1])}{MERGED}{_hash(data)}.parquet"
+    storage.write(path, data)
+    _REPLACED[storage.url(path), len(data)] = frozenset(entry.path for entry in entries)
+    if isinstance(rows, pl.DataFrame):
+        _keep(storage, path, len(data), rows)
+
+
+def _encoded(rows: pl.DataFrame | pl.LazyFrame, metadata: dict[str, str]) -> bytes:
+    """Return the bytes of a merged segment; of a lazy frame some rows are in memory at a time."""
     buffer = BytesIO()
-    rows.write_parquet(
+    (rows.sink_parquet if isinstance(rows, pl.LazyFrame) else rows.write_parquet)(
         buffer,
         compression="zstd",
         row_group_size=_ROW_GROUP,
         statistics=True,
-        metadata={_REPLACES: json.dumps(names)},
+        metadata=metadata,
     )
-    data = buffer.getvalue()
-    path = f"{folder}/{stamp_of(entries[-1])}{MERGED}{_hash(data)}.parquet"
-    storage.write(path, data)
-    _REPLACED[storage.url(path), len(data)] = frozenset(entry.path for entry in entries)
-    _keep(storage, path, len(data), rows)
+    return buffer.getvalue()
+
+
+def scan(storage: Storage, entry: Entry, schema: Schema) -> pl.LazyFrame:
+    """Return the rows of a segment whose bytes are whole, each with its time; on a disk they are not held.
+
+    Raises
+    ------
+    ValueError
+        Its bytes are not those in its name, or a newer release wrote it.
+    """
+    place: str | BytesIO = storage.url(entry.path)
+    if not storage.is_local:
+        place = BytesIO(_bytes(storage, entry))
+    elif rotten(storage, entry) is not None:
+        message = f"{entry.path} is damaged"
+        raise ValueError(message)
+    rows = pl.scan_parquet(place, glob=False)
+    known = rows.collect_schema().names()
+    if set(known) - set(schema):
+        message = f"{entry.path} is of a newer release"
+        raise ValueError(message)
+    missing = [pl.lit(None, kind).alias(name) for name, kind in schema.items() if name not in known]
+    return rows.with_columns(missing).select(
+        pl.col(name).cast(kind) if name != STAMP else pl.col(name).fill_null(stamp_of(entry))
+        for name, kind in schema.items()
+    )
 
 
 def _hash(data: bytes) -> str:

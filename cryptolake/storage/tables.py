@@ -21,6 +21,7 @@ import polars as pl
 
 from cryptolake.storage import layout, runs, segments
 from cryptolake.storage.lake_format import mark_format
+from cryptolake.storage.long_merge import merge_sorted
 from cryptolake.storage.scope import EVERYTHING, NOTHING, Scope
 from cryptolake.storage.strays import without_strays
 from cryptolake.storage.table_schemas import TABLES
@@ -46,9 +47,15 @@ _LONGER = 4
 _SHORT = 64 * 2**10
 """Bytes of a merged segment up to which it is merged again, with however few rows."""
 
-_LONG = {True: 2**20, False: 8 * 2**20}
-"""Bytes of a segment, on a disk and in a bucket, from which on only :func:`Meta.compact` of the whole table merges
-it: so the end of a run takes the same memory whatever the lake's age."""
+_SORTED = {"files": "key", "quarantine": "key", "months": "path", "sources": "path"}
+"""Tables whose merged segments are sorted, and by what."""
+
+_LONG = 16 * 2**20
+"""Bytes of a sorted segment from which on only :func:`Meta.compact` of the whole table merges it."""
+
+_IN_PIECES = 2**20
+"""Bytes of segments from which on they are merged a range of keys at a time, so that the end of a run takes the same
+memory whatever the lake's age; those of tables that are not sorted stay from that length on."""
 
 _LOOK_EVERY = MANY // 2
 _TRIES = 10
@@ -202,26 +209,51 @@ class Meta(TableReader):
 
     def _merged(self, table: str, many: int, *, whole: bool = False) -> list[str]:
         """Merge segments; return the paths of those that another one holds now, to be removed."""
+        done: list[str] = []
         try:
             listed = self._segments(table)
             live = segments.current(self.storage, listed)
             # Others are there where a merge was killed before it removed them.
-            done = [entry.path for entry in listed if entry not in set(live)]
+            done += [entry.path for entry in listed if entry not in set(live)]
             if table == "transfers":
                 done += [entry.path for entry in _forgotten(live)]
                 live = [entry for entry in live if entry.path not in set(done)]
-            chosen = live if whole else _chosen(live, _LONG[self.storage.is_local])
-            if len(live) < many or len(chosen) < 2:
-                return done
-            rows, used = segments.read_whole(self.storage, chosen, TABLES[table])
-            if len(used) < 2:
-                return done
-            if segments.overlap(self.storage, used):
-                rows = rows.unique(maintain_order=True, keep="first")
+            long = _LONG if table in _SORTED else _IN_PIECES
+            if whole:
+                done += self._joined(table, live)
+            elif sum(entry.size < long for entry in live) >= many:
+                for group in _groups(live, long):
+                    done += self._joined(table, group)
         except FileNotFoundError:  # another process merges them now
+            pass
+        return done
+
+    def _joined(self, table: str, entries: list[Entry]) -> list[str]:
+        """Write the rows of some segments as one; return the paths of those segments."""
+        if table in _SORTED and len(entries) > 1 and sum(e.size for e in entries) >= _IN_PIECES:
+            try:
+                return self._joined_in_pieces(table, entries)
+            except (FileNotFoundError, KeyboardInterrupt, SystemExit, MemoryError):
+                raise
+            except BaseException:  # noqa: BLE001, S110 - one is damaged, or newer: below it is passed over
+                pass
+        rows, used = segments.read_whole(self.storage, entries, TABLES[table])
+        if len(used) < 2:
             return []
+        if segments.overlap(self.storage, used):
+            rows = rows.unique(maintain_order=True, keep="first")
         segments.merge(self.storage, _folder(table), _settled(table, rows), used)
-        return done + [entry.path for entry in used]
+        return [entry.path for entry in used]
+
+    def _joined_in_pieces(self, table: str, entries: list[Entry]) -> list[str]:
+        twice = segments.overlap(self.storage, entries)
+
+        def settled(rows: pl.DataFrame) -> pl.DataFrame:
+            once = rows.unique(maintain_order=True, keep="first") if twice else rows
+            return _settled(table, once)
+
+        merge_sorted(self.storage, _folder(table), entries, TABLES[table], _SORTED[table], settled)
+        return [entry.path for entry in entries]
 
     def _segments(self, table: str) -> list[Entry]:
         listed = segments.segments(self.storage, _folder(table))
@@ -326,19 +358,25 @@ def _folder(table: str) -> str:
     return layout.table_folder(table)
 
 
-def _chosen(live: list[Entry], long: int) -> list[Entry]:
-    """Return the segments to merge: the newest, and older ones that are not much longer.
+def _groups(live: list[Entry], long: int) -> list[list[Entry]]:
+    """Return the groups of neighbours to merge, each into one segment.
 
-    A long merged segment is not written again for a few new rows, so each row is written only about as
-    often as the number of segments ever written has digits.
+    A segment is not merged with much less than itself, so each row is written only about as often as the number
+    of segments ever written has digits; a long one stays as it is. Of many short ones, those that fit into memory
+    together are a group.
     """
-    size, longest = 0, long
-    for place, entry in reversed(list(enumerate(live))):
-        if entry.size > longest or size > long:
-            return live[place + 1 :]
+    found: list[list[Entry]] = [[]]
+    size = 0
+    for entry in reversed(live):
+        if size and entry.size > min(long, max(_SHORT, _LONGER * size)):
+            found.append([])
+            size = 0
+        found[-1].insert(0, entry)
         size += entry.size
-        longest = min(long, max(_SHORT, _LONGER * size))
-    return live
+        if size >= (long if entry.size >= _IN_PIECES else _IN_PIECES):
+            found.append([])
+            size = 0
+    return [group for group in found if len(group) > 1]
 
 
 def _settled(table: str, rows: pl.DataFrame) -> pl.DataFrame:

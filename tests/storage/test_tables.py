@@ -110,7 +110,7 @@ def test_what_builds_say_again_each_night_is_kept_once(meta: Meta, table: str) -
 
 def test_a_long_segment_is_left_as_it_is_by_the_end_of_a_run(meta: Meta, monkeypatch) -> None:
     """A run ends in the same memory whatever the lake's age; ``lake.compact`` merges all."""
-    monkeypatch.setattr(tables, "_LONG", {True: 10_000})
+    monkeypatch.setattr(tables, "_LONG", 10_000)
     keys = [{"key": f"{number:06}", "event": "stored"} for number in range(20_000)]
     meta.append("files", keys)
     (long,) = meta.storage.list("meta/files")
