@@ -170,7 +170,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         intervals=["1h"],
         defects=["stale_checksum"],
     )
-    with serve_archive(folder, lakes=["lakes"]) as served:
+    with serve_archive(folder, lakes=["lake-of-secrets"]) as served:
         yield served
 
 
@@ -184,6 +184,7 @@ def listed(archive: Any, tmp_path: Path) -> cl.Plan:
     return cl.Plan.load(file)
 
 
+@pytest.mark.slow
 def test_what_a_lake_in_a_bucket_shows_and_stores_holds_none(
     archive: Any,
     tmp_path: Path,
@@ -196,7 +197,7 @@ def test_what_a_lake_in_a_bucket_shows_and_stores_holds_none(
         lambda event, given: commands.append(given[1]) if event == "subprocess.Popen" else None
     )
     lake = cl.Lake(
-        "s3://lakes/secret",
+        "s3://lake-of-secrets/secret",
         source=cl.Archive(endpoint_url=archive.endpoint),
         storage_options={
             "key": KEY,
@@ -206,7 +207,7 @@ def test_what_a_lake_in_a_bucket_shows_and_stores_holds_none(
         },
     )
     assert isinstance(lake.storage, S3Storage)
-    lake.storage.filesystem.mkdir("lakes")
+    lake.storage.filesystem.mkdir("lake-of-secrets")
     plan = lake.plan(QUERY, progress=False)
     plan.save(tmp_path / "plan.json")
     reports = [lake.pull(QUERY, mode=mode, progress=False) for mode in ("auto", "relay")]
@@ -242,7 +243,7 @@ print(lake, lake.datasets()["rows"].to_list(), lake._connection)
 def test_a_pickle_says_that_it_holds_keys_and_works_elsewhere(archive: Any, tmp_path: Path):
     options = {"key": KEY, "secret": SECRET, "endpoint_url": archive.endpoint}
     source = cl.Archive(endpoint_url=archive.endpoint)
-    lake = cl.Lake("s3://lakes/pickled", source=source, storage_options=options)
+    lake = cl.Lake("s3://lake-of-secrets/pickled", source=source, storage_options=options)
     lake.pull(QUERY, progress=False)
     lake.sql("from silver.spot_klines").fetchall()
     with pytest.warns(UserWarning, match="holds the key, secret of its storage_options"):
@@ -252,14 +253,14 @@ def test_a_pickle_says_that_it_holds_keys_and_works_elsewhere(archive: Any, tmp_
     command = [sys.executable, "-c", WORKER, str(tmp_path / "lake.pickle")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    assert "Lake('s3://lakes/pickled'" in done.stdout
+    assert "Lake('s3://lake-of-secrets/pickled'" in done.stdout
     assert done.stdout.strip().endswith("None")
     check(done.stdout + done.stderr, whence="the worker")
 
 
 @pytest.mark.parametrize("options", [{"profile": "me"}, {"anon": True}, {"requester_pays": True}])
 def test_a_pickle_without_keys_says_nothing(options: dict[str, Any]):
-    lake = cl.Lake("s3://lakes/pickled", storage_options=options)
+    lake = cl.Lake("s3://lake-of-secrets/pickled", storage_options=options)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         again = pickle.loads(pickle.dumps(lake))

@@ -123,7 +123,8 @@ def test_a_slow_drip_is_waited_for(bench: Bench):
 def test_an_endpoint_that_refuses_everything_is_a_transfer_error(bench: Bench):
     write_archive(bench.folder, 3)
     plan = bench.plan()
-    plan.archive = cl.Archive(endpoint_url="http://127.0.0.1:1")
+    bench.archive = cl.Archive(bucket=bench.archive.bucket, endpoint_url="http://127.0.0.1:1")
+    plan.archive = bench.archive
     with pytest.raises(
         cl.TransferError, match=r"nothing could be fetched from http://127.0.0.1:1"
     ) as caught:
