@@ -74,7 +74,7 @@ class Neighbours:
             with reading(path, self._storage.root):
                 rows = scan.select(bar_number(pl.col(time), grid).alias("bar")).unique()
                 bars = rows.collect(engine="streaming")["bar"].sort()
-        except StorageError:  # its own month says so; it tells nothing here
+        except (StorageError, FileNotFoundError):  # its own month says so; it tells nothing here
             return None
         if not len(bars):
             return None
