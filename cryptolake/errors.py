@@ -128,7 +128,7 @@ class DamagedLakeWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Damaged:
-    """A segment that cannot be read, why, and the root of its lake."""
+    """A file of the lake's own that cannot be read (a segment, a Silver file), why, and the root of its lake."""
 
     path: str
     reason: str

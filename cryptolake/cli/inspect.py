@@ -163,10 +163,11 @@ def quality(
     json: Json = False,
 ) -> None:
     """Show gaps, duplicates and rejects by month: a sentence first, then the months to look at."""
-    from cryptolake.quality.verdict import WHOLE, failing, summary, worst_first
+    from cryptolake.quality.verdict import WHOLE, check_kinds, failing, summary, worst_first
 
-    show.absence(lake, json=json)
     kinds = split(fail_on or [])
+    check_kinds(kinds)
+    show.absence(lake, json=json)
     found = lake.quality(query.check(), refresh=refresh)
     bad = failing(found, kinds)
     if json:

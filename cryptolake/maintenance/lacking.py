@@ -17,6 +17,7 @@ from cryptolake.archive.periods import Days, Period
 from cryptolake.planning.cover import FOLDER, cover
 from cryptolake.quality.freshness import NAME
 from cryptolake.readers.silver_files import silver_files
+from cryptolake.readers.unusable import REFUSED
 from cryptolake.silver.records import current, month_records
 from cryptolake.storage.layout import silver_folder, silver_path
 from cryptolake.storage.scope import Scope
@@ -180,7 +181,7 @@ def unbuilt(held: pl.DataFrame, lake: LakeContext) -> pl.DataFrame:
         used_sha256="sha256",
         used_etag="etag",
         rows_out="rows_out",
-        refused=pl.col("warnings").str.contains("refused: ", literal=True).fill_null(value=False),
+        refused=pl.col("warnings").str.contains(REFUSED, literal=True).fill_null(value=False),
     )
     same = (pl.col("used_sha256") == pl.col("sha256")).fill_null(value=False) | (
         pl.col("sha256").is_null() & (pl.col("used_etag") == pl.col("etag")).fill_null(value=False)

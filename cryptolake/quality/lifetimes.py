@@ -113,7 +113,7 @@ def _next(month: Period) -> Period:
 def _last_trade(month: SymbolMonth, survey: Survey) -> datetime | None:
     """Return the open time of the month's last bar with a trade."""
     traded = survey.rows_of(month, month.month.days).filter(_TRADED)
-    last = traded.select(pl.col("open_time").max()).collect().item()
+    last = survey.collected(month, traded.select(pl.col("open_time").max())).item()
     return last if isinstance(last, datetime) else None
 
 
@@ -122,7 +122,7 @@ def _idle_run(month: SymbolMonth, survey: Survey, grid: Grid, *, ends_life: bool
     opens = pl.col("open_time")
     rows = survey.rows_of(month, month.month.days)
     times = rows.select(opens.min(), newest=opens.max(), last=opens.filter(_TRADED).max())
-    first, newest, last = times.collect().row(0)
+    first, newest, last = survey.collected(month, times).row(0)
     if not isinstance(first, datetime) or not isinstance(newest, datetime):
         return range(0)
     start = number_of(last, grid) + 1 if last else number_of(first, grid)

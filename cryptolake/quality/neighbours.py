@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -15,7 +16,7 @@ from cryptolake.quality.clocks import HALTING
 from cryptolake.quality.gaps import missing_runs
 from cryptolake.readers.silver_files import reading
 from cryptolake.silver.records import current
-from cryptolake.storage.layout import parse_silver_path
+from cryptolake.storage.layout import parse_silver_path, silver_folder
 from cryptolake.storage.scope import Scope
 
 if TYPE_CHECKING:
@@ -47,11 +48,13 @@ class Neighbours:
         own = month.silver
         if own.data_type not in HALTING:
             return ()
-        folder = own.path.split("symbol=", 1)[0]
-        others = self._paths(folder).filter(
-            pl.col("path").str.ends_with(f"/{own.month}.parquet") & (pl.col("path") != own.path)
+        folder = f"{silver_folder(own.market, own.data_type, own.interval)}/"
+        others = (
+            path
+            for path in self._paths(folder)["path"]
+            if path != own.path and (named := parse_silver_path(path)) and named.month == own.month
         )
-        found = (self._one(path, grid) for path in others.head(_ASKED)["path"])
+        found = (self._one(path, grid) for path in islice(others, _ASKED))
         return [one for one in found if one is not None]
 
     def _read_paths(self, folder: str) -> pl.DataFrame:

@@ -26,6 +26,7 @@ from cryptolake.readers.silver_files import (
     silver_scope,
     warn_of_damage,
 )
+from cryptolake.readers.unusable import REFUSED
 from cryptolake.silver.records import current
 from cryptolake.storage.layout import SilverPath
 
@@ -51,7 +52,7 @@ _FILES = (
 )
 _OBJECT = ("key", "size", "etag", "last_modified", "checksum_size", "checksum_etag")
 _READ_EMPTY = (pl.col("rows_in") == 0) & ~pl.col("warnings").fill_null("").str.contains(
-    "refused:", literal=True
+    REFUSED, literal=True
 )
 """Sources that were read and hold no row: a header alone."""
 

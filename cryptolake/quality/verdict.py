@@ -80,13 +80,27 @@ def in_words(said: str) -> str:
     return ", ".join(told)
 
 
+def check_kinds(asked: Sequence[str]) -> None:
+    """Check words that are to name kinds of problems.
+
+    Raises
+    ------
+    InvalidQuery
+        A word that names no kind; the message has those there are.
+    """
+    known = kinds()
+    for word in asked:
+        if word not in known:
+            raise unknown_word("kind of problem", word, known)
+
+
 def failing(quality: pl.DataFrame, asked: Sequence[str]) -> pl.DataFrame:
     """Return the rows of ``lake.quality`` in which one of the asked kinds occurs.
 
     Raises
     ------
     InvalidQuery
-        A word that names no kind; the message has those there are.
+        As :func:`check_kinds`.
 
     Examples
     --------
@@ -94,10 +108,7 @@ def failing(quality: pl.DataFrame, asked: Sequence[str]) -> pl.DataFrame:
     >>> failing(frame, ["unknown"]).height, failing(frame, ["rejects"]).height
     (1, 0)
     """
-    known = kinds()
-    for word in asked:
-        if word not in known:
-            raise unknown_word("kind of problem", word, known)
+    check_kinds(asked)
     return quality.filter(pl.any_horizontal(pl.lit(value=False), *map(_occurs, asked)))
 
 

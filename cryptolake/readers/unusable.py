@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from cryptolake.storage.scope import Scope
     from cryptolake.storage.tables import TableReader
 
-_REFUSED = "refused: "
-"""What the account of a file begins its error with."""
+REFUSED = "refused: "
+"""What a file's account in ``meta.sources`` begins its error with, among the file's warnings."""
 
 _FOLDER = ["market", "data_type", "symbol", "interval"]
 _NAMED = 3
@@ -58,7 +58,7 @@ def unusable(records: TableReader, query: Query | None = None) -> pl.DataFrame:
 
 def _refused(records: TableReader, scope: Scope) -> pl.DataFrame:
     """Return the files that the newest builds of some paths could not use, as :func:`unusable` does."""
-    refused = pl.col("warnings").str.contains(_REFUSED, literal=True)
+    refused = pl.col("warnings").str.contains(REFUSED, literal=True)
     here = scope.where("path")
     paths = records.read("sources", where=refused if here is None else here & refused)["path"]
     mine = pl.col("path").is_in(paths.unique().implode())
@@ -69,7 +69,7 @@ def _refused(records: TableReader, scope: Scope) -> pl.DataFrame:
         .select(
             "key",
             pl.lit("refused").alias("state"),
-            pl.col("warnings").str.split(_REFUSED).list.last().alias("reason"),
+            pl.col("warnings").str.split(REFUSED).list.last().alias("reason"),
             "sha256",
         )
     )

@@ -113,8 +113,8 @@ def _metrics(instrument: Instrument, days: Days, seed: int, series: int) -> pl.D
 
 
 def _book_depth(instrument: Instrument, days: Days, seed: int, series: int) -> pl.DataFrame:
-    """Write a snapshot each ten minutes (the real ones come each 30 s): ten levels, twelve from within a day on."""
-    frame = _every(timedelta(minutes=10), days, instrument).with_columns(
+    """Write a snapshot each 30 s, as the real ones come: ten levels, twelve from within a day on."""
+    frame = _every(timedelta(seconds=30), days, instrument).with_columns(
         late=below(_INDEX, series, 12) * 1000,
         price=level_at(pl.col("time_ms"), instrument, seed),
     )

@@ -254,7 +254,7 @@ class MonthAssembler:
         frame = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed")
         frame = (
             frame.rechunk()
-        )  # the parser leaves a piece a thread, which each later step pays for
+        )  # of a piece a thread from the parser: each later step pays for them
         for number, rows in frame.group_by(FILE).len().rows():
             self.accounts[number].rows_in += rows
         return derived(with_optional(frame, self.schema), self.schema)

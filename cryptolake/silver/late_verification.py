@@ -100,9 +100,8 @@ def _verdict(storage: Storage, source: Source, evidence: OpenFileEvidence) -> Ve
     # The size of the copy was compared with the listing's, so another one is damage whatever a CHECKSUM says.
     cut = evidence.size != source.size
     verdict = check(evidence, sidecar, listed, name, found=cut, etags=etags)
-    if (
-        verdict.finding == "sidecar_transport"
-    ):  # of an earlier version: the listed one is in the archive
+    # A sidecar of an earlier version: the listed one is in the archive.
+    if verdict.finding == "sidecar_transport":
         verdict = check(evidence, None, listed, name, etags=etags)
     return verdict
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from cryptolake.readers.silver_files import current_sources
+from cryptolake.readers.unusable import REFUSED
 from cryptolake.silver.parquet import MonthRecord
 from cryptolake.storage.scope import EVERYTHING, Scope
 
@@ -159,5 +160,5 @@ def current(records: TableReader, table: str, scope: Scope = EVERYTHING) -> pl.D
 
 
 def _warnings(account: RowAccount) -> str | None:
-    warnings = [*account.warnings, *([f"refused: {account.error}"] if account.error else [])]
+    warnings = [*account.warnings, *([f"{REFUSED}{account.error}"] if account.error else [])]
     return "; ".join(warnings) or None

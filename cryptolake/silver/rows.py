@@ -32,8 +32,6 @@ def silver_rows(
         warn_of_unusable(lake, query)
     if not exact:
         return silver_frame(query, lake)
-    from cryptolake.silver.decimals import (
-        exact_rows,
-    )  # the modules of a build: only where it is asked for
+    from cryptolake.silver.decimals import exact_rows  # with it, the modules of a build
 
     return exact_rows(query, lake).lazy()

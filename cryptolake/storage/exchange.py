@@ -104,9 +104,7 @@ def _put_if(storage: S3Storage, path: str, data: bytes, etag: str | None) -> boo
             storage.filesystem.pipe_file(f"{storage.bucket}/{storage.key(path)}", data, **condition)
         except OSError as error:
             code = code_of(error)
-            if (
-                code in UNKNOWN_CONDITION or code == "NoSuchBucket"
-            ):  # the plain write says it in words
+            if code in {*UNKNOWN_CONDITION, "NoSuchBucket"}:  # the plain write says it in words
                 storage.write(path, data)
             elif code in REFUSED_CONDITION:
                 return False

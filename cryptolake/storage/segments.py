@@ -116,9 +116,8 @@ def current(storage: Storage, found: Sequence[Entry]) -> list[Entry]:
             if named[1] in hashes:
                 replaced.add(entry.path)
             hashes.add(named[1])
-        if (
-            MERGED in entry.path and place
-        ):  # what it replaces sorts before it, and is mostly removed
+        # What it replaces sorts before it, and is mostly removed.
+        if MERGED in entry.path and place:
             replaced |= replaces(storage, entry)
     return [entry for entry in found if entry.path not in replaced]
 
@@ -206,8 +205,7 @@ def rotten(storage: Storage, entry: Entry) -> Damaged | None:
     if key in _WHOLE:
         return None
     try:
-        data = _bytes(storage, entry)
-        pl.read_parquet_schema(BytesIO(data))
+        _check_bytes(storage, entry)
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as error:  # as in _read
@@ -391,6 +389,9 @@ def _is_there(storage: Storage, entry: Entry) -> bool:
 
 
 def _scanned(storage: Storage, entry: Entry, schema: Schema, where: pl.Expr) -> pl.DataFrame:
+    """Read some row groups; on a disk, where that costs no request, the whole file is hashed first, once."""
+    if storage.is_local and (found := rotten(storage, entry)) is not None:
+        raise ValueError(found.reason)
     url = storage.url(entry.path)
     scan = pl.scan_parquet(url, **storage.polars_arguments, glob=False)
     missing = [pl.lit(None, kind).alias(name) for name, kind in schema.items()]
@@ -412,11 +413,27 @@ def stamp_of(entry: Entry) -> str:
 def _bytes(storage: Storage, entry: Entry) -> bytes:
     """Return a segment's bytes, compared with the hash in its name where that has one."""
     data = storage.read(entry.path)
+    _compare(entry, hashlib.sha256(data))
+    return data
+
+
+def _check_bytes(storage: Storage, entry: Entry) -> None:
+    """Compare a segment's bytes with the hash in its name, and read its footer; on a disk it is not held."""
+    if not storage.is_local:
+        pl.read_parquet_schema(BytesIO(_bytes(storage, entry)))
+        return
+    digest = hashlib.sha256()
+    for piece in storage.pieces(entry.path, entry.size):
+        digest.update(piece)
+    _compare(entry, digest)
+    pl.read_parquet_schema(storage.local(entry.path))
+
+
+def _compare(entry: Entry, digest: hashlib._Hash) -> None:
     named = _HASHED.search(entry.path)
-    if named and hashlib.sha256(data).hexdigest()[:16] != named[1]:
+    if named and digest.hexdigest()[:16] != named[1]:
         message = "its bytes differ from the hash in its name"
         raise ValueError(message)
-    return data
 
 
 def shaped(rows: pl.DataFrame, schema: Schema) -> pl.DataFrame:

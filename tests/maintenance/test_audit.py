@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import warnings
 from collections.abc import Callable
@@ -16,7 +15,7 @@ import pytest
 from cryptolake import DamagedLakeWarning, IncompleteWarning, Lake, query
 from cryptolake.storage import segments
 from cryptolake.storage.files import LocalStorage
-from tests.readers.lakes import build_all, days, klines_key, klines_text, put
+from tests.readers.lakes import build_all, days, klines_key, put_with_checksums
 
 HOUR = timedelta(hours=1)
 KEYS = {s: [klines_key(s, day, "1h") for day in days("2024-01-30", 4)] for s in ("AUSDT", "BUSDT")}
@@ -28,15 +27,7 @@ ROWS = "select symbol, open_time, close from silver.spot_klines order by 1, 2"
 def lake(tmp_path: Path) -> Lake:
     lake = Lake(tmp_path / "lake")
     for keys in KEYS.values():
-        texts = {
-            key: klines_text(day, 24, step=HOUR)
-            for key, day in zip(keys, days("2024-01-30", 4), strict=True)
-        }
-        put(lake.storage, lake.meta, texts)
-        for key in texts:
-            digest = hashlib.sha256(lake.storage.read(f"bronze/{key}")).hexdigest()
-            text = f"{digest}  {key.rsplit('/', 1)[1]}\n".encode()
-            lake.storage.write(f"bronze/{key}.CHECKSUM", text)
+        put_with_checksums(lake.storage, lake.meta, keys)
     build_all(lake.storage, lake.meta)
     return lake
 

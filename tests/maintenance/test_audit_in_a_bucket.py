@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import warnings
 from collections.abc import Callable
@@ -14,7 +13,7 @@ import pytest
 
 from cryptolake import Lake
 from cryptolake.storage import segments
-from tests.readers.lakes import build_all, days, klines_key, klines_text, put
+from tests.readers.lakes import build_all, days, klines_key, put_with_checksums
 
 if TYPE_CHECKING:
     from cryptolake.storage.files import Storage
@@ -43,15 +42,7 @@ DAMAGES: dict[str, Callable[[Storage, str], None]] = {
 @pytest.fixture
 def lake(bucket_options: dict[str, Any]) -> Lake:
     lake = Lake(f"s3://lakes/{secrets.token_hex(4)}", storage_options=bucket_options)
-    texts = {
-        key: klines_text(day, 24, step=HOUR)
-        for key, day in zip(KEYS, days("2024-01-30", 4), strict=True)
-    }
-    put(lake.storage, lake.meta, texts)
-    for key in texts:
-        digest = hashlib.sha256(lake.storage.read(f"bronze/{key}")).hexdigest()
-        text = f"{digest}  {key.rsplit('/', 1)[1]}\n".encode()
-        lake.storage.write(f"bronze/{key}.CHECKSUM", text)
+    put_with_checksums(lake.storage, lake.meta, KEYS)
     build_all(lake.storage, lake.meta)
     return lake
 

@@ -22,6 +22,15 @@ def liquidation(day: int) -> str:
     return f"{at(2022, 3, day, 5)},SELL,LIMIT,IOC,12,0.2,0.2,FILLED,12,12\n"
 
 
+QUERY = (
+    cl.query()
+    .markets("futures_um")
+    .data_types("liquidationSnapshot")
+    .symbols("XLMUSDT")
+    .between("2022-03-14", "2022-03-16")
+)
+
+
 def bars(first: int, count: int, *, price: float = 5.0) -> str:
     lines = [
         f"{t},{price},{price},{price},{price},1,{t + HOUR - 1},{price},2,1,1,0\n"
@@ -38,16 +47,9 @@ def test_a_day_whose_file_holds_a_header_alone_is_known_and_no_gap(written):
             KEY.format("16"): LIQUIDATIONS + liquidation(16),
         }
     )
-    query = (
-        cl.query()
-        .markets("futures_um")
-        .data_types("liquidationSnapshot")
-        .symbols("XLMUSDT")
-        .between("2022-03-14", "2022-03-16")
-    )
-    here.pull(query)
-    assert here.gaps(query).height == 0
-    [row] = here.quality(query).rows(named=True)
+    here.pull(QUERY)
+    assert here.gaps(QUERY).height == 0
+    [row] = here.quality(QUERY).rows(named=True)
     assert (row["rows"], row["expected"], row["missing"], row["coverage"]) == (2, 3, 0, 1.0)
 
 
@@ -58,15 +60,8 @@ def test_a_day_without_a_file_is_a_gap_still(written):
             KEY.format("16"): LIQUIDATIONS + liquidation(16),
         }
     )
-    query = (
-        cl.query()
-        .markets("futures_um")
-        .data_types("liquidationSnapshot")
-        .symbols("XLMUSDT")
-        .between("2022-03-14", "2022-03-16")
-    )
-    here.pull(query)
-    [gap] = here.gaps(query).rows(named=True)
+    here.pull(QUERY)
+    [gap] = here.gaps(QUERY).rows(named=True)
     assert (gap["first"], gap["bars"]) == (datetime(2022, 3, 15, tzinfo=UTC), 1)
 
 

@@ -25,6 +25,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.tools.http_body import body_of
+
 if TYPE_CHECKING:
     from email.message import Message
 
@@ -141,7 +143,7 @@ def _handler(found: Recorder, context: ssl.SSLContext | None) -> type[BaseHTTPRe
             parts = urlsplit(self.path)
             host = parts.netloc or self.headers.get("Host", "")
             proxied = self.headers.get("Proxy-Authorization", "") if parts.netloc else self.tunnel
-            body = self._body()
+            body = body_of(self)
             plain = {name.lower(): value for name, value in self.headers.items()}
             secure = isinstance(self.connection, ssl.SSLSocket)
             found.requests.append(Request(self.command, host, self.path, plain, secure, proxied))
@@ -152,16 +154,6 @@ def _handler(found: Recorder, context: ssl.SSLContext | None) -> type[BaseHTTPRe
             self._respond(path, parse_qs(parts.query, keep_blank_values=True), body)
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _answer  # noqa: N815
-
-        def _body(self) -> bytes:
-            if "chunked" in self.headers.get("Transfer-Encoding", ""):
-                data = b""
-                while size := int(self.rfile.readline().split(b";")[0], 16):
-                    data += self.rfile.read(size)
-                    self.rfile.readline()
-                self.rfile.readline()
-                return data
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
         def _respond(self, path: str, query: dict[str, list[str]], body: bytes) -> None:
             bucket, _, key = path.partition("/")

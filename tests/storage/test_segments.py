@@ -6,6 +6,7 @@ import os
 import warnings
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -137,6 +138,31 @@ def test_a_filter_reads_a_few_row_groups_of_a_long_table(meta: Meta, monkeypatch
     found = meta.ledger(pl.col("key").is_between(pl.lit("data/000010"), pl.lit("data/000019")))
     assert found["key"].to_list() == [f"data/{number:06}" for number in range(10, 20)]
     assert found.schema == pl.Schema(TABLES["files"])
+
+
+@pytest.mark.parametrize("column", ["size", "sha256"])
+def test_a_flipped_bit_of_a_long_segment_is_seen_where_only_some_rows_are_read(
+    meta: Meta, monkeypatch, column: str
+) -> None:
+    meta.append("files", [stored(f"data/{n:04}", n) | {"sha256": f"{n:064}"} for n in range(900)])
+    (path,) = paths(meta)
+    file = meta.storage.local(path)
+    data = bytearray(file.read_bytes())
+    data[place_in(file, column)] ^= 1
+    file.write_bytes(data)
+    monkeypatch.setattr(segments, "_FRAMES", segments._Frames(1))
+    monkeypatch.setattr(segments, "_SCANNED_FROM", {True: 0})
+    monkeypatch.setattr(segments, "_WHOLE", set())
+    segments._WARNED.clear()
+    with pytest.warns(DamagedLakeWarning, match=file.name):
+        assert meta.ledger(pl.col("key") == "data/0007").is_empty()
+
+
+def place_in(file: Path, column: str) -> int:
+    """Return where a byte of a column's packed data stands."""
+    text = "select data_page_offset + total_compressed_size - 1 from parquet_metadata(?) where path_in_schema = ?"
+    ((place,),) = duckdb.execute(text, [str(file), column]).fetchall()
+    return int(place) - 4
 
 
 DAMAGES = {

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 from xml.sax.saxutils import escape
 
+from tests.tools.http_body import body_of
+
 DOMAIN = ".s3.test"
 """Hosts ``<bucket>.s3.test`` have the bucket in their name; ``s3.test`` alone is the endpoint."""
 
@@ -145,7 +147,7 @@ def _handler(made: Front, upstream: str) -> type[BaseHTTPRequestHandler]:
             return True
 
         def _answer(self) -> None:
-            body = self._body()
+            body = body_of(self)
             parts = urlsplit(self.path)
             host = parts.netloc or self.headers.get("Host", "")
             path = parts.path
@@ -167,16 +169,6 @@ def _handler(made: Front, upstream: str) -> type[BaseHTTPRequestHandler]:
             self._send(*self._changed(bucket, *self._ask(target, body)))
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _answer  # noqa: N815
-
-        def _body(self) -> bytes:
-            if "chunked" in self.headers.get("Transfer-Encoding", ""):
-                data = b""
-                while size := int(self.rfile.readline().split(b";")[0], 16):
-                    data += self.rfile.read(size)
-                    self.rfile.readline()
-                self.rfile.readline()
-                return data
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
         def _ask(self, target: str, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
             hop = {"connection", "proxy-connection", "host", "accept-encoding", "expect"}
