@@ -193,9 +193,7 @@ def _key(used: set[str]) -> str:
         f"<b>{text(name.replace('_', ' '))}</b> {text(_look(name)[1])}</span>"
         for name in names
     )
-    return (
-        f'<div class="key">{items}</div><p class="dim">A low mark is about a part of its days.</p>'
-    )
+    return f'<div class="key">{items}</div><p class="dim">A mark of half the height stands for a part of a day.</p>'
 
 
 def _look(state: str) -> tuple[str, str, str, str]:

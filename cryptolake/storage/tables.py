@@ -363,7 +363,8 @@ def _groups(live: list[Entry], long: int) -> list[list[Entry]]:
 
     A segment is not merged with much less than itself, so each row is written only about as often as the number
     of segments ever written has digits; a long one stays as it is. Of many short ones, those that fit into memory
-    together are a group.
+    together are a group. Where there is more to write than that, a group waits until it has several: few runs pay
+    for it.
     """
     found: list[list[Entry]] = [[]]
     size = 0
@@ -376,7 +377,11 @@ def _groups(live: list[Entry], long: int) -> list[list[Entry]]:
         if size >= (long if entry.size >= _IN_PIECES else _IN_PIECES):
             found.append([])
             size = 0
-    return [group for group in found if len(group) > 1]
+    return [group for group in found if len(group) > 1 and (_is_short(group) or len(group) >= FEW)]
+
+
+def _is_short(group: list[Entry]) -> bool:
+    return sum(entry.size for entry in group) < 2 * _IN_PIECES
 
 
 def _settled(table: str, rows: pl.DataFrame) -> pl.DataFrame:

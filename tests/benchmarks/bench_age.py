@@ -128,6 +128,7 @@ def aged(root: Path, publisher: Publisher, segments: int, rows: int) -> None:
         named = {"path": pl.Series(path), **sums}
         meta.append("sources", _many(model["sources"], per).with_columns(keys, run, **named))
         meta.append("runs", model["runs"].with_columns(run))
+        meta.settle()  # as each night's run does at its end
     held = sum(file.stat().st_size for file in (root / "meta").rglob("*") if file.is_file())
     print(
         f"  a lake of {segments:,} segments a table, {per * segments:,} ledger rows, "

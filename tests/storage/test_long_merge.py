@@ -92,7 +92,7 @@ def test_a_range_is_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.Monk
         return settle(table, rows)
 
     monkeypatch.setattr(tables, "_settled", settled)
-    meta.compact("files", many=2)
+    meta.compact("files", many=2, whole=True)
     assert sum(heights) == 9000
     assert max(heights) <= 2 * 400
     assert meta.ledger()["key"].is_sorted()

@@ -136,3 +136,14 @@ def test_a_snapshot_reads_the_rows_of_a_scope_once(meta: Meta, monkeypatch) -> N
     snapshot.forget()
     meta.append("sources", [{"path": "silver/b/2"}])
     assert snapshot.within("sources", scope).height == 3
+
+
+def test_the_end_of_a_run_writes_no_long_segments_again_until_there_are_several(
+    meta: Meta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "_IN_PIECES", 1)
+    for number in range(FEW - 1):
+        meta.append("files", [{"key": f"data/{number}", "event": "stored"}])
+    assert meta.compact("files", many=2) == 0
+    meta.append("files", [{"key": "data/last", "event": "stored"}])
+    assert meta.compact("files", many=2) == FEW
