@@ -54,7 +54,9 @@ def test_the_conda_environment_is_in_step_with_pyproject():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))
     listed = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
     extras = PYPROJECT["optional-dependencies"]
-    wanted = floors([*PYPROJECT["dependencies"], *extras["demo"], *extras["notebook"]])
+    wanted = floors(
+        [*PYPROJECT["dependencies"], *extras["demo"], *extras["pandas"], *extras["notebook"]]
+    )
     wanted = {
         CONDA_NAMES.get(name, name): CONDA_FLOORS.get(name, floor) for name, floor in wanted.items()
     }

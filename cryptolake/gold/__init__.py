@@ -1,0 +1,1 @@
+"""Derived datasets: recipes, where they come from, and rebuilding only what changed."""

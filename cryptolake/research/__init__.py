@@ -1,0 +1,1 @@
+"""Aligned and explained data for research: when a row is known, panels, bars, joins, universes, hand-off."""
