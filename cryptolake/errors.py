@@ -165,3 +165,15 @@ def unknown_word(what: str, given: str, choices: Iterable[str]) -> InvalidQuery:
     hint = f"; did you mean {near!r}?" if near else "."
     message = f"unknown {what} {given!r}{hint} Choose from: {', '.join(allowed)}."
     return InvalidQuery(message, what=what, given=given, allowed=allowed, nearest=near)
+
+
+def missing_package(use: str, package: str, extra: str) -> MissingTool:
+    """Build the MissingTool for an optional package that is not installed: what needs it, what installs it.
+
+    Examples
+    --------
+    >>> print(missing_package("handoff.ohlcv", "pandas", "pandas"))
+    handoff.ohlcv needs pandas: pip install 'cryptolake[pandas]'
+    """
+    message = f"{use} needs {package}: pip install 'cryptolake[{extra}]'"
+    return MissingTool(message, tool=package)
