@@ -502,9 +502,10 @@ def _check_root(root: str, signs: str) -> None:
     """Refuse a root whose name SQL would misread, however it is quoted.
 
     DuckDB reads a folder ``name=value`` as a partition, whose column hides the files' own column of that
-    name, and a backslash as a separator; httpfs finds nothing below a name with ``?``, ``*`` or ``[``.
+    name (no column's name is other than a word), and a backslash as a separator; httpfs finds nothing below
+    a name with ``?``, ``*`` or ``[``.
     """
-    part = next((part for part in re.split(r"[/\\]", root) if part.find("=") > 0), None)
+    part = next((part for part in re.split(r"[/\\]", root) if re.match(r"\w+=", part)), None)
     sign = next((sign for sign in signs if sign in root), None)
     if part is not None and sign is None:
         why = f"SQL reads {part!r} as a partition (name=value); use a root without '='"

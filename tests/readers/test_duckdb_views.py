@@ -310,6 +310,7 @@ ODD_NAMES = [
     "br[ack]et",
     "sem;i",
     "new\nline",
+    "<i x=1>",
     "q?m",
     'dq"x',
     "hash#x",
