@@ -17,7 +17,17 @@ from cryptolake.errors import StorageError
 from cryptolake.storage.files import OLD, LocalStorage, Storage, open_storage
 from cryptolake.storage.tables import Meta
 
-ODD_ROOTS = ["a lake", "quo'te", 'dou"ble', "star*", "semi;colon", "new\nline", "[brackets]", "ü龙", "<i x=1>"]
+ODD_ROOTS = [
+    "a lake",
+    "quo'te",
+    'dou"ble',
+    "star*",
+    "semi;colon",
+    "new\nline",
+    "[brackets]",
+    "ü龙",
+    "<i x=1>",
+]
 MISREAD_ROOTS = [
     ("back\\slash", "the sign '\\\\\\\\'"),
     ("symbol=X/lake", "'symbol=X' as a partition"),
