@@ -388,6 +388,74 @@ class Lake:
         self._datasets = datasets(self.context)
         return self._datasets
 
+    # ------------------------------------------------------------------ research
+
+    def panel(
+        self,
+        query: Query,
+        column: str = "close",
+        *,
+        of: pl.LazyFrame | None = None,
+        members: pl.DataFrame | None = None,
+    ) -> pl.DataFrame:
+        """Return one column of a query's bars by time and symbol, on the whole UTC grid; holes are null.
+
+        It reads what the lake holds and fetches nothing. The grid has every bar that opens in the query's days:
+        weeks from Mondays, months from their first day. A row off the grid, as the archive has some beside
+        exchange halts, is not moved onto it: its bar is null. Values are not filled; in Polars that is a line,
+        and where a fill ends is yours to say: ``panel.with_columns(pl.exclude("open_time").forward_fill(limit=3))``.
+
+        Parameters
+        ----------
+        query
+            One market, data type and interval (klines, or mark, index or premium prices); symbols and days. A
+            symbol that is named has a column whatever is here of it; a glob means those that the lake holds.
+        column
+            A column of the bars, in its own unit (``lake.describe``); or ``"gap"``, for the cause of each hole.
+        of
+            Rows to show instead of the query's bars: a frame with ``open_time, symbol`` and the column.
+        members
+            A frame of ``from, until, symbol``, as :meth:`universe` returns it: cells outside ``[from, until)`` are
+            null, and their cause is ``not_member``.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``open_time`` (UTC) and a column a symbol, by name. With ``"gap"``: text, null where there is a row, else
+            ``not_member``, ``off_grid``, ``exchange_halt``, ``archive_gap``, ``not_listed``, ``interval_stopped``,
+            ``rejected``, ``not_pulled``, ``not_published`` or ``unknown``, as :meth:`gaps` finds them with evidence.
+
+        Raises
+        ------
+        InvalidQuery
+            The query mixes markets (the ``volume`` of futures_um is in the base asset, that of futures_cm in
+            contracts), data types or intervals; asks for rows that are not bars, as trades; or there is no such
+            column.
+
+        Warns
+        -----
+        IncompleteWarning
+            Symbols have no value at all.
+
+        Examples
+        --------
+        ::
+
+            query = (
+                cl.query()
+                .markets("spot")
+                .klines("1h")
+                .symbols("BTCUSDT", "ETHUSDT")
+                .between("2025-01")
+            )
+            close = lake.panel(query)
+            returns = close.select("open_time", pl.exclude("open_time").pct_change())
+            why = lake.panel(query, "gap")
+        """
+        from cryptolake.research.panel import panel
+
+        return panel(query, self.context, column, rows=of, members=members)
+
     # ------------------------------------------------------------------ keep whole and fresh
 
     def status(self) -> pl.DataFrame:
