@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from cryptolake.query import query as query
     from cryptolake.readers.duckdb_views import to_polars as to_polars
     from cryptolake.report import Report as Report
+    from cryptolake.research.known import known as known
     from cryptolake.sample.archive import sample_archive as sample_archive
     from cryptolake.sample.server import serve_archive as serve_archive
     from cryptolake.transfer.options import TransferOptions as TransferOptions
@@ -55,6 +56,7 @@ _HOMES = {
     "Report": "report",
     "TransferOptions": "transfer.options",
     "query": "query",
+    "known": "research.known",
     "load_matrix": "archive.matrix",
     "matrix": "archive.matrix",
     "picker": "picker",

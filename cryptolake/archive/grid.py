@@ -113,6 +113,37 @@ def bar_number(time: pl.Expr, interval: Interval) -> pl.Expr:
     return (time.dt.epoch("us") - anchor).floordiv(step // _MICROSECOND)
 
 
+def bar_open(time: pl.Expr, interval: Interval) -> pl.Expr:
+    """Return the open time of the bar that a time (``Datetime("us", "UTC")``) lies in.
+
+    Examples
+    --------
+    >>> sunday = pl.DataFrame({"t": [datetime(2024, 3, 3, 23, tzinfo=UTC)]})
+    >>> sunday.select(bar_open(pl.col("t"), Interval.W1)).item()
+    datetime.datetime(2024, 2, 26, 0, 0, tzinfo=zoneinfo.ZoneInfo(key='UTC'))
+    """
+    step = interval.length
+    if step is None:
+        return time.dt.truncate("1mo")
+    anchor = (_anchor(interval) - _EPOCH) // _MICROSECOND
+    number = bar_number(time, interval)
+    opens = number * (step // _MICROSECOND) + anchor
+    return opens.cast(pl.Datetime("us", "UTC"))
+
+
+def bar_end(open_time: pl.Expr, interval: Interval) -> pl.Expr:
+    """Return when a bar ends that opens at a time, on the grid or off it: a bar of a month a month later.
+
+    Examples
+    --------
+    >>> opens = pl.DataFrame({"t": [datetime(2024, 2, 1, tzinfo=UTC)]})
+    >>> opens.select(bar_end(pl.col("t"), Interval.MO1)).item()
+    datetime.datetime(2024, 3, 1, 0, 0, tzinfo=zoneinfo.ZoneInfo(key='UTC'))
+    """
+    step = interval.length
+    return open_time.dt.offset_by("1mo") if step is None else open_time + pl.lit(step)
+
+
 def number_of(time: datetime, interval: Grid) -> int:
     """Return the number of the bar that one instant lies in.
 

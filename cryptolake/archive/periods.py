@@ -204,6 +204,46 @@ def _parse_day(day: DayLike) -> Days:
     raise InvalidQuery(message, what="dates", given=day)
 
 
+_UNITS = {
+    "us": "microseconds",
+    "ms": "milliseconds",
+    "s": "seconds",
+    "m": "minutes",
+    "h": "hours",
+    "d": "days",
+    "w": "weeks",
+}
+
+
+def parse_duration(length: str | timedelta | None) -> timedelta:
+    """Read a length of time: a number and a unit (``us ms s m h d w``), or a timedelta; never negative.
+
+    Raises
+    ------
+    InvalidQuery
+        It is no such text, or below zero.
+
+    Examples
+    --------
+    >>> parse_duration("15m"), parse_duration("1d")
+    (datetime.timedelta(seconds=900), datetime.timedelta(days=1))
+    >>> parse_duration("1 day")
+    Traceback (most recent call last):
+    ...
+    cryptolake.errors.InvalidQuery: cannot read '1 day' as a duration; write '15m', '8h', '1d' ...
+    """
+    if isinstance(length, timedelta) and length >= timedelta(0):
+        return length
+    match = re.fullmatch(r"(\d{1,9})(us|ms|[smhdw])", str(length), re.ASCII)
+    if match is None or not isinstance(length, str):
+        message = (
+            f"cannot read {length!r} as a duration; write '15m', '8h', '1d' (a number and one of "
+            f"{', '.join(_UNITS)}), or pass a timedelta that is not negative."
+        )
+        raise InvalidQuery(message, what="duration", given=length)
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
 def format_days(days: Days) -> tuple[str, str]:
     """Return the two ends as ISO text, the form that :func:`parse_days` reads back.
 

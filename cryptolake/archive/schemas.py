@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cryptolake.archive.enums import DataType, Interval, Market, dataset_name
 from cryptolake.archive.matrix import data_file
+from cryptolake.archive.periods import parse_duration
 from cryptolake.errors import InvalidQuery, unknown_word
 
 Kind = Literal[
@@ -42,6 +43,9 @@ FLOATS = frozenset({"price", "quantity", "ratio"})
 """The kinds that are Float64 in Silver, and Decimal where exact values are asked for."""
 
 _DROPPED = frozenset({"file_symbol", "part", "unused"})
+
+BAR = "interval"
+"""The duration that is the length of the row's own bar."""
 
 RULES_VERSION = "1"
 """Grows when the normalizer makes other rows of the same bytes, so that Silver is built anew."""
@@ -103,6 +107,35 @@ class Check(BaseModel):
     action: Literal["reject", "flag"]
 
 
+class KnownTime(BaseModel):
+    """One bound of when a row is known: a time of the row, and how long after it.
+
+    ``plus`` is a duration, or ``interval``: the length of the row's bar. Rows whose time is at or after
+    the UTC day ``since`` take ``then`` instead: the clock of the files became finer.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    column: str
+    plus: str
+    since: date | None = None
+    then: str | None = None
+
+    @model_validator(mode="after")
+    def _are_durations(self) -> Self:
+        if (self.since is None) != (self.then is None):
+            message = "a known time has both 'since' and 'then', or neither"
+            raise ValueError(message)
+        for text in (self.plus, self.then):
+            if text not in {None, BAR}:
+                parse_duration(text)
+        return self
+
+    def __str__(self) -> str:
+        words = self.column if self.plus == "0s" else f"{self.column} + {self.plus}"
+        return words if self.since is None else f"{words} ({self.then} since {self.since})"
+
+
 class Schema(BaseModel):
     """The columns of one dataset, its key, order, time and checks.
 
@@ -111,6 +144,9 @@ class Schema(BaseModel):
     running numbers of which the venue leaves some out. ``early`` and ``late`` are the seconds by which a
     row's time may lie before or after the period of its file, and ``late_until`` the last day whose file is
     known to end with rows of the next: a plan takes the file before the days asked for in up to then.
+    A row is ``known`` at the latest of these times; ``max_age`` is how long it may stand for the present
+    where it is joined to other rows (``interval``: while the next bar is not due), None where one row says
+    too little to be joined alone.
 
     Examples
     --------
@@ -136,6 +172,8 @@ class Schema(BaseModel):
     early: int = 0
     late: int = 0
     late_until: date | None = None
+    known: tuple[KnownTime, ...] = Field(min_length=1)
+    max_age: str | None = None
     checks: tuple[Check, ...] = ()
     quirks: tuple[str, ...] = ()
 
@@ -147,6 +185,7 @@ class Schema(BaseModel):
             raise ValueError(message)
         named = {*self.key, *self.sort, self.time, *self.skipping, *([self.id] if self.id else [])}
         named |= {column for check in self.checks for column in check.columns}
+        named |= {bound.column for bound in self.known}
         if not named <= silver:
             message = f"{self.dataset} has no Silver columns {sorted(named - silver)}"
             raise ValueError(message)
@@ -154,12 +193,26 @@ class Schema(BaseModel):
         if len(spellings) != len(set(spellings)):
             message = f"{self.dataset} gives one published name to two columns"
             raise ValueError(message)
+        if self.max_age not in {None, BAR}:
+            parse_duration(self.max_age)
         return self
 
     @property
     def dataset(self) -> str:
         """The dataset's SQL name."""
         return dataset_name(self.market, self.data_type)
+
+    @property
+    def known_words(self) -> str:
+        """When a row is known, in words.
+
+        Examples
+        --------
+        >>> schema_of("spot", "klines").known_words
+        'the later of open_time + interval, close_time + 1us'
+        """
+        words = ", ".join(str(bound) for bound in self.known)
+        return words if len(self.known) == 1 else f"the later of {words}"
 
     @property
     def published_names(self) -> tuple[str, ...]:

@@ -106,6 +106,11 @@ class Description:
         return tuple(dict.fromkeys((*self.row.notes, *self.schema.quirks)))
 
     @property
+    def known(self) -> str:
+        """When a row is known, in words; :func:`cryptolake.known` is the same as an expression."""
+        return self.schema.known_words
+
+    @property
     def columns(self) -> pl.DataFrame:
         """The columns: as published, in Silver (``name`` null where it is left out), unit and meaning."""
         import polars as pl
@@ -154,6 +159,7 @@ class Description:
             "last_date": self.last_date,
             "key_columns": list(self.schema.key),
             "sort_columns": list(self.schema.sort),
+            "known": self.known,
             "columns": self.columns.to_dicts(),
             "example_key": self.example.key if self.example else None,
             "quirks": list(self.quirks),
@@ -184,6 +190,7 @@ class Description:
             ("status", f"{self.status} ({self.row.evidence})"),
             ("unique by", ", ".join(self.schema.key)),
             ("sorted by", ", ".join(self.schema.sort)),
+            ("known at", self.known),
         ]
         if self.intervals:
             words = (f"{name}: {' '.join(them)}" for name, them in self.intervals.items())

@@ -72,6 +72,7 @@ def test_every_dataset_is_described_from_matrix_and_schema(dataset):
     assert dataset in text
     assert row.key_pattern in text
     assert all(quirk in text for quirk in about.quirks)
+    assert f"known at    {about.known}" in text
     columns = about.columns
     assert columns["published"].drop_nulls().to_list() == list(schema.published_names)
     assert set(columns["name"].drop_nulls()) == set(schema.silver_names)

@@ -111,6 +111,8 @@ def _about(about: Description) -> Iterator[str]:
     else:
         yield f"Files: {' and '.join(about.partitions)}."
     yield ""
+    yield f"A row is known at {about.known}."
+    yield ""
     yield "| published | Silver | type | unit | meaning | example |"
     yield "| --- | --- | --- | --- | --- | --- |"
     for column in about.columns.iter_rows(named=True):
