@@ -88,6 +88,8 @@ __all__ = sorted(_HOMES)
 
 def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
+    if name == "handoff":  # a module that users call by its name, as cl.handoff.ohlcv(frame)
+        return importlib.import_module("cryptolake.handoff")
     if home is None:
         message = f"module 'cryptolake' has no attribute {name!r}"
         raise AttributeError(message)
