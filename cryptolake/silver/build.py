@@ -90,6 +90,7 @@ class BuildRun:
         self.placed: dict[str, Placed] = {}
         self.damaged: set[str] = set()
         self._whole: list[Month] = []
+        self.ledger_names: frozenset[str] | None = None
 
     def all(self, months: list[Month], **options: Any) -> None:
         """Make all months, and those that their rows spill into; options as ``make_month`` takes them."""
@@ -141,14 +142,10 @@ class BuildRun:
         """Record what was made, then put the months in their places."""
         waiting, self._waiting = self._completed(self._waiting), []
         changed = [result for result in waiting if result.status != "unchanged"]
-        now = datetime.now(UTC)
-        if changed:
-            self._beat()
         for result in waiting:
             self.damaged |= set(result.damaged)
         self.verifications.record([item for result in changed for item in result.verifications])
-        self._record([result for result in changed if result.status != "kept"], now)
-        self.tables.append("months", month_rows(waiting, self.id, now))
+        self._record(waiting, changed)
         if changed:  # the rest of this call sees what was recorded
             self._records.forget()
         self._place(waiting)
@@ -180,10 +177,21 @@ class BuildRun:
                 self._whole.append(result.month)
         return done
 
-    def _record(self, told: list[MonthResult], now: datetime) -> None:
-        self.tables.append("sources", source_rows(told, self.id, now))
-        self.tables.append("rejects", reject_rows(told, self.id, now))
-        self.tables.append("findings", finding_rows(told, self.id, now))
+    def _record(self, waiting: list[MonthResult], changed: list[MonthResult]) -> None:
+        """Write what the tables tell of some months, side by side: each write waits for the disk or the bucket."""
+        now = datetime.now(UTC)
+        told = [result for result in changed if result.status != "kept"]
+        rows = {
+            "sources": source_rows(told, self.id, now),
+            "rejects": reject_rows(told, self.id, now),
+            "findings": finding_rows(told, self.id, now),
+            "months": month_rows(waiting, self.id, now),
+        }
+        with ThreadPoolExecutor(len(rows) + 1, thread_name_prefix="silver-record") as pool:
+            jobs = [pool.submit(self.tables.append, table, found) for table, found in rows.items()]
+            jobs += [pool.submit(self._beat)] if changed else []
+        for job in jobs:
+            job.result()
 
     def stale(self, months: Iterable[Month]) -> list[Month]:
         """Return those of some months, as the ledger has them now, that other files were placed of."""
@@ -377,6 +385,7 @@ def build(
     begun = time.perf_counter()
     run = BuildRun(lake, threads or _at_once(lake.storage), partial(_bar, shown=progress))
     months = months_to_build(bronze_rows, holdings_beside(lake.records, bronze_rows["key"]))
+    run.ledger_names = lake.records.ledger_names
     sweep(lake.storage)
     try:
         options = {"limits": limits, "stream_above": stream_above, "policy": checksum_policy}
@@ -428,6 +437,8 @@ def _converge(run: BuildRun, bronze_rows: pl.DataFrame, options: dict[str, Any])
     same Silver. Each round needs that a file was stored meanwhile, so there is an end.
     """
     while run.placed:
+        if run.ledger_names is not None and run.tables.names("files") == run.ledger_names:
+            return
         now = months_to_build(bronze_rows, holdings_beside(run.tables, bronze_rows["key"]))
         stale = run.stale(now)
         if not stale:

@@ -168,6 +168,10 @@ class Meta(TableReader):
     def _whole(self, table: str, found: list[Damaged]) -> None:
         self._load(table, self._segments(table), None, found.append)
 
+    def names(self, table: str) -> frozenset[str]:
+        """Return the paths of a table's segments. Where they are the same, no row was added or taken."""
+        return frozenset(entry.path for entry in self._segments(table))
+
     def count(self, table: str) -> int:
         """Return how many segments a table has."""
         return len(self._segments(table))
@@ -308,6 +312,8 @@ class Snapshot(TableReader):
         self._parts: dict[tuple[str, Scope], pl.DataFrame] = {}
         self._about = self._covered = NOTHING
         self._ledger: pl.DataFrame | None = None
+        self.ledger_names: frozenset[str] | None = None
+        """On a disk, the segments that the ledger had just before it was read; in a bucket they cost a request."""
 
     def about(self, scope: Scope) -> None:
         """Set what the call is about: the first question about any part of it reads all of it."""
@@ -337,6 +343,8 @@ class Snapshot(TableReader):
             if where is not None and scope == EVERYTHING:
                 return self._tables.ledger(where)
             self._covered = self._about if self._about.covers(scope) else scope
+            local = self._tables.storage.is_local
+            self.ledger_names = self._tables.names("files") if local else None
             self._ledger = self._tables.ledger(scope=self._covered)
         both = _both(None if scope == self._covered else scope.where(), where)
         return self._ledger if both is None else self._ledger.filter(both)
