@@ -30,13 +30,23 @@ _UNSET = ("CRYPTOLAKE_", "AWS_", "S3_ENDPOINT", "UPDATE_")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def parsed_models() -> Iterator[None]:
-    """Botocore's JSON models are parsed once a process: for each client anew, they are most of its cost."""
-    from botocore.loaders import JSONFileLoader
+def quick_clients() -> Iterator[None]:
+    """What botocore works out for each client anew, and always alike, is worked out once a process.
 
-    parsed = lru_cache(maxsize=None)(JSONFileLoader().load_file)
+    Most of a client's cost is to look for the folder of S3's models, parse them, rename events and look
+    at the signatures of its own handlers.
+    """
+    import botocore.hooks
+    import botocore.session
+
+    loader = lru_cache(maxsize=None)(botocore.session.create_loader)
+    accepts = lru_cache(maxsize=4096)(botocore.hooks.accepts_kwargs)
+    aliaser: Any = botocore.hooks.EventAliaser(botocore.hooks.HierarchicalEmitter())
+    alias = lru_cache(maxsize=4096)(aliaser._alias_event_name)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(JSONFileLoader, "load_file", lambda _, path: parsed(path))
+        patch.setattr(botocore.session, "create_loader", loader)
+        patch.setattr(botocore.hooks, "accepts_kwargs", accepts)
+        patch.setattr(botocore.hooks.EventAliaser, "_alias_event_name", lambda _, name: alias(name))
         yield
 
 

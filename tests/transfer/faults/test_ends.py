@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from tests.transfer.conftest import Bench
 
 ROOT = Path(__file__).parents[3]
+KILLS = int(os.environ.get("CRYPTOLAKE_KILLS", "6"))
+"""Kills at random moments, one in each part of the run. 20 take a minute of both cores."""
 
 
 @contextmanager
@@ -243,12 +245,13 @@ def test_an_error_that_no_check_expects_ends_the_run_and_is_not_waited_for(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(20))
-def test_kill_9_at_a_random_moment_of_600_files(bench: Bench, seed: int):
-    keys = write_archive(bench.folder, 600)
-    share = random.Random(seed).random()
-    with pulling(bench) as child:
-        moment(bench, share, 1200)
+@pytest.mark.parametrize("seed", range(KILLS))
+def test_kill_9_at_a_random_moment_of_many_batches(bench: Bench, seed: int):
+    files = 240
+    keys = write_archive(bench.folder, files)
+    share = (seed + random.Random(seed).random()) / KILLS
+    with pulling(bench, batch_size=30) as child:
+        moment(bench, share, 2 * files)
         child.kill()
         child.wait()
     assert settled(bench.root)

@@ -20,7 +20,7 @@ from tests.transfer.s3bench import KEYS, LAKE, S3Bench, s3_bench
 ROOT = Path(__file__).parents[3]
 FILES = 40
 KILLS = int(os.environ.get("CRYPTOLAKE_KILLS", "2"))
-"""Random kills of each mode; 27 make a hundred with those of a lake on a disk, and six more minutes."""
+"""Random kills of each mode; 27 take six minutes."""
 
 
 def killed(bench: S3Bench, mode: str, share: float) -> None:
