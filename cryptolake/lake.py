@@ -5,11 +5,12 @@ A facade: a method imports the module that does its work, so that a notebook pay
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from cryptolake.archive.source import Archive, archive_text
 from cryptolake.progress import shown
@@ -40,7 +41,43 @@ if TYPE_CHECKING:
 
     Options: TypeAlias = TransferOptions | Mapping[str, Any] | str | None
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 Mode = Literal["auto", "download", "direct", "relay", "traditional"]
+
+
+def _days_from(
+    source: Literal["archive", "lake", "either"],
+) -> Callable[[Callable[Concatenate[Lake, P], R]], Callable[Concatenate[Lake, P], R]]:
+    """Give a method its ``query`` with plain days, and refuse there what is no Query.
+
+    ``"archive"``: an open range ends with the newest day published, asked with the call's ``refresh``,
+    ``max_age`` and ``progress``. ``"lake"``: with the newest day held; nothing is asked of the archive.
+    ``"either"``: as the archive says, or the lake where the archive cannot be asked.
+    """
+
+    def decorate(
+        method: Callable[Concatenate[Lake, P], R],
+    ) -> Callable[Concatenate[Lake, P], R]:
+        place = list(inspect.signature(method).parameters).index("query") - 1
+
+        @wraps(method)
+        def call(self: Lake, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            given: dict[str, Any] = kwargs
+            positional: list[Any] = list(args)
+            query = positional[place] if place < len(positional) else given.get("query")
+            if query is not None:
+                plain = self._plain(query, source, given)
+                if place < len(positional):
+                    positional[place] = plain
+                else:
+                    given["query"] = plain
+            return method(self, *positional, **given)
+
+        return call
+
+    return decorate
 
 
 class Lake:
@@ -74,6 +111,10 @@ class Lake:
 
     query
         Which markets, data types, intervals, symbols and days. Where it may be left out: everything held.
+        A range that goes to the newest day (``since``, ``last``, ``between(..., "latest")``) ends with the
+        newest that the archive has published, of any of the query's symbols and data types, where a method asks
+        the archive (``plan``, ``pull``, ``frame``, ``heal``, ``quality``, ``gaps``); with the newest that the
+        lake holds, where a method only reads the lake.
     refresh, max_age
         Ask the archive again even where its cached listing is fresh; or where it is older than ``max_age``.
     progress
@@ -143,8 +184,24 @@ class Lake:
 
         return LakeContext(self.storage, self.source, self.listing, self.meta, self._adopt)
 
+    def _plain(self, query: Query, source: str, options: Mapping[str, Any]) -> Query:
+        """Return a query with plain days: see :mod:`cryptolake.planning.dates`."""
+        from cryptolake.planning import dates
+
+        dates.require_query(query)
+        if not query.selection.is_open:
+            return query
+        if source == "lake":
+            return dates.held_days(query, self.context)
+        how = {name: options[name] for name in ("refresh", "max_age") if name in options}
+        with shown(options.get("progress", True)):
+            if source == "either":
+                return dates.published_or_held_days(query, self.context, **how)
+            return dates.published_days(query, self.context, **how)
+
     # ------------------------------------------------------------------ ask
 
+    @_days_from("archive")
     def plan(
         self,
         query: Query,
@@ -244,6 +301,7 @@ class Lake:
         way = (mode, progress, checksum_policy, options)
         return RunSettings.of(plan.archive, self.storage, *way).transfer(plan, self.context)
 
+    @_days_from("lake")
     def build(
         self,
         query: Query | None = None,
@@ -266,6 +324,7 @@ class Lake:
         how = {"progress": progress, "force": force, "checksum_policy": checksum_policy}
         return build_query(self.context, query, **how)
 
+    @_days_from("archive")
     def pull(
         self,
         query: Query,
@@ -296,6 +355,7 @@ class Lake:
 
         return RunSettings.of(self.source, self.storage, mode, progress, checksum_policy, options)
 
+    @_days_from("archive")
     def frame(
         self,
         query: Query,
@@ -333,12 +393,14 @@ class Lake:
 
     # ------------------------------------------------------------------ read
 
+    @_days_from("lake")
     def bronze(self, query: Query) -> pl.LazyFrame:
         """Scan Bronze in place, still zipped: the columns as published, plus ``key``."""
         from cryptolake.readers.polars_frames import bronze_frame
 
         return bronze_frame(query, self.context)
 
+    @_days_from("lake")
     def silver(self, query: Query, *, exact: bool = False) -> pl.LazyFrame:
         """Scan the typed rows of a query's days: one data type, with market, symbol and interval.
 
@@ -390,6 +452,7 @@ class Lake:
 
     # ------------------------------------------------------------------ research
 
+    @_days_from("lake")
     def panel(
         self,
         query: Query,
@@ -501,6 +564,7 @@ class Lake:
         settings = self._settings(mode, progress, checksum_policy, options)
         return update(self.context, settings, query)
 
+    @_days_from("lake")
     def verify(
         self, query: Query | None = None, *, against: str | None = None, repair: bool = False
     ) -> pl.DataFrame:
@@ -526,12 +590,14 @@ class Lake:
 
         return verify(self.context, query, against=against, repair=repair)
 
+    @_days_from("either")
     def quality(self, query: Query, *, refresh: bool = False) -> pl.DataFrame:
         """Return one row per symbol-month: rows, expected, gaps, duplicates, rejects, coverage, verdict."""
         from cryptolake.quality.report import quality
 
         return quality(query, self.context, refresh=refresh)
 
+    @_days_from("either")
     def quality_page(
         self, query: Query, path: str | os.PathLike[str], *, refresh: bool = False
     ) -> Path:
@@ -540,18 +606,21 @@ class Lake:
 
         return write_quality_page(query, self.context, path, refresh=refresh)
 
+    @_days_from("either")
     def gaps(self, query: Query, *, refresh: bool = False) -> pl.DataFrame:
         """Return one row per gap of a query's klines, with its cause and the evidence for it."""
         from cryptolake.quality.report import gaps
 
         return gaps(query, self.context, refresh=refresh)
 
+    @_days_from("lake")
     def ids(self, query: Query) -> pl.DataFrame:
         """Check trade and aggregate ids, inside and across files; return holes, repeats and reused ids."""
         from cryptolake.quality.trade_ids import ids
 
         return ids(query, self.context)
 
+    @_days_from("archive")
     def heal(
         self,
         query: Query,
@@ -568,6 +637,7 @@ class Lake:
         settings = self._settings(mode, progress, checksum_policy, options)
         return heal(query, self.context, settings, refresh=refresh)
 
+    @_days_from("lake")
     def fill(self, query: Query, *, against: str) -> pl.DataFrame:
         """Make missing klines from trades or finer klines, on request only; kept in Gold, marked."""
         from cryptolake.quality.fill import fill

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Concatenate, NoReturn, ParamSpec, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
@@ -25,9 +25,17 @@ from cryptolake.archive.enums import (
     parse_symbol,
 )
 from cryptolake.archive.matrix import Row, load_matrix
-from cryptolake.archive.periods import DayLike, Days, format_days, parse_days
+from cryptolake.archive.periods import (
+    LATEST,
+    DayLike,
+    Days,
+    days_back,
+    format_days,
+    parse_days,
+    parse_stretch,
+)
 from cryptolake.archive.symbols import CONTRACTS, Universe
-from cryptolake.errors import InvalidQuery, unknown_word
+from cryptolake.errors import InvalidQuery, NotPublished, unknown_word
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,7 +43,11 @@ T = TypeVar("T")
 
 
 class Selection(BaseModel):
-    """What a Query holds: plain words, in the order they were given, without repeats."""
+    """What a Query holds: plain words, in the order they were given, without repeats.
+
+    Its days are ``first`` and ``last``; or ``first`` and ``latest``, up to the newest published day; or
+    ``back``, so many days, weeks, months or years up to that day. A field that is left out is not in the JSON.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,6 +58,13 @@ class Selection(BaseModel):
     universe: Universe | None = None
     first: date | None = None
     last: date | None = None
+    latest: bool = False
+    back: str | None = None
+
+    @field_validator("back")
+    @classmethod
+    def _is_a_stretch(cls, back: str | None) -> str | None:
+        return None if back is None else parse_stretch(back)
 
     @field_validator("symbols")
     @classmethod
@@ -54,23 +73,65 @@ class Selection(BaseModel):
 
     @model_validator(mode="after")
     def _is_a_range(self) -> Self:
-        if (self.first is None) != (self.last is None):
-            message = "a selection has both ends of its range or neither"
+        named = (self.first is not None, self.last is not None, self.latest, self.back is not None)
+        if named not in _RANGES:
+            message = (
+                "a selection has both ends of its range (first and last, or first and latest), or back "
+                "alone, or none of them"
+            )
             raise ValueError(message)
         if self.first is not None and self.last is not None:
             Days(self.first, self.last)
         return self
 
     @property
+    def is_open(self) -> bool:
+        """Whether the range ends with the newest published day, which only the archive or the lake knows."""
+        return self.latest or self.back is not None
+
+    @property
     def days(self) -> Days | None:
-        """The days asked for; None where the query names none."""
+        """The days asked for; None where the query names none.
+
+        Raises
+        ------
+        InvalidQuery
+            The range is open: its days are known when its newest day is (:meth:`Query.ending`).
+        """
+        if self.is_open:
+            message = (
+                f"the days of {''.join(_range(self))} are known when the newest published day is: "
+                "lake.plan(query).query names them."
+            )
+            raise InvalidQuery(message, what="dates", given=self.back or self.first)
         return Days(self.first, self.last) if self.first and self.last else None
+
+    def days_to(self, newest: date) -> Days | None:
+        """Return the days asked for, given the newest published day; None where there are none.
+
+        A range of so many days begins with the archive's first month at the earliest.
+        """
+        if self.back is not None:
+            days = days_back(self.back, newest)
+            return Days(min(max(days.first, load_matrix().first_date), newest), newest)
+        if self.latest and self.first is not None:
+            return Days(self.first, newest) if self.first <= newest else None
+        return self.days
 
     def rows(self) -> list[Row]:
         """Return the matrix rows of those markets and data types that exist together."""
         matrix = load_matrix()
         pairs = ((market, data_type) for market in self.markets for data_type in self.data_types)
         return [matrix.row(*pair) for pair in pairs if pair in matrix]
+
+
+_RANGES = {
+    (False, False, False, False),
+    (True, True, False, False),
+    (True, False, True, False),
+    (False, False, False, True),
+}
+"""Which of ``first``, ``last``, ``latest`` and ``back`` a selection may name together."""
 
 
 def problems(selection: Selection, today: date) -> Iterator[str]:
@@ -81,8 +142,8 @@ def problems(selection: Selection, today: date) -> Iterator[str]:
         yield "say which data types: .klines('1m') or .data_types('aggTrades')"
     if not selection.symbols and not selection.universe:
         yield "say which symbols: .symbols('BTCUSDT', 'ETH*') or .universe(quote='USDT')"
-    if not selection.days:
-        yield "say which days: .between('2024-01-01', '2024-03-31')"
+    if not selection.is_open and not selection.days:
+        yield "say which days: .between('2024-01-01', '2024-03-31'), .since('2024-01') or .last('90d')"
     yield from _pair_problems(selection)
     yield from _interval_problems(selection)
     yield from _day_problems(selection, today)
@@ -123,7 +184,14 @@ def _nearest_interval(interval: Interval, known: tuple[Interval, ...]) -> Interv
 
 
 def _day_problems(selection: Selection, today: date) -> Iterator[str]:
-    days = selection.days
+    yesterday = today - timedelta(days=1)
+    if selection.latest and selection.first and selection.first > yesterday:
+        yield (
+            f"the range begins on {selection.first}, after the newest day that can be published, {yesterday} "
+            "(UTC): begin there or before"
+        )
+        return
+    days = selection.days_to(yesterday) if selection.is_open else selection.days
     if not days:
         return
     if days.last > today:
@@ -276,13 +344,100 @@ class Query:
     def between(self, first: DayLike, last: DayLike | None = None) -> Query:
         """Say which UTC days, both ends included; ``"2024-03"`` and ``"2024"`` stand for all their days.
 
+        Parameters
+        ----------
+        first
+            The first day: ``"2024-01-15"``, a date, or a datetime that is midnight UTC.
+        last
+            The last day, itself included. ``"latest"`` is the newest day that the archive has published for
+            the query when it is asked. Left out, the range is that of ``first``.
+
         Raises
         ------
         InvalidQuery
-            A text that is no day, or a range that ends before it begins.
+            A text that is no day, a datetime with another time of day, or a range that ends before it begins.
         """
+        if last == LATEST:
+            return self.since(first)
         days = parse_days(first, last)
-        return self._replace(first=days.first, last=days.last)
+        return self._on(first=days.first, last=days.last)
+
+    def since(self, first: DayLike) -> Query:
+        """Say a first UTC day, and all from then to the newest that the archive has published for the query.
+
+        Which day that is, is found when the query is used: each use can see a newer one.
+
+        Parameters
+        ----------
+        first
+            As :meth:`between` takes it; of a month or a year, its first day.
+
+        Raises
+        ------
+        InvalidQuery
+            A text that is no day, or a datetime with a time of day.
+
+        Examples
+        --------
+        >>> query().klines("1h").since("2024-01")
+        cl.query().data_types('klines').intervals('1h').since('2024-01-01')
+        """
+        return self._on(first=parse_days(first).first, latest=True)
+
+    def last(self, stretch: str) -> Query:
+        """Say so many UTC days, weeks, months or years up to the newest that the archive has published.
+
+        Parameters
+        ----------
+        stretch
+            ``"90d"``, ``"12w"``, ``"3mo"``, ``"1y"``. The newest published day is the last of them; months
+            and years are those of the calendar, so that three months to the end of May begin on 1 March.
+
+        Raises
+        ------
+        InvalidQuery
+            Another unit: a query's days are whole.
+
+        Examples
+        --------
+        >>> query().data_types("trades").last("90d")
+        cl.query().data_types('trades').last('90d')
+        """
+        return self._on(back=parse_stretch(stretch))
+
+    def ending(self, newest: date) -> Query:
+        """Return the query with plain days, given the newest published day; one that names them stays as it is.
+
+        Raises
+        ------
+        NotPublished
+            The range begins after that day.
+
+        Examples
+        --------
+        >>> query().data_types("trades").last("2d").ending(date(2024, 3, 1))
+        cl.query().data_types('trades').between('2024-02-29', '2024-03-01')
+        """
+        selection = self._selection
+        if not selection.is_open:
+            return self
+        days = selection.days_to(newest)
+        if days is None:
+            message = (
+                f"nothing is published for {''.join(_range(selection))}: the query's newest day is {newest}; "
+                f"begin there or before: .since('{newest}')."
+            )
+            raise NotPublished(message, given=selection.first, nearest=newest)
+        return self._on(first=days.first, last=days.last)
+
+    def undated(self) -> Query:
+        """Return the query without its days."""
+        return self._on()
+
+    def _on(self, **days: Any) -> Query:
+        return self._replace(
+            **({"first": None, "last": None, "latest": False, "back": None} | days)
+        )
 
     def pipe(
         self, function: Callable[Concatenate[Query, P], R], *args: P.args, **kwargs: P.kwargs
@@ -426,6 +581,14 @@ def _verbs(selection: Selection) -> Iterator[str]:
     if selection.universe:
         rule = selection.universe.model_dump(exclude_defaults=True, mode="json")
         yield f".universe({', '.join(f'{name}={value!r}' for name, value in rule.items())})"
-    if selection.days:
+    yield from _range(selection)
+
+
+def _range(selection: Selection) -> Iterator[str]:
+    if selection.back is not None:
+        yield f".last({selection.back!r})"
+    elif selection.latest and selection.first is not None:
+        yield f".since({selection.first.isoformat()!r})"
+    elif selection.days:
         first, last = format_days(selection.days)
         yield f".between({first!r}, {last!r})"

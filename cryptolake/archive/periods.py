@@ -10,13 +10,16 @@ import calendar
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from cryptolake.archive.enums import Partition
 from cryptolake.errors import InvalidQuery
 
 DayLike = str | date | datetime
 """What may be passed for a day: ``"2024-03-15"``, ``"2024-03"``, ``"2024"``, a date or datetime."""
+
+LATEST = "latest"
+"""The end of a range that goes to the newest day that the archive has published."""
 
 _DAY = timedelta(days=1)
 
@@ -157,12 +160,12 @@ def parse_days(first: DayLike, last: DayLike | None = None) -> Days:
     ``"2024-01-15"``          ``date(2024, 1, 20)``       2024-01-15 to 2024-01-20
     ========================  ==========================  =========================
 
-    A datetime stands for its UTC day; one without a zone is taken as UTC.
+    A datetime stands for the UTC day that it begins; one without a zone is taken as UTC.
 
     Raises
     ------
     InvalidQuery
-        A text that is no day, or a range that ends before it begins.
+        A text that is no day, a datetime other than midnight UTC, or a range that ends before it begins.
 
     Examples
     --------
@@ -187,8 +190,8 @@ def _typed(day: DayLike) -> str:
 
 def _parse_day(day: DayLike) -> Days:
     if isinstance(day, datetime):
-        instant = day if day.tzinfo is None else day.astimezone(UTC)
-        return Days(instant.date(), instant.date())
+        instant = _midnight(day)
+        return Days(instant, instant)
     if isinstance(day, date):
         return Days(day, day)
     if isinstance(day, str):
@@ -198,10 +201,99 @@ def _parse_day(day: DayLike) -> Days:
             return Period.parse(day).days
         except ValueError:
             pass
+    if day == LATEST:
+        message = (
+            f"{LATEST!r} is the end of a range, not its start: between('2024-01', {LATEST!r})."
+        )
+        raise InvalidQuery(message, what="dates", given=day)
     message = (
         f"cannot read {day!r} as a day; write '2024', '2024-03', '2024-03-15', or pass a date."
     )
     raise InvalidQuery(message, what="dates", given=day)
+
+
+def _midnight(moment: datetime) -> date:
+    """Return the UTC day that a moment begins; any other time of day is refused, not dropped."""
+    instant = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    if instant == datetime(instant.year, instant.month, instant.day, tzinfo=UTC):
+        return instant.date()
+    given, near = moment.isoformat(" "), instant.date()
+    if instant.utcoffset() != moment.utcoffset() and moment.tzinfo is not None:
+        given += f" is {instant.replace(tzinfo=None).isoformat(' ')} UTC, which"
+        near = moment.date() if moment.time() == time() else near
+    message = (
+        f"{given} is not midnight UTC, and midnight elsewhere is another time: a query takes whole UTC days and "
+        f"drops no time of day; pass '{near}' for that day, and filter its rows by time."
+    )
+    raise InvalidQuery(message, what="dates", given=moment, nearest=near)
+
+
+_STRETCH = re.compile(r"0*([1-9][0-9]{0,4})(d|w|mo|y)", re.ASCII)
+
+
+def parse_stretch(text: str) -> str:
+    """Read how far back a range goes: a number of days, weeks, calendar months or years.
+
+    Raises
+    ------
+    InvalidQuery
+        Another unit, or no number; the message says what comes nearest.
+
+    Examples
+    --------
+    >>> parse_stretch("90d"), parse_stretch("3mo"), parse_stretch("1M")
+    ('90d', '3mo', '1mo')
+    >>> parse_stretch("36h")
+    Traceback (most recent call last):
+    ...
+    cryptolake.errors.InvalidQuery: cannot read '36h' as a number of days; write '90d', '12w', '3mo' or '1y'. \
+The nearest is '2d'.
+    """
+    if isinstance(text, str):
+        found = _STRETCH.fullmatch(re.sub(r"M$", "mo", text))
+        if found:
+            return f"{found[1]}{found[2]}"
+    near = _nearest_stretch(str(text))
+    message = (
+        f"cannot read {text!r} as a number of days; write '90d', '12w', '3mo' or '1y'. "
+        f"The nearest is {near!r}."
+    )
+    raise InvalidQuery(message, what="stretch", given=text, nearest=near)
+
+
+def _nearest_stretch(text: str) -> str:
+    found = re.search(r"(\d{1,5})\D{0,9}?\s*([a-zA-Z]*)", text)
+    if not found:
+        return "90d"
+    number, unit = max(1, int(found[1])), found[2].lower()
+    if unit in ("h", "hour", "hours"):
+        return f"{-(-number // 24)}d"
+    if unit in ("m", "min", "s"):
+        return "1d"
+    return (
+        f"{number}{'mo' if unit.startswith('mo') else unit[:1] if unit[:1] in ('w', 'y') else 'd'}"
+    )
+
+
+def days_back(stretch: str, newest: date) -> Days:
+    """Return the days of a stretch that ends with a day, itself included; ``mo`` and ``y`` are of the calendar.
+
+    Examples
+    --------
+    >>> days_back("90d", date(2024, 3, 30)).first, days_back("1mo", date(2024, 2, 29)).first
+    (datetime.date(2024, 1, 1), datetime.date(2024, 2, 1))
+    """
+    number, unit = int(stretch.rstrip("dwmoy")), stretch.lstrip("0123456789")
+    after = newest + _DAY
+    if unit in ("d", "w"):
+        ordinal = after.toordinal() - number * (7 if unit == "w" else 1)
+        return Days(date.fromordinal(max(1, ordinal)), newest)
+    months = after.year * 12 + after.month - 1 - number * (12 if unit == "y" else 1)
+    if months < 12:
+        return Days(date.min, newest)
+    year, month = divmod(months, 12)
+    length = calendar.monthrange(year, month + 1)[1]
+    return Days(date(year, month + 1, min(after.day, length)), newest)
 
 
 _UNITS = {

@@ -76,7 +76,22 @@ FirstDay = Annotated[
 ]
 
 LastDay = Annotated[
-    str | None, typer.Option("--to", metavar="DAY", help="Last UTC day, itself included.")
+    str | None,
+    typer.Option(
+        "--to", metavar="DAY", help="Last UTC day, itself included; 'latest': the newest published."
+    ),
+]
+
+SinceDay = Annotated[
+    str | None,
+    typer.Option("--since", metavar="DAY", help="First UTC day; short for --from DAY --to latest."),
+]
+
+Stretch = Annotated[
+    str | None,
+    typer.Option(
+        "--last", metavar="90d", help="So many days (d, w, mo, y) up to the newest published one."
+    ),
 ]
 
 Quotes = Annotated[
@@ -119,6 +134,8 @@ def sentence(
     symbol: SymbolNames = None,
     first: FirstDay = None,
     last: LastDay = None,
+    since: SinceDay = None,
+    back: Stretch = None,
     quote: Quotes = None,
     contract: Contracts = None,
     exclude: Excluded = None,
@@ -144,9 +161,23 @@ def sentence(
             listed_on=listed_on,
             leave_out=split(leave_out),
         )
+    return _with_days(query, first, last, since, back)
+
+
+def _with_days(
+    query: Query, first: str | None, last: str | None, since: str | None, back: str | None
+) -> Query:
+    """Add the days that the options say; they say them in one way."""
+    if sum(bool(word) for word in (first or last, since, back)) > 1:
+        message = "say the days once: --from and --to, or --since, or --last"
+        raise typer.BadParameter(message)
     if last and not first:
         message = "--to needs --from"
         raise typer.BadParameter(message)
+    if back:
+        return query.last(back)
+    if since:
+        return query.since(since)
     return query.between(first, last) if first else query
 
 

@@ -187,6 +187,20 @@ def presets(day: date, first: date) -> list[tuple[str, str, str]]:
     return [(name, a.isoformat(), b.isoformat()) for name, a, b in ranges]
 
 
+def shown_days(query: Query, day: date) -> list[str]:
+    """Return the two ends that the calendar shows; of an open range up to the newest day that there can be.
+
+    The archive is not asked: the range that a plan comes to may end a day or two before.
+
+    Examples
+    --------
+    >>> shown_days(Query().last("2d"), date(2024, 3, 10))
+    ['2024-03-08', '2024-03-09']
+    """
+    days = query.selection.days_to(newest_day(day))
+    return [days.first.isoformat(), days.last.isoformat()] if days else []
+
+
 def initial_query(day: date) -> Query:
     """Return the query that a picker starts with: hourly spot klines of last month, no symbol yet."""
     _, first, last = presets(day, load_matrix().first_date)[0]

@@ -183,8 +183,7 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
             _offer(self._intervals, choices.interval_options(self.query), selection.intervals)
             self._symbols.value = list(selection.symbols)
             self._symbols.rule = choices.rule_of(self.query)
-            days = selection.days
-            self._days.value = [days.first.isoformat(), days.last.isoformat()] if days else []
+            self._days.value = choices.shown_days(self.query, choices.today())
             self._code.code = choices.code(self.query, self._lake.root)
         finally:
             self._pushing = False

@@ -75,6 +75,12 @@ class _Selection(Protocol):
     @property
     def universe(self) -> _Universe | None: ...
     @property
+    def first(self) -> date | None: ...
+    @property
+    def back(self) -> str | None: ...
+    @property
+    def is_open(self) -> bool: ...
+    @property
     def days(self) -> _Days | None: ...
 
 
@@ -122,6 +128,12 @@ def _verbs(selection: _Selection) -> Iterator[tuple[str, str]]:
             ("listed on", str(universe.listed_on or "")),
         ]
         yield "universe", "; ".join(f"{rule} {value}" for rule, value in rules if value)
+    if selection.back:
+        yield "last", f"{selection.back}, up to the newest published UTC day"
+        return
+    if selection.is_open:
+        yield "since", f"{selection.first}, up to the newest published UTC day"
+        return
     days = selection.days
     if days:
         count = plural(len(days), "UTC day")

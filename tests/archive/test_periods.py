@@ -49,13 +49,35 @@ def test_clipping_keeps_the_days_that_both_ranges_have(one: Days, other: Days):
 
 @given(some_day)
 def test_a_day_may_be_a_text_a_date_or_a_moment(day: date):
-    noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
-    assert parse_days(day) == parse_days(day.isoformat()) == parse_days(noon) == Days(day, day)
+    begun = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    elsewhere = begun.astimezone(timezone(timedelta(hours=-5)))
+    assert parse_days(day) == parse_days(day.isoformat()) == parse_days(begun) == Days(day, day)
+    assert parse_days(elsewhere) == parse_days(begun.replace(tzinfo=None)) == Days(day, day)
 
 
-def test_a_moment_of_another_zone_stands_for_its_utc_day():
-    late = datetime(2024, 1, 1, 23, 30, tzinfo=timezone(timedelta(hours=-5)))
-    assert parse_days(late) == parse_days("2024-01-02")
+@pytest.mark.parametrize(
+    ("moment", "said", "near"),
+    [
+        (datetime(2024, 1, 1, 5), "2024-01-01 05:00:00 is not midnight UTC", "2024-01-01"),  # noqa: DTZ001
+        (
+            datetime(2024, 1, 1, tzinfo=timezone(timedelta(hours=9))),
+            "2024-01-01 00:00:00+09:00 is 2023-12-31 15:00:00 UTC, which is not midnight UTC",
+            "2024-01-01",
+        ),
+        (
+            datetime(2024, 1, 1, 23, 30, tzinfo=timezone(timedelta(hours=-5))),
+            "is 2024-01-02 04:30:00 UTC",
+            "2024-01-02",
+        ),
+    ],
+)
+def test_a_time_of_day_is_refused_and_not_dropped(moment: datetime, said: str, near: str):
+    for days in [(moment,), ("2024", moment)]:
+        with pytest.raises(InvalidQuery) as caught:
+            parse_days(*days)
+        assert said in str(caught.value)
+        assert f"pass '{near}'" in str(caught.value)
+        assert str(caught.value.nearest) == near
 
 
 @pytest.mark.parametrize(
@@ -74,8 +96,8 @@ def test_what_is_no_day_is_refused_with_the_forms_that_are(text: str):
         (date(2024, 3, 1), "2024-01", "between('2024-01', date(2024, 3, 1))"),
         (
             datetime(2024, 3, 1, tzinfo=UTC),
-            datetime(2024, 1, 1, 6),  # noqa: DTZ001
-            "between(datetime(2024, 1, 1, 6, 0), datetime(2024, 3, 1, 0, 0, tzinfo=timezone.utc))",
+            datetime(2024, 1, 1),  # noqa: DTZ001
+            "between(datetime(2024, 1, 1, 0, 0), datetime(2024, 3, 1, 0, 0, tzinfo=timezone.utc))",
         ),
     ],
 )

@@ -1,6 +1,7 @@
 """The options say what the API's verbs say."""
 
 import pytest
+import typer
 
 import cryptolake as cl
 from cryptolake.cli.options import how, scope, sentence
@@ -57,3 +58,14 @@ def test_options_count_instead_of_the_profiles():
 def test_flags_for_s5cmd_add_up():
     made = how(option=["s5cmd_args=--request-payer requester", "s5cmd_args=--no-verify-ssl"])
     assert made["options"].s5cmd_args == ("--request-payer", "requester", "--no-verify-ssl")
+
+
+def test_open_days_are_said_in_three_ways_and_only_once():
+    klines = cl.query().klines()
+    assert sentence(first="2024-01", last="latest") == klines.since("2024-01")
+    assert sentence(since="2024-01") == klines.since("2024-01")
+    assert sentence(back="90d") == klines.last("90d")
+    with pytest.raises(typer.BadParameter, match="say the days once"):
+        sentence(first="2024-01", back="90d")
+    with pytest.raises(typer.BadParameter, match="say the days once"):
+        sentence(since="2024-01", back="90d")

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import sys
 import threading
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,6 +49,20 @@ def test_making_a_picker_touches_nothing_and_starts_no_thread(tmp_path):
     assert set(threading.enumerate()) <= threads
     assert not (tmp_path / "lake").exists()
     assert isinstance(made.query, cl.Query)
+    made.close()
+
+
+@pytest.mark.parametrize("query", [JANUARY.last("90d"), JANUARY.since("2025-01-15")])
+def test_a_picker_holds_an_open_range_until_days_are_chosen(lake, query):
+    made = cl.picker(lake, query)
+    assert made.query == query
+    ends = made._days.value
+    assert ends[1] == str(datetime.now(UTC).date() - timedelta(days=1))
+    assert repr(query).rpartition(").")[2] in made._code.code
+    made._symbols.value = ["ETHUSDT"]
+    assert made.query == query.symbols("ETHUSDT")
+    made._days.value = ["2025-01-01", "2025-01-31"]
+    assert made.query == JANUARY.symbols("ETHUSDT")
     made.close()
 
 

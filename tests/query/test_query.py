@@ -44,12 +44,23 @@ verbs = {
         st.lists(words, max_size=2),
         st.none() | some_day,
     ),
-    "between": st.builds(
-        lambda first, days: ("between", (first, first + timedelta(days)), {}),
-        some_day,
-        st.integers(0, 400),
+    "days": st.one_of(
+        st.builds(
+            lambda first, days: ("between", (first, first + timedelta(days)), {}),
+            some_day,
+            st.integers(0, 400),
+        ),
+        some_day.map(lambda first: ("between", (first, "latest"), {})),
+        some_day.map(lambda first: ("since", (first,), {})),
+        st.builds(
+            lambda number, unit: ("last", (f"{number}{unit}",), {}),
+            st.integers(1, 99999),
+            st.sampled_from(["d", "w", "mo", "M", "y"]),
+        ),
     ),
 }
+"""One verb of each kind; the days can be said by any of three, and one replaces the others."""
+
 some_verbs = st.lists(st.sampled_from(sorted(verbs)), unique=True).flatmap(
     lambda names: st.tuples(*(verbs[name] for name in names))
 )
@@ -77,14 +88,10 @@ def test_a_verb_said_again_replaces_and_the_receiver_stays(query: cl.Query, verb
     once = say(query, (verb,))
     assert query.to_json() == before
     assert say(once, (verb,)) == once
-    assert (
-        say(cl.query(), (verb,)).selection.model_dump()[_field(verb)]
-        == once.selection.model_dump()[_field(verb)]
-    )
-
-
-def _field(verb: Verb) -> str:
-    return "first" if verb[0] == "between" else verb[0]
+    alone, among = (said.selection.model_dump() for said in (say(cl.query(), (verb,)), once))
+    days = ("first", "last", "latest", "back")
+    for name in days if verb[0] in ("between", "since", "last") else (verb[0],):
+        assert alone[name] == among[name]
 
 
 @given(some_query)
@@ -156,7 +163,11 @@ def test_the_future_and_the_time_before_a_type_are_refused():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{", '{"markets": ["mars"]}', '{"nonsense": 1}', '{"first": "2024-01-01"}']
+    "text",
+    [
+        *("", "[]", "{", '{"markets": ["mars"]}', '{"nonsense": 1}', '{"first": "2024-01-01"}'),
+        *('{"latest": true}', '{"back": "90x"}', '{"back": "9d", "first": "2024-01-01"}'),
+    ],
 )
 def test_json_that_is_no_query_says_what_is_wrong(text: str):
     with pytest.raises(cl.InvalidQuery):
@@ -182,3 +193,80 @@ def test_every_order_of_the_four_words_is_the_same_sentence():
     ]
     sentences = {repr(say(cl.query(), order)) for order in itertools.permutations(spoken)}
     assert len(sentences) == 1
+
+
+def test_json_of_the_release_before_still_reads():
+    text = '{"markets":["spot"],"first":"2024-01-01","last":"2024-01-31"}'
+    assert cl.Query.from_json(text) == cl.query().markets("spot").between("2024-01")
+    assert cl.query().markets("spot").between("2024-01").to_json() == text
+
+
+@given(some_query, some_day)
+def test_the_newest_day_makes_plain_days_of_every_query(query: cl.Query, newest: date):
+    selection = query.selection
+    if not selection.is_open:
+        assert query.ending(newest) is query
+    elif selection.latest and selection.first and selection.first > newest:
+        with pytest.raises(cl.NotPublished, match=f"newest day is {newest}"):
+            query.ending(newest)
+    else:
+        days = query.ending(newest).selection.days
+        assert days is not None
+        assert days.last == newest
+        assert query.ending(newest).undated() == query.undated()
+
+
+@pytest.mark.parametrize(
+    ("stretch", "newest", "first"),
+    [
+        ("1d", "2024-03-01", "2024-03-01"),
+        ("90d", "2024-03-30", "2024-01-01"),
+        ("2w", "2024-03-14", "2024-03-01"),
+        ("1mo", "2024-02-29", "2024-02-01"),
+        ("3mo", "2024-05-15", "2024-02-16"),
+        ("1mo", "2024-03-30", "2024-02-29"),
+        ("1y", "2024-02-29", "2023-03-01"),
+        ("1y", "2023-12-31", "2023-01-01"),
+        ("99999y", "2023-12-31", "2017-08-01"),
+    ],
+)
+def test_a_stretch_ends_with_the_newest_day_and_months_are_of_the_calendar(
+    stretch: str, newest: str, first: str
+):
+    days = cl.query().last(stretch).ending(date.fromisoformat(newest)).selection.days
+    assert days
+    assert (days.first, days.last) == (
+        date.fromisoformat(first),
+        date.fromisoformat(newest),
+    )
+
+
+@pytest.mark.parametrize(
+    ("stretch", "near"),
+    [
+        *[("36h", "2d"), ("90", "90d"), ("90 days", "90d"), ("3months", "3mo"), ("1Y", "1y")],
+        *[("5m", "1d"), ("0d", "1d"), ("", "90d"), ("-3d", "3d"), ("2W", "2w")],
+    ],
+)
+def test_a_stretch_of_another_unit_names_the_nearest(stretch: str, near: str):
+    with pytest.raises(cl.InvalidQuery) as caught:
+        cl.query().last(stretch)
+    assert caught.value.nearest == near
+    cl.query().last(near)
+
+
+def test_an_open_range_that_begins_too_late_is_refused_without_asking():
+    begun = cl.query().since("2024-05-01")
+    assert any("begins on 2024-05-01" in text for text in begun.problems(today=date(2024, 5, 1)))
+    assert not any("2024-05-01" in text for text in begun.problems(today=date(2024, 5, 2)))
+    with pytest.raises(cl.InvalidQuery, match="is the end of a range"):
+        cl.query().between("latest", "2024-01-01")
+    with pytest.raises(cl.InvalidQuery, match="newest published day"):
+        _ = begun.selection.days
+
+
+def test_an_open_range_shows_itself():
+    query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT")
+    assert "last" in query.last("90d")._repr_html_()
+    assert "90d, up to the newest published UTC day" in query.last("90d")._repr_html_()
+    assert "2024-01-01, up to the newest" in query.since("2024")._repr_html_()
