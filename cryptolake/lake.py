@@ -519,6 +519,77 @@ class Lake:
 
         return panel(query, self.context, column, rows=of, members=members)
 
+    def universe(
+        self,
+        query: Query,
+        *,
+        top: int = 50,
+        by: str = "quote_volume",
+        over: str | timedelta = "30d",
+        each: str = "1mo",
+        mode: Mode = "auto",
+        progress: Progress = True,
+        refresh: bool = False,
+        checksum_policy: ChecksumPolicy = "quarantine",
+        options: Options = None,
+    ) -> pl.DataFrame:
+        """Return a market's most traded symbols as of the start of each period, delisted names included.
+
+        A symbol's rank is its volume of the days before the period, by what was known at its start: nothing
+        later moves it. Members traded on the newest day of the market that was known. Stablecoins, money and
+        leveraged tokens (BTCUP, not JUP) are left out. Like :meth:`frame` it fetches what it needs: the daily
+        klines of the query's symbols, into Bronze; they are kept as one file a month in ``gold/daily``.
+
+        Parameters
+        ----------
+        query
+            One market and the days. Symbols and ``.universe(quote=..., contract=..., exclude=...)`` say who is ranked;
+            without them the whole market, where its quote assets are one (kinds of US dollars are). Data type and
+            interval may be left out: it is 1d klines.
+        top
+            How many symbols a period has at most.
+        by
+            ``quote_volume``, ``taker_buy_quote_volume`` or ``trades``; of futures_cm ``volume`` (contracts),
+            ``taker_buy_volume`` or ``trades``.
+        over
+            How long before a period it is summed.
+        each
+            The periods: ``"1mo"`` and ``"1w"`` of the calendar, the first from the range's first day; or ``"7d"``.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``from`` and ``until`` (UTC, the end out), ``rank`` from 1, ``symbol``, the sum under its column's name,
+            and ``days``, how many days it is of.
+
+        Raises
+        ------
+        InvalidQuery
+            The query is not of one market, or its symbols are quoted in assets that do not compare.
+        NotPublished
+            The archive has no daily klines for it.
+        TransferError
+            Some files could not be fetched.
+
+        Examples
+        --------
+        Two steps keep a query pure: the members' names go into a second one, and their times into the panel::
+
+            market = cl.query().markets("futures_um")
+            asked = market.universe(quote="USDT", contract="perpetual").between("2024")
+            members = lake.universe(asked, top=50)
+
+            query = market.klines("1h").symbols(members["symbol"].unique()).between("2024")
+            lake.pull(query)
+            close = lake.panel(query, "close", members=members)
+        """
+        from cryptolake.gold.daily import daily_bars
+        from cryptolake.research.universe import universe
+
+        settings = self._settings(mode, progress, checksum_policy, options)
+        asked: dict[str, Any] = {"top": top, "by": by, "over": over, "each": each}
+        return universe(query, self.context, settings, daily_bars, **asked, refresh=refresh)
+
     # ------------------------------------------------------------------ keep whole and fresh
 
     def status(self) -> pl.DataFrame:

@@ -28,6 +28,8 @@ class Assets(BaseModel):
 
     about: str
     stable: frozenset[str]
+    dollars: frozenset[str]
+    """US dollars, and the coins held to one: as quote assets their volumes add up."""
     fiat: frozenset[str]
     sides: tuple[tuple[str, str], ...]
     leveraged: frozenset[str]
