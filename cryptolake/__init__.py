@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from cryptolake.planning.plan import Plan as Plan
     from cryptolake.query import Query as Query
     from cryptolake.query import query as query
-    from cryptolake.readers.duckdb_views import to_polars as to_polars
+    from cryptolake.readers.exits import to_polars as to_polars
     from cryptolake.report import Report as Report
     from cryptolake.research.known import known as known
     from cryptolake.sample.archive import sample_archive as sample_archive
@@ -63,7 +63,7 @@ _HOMES = {
     "sample_archive": "sample.archive",
     "sample_lake": "demo",
     "serve_archive": "sample.server",
-    "to_polars": "readers.duckdb_views",
+    "to_polars": "readers.exits",
     "ArchiveMismatch": "errors",
     "BuildError": "errors",
     "ChecksumMismatch": "errors",

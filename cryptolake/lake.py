@@ -6,7 +6,7 @@ A facade: a method imports the module that does its work, so that a notebook pay
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property, wraps
 from pathlib import Path
@@ -422,26 +422,109 @@ class Lake:
         return silver_rows(query, self.context, exact=exact)
 
     def connect(self, path: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnection:
-        """Return a DuckDB connection with every view; with a path the views stay in that file.
+        """Return a DuckDB connection with every view: ``bronze.*``, ``silver.*``, ``gold.*``, ``meta.*``.
 
-        Plain DuckDB can open such a file and ask ``silver``, ``gold`` and ``meta`` of a lake on a disk;
-        ``bronze`` needs a connection made here, which knows how to look into zips.
+        ``silver.spot_klines_1h`` has the bars of one interval. ``silver.spot_klines`` has all of them, so that a
+        sum over it counts the same time once an interval. :meth:`views` says what each view holds. A filter on
+        ``month`` (text, ``'2024-03'``) opens only the files of those months.
+
+        Parameters
+        ----------
+        path
+            A DuckDB file to keep the views in; in memory when left out. Plain DuckDB can open such a file
+            and ask ``silver``, ``gold`` and ``meta`` of a lake on a disk; ``bronze`` needs a connection made
+            here, which knows how to look into zips.
+
+        Returns
+        -------
+        duckdb.DuckDBPyConnection
+            Its time zone is UTC. Times are ``TIMESTAMP WITH TIME ZONE``; in a kept file ``TIMESTAMP``, the
+            UTC time without a zone, since no setting stays in a file: so days and hours are UTC's for whoever
+            opens it.
+
+        Raises
+        ------
+        StorageError
+            The file is not DuckDB's, or another process holds it.
+
+        Warns
+        -----
+        DamagedLakeWarning
+            Files of the lake cannot be read; their rows are left out.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> con = cl.Lake("/data/empty").connect()
+        >>> con.execute(
+        ...     "select count(*) from silver.spot_klines_1h where month >= '2024-01'"
+        ... ).fetchone()
+        (0,)
         """
         from cryptolake.readers.duckdb_views import connect
 
         return connect(self.context, path=None if path is None else Path(path))
 
-    def sql(self, text: str) -> duckdb.DuckDBPyRelation:
-        """Ask in SQL: ``lake.sql("from silver.spot_klines where symbol = 'BTCUSDT'")``.
+    def sql(
+        self,
+        text: str,
+        params: Mapping[str, Any] | Sequence[Any] | None = None,
+        *,
+        query: Query | None = None,
+    ) -> duckdb.DuckDBPyRelation:
+        """Ask in SQL; the views are those of :meth:`connect`, as the lake stands at the call.
 
-        The views are those of :meth:`connect`, as the lake stands at the call. Times are UTC. A relation
-        becomes a Polars frame by ``cl.to_polars(relation)``. A damaged file is left out, with a warning.
+        Parameters
+        ----------
+        text
+            One statement in DuckDB's dialect. Sums belong over the view of one interval
+            (``silver.spot_klines_1h``): ``silver.spot_klines`` has the bars of every interval.
+        params
+            Values for ``$name`` (a mapping) or ``?`` (a list): a value never becomes SQL.
+        query
+            Makes a view ``q`` of exactly this query's Silver files and days, for this question alone. The
+            query names one data type; an interval too, where its sums are to count each time once.
+
+        Returns
+        -------
+        duckdb.DuckDBPyRelation
+            DuckDB's own, computed when it is read; times are UTC. ``cl.to_polars(relation)`` makes a Polars
+            frame of it; ``.df()``, ``.arrow()``, ``.pl()`` and ``.fetchnumpy()`` need the extra ``pandas``
+            and say so where it is missing.
+
+        Raises
+        ------
+        duckdb.Error
+            The question is wrong, or lacks a value for a parameter.
+        InvalidQuery
+            ``query`` names no data type, or several.
+        MissingTool
+            By an exit of the relation: its package is not installed.
+
+        Warns
+        -----
+        DamagedLakeWarning
+            Files that the question reads are damaged or gone; their rows are left out.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> asked = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2024-01")
+        >>> lake = cl.Lake("/data/empty")
+        >>> lake.sql(
+        ...     "select count(*) from silver.spot_klines_1h where symbol = $s", {"s": "BTCUSDT"}
+        ... ).fetchall()
+        [(0,)]
+        >>> lake.sql(
+        ...     "select count(*), max(close) from q where close > ?", [1], query=asked
+        ... ).fetchall()
+        [(0, None)]
         """
         from cryptolake.readers.duckdb_views import ask, connect
 
         context = self.context
         self._connection = self._connection or connect(context, views=False)
-        return ask(self._connection, context, text)
+        return ask(self._connection, context, text, params, query)
 
     def datasets(self) -> pl.DataFrame:
         """Return what the lake holds: zone, dataset, symbols, intervals, first, last, files, bytes, rows."""

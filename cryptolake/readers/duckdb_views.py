@@ -17,15 +17,15 @@ import secrets
 import stat
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import duckdb
-import polars as pl
 
+from cryptolake.archive.matrix import load_matrix
+from cryptolake.bronze.ledger import one_data_type
 from cryptolake.errors import Damaged, StorageError
 from cryptolake.readers.damage import (
     damage,
@@ -34,18 +34,23 @@ from cryptolake.readers.damage import (
     together,
     warn,
 )
+from cryptolake.readers.exits import explain_missing_packages
 from cryptolake.readers.filesystems import BronzeFileSystem, SharedBucket, nothing_listed
-from cryptolake.readers.silver_files import extra_columns
+from cryptolake.readers.polars_frames import markets_of
+from cryptolake.readers.silver_files import extra_columns, silver_of, silver_scope, warn_of_damage
 from cryptolake.readers.unusable import warn_of_unusable
 from cryptolake.readers.view_sql import (
     SCHEMAS,
+    TIME,
     FolderDamage,
     Held,
+    QueryFiles,
     View,
     bronze_views,
     gold_views,
     literal,
     meta_views,
+    question_view,
     quoted,
     silver_views,
 )
@@ -54,12 +59,15 @@ from cryptolake.storage.files import S3Storage, Storage, walk
 from cryptolake.storage.table_schemas import TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from fsspec import AbstractFileSystem
 
     from cryptolake.listing.context import LakeContext
+    from cryptolake.query import Query
     from cryptolake.storage.s3_config import Httpfs
+
+
+Params = Mapping[str, Any] | Sequence[Any] | None
+"""Values of a question's ``$name``, or of its ``?`` in order."""
 
 
 def reach(connection: duckdb.DuckDBPyConnection, lake: LakeContext) -> None:
@@ -141,6 +149,7 @@ def connect(
             "Choose another path, or close what holds this one."
         )
         raise StorageError(message, path=path) from error
+    explain_missing_packages()
     # No download at query time without leave; INSTALL httpfs by hand is that leave.
     connection.execute("SET GLOBAL autoinstall_known_extensions = false")
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
@@ -191,12 +200,25 @@ def refresh(
 
 
 def ask(
-    connection: duckdb.DuckDBPyConnection, lake: LakeContext, text: str
+    connection: duckdb.DuckDBPyConnection,
+    lake: LakeContext,
+    text: str,
+    params: Params = None,
+    query: Query | None = None,
 ) -> duckdb.DuckDBPyRelation:
     """Return the relation of a question to views as the lake stands now.
 
     A file of the lake that cannot be read is named in a warning and left out, so that a question about
     others is answered.
+
+    Parameters
+    ----------
+    connection, lake
+        The connection and its lake.
+    text, params
+        The question, and the values of its ``$name`` or ``?``.
+    query
+        What the view ``q`` has, for this question alone.
 
     Raises
     ------
@@ -209,9 +231,18 @@ def ask(
     silver, gone = silver_damage(lake, {name.lower() for name in _SILVER.findall(text)})
     found = {**table_damage(lake.storage, sorted(tables)), **silver}
     refresh(connection, lake, damaged=found, gone=gone)
+    own = None if query is None else _query_view(query, lake)
+
+    def asked() -> duckdb.DuckDBPyRelation:
+        # A cursor of its own for each question: relations are lazy, and may be read in any order. It alone
+        # sees its temporary view, so that two questions with a query each do not meet.
+        cursor = connection.cursor()
+        if own is not None:
+            cursor.execute(f"CREATE TEMPORARY VIEW q AS {own}")
+        return cursor.sql(text, params=params)
+
     try:
-        # A cursor of its own for each question: relations are lazy, and may be read in any order.
-        return connection.cursor().sql(text)
+        return asked()
     except (duckdb.ProgrammingError, duckdb.NotSupportedError):
         raise
     except duckdb.Error as error:
@@ -220,9 +251,26 @@ def ask(
             raise
         refresh(connection, lake, damaged=together(unreadable, found))
         try:
-            return connection.cursor().sql(text)
+            return asked()
         except duckdb.Error:
             raise _unreadable(lake.storage, error) from error
+
+
+def _query_view(query: Query, lake: LakeContext) -> str:
+    """Return what ``q`` selects, and warn of the query's files that cannot be read."""
+    data_type = one_data_type(query)
+    extras = extra_columns(lake.records, silver_scope(query))
+    days = query.selection.days
+    parts, bad = [], list[Damaged]()
+    for market in markets_of(query, data_type):
+        held = silver_of(lake.storage, lake.records, query, market, data_type)
+        bad += held.bad
+        row = load_matrix().row(market, data_type)
+        own = extras.get((market.value, data_type.value), ())
+        paths = tuple(file.path for file in held.whole)
+        parts.append(QueryFiles(row, own, paths, None if days is None else (days.begin, days.end)))
+    warn_of_damage(bad)
+    return question_view(parts, lake.storage)
 
 
 _TABLE = re.compile(r"""\bmeta"?\s*\.\s*"?(\w+)""", re.IGNORECASE)
@@ -251,13 +299,16 @@ def _refresh(
     records = [entry.path for entry in storage.list(layout.table_folder("sources"))]
     seen = hashlib.sha256(repr((_plain(found), records)).encode()).hexdigest()
     before = json.loads(known) if known else {}
-    was = _held(before["held"]) if before else None
+    kept = _is_kept(connection)
+    was = _held(before["held"])._replace(kept=kept) if before else None
     # Views that leave a file out are made again each time: it may have been repaired.
     if was is not None and before["seen"] == seen and not was.damage and not damaged:
         warn({}, gone)
         return
     held = found._replace(
-        extras=extra_columns(lake.records) if records else found.extras, damage=damaged or {}
+        extras=extra_columns(lake.records) if records else found.extras,
+        damage=damaged or {},
+        kept=kept,
     )
     try:
         _make(connection, storage, held, was, seen)
@@ -280,7 +331,30 @@ def _make(
     views = [view for view in _views(storage, held) if view not in made]
     state = json.dumps({"seen": seen, "held": _plain(held)})
     note = f"COMMENT ON VIEW {quoted('meta')}.{quoted('files')} IS {literal(state)}"
-    _create(connection, [*(view.create for view in views), note])
+    for view in views if held.kept else ():
+        _create(connection, [_without_zone(connection, view).create])
+    _create(connection, [*(() if held.kept else (view.create for view in views)), note])
+
+
+def _is_kept(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Say whether a connection's views stay in a file."""
+    text = (
+        "SELECT path IS NOT NULL FROM duckdb_databases() WHERE database_name = current_database()"
+    )
+    ((kept,),) = connection.execute(text).fetchall()
+    return bool(kept)
+
+
+def _without_zone(connection: duckdb.DuckDBPyConnection, view: View) -> View:
+    """Return a view whose times are UTC's without a zone, as Silver's are already.
+
+    No setting stays in a DuckDB file. A program that opens it in another time zone would cut days and hours of
+    times with a zone by its own; those without one have the days and hours of UTC everywhere.
+    """
+    if view.schema == "silver":
+        return view
+    columns = connection.execute(f"DESCRIBE {view.select}").fetchall()
+    return view.without_zone([name for name, kind, *_ in columns if kind == TIME])
 
 
 def _unreadable(storage: Storage, error: duckdb.Error) -> StorageError:
@@ -316,29 +390,6 @@ def _held(plain: list[Any]) -> Held:
             for folder, whole, bad in damaged
         },
     )
-
-
-def to_polars(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
-    """Return a relation's rows as a Polars frame, without pyarrow (which ``relation.pl()`` needs).
-
-    Intervals become text, since Polars has no type for months and days at once.
-
-    Examples
-    --------
-    >>> import duckdb
-    >>> to_polars(duckdb.sql("select 1::BIGINT as a, interval '2 hours' as b")).row(0)
-    (1, '02:00:00')
-    """
-    cells = [
-        f"{quoted(name)}::VARCHAR AS {quoted(name)}" if str(kind) == "INTERVAL" else quoted(name)
-        for name, kind in zip(relation.columns, relation.types, strict=True)
-    ]
-    if any(str(kind) == "INTERVAL" for kind in relation.types):
-        relation = relation.project(", ".join(cells))
-    # Only the stream is handed over: Polars' look at the relation itself leaves references behind, of
-    # which DuckDB complains on standard error when the process ends.
-    stream = [relation.__arrow_c_stream__()]
-    return pl.DataFrame(SimpleNamespace(__arrow_c_stream__=stream.pop))
 
 
 def look(storage: Storage) -> Held:

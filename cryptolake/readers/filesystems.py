@@ -8,16 +8,20 @@ lines are left out, so that files with and without one read alike, by one schema
 from __future__ import annotations
 
 import io
+import re
 import threading
+import time
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from fsspec import AbstractFileSystem
 from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.utils import glob_translate
 
 from cryptolake.archive.keys import ZIP
 from cryptolake.bronze.audit import Entered, look
@@ -101,15 +105,94 @@ class SharedFile(io.RawIOBase):
         super().close()
 
 
+_FRESH = 60.0
+"""Seconds for which a listing's word on an object counts: a question lists what it reads as it begins."""
+
+
 class SharedBucket(DirFileSystem):  # type: ignore[misc]  # fsspec ships no types
-    """A bucket's filesystem (s3fs's) whose files several threads may read at once."""
+    """A bucket's filesystem (s3fs's) whose files several threads may read at once.
+
+    DuckDB asks for an object's size and time several times before it reads it, and s3fs asks the bucket
+    each time. Here sizes, times and ETags come from the listing of the question's own pattern.
+    """
 
     protocol = ("s3", "s3a")
     cachable = False
 
+    def __init__(self, path: str, fs: Any) -> None:
+        super().__init__(path, fs)
+        self._known: dict[str, tuple[dict[str, Any], float]] = {}
+
+    def glob(self, path: str, **given: Any) -> Any:
+        """Match a pattern by one flat listing of what it names in full; an exact name costs one request."""
+        start, literal = literal_start(path)
+        if literal:
+            found = self._asked([start])
+        else:
+            matches = re.compile(glob_translate(self._name(path))).match
+            listed = self.fs.find(self._join(start.rpartition("/")[0]), detail=True)
+            found = {name: info for name, info in listed.items() if matches(name)}
+        now = time.monotonic()
+        self._known = {name: it for name, it in self._known.items() if now - it[1] < _FRESH}
+        self._known.update((name, (info, now)) for name, info in found.items())
+        return found if given.get("detail") else sorted(found)
+
+    def info(self, path: str, **_: Any) -> dict[str, Any]:
+        """Describe an object, as it was listed if that was just now."""
+        name = self._name(path)
+        info, since = self._known.get(name, ({}, 0.0))
+        if not info or time.monotonic() - since > _FRESH:
+            info = self.fs.info(self._join(path))
+            self._known[name] = info, time.monotonic()
+        return info
+
+    def size(self, path: str) -> int:
+        """Return an object's bytes."""
+        return int(self.info(path)["size"])
+
+    def modified(self, path: str) -> datetime:
+        """Return when an object was written."""
+        when: datetime = self.info(path)["LastModified"]
+        return when
+
     def open(self, path: str, *args: Any, **given: Any) -> SharedFile:
-        """Open an object for reading."""
-        return SharedFile(super().open(path, *args, **given))
+        """Open an object for reading, as the version that was listed: another one in its place is an error."""
+        info = self.info(path)
+        file = super().open(path, *args, size=info["size"], **given)
+        file.details = info
+        if info.get("ETag"):
+            file.read_kw = {**file.read_kw, "IfMatch": info["ETag"]}
+        return SharedFile(file)
+
+    def _name(self, path: str) -> str:
+        return str(self.fs._strip_protocol(path))  # noqa: SLF001 - as fsspec's own filesystems do
+
+    def _asked(self, paths: list[str]) -> dict[str, dict[str, Any]]:
+        found = {}
+        for path in paths:
+            with suppress(FileNotFoundError):
+                found[self._name(path)] = self.fs.info(self._join(path))
+        return found
+
+
+def literal_start(pattern: str) -> tuple[str, bool]:
+    """Return what a glob names in full before its first sign, and whether that is all of it.
+
+    A sign alone between brackets stands for itself.
+
+    Examples
+    --------
+    >>> literal_start("s3://b/a[*]/silver/*.parquet")
+    ('s3://b/a*/silver/', False)
+    >>> literal_start("s3://b/x[?]y")
+    ('s3://b/x?y', True)
+    """
+    plain = re.compile(r"(?:\[([*?\[])\]|([^*?\[]))")
+    place, found = 0, []
+    while match := plain.match(pattern, place):
+        found.append(match[1] or match[2])
+        place = match.end()
+    return "".join(found), place == len(pattern)
 
 
 PROTOCOL = "bronze"

@@ -164,7 +164,7 @@ def silver_frame(query: Query, lake: LakeContext) -> pl.LazyFrame:
     data_type = one_data_type(query)
     extras = extra_columns(lake.records, silver_scope(query))
     parts, bad = [], list[Damaged]()
-    for market in _markets(query, data_type):
+    for market in markets_of(query, data_type):
         types = schema_of(market, data_type).silver_dtypes()
         types |= dict.fromkeys(extras.get((market, data_type), ()), pl.String())
         held = silver_of(lake.storage, lake.records, query, market, data_type)
@@ -199,7 +199,7 @@ def bronze_frame(query: Query, lake: LakeContext) -> pl.LazyFrame:
     data_type = one_data_type(query)
     held = holdings(lake.records, query)
     parts = []
-    for market in _markets(query, data_type):
+    for market in markets_of(query, data_type):
         published = schema_of(market, data_type).published_dtypes()
         names = {name: f"file_{name}" if name in published else name for name in ("key", *IDENTITY)}
         schema = {**published, **dict.fromkeys(names.values(), pl.String)}
@@ -209,7 +209,7 @@ def bronze_frame(query: Query, lake: LakeContext) -> pl.LazyFrame:
     return _together(parts)
 
 
-def _markets(query: Query, data_type: DataType) -> list[Market]:
+def markets_of(query: Query, data_type: DataType) -> list[Market]:
     """Return the markets that a query asks this data type of; all that have it, when it names none."""
     matrix = load_matrix()
     if not query.selection.markets:

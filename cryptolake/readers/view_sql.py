@@ -9,6 +9,8 @@ has files or not, and whatever a stray file adds. Every name, text and path is q
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from cryptolake.archive.keys import glob_of, symbol_level
@@ -83,7 +85,10 @@ SCHEMAS = layout.ZONES
 PROTOCOL = "bronze://"
 
 _IDENTITY = ("market", "symbol", "interval")
+MONTH = "month"
 _FILE = "cryptolake_file"
+_MONTH_OF_NAME = f"left(right({_FILE}, 15), 7)"
+"""``2024-03`` of ``.../2024-03.parquet``: made of the file's name alone, so a filter on it opens no other file."""
 _THROUGHPUT = """SELECT run_id, date_trunc('minute', "at") AS minute, mode, count(*) AS files,
 sum(bytes)::BIGINT AS bytes, sum(bytes) / 60 AS bytes_per_second, sum(retries)::BIGINT AS retries
 FROM meta.transfers WHERE bytes > 0 GROUP BY ALL"""
@@ -115,6 +120,13 @@ class View(NamedTuple):
         target = f"{quoted(self.schema)}.{quoted(self.name)}"
         return f"CREATE OR REPLACE VIEW {target} AS {self.select}"
 
+    def without_zone(self, times: Sequence[str]) -> View:
+        """Return the view with these times as UTC's without a zone."""
+        if not times:
+            return self
+        cells = ", ".join(f"{_utc(name)} AS {quoted(name)}" for name in times)
+        return self._replace(select=f"SELECT * REPLACE ({cells}) FROM ({self.select})")
+
 
 Folder = tuple[str, str, str | None]
 
@@ -137,6 +149,16 @@ class FolderDamage(NamedTuple):
     bad: tuple[Damaged, ...]
 
 
+class QueryFiles(NamedTuple):
+    """One market's share of a query: its dataset, its Silver files, and the range of time that is asked for."""
+
+    row: Row
+    extras: tuple[str, ...]
+    paths: tuple[str, ...]
+    days: tuple[datetime, datetime] | None
+    """The first instant, and the one after the last; None for all there is."""
+
+
 class Held(NamedTuple):
     """What a lake has, as far as it shapes its views."""
 
@@ -150,11 +172,16 @@ class Held(NamedTuple):
     """The folders under ``gold/``."""
     damage: Mapping[str, FolderDamage] = {}
     """Folders in which some file cannot be read; their views name the others."""
+    kept: bool = False
+    """Whether the views stay in a file, in which no time zone can be set: their times are UTC's without a zone."""
 
     def whole(self, folder: str) -> tuple[str, ...] | None:
         """Return the files that can be read, of a folder in which some cannot; None for all of them."""
         found = self.damage.get(folder)
         return None if found is None else found.whole
+
+
+TIME = "TIMESTAMP WITH TIME ZONE"
 
 
 def sql_type(dtype: Any) -> str:
@@ -169,7 +196,7 @@ def sql_type(dtype: Any) -> str:
     import polars as pl
 
     names = {
-        pl.Datetime: "TIMESTAMP WITH TIME ZONE",
+        pl.Datetime: TIME,
         pl.Date: "DATE",
         pl.Float64: "DOUBLE",
         pl.Int64: "BIGINT",
@@ -256,7 +283,6 @@ def _bronze_patterns(row: Row, only: Interval | None) -> Iterator[str]:
 def silver_views(root: Root, held: Held) -> Iterator[View]:
     """Yield the views over Silver: market, symbol, interval, and the typed columns."""
     for row in load_matrix().rows:
-        extras = held.extras.get(_pair(row), ())
         levels = {level for *pair, level in held.silver if tuple(pair) == _pair(row)}
         for interval in intervals_of(row):
             there = bool(levels) if interval is None else interval.value in levels
@@ -264,7 +290,7 @@ def silver_views(root: Root, held: Held) -> Iterator[View]:
             if whole is not None and interval is not None:
                 below = f"{layout.silver_folder(*_kind(row), interval)}/"
                 whole = tuple(path for path in whole if path.startswith(below))
-            select = _silver_select(root, row, interval, extras, there=there, whole=whole)
+            select = _silver_select(root, row, interval, held, there=there, whole=whole)
             yield View("silver", view_name(row, interval), select)
 
 
@@ -272,32 +298,76 @@ def _silver_select(
     root: Root,
     row: Row,
     only: Interval | None,
-    extras: Iterable[str],
+    held: Held,
     *,
     there: bool,
     whole: Sequence[str] | None,
 ) -> str:
+    types = silver_types(row, held.extras.get(_pair(row), ()))
+    if (not there and not root.is_local) or whole == ():
+        return nothing(
+            types if not held.kept else {n: k.replace(TIME, "TIMESTAMP") for n, k in types.items()}
+        )
+    folder = unglobbed(root.url(layout.silver_folder(*_kind(row))))
+    level = (only.value if only else "*") if row.has_interval else None
+    files = _files(root, whole, f"{folder}/{layout.silver_glob(interval=level)}")
+    there = there or whole is not None
+    return _silver_rows(row, types, files, there=there, zone=not held.kept)
+
+
+def silver_types(row: Row, extras: Iterable[str] = ()) -> dict[str, str]:
+    """Return the columns of a dataset's Silver views and their types: market, symbol, interval, the schema's, month.
+
+    Examples
+    --------
+    >>> list(silver_types(load_matrix().row("spot", "trades")))[:4]
+    ['market', 'symbol', 'interval', 'trade_id']
+    """
     schema = schema_of(row.market, row.data_type)
-    types = {
+    return {
         **dict.fromkeys(_IDENTITY, "VARCHAR"),
         **{name: sql_type(dtype) for name, dtype in schema.silver_dtypes().items()},
-        **dict.fromkeys(extras, "VARCHAR"),
+        **dict.fromkeys((*extras, MONTH), "VARCHAR"),
     }
-    if (not there and not root.is_local) or whole == ():
-        return _nothing(types)
-    folder = unglobbed(root.url(layout.silver_folder(*_kind(row))))
-    level = None
+
+
+def _silver_rows(
+    row: Row, types: Mapping[str, str], files: str, *, there: bool, zone: bool = True
+) -> str:
     hive = {"market": "VARCHAR", "data_type": "VARCHAR", "symbol": "VARCHAR"}
+    made = {MONTH: _MONTH_OF_NAME}
+    if not zone:
+        made |= {name: _utc(name) for name, kind in types.items() if kind == TIME}
     if row.has_interval:
-        level = only.value if only else "*"
         hive["interval"] = "VARCHAR"
     else:
-        types["interval"] = "NULL"
-    files = _files(root, whole, f"{folder}/{layout.silver_glob(interval=level)}")
-    options = f"hive_partitioning = true, hive_types = {struct(hive)}"
-    if extras:
+        made["interval"] = "NULL::VARCHAR"
+    options = f"hive_partitioning = true, hive_types = {struct(hive)}, filename = {literal(_FILE)}"
+    schema = schema_of(row.market, row.data_type)
+    if not types.keys() <= {*_IDENTITY, *schema.silver_names, MONTH}:
         options += ", union_by_name = true"
-    return _selected(types, files, options, there=there or whole is not None)
+    return _selected(types, files, options, there=there, made=made)
+
+
+def question_view(parts: Iterable[QueryFiles], root: Root) -> str:
+    """Return what the view ``q`` of a query selects: its files by name, and the rows of its days.
+
+    Each market's files make a part; where markets differ in their columns, the view has all of them.
+    """
+    selects = []
+    for part in parts:
+        types = silver_types(part.row, part.extras)
+        if not part.paths:
+            selects.append(nothing(types))
+            continue
+        files = listed(unglobbed(root.url(path)) for path in part.paths)
+        rows = _silver_rows(part.row, types, files, there=True)
+        if part.days is not None:
+            time = quoted(schema_of(part.row.market, part.row.data_type).time)
+            begin, end = (f"{day.isoformat()}" for day in part.days)
+            rows += f" WHERE {time} >= TIMESTAMPTZ '{begin}' AND {time} < TIMESTAMPTZ '{end}'"
+        selects.append(rows)
+    return " UNION ALL BY NAME ".join(f"({select})" for select in selects)
 
 
 # ----------------------------------------------------------------------------------------- meta and gold
@@ -326,7 +396,7 @@ def meta_views(root: Root, held: Held) -> Iterator[View]:
         folder = layout.table_folder(table)
         whole = held.whole(folder)
         if (table not in held.tables and not root.is_local) or whole == ():
-            yield View("meta", table, _nothing(types))
+            yield View("meta", table, nothing(types))
             continue
         pattern = _files(root, whole, f"{unglobbed(root.url(folder))}/*.parquet")
         # Segments written before a column existed lack it; union_by_name and the list make it null.
@@ -372,33 +442,48 @@ def _files(root: Root, whole: Sequence[str] | None, pattern: str) -> str:
     return listed(unglobbed(root.url(path)) for path in whole)
 
 
-def _nothing(types: Mapping[str, str]) -> str:
-    cells = ", ".join(
-        f"NULL::{'VARCHAR' if kind == 'NULL' else kind} AS {quoted(name)}"
-        for name, kind in types.items()
-    )
+def nothing(types: Mapping[str, str]) -> str:
+    """Return a select of no rows that has columns of these types."""
+    cells = ", ".join(f"NULL::{kind} AS {quoted(name)}" for name, kind in types.items())
     return f"SELECT {cells} WHERE false"
 
 
 def _selected(
-    types: Mapping[str, str], files: str, options: str, *, there: bool, distinct: bool = False
+    types: Mapping[str, str],
+    files: str,
+    options: str,
+    *,
+    there: bool,
+    distinct: bool = False,
+    made: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Select columns from Parquet files; where there may be none, from a typed nothing beside them.
 
     The short form is as fast as a ``read_parquet`` written by hand. The long one also works while there
-    are no files, and sees them once there are: a connection made early is not wrong, only slower.
+    are no files, and sees them once there are: a connection made early is not wrong, only slower. ``made``
+    are columns that the files do not hold, and what makes them.
     """
     names = ", ".join(
-        f"NULL::VARCHAR AS {quoted(name)}" if kind == "NULL" else quoted(name)
-        for name, kind in types.items()
+        f"{made[name]} AS {quoted(name)}" if name in made else quoted(name) for name in types
     )
     word = "SELECT DISTINCT" if distinct else "SELECT"
     if there:
         return f"{word} {names} FROM read_parquet({files}, {options})"
-    real = {name: kind for name, kind in types.items() if kind != "NULL"}
-    ordering = {"filename": "VARCHAR", "file_row_number": "BIGINT"} if "filename" in options else {}
-    listed_names = ", ".join([names, *ordering])
+    beside = {name: kind for name, kind in _BESIDE.items() if name in options}
+    ordering = [name for name in beside if name != _FILE]
+    own = {
+        name: kind for name, kind in types.items() if name not in made or made[name] == _utc(name)
+    }
     return (
-        f"{word} {listed_names} FROM ({_nothing({**real, **ordering})} UNION ALL BY NAME "
+        f"{word} {', '.join([names, *ordering])} FROM ({nothing({**own, **beside})} UNION ALL BY NAME "
         f"SELECT * FROM read_parquet({files}, {options}, allow_empty = true))"
     )
+
+
+_BESIDE = {"filename": "VARCHAR", "file_row_number": "BIGINT", _FILE: "VARCHAR"}
+"""Columns that ``read_parquet`` adds where its options name them."""
+
+
+def _utc(name: str) -> str:
+    """Return a time with a zone as UTC's without one: DuckDB skips row groups by it, not by ``AT TIME ZONE``."""
+    return f"make_timestamp(epoch_us({quoted(name)}))"

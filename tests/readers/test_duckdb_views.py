@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 
 import duckdb
 import polars as pl
 import pytest
 
+import cryptolake as cl
 from cryptolake.archive.keys import ArchiveKey
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.periods import Period
 from cryptolake.archive.schemas import schema_of
-from cryptolake.errors import StorageError
+from cryptolake.errors import InvalidQuery, StorageError
 from cryptolake.lake import Lake
 from cryptolake.listing.context import LakeContext
-from cryptolake.readers.duckdb_views import connect, refresh, to_polars
+from cryptolake.readers.duckdb_views import connect, refresh
+from cryptolake.readers.exits import to_polars
 from cryptolake.readers.view_sql import sql_type
 from cryptolake.storage.files import open_storage
 from tests.readers.lakes import (
@@ -62,7 +66,7 @@ def test_an_empty_lake_has_typed_views_of_every_dataset(empty, dataset):
     row = ROWS[dataset]
     schema = schema_of(row.market, row.data_type)
     silver = dict(sql(empty, f"SELECT column_name, column_type FROM (DESCRIBE silver.{dataset})"))
-    assert list(silver) == ["market", "symbol", "interval", *schema.silver_names]
+    assert list(silver) == ["market", "symbol", "interval", *schema.silver_names, "month"]
     assert silver[schema.time] == "TIMESTAMP WITH TIME ZONE"
     bronze = dict(sql(empty, f"SELECT column_name, column_type FROM (DESCRIBE bronze.{dataset})"))
     published = {n: sql_type(t) for n, t in schema.published_dtypes().items()}
@@ -361,9 +365,172 @@ def test_nothing_is_downloaded_at_query_time(empty):
 
 def test_a_process_that_asked_in_sql_ends_quietly(lake):
     code = (
-        "import cryptolake as cl\nfrom cryptolake.readers.duckdb_views import to_polars\n"
+        "import cryptolake as cl\nfrom cryptolake.readers.exits import to_polars\n"
         f"relation = cl.Lake({lake.root!r}).sql('from bronze.spot_klines limit 1')\n"
         "print(relation.fetchall(), to_polars(relation))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == ""
+
+
+def test_parameters_are_values_by_name_or_by_place(lake):
+    named = "select symbol, count(*) from silver.spot_klines_1m where symbol = $s group by 1"
+    assert lake.sql(named, {"s": "BTCUSDT"}).fetchall() == [("BTCUSDT", 420)]
+    assert lake.sql(named, {"s": "x' or true --"}).fetchall() == []
+    placed = "select count(*) from silver.spot_klines_1m where symbol = ? and close >= ?"
+    assert lake.sql(placed, ["ETHUSDT", 259]).fetchall() == [(7,)]
+    assert lake.sql(named, {"s": "BTCUSDT"}).filter("symbol > 'C'").fetchall() == []
+    with pytest.raises(duckdb.Error, match="s"):
+        lake.sql(named, {"other": 1}).fetchall()
+
+
+def asked(*symbols, first=WEEK[1], last=WEEK[-2]):
+    return cl.query().markets("spot").klines("1m").symbols(*symbols).between(first, last)
+
+
+def test_q_has_exactly_the_querys_files_and_days(lake):
+    text = "select symbol, count(*), min(open_time), max(open_time) from q group by 1"
+    found = lake.sql(text, query=asked("BTCUSDT")).fetchall()
+    assert found == [
+        ("BTCUSDT", 300, datetime(2024, 1, 30, tzinfo=UTC), datetime(2024, 2, 3, 0, 59, tzinfo=UTC))
+    ]
+    frame = lake.silver(asked("*")).collect()
+    rows = lake.sql("select * exclude (month) from q order by symbol, open_time", query=asked("*"))
+    assert to_polars(rows).equals(frame)
+    absent = lake.sql("from q", query=asked("XUSDT"))
+    assert absent.fetchall() == []
+    assert absent.columns == ["market", "symbol", "interval", *frame.columns[3:], "month"]
+    with pytest.raises(InvalidQuery):
+        lake.sql("from q", query=cl.query().markets("spot").symbols("BTCUSDT"))
+
+
+def test_questions_with_queries_do_not_meet(lake):
+    text = "select symbol, count(*) from q group by 1"
+    one, two = (lake.sql(text, query=asked(symbol)) for symbol in ("BTCUSDT", "ETHUSDT"))
+    with pytest.raises(duckdb.CatalogException):
+        lake.sql("from q")
+    again = one.query("inner_rows", "from inner_rows")  # a question to the answer of a question
+    assert two.fetchall() == [("ETHUSDT", 300)]
+    assert one.fetchall() == again.fetchall() == [("BTCUSDT", 300)]
+    with ThreadPoolExecutor(4) as pool:
+        symbols = ["BTCUSDT", "ETHUSDT"] * 4
+        answers = list(pool.map(lambda s: lake.sql(text, query=asked(s)).fetchall(), symbols))
+    assert answers == [[(symbol, 300)] for symbol in symbols]
+
+
+def test_q_of_two_markets_has_the_columns_of_both(lake):
+    key = klines_key("BTCUSD_PERP", WEEK[1], market="futures_cm")
+    put(lake.storage, lake.meta, {key: klines_text(WEEK[1], 60)})
+    build_all(lake.storage, lake.meta)
+    query = asked("BTC*").markets("spot", "futures_cm")
+    found = lake.sql("select market, count(*), count(base_volume) from q group by 1", query=query)
+    assert sorted(found.fetchall()) == [("futures_cm", 60, 60), ("spot", 300, 0)]
+
+
+@pytest.mark.parametrize("view", ["silver.spot_klines", "silver.spot_klines_1m", "q"])
+def test_a_month_opens_only_its_files(lake, view):
+    query = asked("*") if view == "q" else None
+    text = f"select count(*) from {view} where month = '2024-02'"
+    plan = str(lake.sql(f"explain {text}", query=query).fetchall()[0][1])
+    assert "Scanning Files: 2/4" in plan
+    ((rows,),) = lake.sql(text, query=query).fetchall()
+    assert rows == (360 if view == "q" else 480)
+    both = lake.sql(f"select distinct month from {view} order by 1", query=query).fetchall()
+    assert both == [("2024-01",), ("2024-02",)]
+    one = f"explain select count(*) from {view} where month >= '2024-02' and symbol = 'ETHUSDT'"
+    assert "Scanning Files: 1/4" in str(lake.sql(one, query=query).fetchall()[0][1])
+
+
+def test_a_month_is_known_of_a_dataset_that_comes_later(tmp_path):
+    lake = Lake(tmp_path / "lake")
+    con = lake.connect()
+    put_days(lake.storage, lake.meta, ["BTCUSDT"], WEEK[:1], rows=5)
+    build_all(lake.storage, lake.meta)
+    assert sql(con, "select month, count(*) from silver.spot_klines_1m group by 1") == [
+        ("2024-01", 5)
+    ]
+
+
+NEW_YORK = {"TZ": "America/New_York"}
+
+
+def test_a_kept_file_has_the_days_of_utc_for_whoever_opens_it(lake, tmp_path):
+    path = tmp_path / "views.duckdb"
+    with lake.connect(path) as kept:
+        days_here = sql(
+            kept,
+            "select open_time::date, count(*) from silver.spot_klines_1m group by 1 order by 1",
+        )
+        assert sql(kept, "select current_setting('TimeZone')") == [("UTC",)]
+    code = f"""
+import duckdb
+con = duckdb.connect({str(path)!r})
+assert con.execute("select current_setting('TimeZone')").fetchone() == ("America/New_York",)
+view = "silver.spot_klines_1m"
+print(con.execute(f"select open_time::date, count(*) from {{view}} group by 1 order by 1").fetchall())
+print(con.execute(f"select date_trunc('day', open_time), count(*) from {{view}} group by 1 order by 1").fetchall()[0])
+print(con.execute(f"select count(*) from {{view}} where open_time >= '2024-01-30' and open_time < '2024-01-31'").fetchall())
+print(con.execute("select fetched_at > '2024-01-01' from meta.files limit 1").fetchall())
+plan = con.execute(f"explain analyze select count(*) from {{view}} where open_time < '2024-01-02'").fetchall()
+print("Row Groups Scanned: 0" in plan[0][1], plan[0][1])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | NEW_YORK,
+    )
+    lines = done.stdout.splitlines()
+    assert lines[0] == str(days_here) == str([(day, 120) for day in WEEK])
+    assert lines[1] == "(datetime.datetime(2024, 1, 29, 0, 0), 120)"
+    assert lines[2:4] == ["[(120,)]", "[(True,)]"]
+    assert lines[4].startswith("True"), done.stdout
+
+
+def test_every_exit_has_utc(lake):
+    relation = lake.sql("select symbol, open_time, close from silver.spot_klines_1m order by all")
+    first = datetime(2024, 1, 29, tzinfo=UTC)
+    frame = relation.df()
+    assert str(frame["open_time"].dtype.tz) == "UTC"
+    assert frame["open_time"][0] == first
+    table = relation.to_arrow_table()
+    assert str(table.schema.field("open_time").type) == "timestamp[us, tz=UTC]"
+    assert relation.pl().schema["open_time"] == pl.Datetime("us", "UTC")
+    assert relation.fetchnumpy()["close"][0] == 100.0
+    silver = lake.silver(asked("*")).collect()
+    assert str(silver.to_pandas()["open_time"].dtype.tz) == "UTC"
+    assert str(silver.to_arrow().schema.field("open_time").type) == "timestamp[us, tz=UTC]"
+
+
+WITHOUT_PACKAGES = """
+import sys
+import cryptolake as cl
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("pandas", "pyarrow", "numpy"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+import importlib.util
+real = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *more: None if name in ("pandas", "pyarrow", "numpy") else real(name, *more)
+lake = cl.Lake(sys.argv[1])
+relation = lake.sql("select count(*) as n from silver.spot_klines_1m")
+for name in ("df", "arrow", "pl", "fetchnumpy", "to_df", "to_arrow_table"):
+    for source in (relation, lake.connect().execute("select 1")):
+        if hasattr(source, name):
+            try:
+                getattr(source, name)()
+            except cl.MissingTool as error:
+                print(error)
+print(cl.to_polars(relation).rows())
+"""
+
+
+def test_an_exit_without_its_package_says_what_to_install(lake):
+    command = [sys.executable, "-c", WITHOUT_PACKAGES, lake.root]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    *said, rows = done.stdout.splitlines()
+    assert rows == "[(840,)]"
+    assert len(said) == 9
+    assert all("pip install 'cryptolake[pandas]'" in line for line in said), said
