@@ -465,6 +465,7 @@ class Lake:
 
         return connect(self.context, path=None if path is None else Path(path))
 
+    @_days_from("lake")
     def sql(
         self,
         text: str,
