@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from cryptolake.errors import SchemaMismatch as SchemaMismatch
     from cryptolake.errors import StorageError as StorageError
     from cryptolake.errors import TransferError as TransferError
+    from cryptolake.gold.recipes import recipe as recipe
     from cryptolake.lake import Lake as Lake
     from cryptolake.picker import picker as picker
     from cryptolake.planning.plan import Plan as Plan
@@ -56,6 +57,7 @@ _HOMES = {
     "Report": "report",
     "TransferOptions": "transfer.options",
     "query": "query",
+    "recipe": "gold.recipes",
     "known": "research.known",
     "load_matrix": "archive.matrix",
     "matrix": "archive.matrix",

@@ -309,8 +309,9 @@ class Lake:
         progress: Progress = True,
         force: bool = False,
         checksum_policy: ChecksumPolicy = "quarantine",
+        gold: Iterable[str] = (),
     ) -> Report:
-        """Build the Silver months of a query from Bronze: only those whose sources changed.
+        """Build the Silver months of a query from Bronze, then Gold from Silver: only what changed.
 
         Parameters
         ----------
@@ -318,11 +319,32 @@ class Lake:
             Build months anew although nothing changed.
         checksum_policy
             For copies made inside S3, which are hashed here first.
+        gold
+            Recipes to bring up to date for the query's symbols and days (:meth:`recipes`).
+
+        Returns
+        -------
+        Report
+            ``report.months`` has a row for each Silver and Gold file: ``built``, ``unchanged``, ``kept``,
+            ``missing`` or ``failed``, and which inputs of a recipe are missing.
+
+        Raises
+        ------
+        InvalidQuery
+            There is no such recipe, or the query leaves its leading input out.
         """
         from cryptolake.silver.build import build_query
 
+        named = [gold] if isinstance(gold, str) else list(gold)
         how = {"progress": progress, "force": force, "checksum_policy": checksum_policy}
-        return build_query(self.context, query, **how)
+        report = build_query(self.context, query, **how)
+        if named:
+            from cryptolake.gold.build import build_recipes
+
+            report = build_recipes(
+                self.context, named, query, report, progress=progress, force=force
+            )
+        return report
 
     @_days_from("archive")
     def pull(
@@ -673,6 +695,73 @@ class Lake:
         settings = self._settings(mode, progress, checksum_policy, options)
         asked: dict[str, Any] = {"top": top, "by": by, "over": over, "each": each}
         return universe(query, self.context, settings, daily_bars, **asked, refresh=refresh)
+
+    @_days_from("lake")
+    def gold(self, name: str, query: Query, *, progress: Progress = True) -> pl.LazyFrame:
+        """Build what is stale of a recipe for a query's symbols and days, and return its rows.
+
+        A recipe's file is stale where its function, its version, or one of its Silver files has changed; nothing
+        else is made. Silver itself is read as it stands: pull first.
+
+        Parameters
+        ----------
+        name
+            One of ours (:meth:`recipes`), or a function under ``@cl.recipe``.
+        query
+            Symbols (of the recipe's first input) and days. Markets, data types and intervals may be left out, since
+            the recipe says them; where they are named, they include those of its first input.
+
+        Returns
+        -------
+        polars.LazyFrame
+            ``market``, ``symbol``, ``interval`` (null where the first input has none), then the recipe's columns, by
+            symbol and time. Times are UTC; units are in the recipe's docstring.
+
+        Raises
+        ------
+        InvalidQuery
+            There is no such recipe, or the query leaves its first input out.
+        BuildError
+            The recipe's function failed: the message names recipe and month, ``error.report`` all of them. The
+            other months are built.
+
+        Warns
+        -----
+        IncompleteWarning
+            Silver files that the recipe is made of are not in the lake.
+
+        Examples
+        --------
+        ::
+
+            query = cl.query().symbols("BTCUSDT").between("2024-01", "2024-03")
+            basis = lake.gold("basis", query).collect()
+            lake.sql("select * from gold.basis where basis > 0.01")
+        """
+        from cryptolake.gold.rows import gold_rows
+
+        return gold_rows(self.context, name, query, progress=progress)
+
+    def recipes(self) -> pl.DataFrame:
+        """Return the recipes of Gold: ours, and those under ``@cl.recipe`` in this process.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``name``; ``version``; ``each`` (``symbol-month`` or ``market-month``: what one file is about);
+            ``inputs``; ``before``, the warm-up; ``columns`` with their types; ``what``, the first line of the
+            function's docstring; ``source``, where the function is.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> table = cl.Lake("/data/empty").recipes()
+        >>> table.filter(name="basis")["inputs"].to_list()
+        [['perp=futures_um_klines:1h', 'spot=spot_klines:1h']]
+        """
+        from cryptolake.gold.rows import recipe_table
+
+        return recipe_table()
 
     # ------------------------------------------------------------------ keep whole and fresh
 

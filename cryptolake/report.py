@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
+from cryptolake.storage.layout import GOLD, SILVER
 from cryptolake.storage.spooled import Rows, Table
 
 if TYPE_CHECKING:
@@ -54,9 +55,13 @@ MONTHS: dict[str, Any] = {
     "rejects": pl.Int64,
     "seconds": pl.Float64,
     "error": pl.String,
+    "missing": pl.String,
 }
-"""Columns of ``Report.months``. ``status``: ``built``; ``unchanged``; ``kept`` (a file of it cannot be used
-now, and the month that stands has its rows); or ``failed``. ``error`` says which files could not be used."""
+"""Columns of ``Report.months``, Silver's and Gold's. ``status``: ``built``; ``unchanged``; ``kept`` (a file of it
+cannot be used now, and the month that stands has its rows); ``missing`` (of Gold: its leading input has no such
+month); or ``failed``. ``error`` says which files could not be used, or what a recipe's function raised;
+``missing``, of Gold, which Silver files its recipe asks for that are not in the lake (no failure: a symbol may have
+no such market, and warm-up rows lie before a first month)."""
 
 THROUGHPUT: dict[str, Any] = {
     "time": pl.Datetime("us", "UTC"),
@@ -237,13 +242,17 @@ class Report:
 
     @property
     def built(self) -> int:
-        """Silver months built by this run."""
+        """Silver and Gold months built by this run."""
         return _count(self.months, "built")
 
     @property
     def rows(self) -> int:
-        """Silver rows written by this run."""
+        """Silver and Gold rows written by this run."""
         return int(self.months.filter(pl.col("status") == "built")["rows"].sum() or 0)
+
+    def _built(self, zone: str) -> pl.DataFrame:
+        here = pl.col("path").str.starts_with(f"{zone}/")
+        return self.months.filter(here, pl.col("status") == "built")
 
     @property
     def ok(self) -> bool:
@@ -298,8 +307,11 @@ class Report:
         if self.transferred:
             rate = self.bytes / self.seconds if self.seconds else 0
             parts.append(f"{self.transferred:,} files moved ({_size(self.bytes)}, {_size(rate)}/s)")
-        if self.built:
-            parts.append(f"{self.built:,} Silver months built ({self.rows:,} rows)")
+        for zone in (SILVER, GOLD):
+            built = self._built(zone)
+            if built.height:
+                rows = int(built["rows"].sum() or 0)
+                parts.append(f"{built.height:,} {zone.title()} months built ({rows:,} rows)")
         parts += [
             f"{count:,} {word}"
             for count, word in (
@@ -307,6 +319,7 @@ class Report:
                 (self.adopted, "found here and verified"),
                 (_count(self.months, "unchanged"), "months unchanged"),
                 (self.quarantined, "quarantined"),
+                (_count(self.months, "missing"), "months without their input"),
                 (self.failed, "failed"),
             )
             if count
@@ -326,7 +339,10 @@ class Report:
         lines += [f"  {n:,} requests repeated: {why}" for why, n in self.retries.items()]
         files = self._files.filter(pl.col("status").is_in(["failed", "quarantined"]))
         months = self.months.filter(pl.col("error").is_not_null())
-        for bad, name in ((files, "key"), (months, "path")):
+        lacking = self.months.filter(pl.col("missing").is_not_null()).select(
+            "path", pl.lit("lacks").alias("status"), error=pl.col("missing")
+        )
+        for bad, name in ((files, "key"), (months, "path"), (lacking, "path")):
             lines += _by_kind(bad.select(name, "status", "error"))
         return lines
 

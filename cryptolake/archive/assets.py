@@ -34,6 +34,7 @@ class Assets(BaseModel):
     sides: tuple[tuple[str, str], ...]
     leveraged: frozenset[str]
     coins: frozenset[str]
+    multiplied: dict[str, tuple[str, int]]
 
     def is_leveraged(self, base: str, bases: Collection[str] = ()) -> bool:
         """Say whether a base is a leveraged token; ``bases`` are those of its market's listing.
@@ -53,6 +54,16 @@ class Assets(BaseModel):
                 if coin and coin != base and (coin in self.leveraged or coin + other in bases):
                     return True
         return False
+
+    def unit_of(self, base: str) -> tuple[str, int]:
+        """Return the coin that a futures base stands for, and how many of it.
+
+        Examples
+        --------
+        >>> [load_assets().unit_of(base) for base in ("1000SHIB", "1INCH", "1000SATS")]
+        [('SHIB', 1000), ('1INCH', 1), ('1000SATS', 1)]
+        """
+        return self.multiplied.get(base, (base, 1))
 
     def is_a(self, kind: AssetKind, base: str, bases: Collection[str] = ()) -> bool:
         """Say whether a base is of a kind.

@@ -155,7 +155,8 @@ def _shaped(
 
 
 def _store(rows: pl.DataFrame, month: SymbolMonth, storage: Storage) -> None:
-    path = layout.gold_path("filled", month.silver)
+    market, data_type, interval, symbol, period = month.silver
+    path = layout.GoldPath("filled", market, symbol, interval, period, data_type).path
     if storage.exists(path):
         before = pl.read_parquet(BytesIO(storage.read(path)))
         rows = pl.concat([before, rows]).unique("open_time", keep="last").sort("open_time")

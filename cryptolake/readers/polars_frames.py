@@ -173,7 +173,7 @@ def silver_frame(query: Query, lake: LakeContext) -> pl.LazyFrame:
         if not files:
             parts.append(pl.LazyFrame(schema=_with_identity(types)))
             continue
-        part = _scan(lake.storage, files, types)
+        part = scan_months(lake.storage, files, types)
         days = query.selection.days
         if days is not None:
             time = pl.col(schema_of(market, data_type).time)
@@ -233,7 +233,9 @@ def _together(parts: list[pl.LazyFrame]) -> pl.LazyFrame:
     return pl.concat(parts, how="vertical" if same else "diagonal")
 
 
-def _scan(storage: Storage, files: list[SilverFile], types: Mapping[str, Any]) -> pl.LazyFrame:
+def scan_months(
+    storage: Storage, files: list[SilverFile], types: Mapping[str, Any]
+) -> pl.LazyFrame:
     """Scan Silver files, whose folders say market, symbol and interval."""
     has_interval = files[0].where.interval is not None
     order = [name for name in IDENTITY if has_interval or name != "interval"]

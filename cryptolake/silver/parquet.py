@@ -169,6 +169,7 @@ class MonthRecord(NamedTuple):
     origin: str
     run_id: str | None = None
     built_at: datetime | None = None
+    schema_version: str | None = None
 
     def describes(self, standing: Standing) -> bool:
         """Say whether the file that stands is the recorded one, by its size and what it was made of."""

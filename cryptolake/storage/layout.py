@@ -4,7 +4,8 @@ Paths are relative to the lake's root, with ``/`` between their parts::
 
     bronze/<the archive's key>
     silver/market=/data_type=/[interval=/]symbol=/YYYY-MM.parquet
-    gold/<recipe>/market=/data_type=/[interval=/]symbol=/YYYY-MM.parquet
+    gold/<recipe>/market=/[symbol=/][interval=/]YYYY-MM.parquet
+    gold/filled/market=/data_type=/[interval=/]symbol=/YYYY-MM.parquet
     meta/<table>/<segment>.parquet
     meta/listings/<archive>/{files,symbols}/...
     meta/quarantine/<the archive's key>
@@ -277,18 +278,78 @@ def silver_path_of_bars(time: str) -> pl.Expr:
     )
 
 
-def gold_path(recipe: str, where: SilverPath) -> str:
-    """Return the path of a recipe's file for a symbol-month.
+class GoldPath(NamedTuple):
+    """What a Gold file's path says: of a symbol-month, or, where ``symbol`` is None, of a market-month.
+
+    ``data_type`` is a level of bars that were filled in, whose tree is Silver's; recipes have none.
 
     Examples
     --------
-    >>> gold_path(
-    ...     "filled", SilverPath(Market.SPOT, DataType.TRADES, None, "A", Period.parse("2024-01"))
-    ... )
-    'gold/filled/market=spot/data_type=trades/symbol=A/2024-01.parquet'
+    >>> month = Period.parse("2024-01")
+    >>> GoldPath("basis", Market.FUTURES_UM, "BTCUSDT", Interval.H1, month).path
+    'gold/basis/market=futures_um/symbol=BTCUSDT/interval=1h/2024-01.parquet'
+    >>> GoldPath("breadth", Market.SPOT, None, None, month).path
+    'gold/breadth/market=spot/2024-01.parquet'
+    >>> GoldPath("filled", Market.SPOT, "A", Interval.H1, month, DataType.KLINES).path
+    'gold/filled/market=spot/data_type=klines/interval=1h/symbol=A/2024-01.parquet'
     """
-    below = where.path.removeprefix(f"{SILVER}/")
-    return f"{gold_folder(recipe)}/{below}"
+
+    recipe: str
+    market: Market
+    symbol: str | None
+    interval: Interval | None
+    month: Period
+    data_type: DataType | None = None
+
+    @property
+    def path(self) -> str:
+        """The path under the lake's root."""
+        top = gold_folder(self.recipe)
+        if self.data_type is not None:
+            below = _partitions(self.market, self.data_type, self.interval, self.symbol)
+            return f"{top}/{below}/{self.month}{PARQUET}"
+        levels = [f"market={self.market.value}"]
+        if self.symbol is not None:
+            levels.append(_symbol_level(self.symbol))
+        if self.interval is not None:
+            levels.append(f"interval={self.interval.value}")
+        return f"{top}/{'/'.join(levels)}/{self.month}{PARQUET}"
+
+
+_GOLD_REGEX = re.compile(
+    rf"^{GOLD}/(?P<recipe>[^/]+)/market=(?P<market>[^/]+)/(?:data_type=(?P<data_type>[^/]+)/)?"
+    r"(?:interval=(?P<early>[^/]+)/)?(?:symbol=(?P<symbol>[^/]+)/)?(?:interval=(?P<late>[^/]+)/)?"
+    rf"(?P<month>{_MONTH})\.parquet$"
+)
+
+
+def parse_gold_path(path: str) -> GoldPath | None:
+    """Read a Gold file's path; None when it is no such file.
+
+    Examples
+    --------
+    >>> path = "gold/basis/market=futures_um/symbol=BTCUSDT/interval=1h/2024-01.parquet"
+    >>> found = parse_gold_path(path)
+    >>> found.recipe, found.symbol, found.interval.value, found.path == path
+    ('basis', 'BTCUSDT', '1h', True)
+    >>> parse_gold_path("gold/basis/notes.parquet") is None
+    True
+    """
+    match = _GOLD_REGEX.fullmatch(path)
+    if match is None or _UNSAFE.search(path):
+        return None
+    try:
+        interval, data_type = match["early"] or match["late"], match["data_type"]
+        return GoldPath(
+            match["recipe"],
+            Market(match["market"]),
+            match["symbol"],
+            None if interval is None else Interval(interval),
+            Period.parse(match["month"]),
+            None if data_type is None else DataType(data_type),
+        )
+    except (ValueError, InvalidQuery):
+        return None
 
 
 def gold_folder(recipe: str) -> str:
@@ -390,7 +451,11 @@ def _partitions(
     if interval is not None:
         levels.append(f"interval={interval.value}")
     if symbol is not None:
-        if "/" in symbol:
-            checked(f"/{symbol}")  # a symbol is one folder
-        levels.append(f"symbol={checked(symbol)}")
+        levels.append(_symbol_level(symbol))
     return "/".join(levels)
+
+
+def _symbol_level(symbol: str) -> str:
+    if "/" in symbol:
+        checked(f"/{symbol}")  # a symbol is one folder
+    return f"symbol={checked(symbol)}"

@@ -117,5 +117,21 @@ TABLES: dict[str, dict[str, Any]] = {
         "at": _TIME,
         "run_id": pl.String,
     },
+    "lineage": {
+        "path": pl.String,
+        "recipe": pl.String,
+        "version": pl.String,
+        "code": pl.String,
+        "origin": pl.String,
+        "inputs": pl.String,
+        "missing": pl.String,
+        "size": pl.Int64,
+        "sha256": pl.String,
+        "rows": pl.Int64,
+        "first": _TIME,
+        "last": _TIME,
+        "built_at": _TIME,
+        "run_id": pl.String,
+    },
 }
 """The tables and their columns. Times are UTC; sizes are bytes; seconds are wall-clock seconds."""

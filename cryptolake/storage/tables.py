@@ -47,7 +47,13 @@ _LONGER = 4
 _SHORT = 64 * 2**10
 """Bytes of a merged segment up to which it is merged again, with however few rows."""
 
-_SORTED = {"files": "key", "quarantine": "key", "months": "path", "sources": "path"}
+_SORTED = {
+    "files": "key",
+    "quarantine": "key",
+    "months": "path",
+    "sources": "path",
+    "lineage": "path",
+}
 """Tables whose merged segments are sorted, and by what."""
 
 _LONG = 16 * 2**20
@@ -395,7 +401,7 @@ def _is_short(group: list[Entry]) -> bool:
 def _settled(table: str, rows: pl.DataFrame) -> pl.DataFrame:
     """Return the rows of merged segments that still count, sorted so that a filter finds them fast.
 
-    Of the ledger, of the quarantine, of runs and of the records of months, newer rows take the
+    Of the ledger, of the quarantine, of runs and of the records of months and of Gold, newer rows take the
     place of older ones. Rows that say that a file was removed stay: a segment of before may come late.
     Of findings and rejects that say the same, the newest ones stay, and of transfers those of the last
     :data:`REMEMBERED`.
@@ -404,7 +410,7 @@ def _settled(table: str, rows: pl.DataFrame) -> pl.DataFrame:
         return rows.unique("key", keep="last", maintain_order=True).sort("key")
     if table == "runs":
         return runs.newest(rows)
-    if table == "months":
+    if table in ("months", "lineage"):
         return rows.unique("path", keep="last", maintain_order=True).sort("path")
     if table == "sources":
         newest = rows.filter(of_newest_build())

@@ -76,9 +76,16 @@ def test_a_silver_file_is_below_its_folders_and_matches_their_glob(where):
 
 @given(PATHS, NAMES)
 def test_a_gold_path_is_read_back_as_its_recipe(where, recipe):
-    path = layout.gold_path(recipe, where)
-    assert layout.gold_recipe(path) == recipe
-    assert path.endswith(where.path.removeprefix("silver/"))
+    market, data_type, interval, symbol, month = where
+    filled = layout.GoldPath(recipe, market, symbol, interval, month, data_type)
+    assert filled.path.endswith(where.path.removeprefix("silver/"))
+    for each in (
+        filled,
+        filled._replace(data_type=None),
+        filled._replace(data_type=None, symbol=None),
+    ):
+        assert layout.gold_recipe(each.path) == recipe
+        assert layout.parse_gold_path(each.path) == each
 
 
 @given(st.lists(NAMES, min_size=1).map("/".join))

@@ -1,0 +1,348 @@
+"""Bring a recipe's Gold files up to date with Silver: only those whose code or inputs changed, several at once.
+
+As Silver is: a file is written to a draft, its sha256 is recorded in ``meta.lineage``, and then it is placed whole.
+What a killed build left is swept by the next. Before a build ends it looks at its inputs and at what it placed
+again, and makes anew what another process has changed meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from os import cpu_count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import polars as pl
+
+from cryptolake.errors import CryptolakeError, StorageError
+from cryptolake.gold.lineage import (
+    GoldRecord,
+    Lineage,
+    Written,
+    gold_records,
+    lineage_row,
+)
+from cryptolake.gold.month import make_month
+from cryptolake.gold.recipes import Recipe, recipe_named
+from cryptolake.gold.targets import Silver, Target, check_query, find_targets
+from cryptolake.progress import Bar, Step, watched
+from cryptolake.query import Query
+from cryptolake.report import MONTHS, Report, State
+from cryptolake.silver.scratch import put, put_all, sweep
+from cryptolake.storage import layout
+from cryptolake.storage.runs import signs_of_life
+from cryptolake.storage.tables import new_run_id
+
+if TYPE_CHECKING:
+    from cryptolake.listing.context import LakeContext
+    from cryptolake.progress import Progress
+
+_ROUNDS = 5
+"""How often what other processes changed meanwhile is made again; each round needs such a change."""
+
+_AT_ONCE = 4
+_GROUP = 64
+_SECONDS = 2.0
+
+
+class GoldResult(NamedTuple):
+    """What came of one target: its draft and what is in it, or why there is none."""
+
+    target: Target
+    lineage: Lineage | None
+    draft: Path | None
+    file: Written | None
+    error: str | None
+    seconds: float
+
+
+class GoldRun:
+    """One build of a recipe: months handed to threads, results recorded and placed in groups."""
+
+    def __init__(self, lake: LakeContext, recipe: Recipe, threads: int | None) -> None:
+        self.id = new_run_id()
+        self.state: State = "stopped"
+        self.rows: dict[str, dict[str, Any]] = {}
+        self._lake, self._recipe = lake, recipe
+        self._threads = threads or min(cpu_count() or 1, _AT_ONCE)
+        self._started = datetime.now(UTC)
+        self._tried: dict[str, str] = {}
+        self._placed: dict[str, Written] = {}
+        self._begun = False
+        self._silver = Silver(lake)
+
+    def run(self, query: Query, bar: Callable[[Step], None], *, force: bool) -> None:
+        """Build what is stale, and again what was changed meanwhile."""
+        stale = self._stale(query, force=force)
+        for _ in range(_ROUNDS):
+            if not stale:
+                break
+            self._build(stale, bar)
+            self._lake.records.forget()
+            stale = self._stale(query, force=False)
+        self.state = "done"
+
+    def _stale(self, query: Query, *, force: bool) -> list[Target]:
+        """Return the targets to make; say of the others what they are."""
+        targets, silver = find_targets(self._lake, self._recipe, query)
+        self._silver = silver
+        records = gold_records(self._lake.records, self._recipe.name)
+        folder = layout.gold_folder(self._recipe.name)
+        standing = {entry.path: entry.size for entry in self._lake.storage.list(folder)}
+        todo = []
+        for target in targets:
+            record = records.get(target.path)
+            size = standing.get(target.path)
+            status, error = self._judged(target, silver, record, size)
+            if force and not error and target.begun and target.path not in self._tried:
+                status = "stale"
+            if status == "stale":
+                todo.append(target)
+            elif target.path not in self._tried:
+                self.rows[target.path] = _row(target, status, error=error)
+        return todo
+
+    def _judged(
+        self, target: Target, silver: Silver, record: GoldRecord | None, size: int | None
+    ) -> tuple[str, str | None]:
+        """Return what a target is now, ``stale`` where it is to be made, and what hinders that."""
+        used = record.paths if record and record.size == size else set[str]()
+        gone = [path for path in target.missing if path in used]
+        if target.bad or gone:
+            named = [f"{item.path} cannot be read: {item.reason}" for item in target.bad]
+            named += [f"{path}, of which it was made, is gone" for path in gone]
+            return ("kept" if used else "failed"), "; ".join(named)
+        if not target.begun:
+            return "missing", None
+        inputs = [silver.input(file) for file in target.files]
+        lineage = Lineage.of(self._recipe, [item for item in inputs if item is not None])
+        mine = self._placed.get(target.path)
+        if mine is not None and record is not None and record.sha256 != mine.sha256:
+            return "stale", None  # another process has recorded the month after this one
+        if self._tried.get(target.path) == lineage.id:
+            return "unchanged", None
+        same = record is not None and (record.size, record.origin) == (size, lineage.id)
+        return ("unchanged" if same else "stale"), None
+
+    def _build(self, targets: list[Target], bar: Callable[[Step], None]) -> None:
+        self._begin()
+        waiting: list[GoldResult] = []
+        flushed = time.monotonic()
+        for done, result in enumerate(self._results(targets), 1):
+            waiting.append(result)
+            if len(waiting) >= _GROUP or time.monotonic() - flushed > _SECONDS:
+                self._flush(waiting)
+                waiting, flushed = [], time.monotonic()
+            bar(Step(done, len(targets), done, len(targets), "months"))
+        self._flush(waiting)
+
+    def _results(self, targets: list[Target]) -> Iterator[GoldResult]:
+        """Yield months as they are made; never more of them in work than twice the threads."""
+        todo = iter(targets)
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="gold")
+        running: set[Future[GoldResult]] = set()
+        try:
+            while True:
+                while len(running) < 2 * self._threads and (target := next(todo, None)):
+                    running.add(pool.submit(self._made, target))
+                if not running:
+                    return
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _made(self, target: Target) -> GoldResult:
+        begun = time.perf_counter()
+        try:
+            lineage, draft, file = make_month(self._lake, self._recipe, target, self._silver)
+        except StorageError:
+            raise  # the lake cannot be written: no other month would do better
+        except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - a user's function may raise anything
+            text = _said(self._recipe, target, error)
+            return GoldResult(target, None, None, None, text, time.perf_counter() - begun)
+        return GoldResult(target, lineage, draft, file, None, time.perf_counter() - begun)
+
+    def _flush(self, results: list[GoldResult]) -> None:
+        """Record what was made, then place it."""
+        now, rows, drafts = datetime.now(UTC), [], {}
+        for result in results:
+            target = result.target
+            self._tried[target.path] = _expected(self._recipe, target, result, self._silver)
+            status = "failed" if result.error else "built"
+            self.rows[target.path] = _row(
+                target, status, error=result.error, file=result.file, seconds=result.seconds
+            )
+            if result.lineage and result.file and result.draft:
+                rows.append(lineage_row(target.path, result.lineage, result.file, self.id, now))
+                drafts[target.path] = result.draft
+                self._placed[target.path] = result.file
+        self._lake.tables.append("lineage", rows)
+        if self._lake.storage.is_local:
+            put_all(self._lake.storage, drafts)
+        else:
+            for path, draft in drafts.items():
+                put(self._lake.storage, draft, path)
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            self._lake.tables.append("runs", [self._run_row("running")])
+
+    def close(self) -> None:
+        """Record the run; what did nothing leaves nothing."""
+        if self._begun:
+            self._lake.tables.append("runs", [self._run_row(self.state)])
+            self._lake.tables.settle()
+            self._lake.records.forget()
+
+    def _run_row(self, state: str) -> dict[str, Any]:
+        now = datetime.now(UTC)
+        statuses = [row["status"] for row in self.rows.values()]
+        return {
+            "run_id": self.id,
+            "kind": "gold",
+            "state": state,
+            "started_at": self._started,
+            "ended_at": None if state == "running" else now,
+            "seconds": (now - self._started).total_seconds(),
+            "failed": statuses.count("failed"),
+            "note": f"{self._recipe.name}: {statuses.count('built')} of {len(statuses)} months built",
+            **signs_of_life(),
+        }
+
+
+def _expected(recipe: Recipe, target: Target, result: GoldResult, silver: Silver) -> str:
+    """Return the name of what a target was made of, or, where that failed, would have been."""
+    if result.lineage is not None:
+        return result.lineage.id
+    inputs = [silver.input(file) for file in target.files]
+    return Lineage.of(recipe, [item for item in inputs if item is not None]).id
+
+
+def _said(recipe: Recipe, target: Target, error: BaseException) -> str:
+    where = target.where
+    of = where.symbol or f"all symbols of {where.market.value}"
+    first = (str(error).splitlines() or ["no reason given"])[0]
+    kind = "" if isinstance(error, CryptolakeError) else f"{type(error).__name__}: "
+    return f"recipe {recipe.name!r} fails for {of} in {where.month}: {kind}{first}"
+
+
+@contextmanager
+def _shown(progress: Progress, name: str) -> Iterator[Callable[[Step], None]]:
+    """Give what receives each step: the caller's callable, a bar where a person watches, or nothing."""
+    if callable(progress):
+        yield progress
+        return
+    bar = Bar(name, unit="month")
+    drawn = bool(progress) and watched()
+    try:
+        yield lambda step: bar.draw(step) if drawn and step.total > 1 else None
+    finally:
+        bar.close()
+
+
+def _row(
+    target: Target,
+    status: str,
+    *,
+    error: str | None = None,
+    file: Written | None = None,
+    seconds: float = 0.0,
+) -> dict[str, Any]:
+    return {
+        "path": target.path,
+        "status": status,
+        "rows": file.rows if file else None,
+        "duplicates": None,
+        "rejects": None,
+        "seconds": seconds,
+        "error": error,
+        "missing": ", ".join(target.missing) or None,
+    }
+
+
+def build_gold(
+    lake: LakeContext,
+    name: str | Recipe,
+    query: Query | None = None,
+    *,
+    progress: Progress = True,
+    force: bool = False,
+    threads: int | None = None,
+) -> Report:
+    """Build the stale Gold files of a recipe that a query means.
+
+    Parameters
+    ----------
+    lake
+        The lake, with Silver built.
+    name
+        The recipe.
+    query
+        Symbols and days; everything held when left out. A market-month is always made of all symbols.
+    progress
+        Show a bar, or a callable that receives each step.
+    force
+        Make files anew although nothing changed.
+    threads
+        Months worked on at a time.
+
+    Returns
+    -------
+    Report
+        A row a month: ``built``, ``unchanged``, ``kept``, ``missing`` or ``failed``. A function that raises fails its
+        month, with the recipe and the month named, and the others go on.
+
+    Raises
+    ------
+    InvalidQuery
+        There is no such recipe, or the query leaves its leading input out.
+    BuildError
+        The recipe fails on empty inputs, or its result lacks a time.
+    StorageError
+        The lake cannot be read or written; what was built until then is kept.
+    """
+    recipe = name if isinstance(name, Recipe) else recipe_named(name)
+    asked = Query() if query is None else query
+    check_query(recipe, asked)
+    _ = recipe.columns  # a function that fails on nothing fails before anything is written
+    begun = time.perf_counter()
+    sweep(lake.storage)
+    run = GoldRun(lake, recipe, threads)
+    try:
+        with _shown(progress, recipe.name) as bar:
+            run.run(asked, bar, force=force)
+    finally:
+        run.close()
+    months = pl.DataFrame(list(run.rows.values()), schema=MONTHS).sort("path")
+    return Report("build", run.id, time.perf_counter() - begun, months=months, state=run.state)
+
+
+def build_recipes(
+    lake: LakeContext,
+    names: Iterable[str],
+    query: Query | None,
+    silver: Report,
+    *,
+    progress: Progress = True,
+    force: bool = False,
+) -> Report:
+    """Build several recipes after Silver; return one report of all of it.
+
+    Raises
+    ------
+    InvalidQuery
+        There is no such recipe, or the query leaves its leading input out.
+    """
+    report = silver
+    for name in names:
+        lake.records.forget()
+        made = build_gold(lake, name, query, progress=progress, force=force)
+        report = report.combine(replace(made, damaged=report.damaged))
+    return report

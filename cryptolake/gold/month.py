@@ -1,0 +1,164 @@
+"""One Gold file: a recipe's function over one month of its inputs, written to a draft as the rows come."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from cryptolake.archive.schemas import schema_of
+from cryptolake.errors import BuildError, SchemaMismatch
+from cryptolake.gold.lineage import Input, Lineage, Written
+from cryptolake.gold.recipes import input_schema
+from cryptolake.readers.polars_frames import scan_months
+from cryptolake.silver.scratch import disk_errors, new_folder
+from cryptolake.storage.files import flush
+
+if TYPE_CHECKING:
+    from cryptolake.archive.feeds import Feed
+    from cryptolake.gold.recipes import Recipe
+    from cryptolake.gold.targets import Silver, Target
+    from cryptolake.listing.context import LakeContext
+    from cryptolake.readers.silver_files import SilverFile
+
+_TRIES = 3
+_GROUP = 131_072
+
+
+def make_month(
+    lake: LakeContext, recipe: Recipe, target: Target, silver: Silver
+) -> tuple[Lineage, Path, Written]:
+    """Return what a month was made of, the draft of its file, and what is in it.
+
+    The inputs say what they are before and after they were read: a Silver month that was placed in between makes
+    the month once more.
+
+    Raises
+    ------
+    BuildError
+        Its inputs change again and again, or are gone.
+    SchemaMismatch
+        The function gives other columns than it gives for no rows.
+    """
+    for _ in range(_TRIES):
+        before = _inputs(silver, target)
+        lineage = Lineage.of(recipe, before, target.missing)
+        draft, file = _written(lake, recipe, target, lineage)
+        if _inputs(silver, target) == before:
+            return lineage, draft, file
+        shutil.rmtree(draft.parent, ignore_errors=True)
+    message = f"{target.path}: its Silver files change while they are read; build again."
+    raise BuildError(message, path=target.path)
+
+
+def _inputs(silver: Silver, target: Target) -> list[Input]:
+    """Return what the input files say of themselves now."""
+    found = []
+    for file in target.files:
+        item = silver.input(file, look=True)
+        if item is None:
+            message = f"{file.path} is gone or is no Silver file; build Silver again."
+            raise BuildError(message, path=file.path)
+        found.append(item)
+    return found
+
+
+def _written(
+    lake: LakeContext, recipe: Recipe, target: Target, lineage: Lineage
+) -> tuple[Path, Written]:
+    """Write a month to a draft: rows of the month alone, in the order of symbol and time."""
+    rows = _rows(lake, recipe, target)
+    folder = new_folder(lake.storage)
+    draft = folder / "month.parquet"
+    try:
+        with disk_errors(lake.storage, target.path):
+            _sink(rows, draft, lineage)
+            if not _is_sorted(draft, recipe.time):
+                loose = draft.replace(folder / "loose.parquet")
+                order = ["symbol", recipe.time]
+                _sink(_scan(loose).sort(order, maintain_order=True), draft, lineage)
+                loose.unlink()
+            flush(draft)
+            return draft, _facts(draft, recipe.time)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _rows(lake: LakeContext, recipe: Recipe, target: Target) -> pl.LazyFrame:
+    where = target.where
+    days = where.month.days
+    begin = days.begin - recipe.before
+    frames = {
+        name: _frame(lake, feed, target.inputs[name], begin, days.end)
+        for name, feed in recipe.inputs.items()
+    }
+    made = recipe(frames)
+    found = dict(made.collect_schema())
+    columns = recipe.columns
+    own = {
+        name: kind for name, kind in found.items() if name not in ("market", "symbol", "interval")
+    }
+    wanted = {
+        name: columns[name] for name in columns if name not in ("market", "symbol", "interval")
+    }
+    if own != wanted:
+        message = f"it gives the columns {_named(own)}, and for no rows {_named(wanted)}"
+        raise SchemaMismatch(message, recipe=recipe.name)
+    interval = where.interval.value if where.interval else None
+    identity = {"market": pl.lit(where.market.value), "interval": pl.lit(interval, pl.String)}
+    if where.symbol is not None:
+        identity["symbol"] = pl.lit(where.symbol)
+    inside = pl.col(recipe.time).is_between(pl.lit(days.begin), pl.lit(days.end), closed="left")
+    return made.filter(inside).with_columns(**identity).select(list(columns))
+
+
+def _frame(
+    lake: LakeContext, feed: Feed, files: list[SilverFile], begin: Any, end: Any
+) -> pl.LazyFrame:
+    """Scan an input's rows of the month and its warm-up; typed while there are none."""
+    if not files:
+        return pl.LazyFrame(schema=input_schema(feed))
+    schema = schema_of(feed.market, feed.data_type)
+    span = pl.col(schema.time).is_between(pl.lit(begin), pl.lit(end), closed="left")
+    return scan_months(lake.storage, files, schema.silver_dtypes()).filter(span)
+
+
+def _sink(rows: pl.LazyFrame, draft: Path, lineage: Lineage) -> None:
+    rows.sink_parquet(
+        draft,
+        compression="zstd",
+        compression_level=3,
+        statistics=True,
+        row_group_size=_GROUP,
+        metadata=lineage.metadata,
+        maintain_order=True,
+    )
+
+
+def _scan(draft: Path) -> pl.LazyFrame:
+    return pl.scan_parquet(draft, glob=False, hive_partitioning=False)
+
+
+def _is_sorted(draft: Path, time: str) -> bool:
+    symbol, last = pl.col("symbol"), pl.col("symbol").shift(1)
+    back = (symbol < last) | ((symbol == last) & (pl.col(time) < pl.col(time).shift(1)))
+    return not _scan(draft).select(back.any()).collect(engine="streaming").item()
+
+
+def _facts(draft: Path, time: str) -> Written:
+    with draft.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    counted = (
+        _scan(draft)
+        .select(rows=pl.len(), first=pl.col(time).min(), last=pl.col(time).max())
+        .collect(engine="streaming")
+    )
+    return Written(draft.stat().st_size, digest, *counted.row(0))
+
+
+def _named(columns: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {kind}" for name, kind in columns.items()) or "none"

@@ -1,0 +1,158 @@
+"""``lake.gold``: build what is stale of a recipe, and scan the rows of a query's days."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from cryptolake.bronze.ledger import means
+from cryptolake.errors import BuildError, DamagedLakeWarning, IncompleteWarning
+from cryptolake.gold.build import build_gold
+from cryptolake.gold.lineage import gold_records
+from cryptolake.gold.recipes import recipe_named, recipes
+from cryptolake.storage import layout
+
+if TYPE_CHECKING:
+    from cryptolake.gold.recipes import Recipe
+    from cryptolake.listing.context import LakeContext
+    from cryptolake.progress import Progress
+    from cryptolake.query import Query, Selection
+    from cryptolake.report import Report
+
+_NAMED = 3
+
+
+def gold_rows(
+    lake: LakeContext, name: str, query: Query, *, progress: Progress = True
+) -> pl.LazyFrame:
+    """Build what is stale of a recipe, and return the rows of the query's symbols and days.
+
+    Raises
+    ------
+    InvalidQuery
+        There is no such recipe, or the query leaves its leading input out.
+    BuildError
+        Months could not be made; ``error.report`` names them, and the others are made.
+
+    Warns
+    -----
+    IncompleteWarning
+        Silver files that the recipe asks for are not in the lake.
+    """
+    recipe = recipe_named(name)
+    report = build_gold(lake, recipe, query, progress=progress)
+    _raise_for(recipe, report)
+    _warn_of_missing(recipe, report)
+    return _scan(lake, recipe, query.selection)
+
+
+def _scan(lake: LakeContext, recipe: Recipe, asked: Selection) -> pl.LazyFrame:
+    records = gold_records(lake.records, recipe.name)
+    files: list[str] = []
+    damaged: list[str] = []
+    for entry in lake.storage.list(layout.gold_folder(recipe.name)):
+        where = layout.parse_gold_path(entry.path)
+        if where is None or not _is_meant(where, asked):
+            continue
+        record = records.get(entry.path)
+        whole = record is not None and record.size == entry.size
+        (files if whole else damaged).append(entry.path)
+    if damaged:
+        message = (
+            f"{len(damaged)} files of gold.{recipe.name} are not what was recorded, so their rows are left out: "
+            f"{', '.join(damaged[:_NAMED])}. lake.build(query, gold=[{recipe.name!r}]) makes them anew."
+        )
+        warnings.warn(message, DamagedLakeWarning, stacklevel=4)
+    columns = recipe.columns
+    if not files:
+        return pl.LazyFrame(schema=columns)
+    rows = pl.scan_parquet(
+        [lake.storage.url(path) for path in files],
+        glob=False,
+        hive_partitioning=False,
+        schema=dict(columns),
+        missing_columns="insert",
+        extra_columns="ignore",
+        **lake.storage.polars_arguments,
+    )
+    if asked.days is not None:
+        days = asked.days
+        time = pl.col(recipe.time)
+        rows = rows.filter(time.is_between(pl.lit(days.begin), pl.lit(days.end), closed="left"))
+    if recipe.each == "market-month" and (asked.symbols or asked.universe):
+        held = rows.select(pl.col("symbol").unique()).collect()["symbol"].to_list()
+        market = recipe.lead.market
+        chosen = [symbol for symbol in held if symbol and means(asked, market, symbol)]
+        rows = rows.filter(pl.col("symbol").is_in(chosen))
+    return rows
+
+
+def _is_meant(where: layout.GoldPath, asked: Selection) -> bool:
+    if asked.days and asked.days.clip(where.month.days) is None:
+        return False
+    return where.symbol is None or means(asked, where.market, where.symbol)
+
+
+def _raise_for(recipe: Recipe, report: Report) -> None:
+    bad = report.months.filter(pl.col("error").is_not_null())
+    if not bad.height:
+        return
+    more = f"; and {bad.height - 1:,} more" if bad.height > 1 else ""
+    message = (
+        f"{bad.height:,} months of gold.{recipe.name} could not be made: {bad['error'][0]}{more}. "
+        "error.report names each; the other months are made."
+    )
+    raise BuildError(message, recipe=recipe.name, months=bad["path"].to_list(), report=report)
+
+
+def _warn_of_missing(recipe: Recipe, report: Report) -> None:
+    """Name the inputs that are missing; warm-up rows of the leading one may be before its first month."""
+    lead = f"{layout.silver_folder(*recipe.lead)}/"
+    lacking = []
+    for path, status, missing in report.months.select("path", "status", "missing").iter_rows():
+        named = (missing or "").split(", ") if missing else []
+        asked = named if status == "missing" else [p for p in named if not p.startswith(lead)]
+        month = path.rpartition("/")[2]
+        lacking += [p for p in asked if p.endswith(month)]
+    found = sorted(set(lacking))
+    if not found:
+        return
+    more = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
+    message = (
+        f"gold.{recipe.name} lacks {len(found):,} Silver files that it is made of: {', '.join(found[:_NAMED])}{more}. "
+        "Pull them, or build Silver; lake.build(query, gold=[...]) says all of it in its report."
+    )
+    warnings.warn(message, IncompleteWarning, stacklevel=4)
+
+
+def recipe_table() -> pl.DataFrame:
+    """Return a row for each recipe: name, version, each, inputs, before, columns, what and source."""
+    rows = [
+        {
+            "name": recipe.name,
+            "version": recipe.version,
+            "each": recipe.each,
+            "inputs": [f"{name}={feed}" for name, feed in recipe.inputs.items()],
+            "before": recipe.before,
+            "columns": [f"{name} {kind}" for name, kind in recipe.columns.items()],
+            "what": recipe.what,
+            "source": recipe.source,
+        }
+        for recipe in recipes().values()
+    ]
+    return pl.DataFrame(rows, schema=RECIPES)
+
+
+RECIPES = {
+    "name": pl.String(),
+    "version": pl.String(),
+    "each": pl.String(),
+    "inputs": pl.List(pl.String()),
+    "before": pl.Duration("us"),
+    "columns": pl.List(pl.String()),
+    "what": pl.String(),
+    "source": pl.String(),
+}
+"""Columns of ``lake.recipes()``. ``each``: ``symbol-month`` or ``market-month``; ``columns``: a name and a type."""

@@ -1,0 +1,215 @@
+"""Which Gold files a query means, and which Silver files each is made of, as the lake stands now."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from cryptolake.archive.periods import Days, Period
+from cryptolake.archive.symbols import is_glob
+from cryptolake.bronze.ledger import means
+from cryptolake.errors import Damaged, InvalidQuery
+from cryptolake.gold.lineage import Input
+from cryptolake.readers.silver_files import SilverFile, readable
+from cryptolake.silver.parquet import read_standing
+from cryptolake.silver.records import month_records
+from cryptolake.storage.layout import GoldPath, SilverPath, silver_folder
+
+if TYPE_CHECKING:
+    from cryptolake.archive.feeds import Feed
+    from cryptolake.gold.recipes import Recipe
+    from cryptolake.listing.context import LakeContext
+    from cryptolake.query import Query, Selection
+    from cryptolake.silver.parquet import MonthRecord
+
+
+class Target(NamedTuple):
+    """One Gold file to be: where it is, and the Silver files it is made of."""
+
+    where: GoldPath
+    inputs: Mapping[str, list[SilverFile]]
+    """The files of each input, in the order of symbols and months."""
+    missing: tuple[str, ...]
+    """Silver files that are asked for and are not there."""
+    bad: tuple[Damaged, ...]
+    """Silver files that are asked for and cannot be read."""
+
+    @property
+    def path(self) -> str:
+        """The path under the lake's root."""
+        return self.where.path
+
+    @property
+    def begun(self) -> bool:
+        """Whether the leading input has the month itself: without it there are no rows."""
+        lead = next(iter(self.inputs.values()))
+        return any(file.where.month == self.where.month for file in lead)
+
+    @property
+    def files(self) -> list[SilverFile]:
+        """The files of all inputs."""
+        return [file for files in self.inputs.values() for file in files]
+
+
+_FEW = 32
+"""Symbols up to which their folders are listed one by one; beyond, the whole dataset's is."""
+
+Months = dict[str, dict[Period, SilverFile]]
+"""An input's files, by symbol and month."""
+
+
+class Silver:
+    """The Silver files that a recipe may read, and what their newest builds have recorded."""
+
+    def __init__(self, lake: LakeContext) -> None:
+        self._lake = lake
+        self.bad: dict[str, Damaged] = {}
+        self.records: dict[str, MonthRecord] = {}
+
+    def months(self, feed: Feed, symbols: Iterable[str] | None) -> Months:
+        """Return an input's readable files: of some symbols, or of all."""
+        found: Months = defaultdict(dict)
+        folders = (
+            [silver_folder(*feed)]
+            if symbols is None
+            else [silver_folder(*feed, symbol) for symbol in sorted(set(symbols))]
+        )
+        held = readable(self._lake.storage, self._lake.records, folders)
+        self.bad |= {item.path: item for item in held.bad}
+        for file in held.whole:
+            found[file.where.symbol][file.where.month] = file
+        self.records |= month_records(self._lake.records, [file.path for file in held.whole])
+        return dict(found)
+
+    def input(self, file: SilverFile, *, look: bool = False) -> Input | None:
+        """Return what a file is by its record, or, with ``look`` or where that does not fit, by its metadata.
+
+        None where it is gone meanwhile, or no file of ours.
+        """
+        record = self.records.get(file.path)
+        fits = record is not None and record.size == file.size
+        if record is not None and fits and not look:
+            return Input(file.path, record.origin, record.sha256, _version(record))
+        standing = read_standing(self._lake.storage, file.path)
+        if standing is None:
+            return None
+        sha256 = record.sha256 if record is not None and record.describes(standing) else None
+        return Input(file.path, standing.origin.id, sha256, standing.origin.schema_version)
+
+
+def _version(record: MonthRecord) -> str:
+    return record.schema_version or ""
+
+
+def check_query(recipe: Recipe, query: Query) -> None:
+    """Refuse a query that leaves the recipe's leading input out.
+
+    Raises
+    ------
+    InvalidQuery
+        It names markets, data types or intervals, and not those of the leading input.
+    """
+    asked, lead = query.selection, recipe.lead
+    for what, named, own in (
+        ("markets", asked.markets, lead.market),
+        ("data types", asked.data_types, lead.data_type),
+        ("intervals", asked.intervals, lead.interval),
+    ):
+        if named and own is not None and own not in named:
+            words = ", ".join(word.value for word in named)
+            message = (
+                f"recipe {recipe.name!r} is led by {lead}, and the query names the {what} {words}; "
+                f"name {own.value!r} too, or no {what}: a recipe says them itself."
+            )
+            raise InvalidQuery(message, what=what, given=words, recipe=recipe.name)
+
+
+def find_targets(lake: LakeContext, recipe: Recipe, query: Query) -> tuple[list[Target], Silver]:
+    """Return the files of a recipe that a query means, and the Silver that was looked at."""
+    silver = Silver(lake)
+    if recipe.each == "market-month":
+        found = _market_months(recipe, query.selection, silver)
+    else:
+        found = _symbol_months(recipe, query.selection, silver)
+    return list(found), silver
+
+
+def _symbol_months(recipe: Recipe, asked: Selection, silver: Silver) -> Iterator[Target]:
+    exact = [word for word in asked.symbols if not is_glob(word)]
+    by_name = bool(asked.symbols) and len(exact) == len(asked.symbols)
+    lead = silver.months(recipe.lead, exact if by_name else None)
+    symbols = [s for s in sorted({*lead, *exact}) if means(asked, recipe.lead.market, s)]
+    held: dict[str, Months] = {}
+    for name, feed in recipe.inputs.items():
+        pairs = {recipe.symbol_of(name, symbol) for symbol in symbols}
+        held[name] = (
+            lead if not held else silver.months(feed, pairs if len(pairs) <= _FEW else None)
+        )
+    for symbol in symbols:
+        for month in _asked_months(asked, lead.get(symbol, {}), named=symbol in exact):
+            where = GoldPath(recipe.name, recipe.lead.market, symbol, recipe.lead.interval, month)
+            chosen: dict[str, list[SilverFile]] = {}
+            missing: list[str] = []
+            for name, feed in recipe.inputs.items():
+                own = recipe.symbol_of(name, symbol)
+                months = held[name].get(own, {})
+                wanted = list(_span(month, recipe.before).months())
+                chosen[name] = [months[m] for m in wanted if m in months]
+                missing += [SilverPath(*feed, own, m).path for m in wanted if m not in months]
+            yield _target(where, chosen, missing, silver)
+
+
+def _market_months(recipe: Recipe, asked: Selection, silver: Silver) -> Iterator[Target]:
+    held = {name: silver.months(feed, None) for name, feed in recipe.inputs.items()}
+    lead = next(iter(held.values()))
+    every = {month: file for months in lead.values() for month, file in months.items()}
+    for month in _asked_months(asked, every, named=True):
+        where = GoldPath(recipe.name, recipe.lead.market, None, recipe.lead.interval, month)
+        wanted = list(_span(month, recipe.before).months())
+        chosen = {
+            name: [
+                held[name][s][m] for s in sorted(held[name]) for m in wanted if m in held[name][s]
+            ]
+            for name in recipe.inputs
+        }
+        missing = [
+            f"{silver_folder(*feed)}/**/{m}.parquet"
+            for name, feed in recipe.inputs.items()
+            for m in wanted
+            if not any(m in months for months in held[name].values())
+        ]
+        yield _target(where, chosen, missing, silver)
+
+
+def _target(
+    where: GoldPath, chosen: dict[str, list[SilverFile]], missing: list[str], silver: Silver
+) -> Target:
+    """Make a target; of what is missing, the files that stand and cannot be read are damaged."""
+    bad = tuple(silver.bad[path] for path in missing if path in silver.bad)
+    if where.symbol is None:  # missing names no file there: any damaged one of the months counts
+        months = {file.where.month for files in chosen.values() for file in files}
+        bad = tuple(
+            d for p, d in silver.bad.items() if any(p.endswith(f"/{m}.parquet") for m in months)
+        )
+    names = {item.path for item in bad}
+    return Target(where, chosen, tuple(p for p in missing if p not in names), bad)
+
+
+def _asked_months(
+    asked: Selection, held: Mapping[Period, SilverFile], *, named: bool
+) -> list[Period]:
+    """Return the months of a symbol that are asked for: of one not named, between its first and last one."""
+    if asked.days is None:
+        return sorted(held)
+    months = list(asked.days.months())
+    if named:
+        return months
+    return [m for m in months if held and min(held) <= m <= max(held)]
+
+
+def _span(month: Period, before: timedelta) -> Days:
+    """Return the days that a month's inputs are of."""
+    begin = month.days.begin - before
+    return Days(begin.date(), month.days.last)

@@ -1,0 +1,1 @@
+"""One module a recipe: what is expected of it, as ``CASE``."""
