@@ -29,7 +29,7 @@ from cryptolake.gold.lineage import (
 )
 from cryptolake.gold.month import make_month
 from cryptolake.gold.recipes import Recipe, recipe_named
-from cryptolake.gold.targets import Silver, Target, check_query, find_targets
+from cryptolake.gold.targets import GoldMonth, Silver, check_query, find_targets
 from cryptolake.progress import Bar, Step, watched
 from cryptolake.query import Query
 from cryptolake.report import MONTHS, Report, State
@@ -53,7 +53,7 @@ _SECONDS = 2.0
 class GoldResult(NamedTuple):
     """What came of one target: its draft and what is in it, or why there is none."""
 
-    target: Target
+    target: GoldMonth
     lineage: Lineage | None
     draft: Path | None
     file: Written | None
@@ -87,7 +87,7 @@ class GoldRun:
             stale = self._stale(query, force=False)
         self.state = "done"
 
-    def _stale(self, query: Query, *, force: bool) -> list[Target]:
+    def _stale(self, query: Query, *, force: bool) -> list[GoldMonth]:
         """Return the targets to make; say of the others what they are."""
         targets, silver = find_targets(self._lake, self._recipe, query)
         self._silver = silver
@@ -108,7 +108,7 @@ class GoldRun:
         return todo
 
     def _judged(
-        self, target: Target, silver: Silver, record: GoldRecord | None, size: int | None
+        self, target: GoldMonth, silver: Silver, record: GoldRecord | None, size: int | None
     ) -> tuple[str, str | None]:
         """Return what a target is now, ``stale`` where it is to be made, and what hinders that."""
         used = record.paths if record and record.size == size else set[str]()
@@ -129,7 +129,7 @@ class GoldRun:
         same = record is not None and (record.size, record.origin) == (size, lineage.id)
         return ("unchanged" if same else "stale"), None
 
-    def _build(self, targets: list[Target], bar: Callable[[Step], None]) -> None:
+    def _build(self, targets: list[GoldMonth], bar: Callable[[Step], None]) -> None:
         self._begin()
         waiting: list[GoldResult] = []
         flushed = time.monotonic()
@@ -141,7 +141,7 @@ class GoldRun:
             bar(Step(done, len(targets), done, len(targets), "months"))
         self._flush(waiting)
 
-    def _results(self, targets: list[Target]) -> Iterator[GoldResult]:
+    def _results(self, targets: list[GoldMonth]) -> Iterator[GoldResult]:
         """Yield months as they are made; never more of them in work than twice the threads."""
         todo = iter(targets)
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="gold")
@@ -157,7 +157,7 @@ class GoldRun:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _made(self, target: Target) -> GoldResult:
+    def _made(self, target: GoldMonth) -> GoldResult:
         begun = time.perf_counter()
         try:
             lineage, draft, file = make_month(self._lake, self._recipe, target, self._silver)
@@ -217,7 +217,7 @@ class GoldRun:
         }
 
 
-def _expected(recipe: Recipe, target: Target, result: GoldResult, silver: Silver) -> str:
+def _expected(recipe: Recipe, target: GoldMonth, result: GoldResult, silver: Silver) -> str:
     """Return the name of what a target was made of, or, where that failed, would have been."""
     if result.lineage is not None:
         return result.lineage.id
@@ -225,7 +225,7 @@ def _expected(recipe: Recipe, target: Target, result: GoldResult, silver: Silver
     return Lineage.of(recipe, [item for item in inputs if item is not None]).id
 
 
-def _said(recipe: Recipe, target: Target, error: BaseException) -> str:
+def _said(recipe: Recipe, target: GoldMonth, error: BaseException) -> str:
     where = target.where
     of = where.symbol or f"all symbols of {where.market.value}"
     first = (str(error).splitlines() or ["no reason given"])[0]
@@ -248,7 +248,7 @@ def _shown(progress: Progress, name: str) -> Iterator[Callable[[Step], None]]:
 
 
 def _row(
-    target: Target,
+    target: GoldMonth,
     status: str,
     *,
     error: str | None = None,

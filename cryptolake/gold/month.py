@@ -20,7 +20,7 @@ from cryptolake.storage.files import flush
 if TYPE_CHECKING:
     from cryptolake.archive.feeds import Feed
     from cryptolake.gold.recipes import Recipe
-    from cryptolake.gold.targets import Silver, Target
+    from cryptolake.gold.targets import GoldMonth, Silver
     from cryptolake.listing.context import LakeContext
     from cryptolake.readers.silver_files import SilverFile
 
@@ -29,7 +29,7 @@ _GROUP = 131_072
 
 
 def make_month(
-    lake: LakeContext, recipe: Recipe, target: Target, silver: Silver
+    lake: LakeContext, recipe: Recipe, target: GoldMonth, silver: Silver
 ) -> tuple[Lineage, Path, Written]:
     """Return what a month was made of, the draft of its file, and what is in it.
 
@@ -54,7 +54,7 @@ def make_month(
     raise BuildError(message, path=target.path)
 
 
-def _inputs(silver: Silver, target: Target) -> list[Input]:
+def _inputs(silver: Silver, target: GoldMonth) -> list[Input]:
     """Return what the input files say of themselves now."""
     found = []
     for file in target.files:
@@ -67,7 +67,7 @@ def _inputs(silver: Silver, target: Target) -> list[Input]:
 
 
 def _written(
-    lake: LakeContext, recipe: Recipe, target: Target, lineage: Lineage
+    lake: LakeContext, recipe: Recipe, target: GoldMonth, lineage: Lineage
 ) -> tuple[Path, Written]:
     """Write a month to a draft: rows of the month alone, in the order of symbol and time."""
     rows = _rows(lake, recipe, target)
@@ -88,7 +88,7 @@ def _written(
         raise
 
 
-def _rows(lake: LakeContext, recipe: Recipe, target: Target) -> pl.LazyFrame:
+def _rows(lake: LakeContext, recipe: Recipe, target: GoldMonth) -> pl.LazyFrame:
     where = target.where
     days = where.month.days
     begin = days.begin - recipe.before

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cryptolake.silver.parquet import MonthRecord
 
 
-class Target(NamedTuple):
+class GoldMonth(NamedTuple):
     """One Gold file to be: where it is, and the Silver files it is made of."""
 
     where: GoldPath
@@ -126,7 +126,7 @@ def check_query(recipe: Recipe, query: Query) -> None:
             raise InvalidQuery(message, what=what, given=words, recipe=recipe.name)
 
 
-def find_targets(lake: LakeContext, recipe: Recipe, query: Query) -> tuple[list[Target], Silver]:
+def find_targets(lake: LakeContext, recipe: Recipe, query: Query) -> tuple[list[GoldMonth], Silver]:
     """Return the files of a recipe that a query means, and the Silver that was looked at."""
     silver = Silver(lake)
     if recipe.each == "market-month":
@@ -136,7 +136,7 @@ def find_targets(lake: LakeContext, recipe: Recipe, query: Query) -> tuple[list[
     return list(found), silver
 
 
-def _symbol_months(recipe: Recipe, asked: Selection, silver: Silver) -> Iterator[Target]:
+def _symbol_months(recipe: Recipe, asked: Selection, silver: Silver) -> Iterator[GoldMonth]:
     exact = [word for word in asked.symbols if not is_glob(word)]
     by_name = bool(asked.symbols) and len(exact) == len(asked.symbols)
     lead = silver.months(recipe.lead, exact if by_name else None)
@@ -161,7 +161,7 @@ def _symbol_months(recipe: Recipe, asked: Selection, silver: Silver) -> Iterator
             yield _target(where, chosen, missing, silver)
 
 
-def _market_months(recipe: Recipe, asked: Selection, silver: Silver) -> Iterator[Target]:
+def _market_months(recipe: Recipe, asked: Selection, silver: Silver) -> Iterator[GoldMonth]:
     held = {name: silver.months(feed, None) for name, feed in recipe.inputs.items()}
     lead = next(iter(held.values()))
     every = {month: file for months in lead.values() for month, file in months.items()}
@@ -185,7 +185,7 @@ def _market_months(recipe: Recipe, asked: Selection, silver: Silver) -> Iterator
 
 def _target(
     where: GoldPath, chosen: dict[str, list[SilverFile]], missing: list[str], silver: Silver
-) -> Target:
+) -> GoldMonth:
     """Make a target; of what is missing, the files that stand and cannot be read are damaged."""
     bad = tuple(silver.bad[path] for path in missing if path in silver.bad)
     if where.symbol is None:  # missing names no file there: any damaged one of the months counts
@@ -194,7 +194,7 @@ def _target(
             d for p, d in silver.bad.items() if any(p.endswith(f"/{m}.parquet") for m in months)
         )
     names = {item.path for item in bad}
-    return Target(where, chosen, tuple(p for p in missing if p not in names), bad)
+    return GoldMonth(where, chosen, tuple(p for p in missing if p not in names), bad)
 
 
 def _asked_months(

@@ -40,7 +40,9 @@ def test_warm_up_rows_make_the_month_before_an_input(pulled: World):
     assert built(pulled, "trailing") == []
     rows = pulled.lake.gold("trailing", ASKED, progress=False).collect()
     whole = trailing(pulled.lake.silver(ASKED.markets("spot").klines("1h"))).collect()
-    assert rows["close"].null_count() == 23  # before the first month there is nothing to warm up with
+    assert (
+        rows["close"].null_count() == 23
+    )  # before the first month there is nothing to warm up with
     near = pl.col("close").round(6)  # a rolling sum's last digits depend on where it began
     assert rows.select("open_time", near).equals(whole.with_columns(near))
     key = key_of("2025-01", market="spot")
