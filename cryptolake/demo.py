@@ -23,9 +23,10 @@ def sample_lake(preset: str = "default") -> AbstractContextManager[Lake]:
     preset
         ``"default"``: BTCUSDT and ETHUSDT in spot and futures_um; klines of 1m and 1h, trades, fundingRate
         and metrics from 2024-12-01 to 2025-03-03 (fundingRate, which is monthly, to 2025-02-28).
-        ``"research"``: that, and klines of 1h and 1d of 15 more symbols from 2024-06-01 on, delisted and
-        dated ones among them; coin-margined futures, mark, index and premium prices, aggTrades, bookDepth
-        and options for some days.
+        ``"research"``: 30 perpetuals and their spot pairs, klines of 1h and 1d and fundingRate from
+        2023-11-01 to 2024-04-02; 1m, trades, metrics, mark, index and premium prices of the largest from
+        2024-01-01 on, bookTicker beside trades in March; a listing, a delisting, a settled contract,
+        funding that changes its interval, a halt of spot (:mod:`cryptolake.sample.research`).
 
     Returns
     -------

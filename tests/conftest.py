@@ -103,6 +103,28 @@ def sample_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def research_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the preset ``research``, some 2,500 zips; made once. Read only: tests share it.
+
+    What it holds is told, and can be asked, in :mod:`cryptolake.sample.research`.
+    """
+    from cryptolake.sample.presets import parts_of, write_parts
+
+    root = tmp_path_factory.mktemp("research")
+    write_parts(root, parts_of("research"))
+    return root
+
+
+@pytest.fixture(scope="session")
+def research_source(research_archive: Path) -> Iterator[Archive]:
+    """The research archive on loopback, as a source for a Lake."""
+    from cryptolake.archive.source import Archive
+
+    with serve_archive(research_archive) as served:
+        yield Archive(endpoint_url=served.endpoint)
+
+
+@pytest.fixture(scope="session")
 def endpoint(sample_archive: Path) -> Iterator[str]:
     """The sample archive's URL: an S3 server on loopback."""
     with serve_archive(sample_archive) as served:

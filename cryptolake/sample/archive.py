@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,13 +24,13 @@ from cryptolake.archive.enums import (
 from cryptolake.archive.keys import ArchiveKey
 from cryptolake.archive.matrix import Row, load_matrix
 from cryptolake.archive.periods import DayLike, Days, Period, parse_days
-from cryptolake.sample.corrupt import choose_halt, damage_folder, note_halts
+from cryptolake.sample.corrupt import Halts, choose_halt, damage_folder, note_halts
 from cryptolake.sample.csv_files import Maker, header_of
 from cryptolake.sample.defects import Defect, parse_defects
 from cryptolake.sample.folder import ArchiveFolder, published_at
 from cryptolake.sample.injector import MANIFEST_SCHEMA, Injector
 from cryptolake.sample.instruments import Instrument, instruments_of
-from cryptolake.sample.market import DAY_US
+from cryptolake.sample.market import DAY_US, Halt, microseconds
 
 DEFAULT_DAYS = parse_days("2024-12-27", "2025-02-02")
 """The sample's days: the change to microseconds in the middle, a month not yet published at the end."""
@@ -79,11 +79,13 @@ def sample_archive(
     folder: str | Path,
     *,
     days: tuple[DayLike, DayLike] | Days | DayLike | None = None,
-    symbols: Iterable[str] | None = None,
+    symbols: Iterable[str | Instrument] | None = None,
     datasets: Iterable[str | tuple[str, str]] | None = None,
     intervals: Iterable[str] | None = None,
     partitions: Iterable[str] = ("daily", "monthly"),
+    daily_from: DayLike | None = None,
     defects: Iterable[str] = (),
+    halts: Mapping[str, tuple[datetime, datetime]] | None = None,
     seed: int = 0,
 ) -> SampleSummary:
     """Write a sample archive: zips and CHECKSUM sidecars below ``<folder>/data``.
@@ -100,7 +102,8 @@ def sample_archive(
         UTC days, both ends in, as ``(first, last)``, or a month as ``"2025-01"``. Left out: 2024-12-27 to
         2025-02-02, and the last days of rows that have been discontinued.
     symbols
-        Names or globs; a name that the sample does not know is made up. Left out: the built-in ones.
+        Names or globs; a name that the sample does not know is made up. An
+        :class:`~cryptolake.sample.Instrument` says itself what it is. Left out: the built-in ones.
     datasets
         Datasets, as SQL names (``"futures_um_agg_trades"``) or pairs of market and data type. Left out:
         every row of the matrix of which the archive has files.
@@ -108,9 +111,14 @@ def sample_archive(
         Intervals of klines. Left out: all for the main symbols' klines, a few for the others.
     partitions
         Which of the two trees to write.
+    daily_from
+        From which day on daily files are written; left out: from the first.
     defects
         Words of :class:`~cryptolake.sample.Defect`, or ``"all"``. Each damages a symbol-month of its own;
         what was done is in the summary's ``manifest``, and in ``defects.json`` beside ``data``.
+    halts
+        By market, from when to when (UTC) all its symbols stop trading: no row in any file, and the bar
+        that the stop cuts closes early.
     seed
         Another seed gives other prices, and other places for the defects.
 
@@ -144,23 +152,38 @@ def sample_archive(
     chosen = None if intervals is None else [parse_interval(word) for word in intervals]
     trees = [Partition(word) for word in partitions]
     wanted_defects = parse_defects(defects)
+    first_daily = None if daily_from is None else parse_days(daily_from).first
     sources = _sources(rows, names, None if days is None else _days(days))
-    halts = choose_halt(sources, seed) if Defect.EXCHANGE_HALT in wanted_defects else {}
-    maker = Maker(seed, halts)
+    chosen_halts = choose_halt(sources, seed) if Defect.EXCHANGE_HALT in wanted_defects else {}
+    maker = Maker(seed, _market_halts(sources, halts or {}) | chosen_halts)
     summary = SampleSummary(written.root, seed, datasets=tuple(row.dataset for row in rows))
-    for row, instrument, lived in sources:
-        levels = _intervals(row, instrument, chosen)
-        _write(written, _files(maker, row, instrument, lived, levels, trees), summary)
+    with ThreadPoolExecutor(2) as pool:
+        for row, instrument, lived in sources:
+            levels = _intervals(row, instrument, chosen)
+            span = _Span(lived, first_daily)
+            _write(pool, written, _files(maker, row, instrument, span, levels, trees), summary)
     if wanted_defects:
         injector = Injector(written, seed)
-        note_halts(injector, halts)
+        note_halts(injector, chosen_halts)
         damage_folder(injector, wanted_defects)
         summary.manifest = injector.manifest()
     return summary
 
 
+def _market_halts(
+    sources: list[tuple[Row, Instrument, Days]], halts: Mapping[str, tuple[datetime, datetime]]
+) -> Halts:
+    spans = {
+        parse_market(market): Halt(*(microseconds(moment) for moment in span))
+        for market, span in halts.items()
+    }
+    return {
+        (one.market, one.symbol): spans[one.market] for _, one, _ in sources if one.market in spans
+    }
+
+
 def _sources(
-    rows: list[Row], names: list[str] | None, span: Days | None
+    rows: list[Row], names: list[str | Instrument] | None, span: Days | None
 ) -> list[tuple[Row, Instrument, Days]]:
     """Return every symbol of every row, with its days; rows without a day in the span fall out."""
     return [
@@ -171,7 +194,9 @@ def _sources(
     ]
 
 
-def _write(folder: ArchiveFolder, files: Iterator[_File], summary: SampleSummary) -> None:
+def _write(
+    pool: Executor, folder: ArchiveFolder, files: Iterator[_File], summary: SampleSummary
+) -> None:
     """Write files as they are made, and count them.
 
     Deflate and sha256 release the GIL, so writing overlaps with making the next interval's rows.
@@ -181,11 +206,10 @@ def _write(folder: ArchiveFolder, files: Iterator[_File], summary: SampleSummary
         moment = published_at(file.key.period, file.key.market)
         return file.rows, folder.write_zip(file.key.key, file.text, moment, file.key.market)
 
-    with ThreadPoolExecutor(2) as pool:
-        for count, size in pool.map(write, files):
-            summary.files += 1
-            summary.rows += count
-            summary.bytes += size
+    for count, size in pool.map(write, files):
+        summary.files += 1
+        summary.rows += count
+        summary.bytes += size
 
 
 def _rows(datasets: Iterable[str | tuple[str, str]] | None) -> list[Row]:
@@ -241,15 +265,29 @@ class _File(NamedTuple):
     rows: int
 
 
+class _Span(NamedTuple):
+    """The days of a symbol's files, and from which of them on there are daily ones."""
+
+    days: Days
+    first_daily: date | None
+
+    def has(self, period: Period) -> bool:
+        """Whether there is a file of a period: a monthly one where the month's last day is covered."""
+        if period.partition is Partition.MONTHLY:
+            return period.days.last <= self.days.last
+        return self.first_daily is None or period.days.first >= self.first_daily
+
+
 def _files(
     maker: Maker,
     row: Row,
     instrument: Instrument,
-    days: Days,
+    span: _Span,
     intervals: list[Interval],
     trees: list[Partition],
 ) -> Iterator[_File]:
-    """Yield every file of a symbol in a row; a monthly one where the month's last day is covered."""
+    """Yield every file of a symbol in a row."""
+    days = span.days
     if row.has_interval:
         made: Iterable[tuple[Interval | None, pl.DataFrame]]
         made = maker.bars(row.data_type, instrument, intervals, days)
@@ -259,7 +297,7 @@ def _files(
         by_day = _split(lines)
         for partition in row.partitions_of(interval):
             if partition in trees:
-                yield from _of_partition(by_day, partition, row, instrument.symbol, interval, days)
+                yield from _of_partition(by_day, partition, row, instrument.symbol, interval, span)
 
 
 def _split(lines: pl.DataFrame) -> dict[date, tuple[bytes, int]]:
@@ -287,7 +325,7 @@ def _of_partition(
     row: Row,
     symbol: str,
     interval: Interval | None,
-    days: Days,
+    span: _Span,
 ) -> Iterator[_File]:
     periods: dict[Period, list[date]] = {}
     for day in by_day:
@@ -296,7 +334,7 @@ def _of_partition(
             period = period.of_month
         periods.setdefault(period, []).append(day)
     for period, held in periods.items():
-        if partition is Partition.MONTHLY and period.days.last > days.last:
+        if not span.has(period):
             continue
         key = ArchiveKey(row.market, row.data_type, symbol, interval, period)
         header = header_of(row.market, row.data_type, period)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +16,12 @@ from cryptolake.archive.enums import DataType, Market
 _MASK = 0xFFFFFFFF
 _PRIMES = (2_147_483_647, 2_147_483_629)
 _HALF = 1 << 15
+
+Waves = tuple[tuple[int, int], ...]
+"""Waves that are added up: minutes between turns, and height."""
+
+WANDER: Waves = ((57_600, 120_000), (6_480, 40_000), (720, 9_000), (77, 2_000), (7, 400))
+"""How a price wanders: minutes between turns, and height in millionths of the price."""
 
 
 def stream(*words: object) -> int:
@@ -43,7 +49,14 @@ def bits(index: pl.Expr, series: int) -> pl.Expr:
     >>> frame.select(bits(pl.col("index"), 7)).to_series().dtype
     Int64
     """
-    start = (series * 0x9E3779B1 + 0x7F4A7C15) & 0x7FFFFFFF
+    return _mixed(index, _start(series))
+
+
+def _start(series: int) -> int:
+    return (series * 0x9E3779B1 + 0x7F4A7C15) & 0x7FFFFFFF
+
+
+def _mixed(index: pl.Expr, start: pl.Expr | int) -> pl.Expr:
     mixed = index.cast(pl.Int64) % _PRIMES[0]
     for factor, prime in zip((1_103_515_245, 1_289_706_101), _PRIMES, strict=True):
         mixed = ((mixed * factor + start) % prime).pow(2) % prime
@@ -55,21 +68,70 @@ def below(index: pl.Expr, series: int, limit: int) -> pl.Expr:
     return bits(index, series) % limit
 
 
+def waves(time_ms: pl.Expr, series: int, periods: Waves) -> pl.Expr:
+    """Add up lines between random heights, a turn each so many minutes: slow and high, quick and low.
+
+    The heights at the turns are hashed once, however many times lie between them.
+
+    Examples
+    --------
+    >>> frame = pl.DataFrame({"time": [0, 30_000, 60_000]})
+    >>> first, middle, last = frame.select(waves(pl.col("time"), 7, ((1, 1000),))).to_series()
+    >>> min(first, last) <= middle <= max(first, last)
+    True
+    """
+
+    def added(times: pl.Series) -> pl.Series:
+        total = pl.zeros(len(times), pl.Int64, eager=True)
+        steps = [minutes * 60_000 for minutes, _ in periods]
+        numbers = [(series + 7919 * number) & _MASK for number in range(len(periods))]
+        turns = _turns(times, steps, numbers) if len(times) else []
+        for (first, heights), step, (_, height) in zip(turns, steps, periods, strict=False):
+            total += _line(times, step, height, first, heights)
+        return total
+
+    return time_ms.cast(pl.Int64).map_batches(added, return_dtype=pl.Int64)
+
+
 def wave(time_ms: pl.Expr, series: int, period_ms: int, height: int) -> pl.Expr:
-    """Return straight lines between random heights, one each ``period_ms``: from -height to height."""
-    step, part = time_ms // period_ms, time_ms % period_ms
-    left, right = (bits(step + ahead, series) // _HALF for ahead in (0, 1))
-    level = (left * (period_ms - part) + right * part) // period_ms - _HALF
+    """Return lines between random heights, a turn each ``period_ms``: from -height to height."""
+
+    def alone(times: pl.Series) -> pl.Series:
+        if times.is_empty():
+            return times
+        ((first, heights),) = _turns(times, [period_ms], [series])
+        return _line(times, period_ms, height, first, heights)
+
+    return time_ms.cast(pl.Int64).map_batches(alone, return_dtype=pl.Int64)
+
+
+def _turns(
+    times: pl.Series, steps: Sequence[int], numbers: Sequence[int]
+) -> list[tuple[int, pl.Series]]:
+    """Return each wave's first turn, and the heights from there on, hashed all at once."""
+    low, high = int(times.min()), int(times.max())  # type: ignore[arg-type]
+    spans = [(low // step, high // step + 2) for step in steps]
+    waves_of = {
+        "first": [first for first, _ in spans],
+        "stop": [stop for _, stop in spans],
+        "start": [_start(number) for number in numbers],
+    }
+    turns = pl.LazyFrame(waves_of).with_columns(turn=pl.int_ranges("first", "stop")).explode("turn")
+    height = _mixed(pl.col("turn"), pl.col("start")) // _HALF
+    heights = turns.select(height.alias("height")).collect()["height"]
+    made, place = [], 0
+    for first, stop in spans:
+        made.append((first, heights.slice(place, stop - first)))
+        place += stop - first
+    return made
+
+
+def _line(times: pl.Series, step: int, height: int, first: int, heights: pl.Series) -> pl.Series:
+    turn = times // step - first
+    part = times % step
+    left = heights.gather(turn)
+    level = left + (heights.gather(turn + 1) - left) * part // step - _HALF
     return level * height // _HALF
-
-
-def waves(time_ms: pl.Expr, series: int, periods: tuple[tuple[int, int], ...]) -> pl.Expr:
-    """Add up waves of several ``(minutes, height)``: slow and high, quick and low."""
-    parts = [
-        wave(time_ms, (series + 7919 * number) & _MASK, minutes * 60_000, height)
-        for number, (minutes, height) in enumerate(periods)
-    ]
-    return pl.sum_horizontal(parts)
 
 
 _BEGIN = datetime(2017, 8, 17, 4, tzinfo=UTC)
@@ -84,6 +146,13 @@ class Instrument:
     ``level`` is the price about which it wanders, in ticks of ``10**-price_scale``; ``events`` is how
     many aggregate trades it has a day; ``contract`` is the worth of one coin-margined contract in USD;
     ``opens`` and ``closes`` are its listing and delisting (UTC).
+
+    The others make symbols of one world: ``asset`` names whose price it follows (several contracts share
+    it; empty: what the symbol says), ``wander`` how that moves (minutes between turns, and height in
+    millionths), ``beta`` how much of the whole market's moves it takes (thousandths), ``premium`` how far
+    a perpetual stands from its index (minutes, and height in 1e-8; the first is a constant), ``funding``
+    from when on it pays each how many hours, ``size`` the lots of a small trade, ``swing`` whether its
+    volume rises and falls by the month, ``quoted`` whether its quotes follow its trades.
     """
 
     market: Market
@@ -97,9 +166,17 @@ class Instrument:
     closes: datetime | None = None
     main: bool = False
     data_types: tuple[DataType, ...] = _TRADED
+    asset: str = ""
+    wander: Waves = WANDER
+    beta: int = 0
+    premium: Waves = ()
+    funding: tuple[tuple[datetime, int], ...] = ()
+    size: int = 1
+    swing: bool = False
+    quoted: bool = False
 
 
-_UM_ALL = (
+UM_TYPES = (
     *_TRADED,
     *_PRICE_TYPES,
     DataType.INDEX_PRICE_KLINES,
@@ -109,9 +186,11 @@ _UM_ALL = (
     DataType.BOOK_TICKER,
     DataType.LIQUIDATION_SNAPSHOT,
 )
-_CM_ALL = tuple(data_type for data_type in _UM_ALL if data_type is not DataType.INDEX_PRICE_KLINES)
-_SPOT_ALL = (*_TRADED, DataType.BOOK_DEPTH, DataType.BOOK_TICKER)
-_DATED = (*_TRADED, DataType.MARK_PRICE_KLINES)
+CM_TYPES = tuple(
+    data_type for data_type in UM_TYPES if data_type is not DataType.INDEX_PRICE_KLINES
+)
+SPOT_TYPES = (*_TRADED, DataType.BOOK_DEPTH, DataType.BOOK_TICKER)
+DATED_TYPES = (*_TRADED, DataType.MARK_PRICE_KLINES)
 
 
 def _at(text: str) -> datetime:
@@ -146,7 +225,7 @@ def _make(
 
 
 INSTRUMENTS: tuple[Instrument, ...] = (
-    _spot("BTCUSDT", 9_450_000, 2, 5, events=2880, main=True, data_types=_SPOT_ALL),
+    _spot("BTCUSDT", 9_450_000, 2, 5, events=2880, main=True, data_types=SPOT_TYPES),
     _spot("ETHUSDT", 335_000, 2, 4, events=720),
     _spot("ETHBTC", 3_540, 5, 4),
     _spot("1INCHUSDT", 3_900, 4, 1),
@@ -162,16 +241,16 @@ INSTRUMENTS: tuple[Instrument, ...] = (
         opens=_at("2024-12-31T23:00"),
         closes=_at("2025-01-01T01:00"),
     ),
-    _um("BTCUSDT", 9_455_000, 2, 3, events=2880, main=True, data_types=_UM_ALL),
-    _um("ETHUSDT", 335_200, 2, 3, events=720, data_types=_UM_ALL),
-    _um("1000SHIBUSDT", 21_400, 6, 0, data_types=_UM_ALL),
+    _um("BTCUSDT", 9_455_000, 2, 3, events=2880, main=True, data_types=UM_TYPES),
+    _um("ETHUSDT", 335_200, 2, 3, events=720, data_types=UM_TYPES),
+    _um("1000SHIBUSDT", 21_400, 6, 0, data_types=UM_TYPES),
     _um("龙虾USDT", 71_300, 6, 0, opens=_at("2025-01-14T10:15")),
-    _um("BTCUSDT_241227", 948_000, 1, 3, closes=_at("2024-12-27T08:00"), data_types=_DATED),
-    _um("BTCUSDT_250328", 962_000, 1, 3, opens=_at("2024-12-27T08:00"), data_types=_DATED),
+    _um("BTCUSDT_241227", 948_000, 1, 3, closes=_at("2024-12-27T08:00"), data_types=DATED_TYPES),
+    _um("BTCUSDT_250328", 962_000, 1, 3, opens=_at("2024-12-27T08:00"), data_types=DATED_TYPES),
     _um("OMGUSDTSETTLED", 4_190, 4, 1, closes=_at("2024-12-29T09:00")),
-    _cm("BTCUSD_PERP", 945_300, 1, 100, events=2880, main=True, data_types=_CM_ALL),
-    _cm("ETHUSD_PERP", 335_100, 2, 10, data_types=_CM_ALL),
-    _cm("BTCUSD_250328", 961_000, 1, 100, opens=_at("2024-12-27T08:00"), data_types=_DATED),
+    _cm("BTCUSD_PERP", 945_300, 1, 100, events=2880, main=True, data_types=CM_TYPES),
+    _cm("ETHUSD_PERP", 335_100, 2, 10, data_types=CM_TYPES),
+    _cm("BTCUSD_250328", 961_000, 1, 100, opens=_at("2024-12-27T08:00"), data_types=DATED_TYPES),
     _cm("FILUSD_PERP_SETTLED2", 4_931, 3, 10, closes=_at("2025-01-20T09:00")),
     _cm("BTCUSD", 945_000, 1, 100, main=True, data_types=(DataType.INDEX_PRICE_KLINES,)),
     _cm("ETHUSD", 335_000, 2, 10, data_types=(DataType.INDEX_PRICE_KLINES,)),
@@ -184,12 +263,12 @@ INSTRUMENTS: tuple[Instrument, ...] = (
 
 
 def instruments_of(
-    market: Market, data_type: DataType, symbols: Iterable[str] | None
+    market: Market, data_type: DataType, symbols: Iterable[str | Instrument] | None
 ) -> list[Instrument]:
     """Return a row's symbols: all built-in ones, or those named.
 
     A name that the sample does not know is made up from its market's pattern, so that a test can ask
-    for as many symbols as it likes; a glob chooses among the built-in ones.
+    for as many symbols as it likes; a glob chooses among the built-in ones. An instrument stands for itself.
 
     Examples
     --------
@@ -202,7 +281,9 @@ def instruments_of(
         return known
     wanted: dict[str, Instrument] = {}
     for name in symbols:
-        if any(sign in name for sign in "*?["):
+        if isinstance(name, Instrument):
+            found = [name] if name.market is market and data_type in name.data_types else []
+        elif any(sign in name for sign in "*?["):
             found = [i for i in known if fnmatch.fnmatchcase(i.symbol, name)]
         else:
             found = [i for i in known if i.symbol == name] or _invented(market, data_type, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import polars as pl
 from cryptolake.archive.enums import DataType, Interval, Market
 from cryptolake.sample.formats import fixed, flag, padded, trimmed
 from cryptolake.sample.instruments import Instrument, below, life, stream, waves
-from cryptolake.sample.market import Halt, level_at, microseconds
+from cryptolake.sample.market import Halt, level_at, microseconds, premium_at
 
 if TYPE_CHECKING:
     from cryptolake.archive.periods import Days
@@ -229,7 +230,11 @@ def _sample(instrument: Instrument, data_type: DataType, seed: int, series: int)
     time_ms = pl.col("time") // 1000
     jitter = below(pl.col("minute"), series, 2001) - 1000
     if data_type is DataType.PREMIUM_INDEX_KLINES:
+        if instrument.premium:
+            return premium_at(time_ms, instrument, seed) + jitter * 2
         return waves(time_ms, series, ((480, 60_000), (30, 20_000))) + jitter * 20
+    if data_type is DataType.INDEX_PRICE_KLINES:
+        instrument = replace(instrument, premium=())
     price = level_at(time_ms, instrument, seed, extra=8 - instrument.price_scale)
     return price + price // 100_000_000 * jitter
 

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from cryptolake.archive.periods import Days
 
 DAY_US = 86_400_000_000
-PERIODS = ((57_600, 120_000), (6_480, 40_000), (720, 9_000), (77, 2_000), (7, 400))
-"""How a price wanders: minutes between turns, and height in millionths of the price."""
+_MARKET = tuple((360 << n, 4_500 * 14**n // 10**n) for n in range(7))
+"""How the whole market wanders: turns each 6 hours to 16 days, heights growing as those of a random walk."""
+
+_BUSY = ((43_200, 700), (10_080, 300))
 
 _TRADES_OF_EVENT = pl.lit(pl.Series([1, 1, 2, 1, 3, 1, 1, 4], dtype=pl.Int64))
 
@@ -56,10 +58,29 @@ def price_series(seed: int, symbol: str) -> int:
 
 def level_at(time_ms: pl.Expr, instrument: Instrument, seed: int, extra: int = 0) -> pl.Expr:
     """Return the price at a time, in ticks divided by ``10**extra``."""
-    drift = waves(time_ms, price_series(seed, instrument.symbol), PERIODS)
+    asset = instrument.asset
+    own = stream(seed, "price", asset) if asset else price_series(seed, instrument.symbol)
+    drift = waves(time_ms, own, instrument.wander)
+    if instrument.beta:
+        drift += waves(time_ms, stream(seed, "market"), _MARKET) * instrument.beta // 1000
     level = instrument.level * 10**extra
     moved: pl.Expr = level + level // 1000 * drift // 1000
+    if instrument.premium:
+        moved += moved * premium_at(time_ms, instrument, seed) // 10**8
     return moved
+
+
+def premium_at(time_ms: pl.Expr, instrument: Instrument, seed: int) -> pl.Expr:
+    """Return how far a perpetual stands above its index, in 1e-8 of it."""
+    series = stream(seed, "premium", instrument.market, instrument.asset or instrument.symbol)
+    (_, constant), *turning = instrument.premium
+    return waves(time_ms, series, tuple(turning)) + constant
+
+
+def _swing(time_ms: pl.Expr, instrument: Instrument, seed: int) -> pl.Expr:
+    """Return how busy a symbol is, in thousandths: from a tenth to four times as much as usual."""
+    series = stream(seed, "swing", instrument.asset or instrument.symbol)
+    return (1000 + waves(time_ms, series, _BUSY)).pow(2) // 1000 + 100
 
 
 def make_tape(
@@ -131,11 +152,19 @@ def make_trades(tape: pl.DataFrame, instrument: Instrument, seed: int) -> pl.Dat
         ``10**-(price_scale + qty_scale)`` of the quote asset, or, coin-margined, in ``1e-8`` of the coin.
     """
     ids = pl.int_ranges(pl.col("first_id"), pl.col("last_id") + 1)
-    frame = tape.select("agg_id", "time", "price", "maker", id=ids).explode("id")
+    kept = ["agg_id", "time", "price", "maker"]
+    if instrument.swing:
+        tape = tape.with_columns(busy=_swing(pl.col("time") // 1000, instrument, seed))
+        kept.append("busy")
+    frame = tape.select(*kept, id=ids).explode("id")
     series = stream(seed, "qty", instrument.market, instrument.symbol)
     lots = (1 + below(pl.col("id"), series, 97)) * (
         pl.when(below(pl.col("id"), series + 1, 23) == 0).then(40).otherwise(1)
     )
+    if instrument.size > 1:
+        lots = lots * instrument.size
+    if instrument.swing:
+        lots = pl.max_horizontal(lots * pl.col("busy") // 1000, 1)
     frame = frame.with_columns(qty=lots)
     if instrument.contract:
         worth = pl.col("qty") * (instrument.contract * 10 ** (8 + instrument.price_scale))

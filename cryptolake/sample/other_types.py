@@ -11,7 +11,14 @@ from cryptolake.archive.enums import DataType
 from cryptolake.archive.periods import Days
 from cryptolake.sample.formats import clock, fixed, padded, scientific
 from cryptolake.sample.instruments import Instrument, below, life, stream, wave
-from cryptolake.sample.market import DAY_US, day_number, level_at, microseconds
+from cryptolake.sample.market import (
+    DAY_US,
+    day_number,
+    level_at,
+    make_tape,
+    microseconds,
+    premium_at,
+)
 
 EOH_HEADER = (
     "date,hour,symbol,underlying,type,strike,open,high,low,close,volume_contracts,volume_usdt,"
@@ -45,9 +52,13 @@ HEADERS = {
 """The header each of these data types always has."""
 
 _DOUBLED = Days(date(2020, 9, 1), date(2021, 5, 20))
+_NUMBERED_FROM = datetime(2023, 5, 16, tzinfo=UTC)
 _WIDE_FROM = microseconds(datetime(2026, 1, 1, tzinfo=UTC))
 _TWELVE_FROM = microseconds(datetime(2026, 1, 15, 12, tzinfo=UTC))
 _INDEX = pl.col("index")
+_SAMPLES = 4  # of the premium, for a funding rate
+_INTEREST = 10_000  # 0.01 % in 1e-8
+_DRAWN = 50_000
 
 
 def lines(data_type: DataType, instrument: Instrument, days: Days, seed: int) -> pl.DataFrame:
@@ -73,13 +84,41 @@ def _joined(frame: pl.DataFrame, *cells: pl.Expr | str) -> pl.DataFrame:
     return frame.select("time", text=pl.concat_str(parts, separator=","))
 
 
-def _funding(instrument: Instrument, days: Days, _seed: int, series: int) -> pl.DataFrame:
-    hours = 4 if instrument.symbol.startswith("1000") else 8
-    frame = _every(timedelta(hours=hours), days, instrument).with_columns(
-        late=pl.max_horizontal(below(_INDEX, series, 28) - 14, 0),
-        rate=below(_INDEX, series + 1, 24_000) - 9_000,
-    )
-    return _joined(frame, pl.col("time_ms") + pl.col("late"), str(hours), fixed(pl.col("rate"), 8))
+def _funding(instrument: Instrument, days: Days, seed: int, series: int) -> pl.DataFrame:
+    if instrument.funding:
+        frame = _scheduled(instrument, days, seed)
+    else:
+        hours = 4 if instrument.symbol.startswith("1000") else 8
+        frame = _every(timedelta(hours=hours), days, instrument).with_columns(
+            hours=pl.lit(hours), rate=below(_INDEX, series + 1, 24_000) - 9_000
+        )
+    late = pl.max_horizontal(below(_INDEX, series, 28) - 14, 0)
+    return _joined(frame, pl.col("time_ms") + late, pl.col("hours"), fixed(pl.col("rate"), 8))
+
+
+def _scheduled(instrument: Instrument, days: Days, seed: int) -> pl.DataFrame:
+    """Return the payments of a schedule that may change, at rates that follow from the premium.
+
+    The rate of 8 hours is the mean premium since the payment before, drawn by at most 0.05 % towards
+    0.01 %; a shorter interval pays its part of it.
+    """
+    starts = [microseconds(moment) for moment, _ in instrument.funding]
+    ends = [*starts[1:], 1 << 62]
+    parts = [
+        _every(timedelta(hours=hours), days, instrument)
+        .filter(pl.col("time").is_between(start, end, closed="right"))
+        .with_columns(hours=pl.lit(hours))
+        for (_, hours), start, end in zip(instrument.funding, starts, ends, strict=True)
+    ]
+    frame = pl.concat(parts).filter(pl.col("time") > microseconds(instrument.opens))
+    back = pl.col("hours") * (3_600_000 // _SAMPLES)
+    seen = [
+        premium_at(pl.col("time_ms") - back * number, instrument, seed)
+        for number in range(_SAMPLES)
+    ]
+    premium = pl.sum_horizontal(seen) // _SAMPLES
+    rate = premium + (_INTEREST - premium).clip(-_DRAWN, _DRAWN)
+    return frame.with_columns(rate=rate * pl.col("hours") // 8)
 
 
 def _metrics(instrument: Instrument, days: Days, seed: int, series: int) -> pl.DataFrame:
@@ -143,27 +182,49 @@ def _book_depth(instrument: Instrument, days: Days, seed: int, series: int) -> p
 
 
 def _book_ticker(instrument: Instrument, days: Days, seed: int, series: int) -> pl.DataFrame:
-    """Write a quote each two minutes (the real ones come by the thousand)."""
+    """Write a quote each two minutes (the real ones come by the thousand), or those of the trades too."""
     frame = _every(timedelta(minutes=2), days, instrument).with_columns(
         moment=pl.col("time_ms") + below(_INDEX, series, 90_000),
         bid=level_at(pl.col("time_ms"), instrument, seed),
         more=1 + below(_INDEX, series + 1, 3),
-        bid_size=1 + below(_INDEX, series + 2, 4000),
-        ask_size=1 + below(_INDEX, series + 3, 4000),
         number=_INDEX * 457 + below(_INDEX, series + 4, 400),
         late=2 + below(_INDEX, series + 5, 5),
     )
+    if instrument.quoted:
+        frame = _with_quotes_of_trades(frame, instrument, days, seed, series)
     tick, lot = instrument.price_scale, instrument.qty_scale
     return _joined(
         frame,
         pl.col("number"),
         padded(pl.col("bid"), tick),
-        padded(pl.col("bid_size"), lot),
+        padded(1 + below(_INDEX, series + 2, 4000), lot),
         padded(pl.col("bid") + pl.col("more"), tick),
-        padded(pl.col("ask_size"), lot),
+        padded(1 + below(_INDEX, series + 3, 4000), lot),
         pl.col("moment"),
         pl.col("moment") + pl.col("late"),
     )
+
+
+def _with_quotes_of_trades(
+    frame: pl.DataFrame, instrument: Instrument, days: Days, seed: int, series: int
+) -> pl.DataFrame:
+    """Add a quote in the millisecond of every third trade, which is its effect; number all by their time."""
+    tape = make_tape(instrument, days, seed).filter(below(pl.col("agg_id"), series + 6, 3) == 0)
+    of_trades = tape.select(
+        index=pl.col("agg_id"),
+        time=pl.col("time"),
+        time_ms=pl.col("time") // 1000,
+        moment=pl.col("time") // 1000,
+        bid=pl.col("price") - pl.when("maker").then(0).otherwise(1),
+        more=pl.lit(1, pl.Int64),
+        number=pl.lit(1, pl.Int64),
+        late=below(pl.col("agg_id"), series + 7, 3),
+    )
+    number = (pl.col("moment") - microseconds(_NUMBERED_FROM) // 1000) * 2 + pl.col("number")
+    both = pl.concat(
+        [frame.with_columns(number=pl.lit(0, pl.Int64), time=pl.col("moment") * 1000), of_trades]
+    )
+    return both.with_columns(number=number).sort("number")
 
 
 def _liquidations(instrument: Instrument, days: Days, seed: int, series: int) -> pl.DataFrame:

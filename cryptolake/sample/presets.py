@@ -4,32 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptolake.errors import unknown_word
 from cryptolake.sample.archive import sample_archive
+from cryptolake.sample.research import HALTS, RESEARCH, RESEARCH_DAYS, research_symbols
+
+if TYPE_CHECKING:
+    from cryptolake.sample.instruments import Instrument
 
 _RECENT = ("2024-12-01", "2025-03-03")
 """Three whole months, so that monthly fundingRate has them too, and days whose month is not out yet."""
 
-_EARLIER = ("2024-06-01", "2024-11-30")
-_BORDER = ("2024-12-30", "2025-01-03")
 _MAIN = ("BTCUSDT", "ETHUSDT")
-_PERPETUALS = ("BTCUSD_PERP", "ETHUSD_PERP")
-_ALTCOINS = ("SOLUSDT", "BNBUSDT", "XRPUSDT", "ADAUSDT", "DOGEUSDT", "LINKUSDT")
-_AWKWARD = ("ETHBTC", "1INCHUSDT", "1000SHIBUSDT", "龙虾USDT", "OMGUSDT", "OMGUSDTSETTLED")
-_DATED = ("BTCUSDT_241227", "BTCUSDT_250328", "BTCUSD_250328")
-_MANY = (*_MAIN, *_ALTCOINS, *_AWKWARD, *_DATED, *_PERPETUALS)
 _KLINES = ("spot_klines", "futures_um_klines")
-_ALL_KLINES = (*_KLINES, "futures_cm_klines")
 _TRADES = ("spot_trades", "futures_um_trades")
 _FUNDING = ("futures_um_funding_rate", "futures_um_metrics")
+
+_QUARTER = ("2024-01-01", RESEARCH_DAYS[1])
+_LATEST = "2024-03-30"
+"""From when on the research archive has daily files beside the monthly ones."""
+
+_QUOTED = ("2024-03-25", "2024-03-30")
+"""The last days of futures_um bookTicker: trades of the same days lie beside its quotes."""
+
+_ALL_KLINES = (*_KLINES, "futures_cm_klines")
+_PRICES = tuple(
+    f"futures_um_{kind}_klines" for kind in ("mark_price", "index_price", "premium_index")
+)
+_PAIRS = research_symbols(*_MAIN)
+_PRICED = research_symbols(*_MAIN, "STXUSDT")
+_EVENTFUL = research_symbols("JUPUSDT", "ANTUSDT", "CVCUSDTSETTLED")
+_QUIET = tuple(one for one in RESEARCH if one not in _EVENTFUL)
 
 Part = Mapping[str, Any]
 """Arguments of one call of :func:`~cryptolake.sample.sample_archive`."""
 
 
-def _part(datasets: Sequence[str], symbols: Sequence[str], days: object, **more: object) -> Part:
+def _part(
+    datasets: Sequence[str], symbols: Sequence[str | Instrument], days: object, **more: object
+) -> Part:
     return {"datasets": datasets, "symbols": symbols, "days": days, **more}
 
 
@@ -38,29 +52,24 @@ _DEFAULT = (
     _part((*_TRADES, *_FUNDING), _MAIN, _RECENT),
 )
 _RESEARCH = (
-    *_DEFAULT,
-    _part(_ALL_KLINES, _MANY, _EARLIER, intervals=("1h", "1d"), partitions=("monthly",)),
-    _part(_KLINES, _MAIN, _RECENT, intervals=("1d",)),
-    _part(_ALL_KLINES, _MANY[2:], _RECENT, intervals=("1h", "1d")),
-    _part(_FUNDING, _ALTCOINS, _RECENT),
-    _part(("futures_cm_funding_rate", "futures_cm_metrics"), _PERPETUALS, _RECENT),
-    _part(
-        (
-            "futures_um_mark_price_klines",
-            "futures_um_index_price_klines",
-            "futures_um_premium_index_klines",
-        ),
-        _MAIN,
-        _RECENT,
-        intervals=("1h",),
-    ),
-    _part(("futures_cm_trades", "futures_cm_agg_trades"), _PERPETUALS, _BORDER),
-    _part(("spot_agg_trades", "futures_um_agg_trades", "futures_um_book_depth"), _MAIN, _BORDER),
-    _part(("options_bvol_index",), ("BTCBVOLUSDT",), ("2024-12-31", "2025-01-01")),
+    _part(_ALL_KLINES, _QUIET, RESEARCH_DAYS, intervals=("1h", "1d"), daily_from=_LATEST),
+    # Days tell when a life begins and ends; the others' months are whole.
+    _part(_KLINES, _EVENTFUL, RESEARCH_DAYS, intervals=("1h", "1d")),
+    _part(_KLINES, _PAIRS, _QUARTER, intervals=("1m",), daily_from=_LATEST),
+    _part(_TRADES, _PAIRS, _QUARTER, daily_from=_LATEST),
+    _part(("futures_um_funding_rate", "futures_cm_funding_rate"), RESEARCH, RESEARCH_DAYS),
+    _part(("futures_um_metrics",), _PRICED, _QUARTER),
+    _part(_PRICES, _PRICED, _QUARTER, intervals=("1h",), daily_from=_LATEST),
+    _part(("spot_agg_trades", "futures_um_agg_trades"), _PAIRS, _QUOTED),
+    _part(("futures_um_book_ticker",), _PAIRS, _QUOTED),
+    _part(("futures_um_book_depth",), research_symbols("BTCUSDT"), _QUOTED[1]),
     _part(("options_eoh_summary",), _MAIN, ("2023-10-20", "2023-10-23")),
 )
 
-PRESETS: Mapping[str, Sequence[Part]] = {"default": _DEFAULT, "research": _RESEARCH}
+PRESETS: Mapping[str, Sequence[Part]] = {
+    "default": _DEFAULT,
+    "research": [{**part, "halts": HALTS} for part in _RESEARCH],
+}
 """What each preset writes, a part after the other."""
 
 
