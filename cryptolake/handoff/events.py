@@ -32,9 +32,9 @@ _DTYPE = [
 
 
 def hft_events(
-    *,
     trades: pl.DataFrame | pl.LazyFrame | None = None,
     quotes: pl.DataFrame | pl.LazyFrame | None = None,
+    *,
     latency: timedelta | str = "10ms",
 ) -> np.ndarray[Any, Any]:
     """Make hftbacktest's event array from trades, quotes or both.

@@ -173,7 +173,9 @@ def _read(frame: pl.DataFrame | pl.LazyFrame) -> tuple[_Kind, pl.DataFrame]:
     rows = rows_of(frame, _USE, columns, one=("market", "interval") if kind is _BARS else ())
     if kind is _BARS:
         unique_times(rows, _USE, "open_time")
-    rows = rows.drop_nulls(list(kind.prices)).with_columns(
+    priced = pl.all_horizontal(pl.col(*kind.prices).cast(pl.Float64).is_finite())
+    rows = rows.filter(priced)
+    rows = rows.with_columns(
         pl.col("symbol").cast(pl.String),
         pl.col("market").cast(pl.String),
         timestamp=known_at(rows).dt.cast_time_unit("ns"),

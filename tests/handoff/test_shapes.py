@@ -108,6 +108,9 @@ def test_a_bar_without_a_price_is_left_out_and_an_exact_one_is_a_float(klines):
     frame = handoff.ohlcv(exact)["BUSDT"]
     assert frame["Close"].tolist() == [7.0]
     assert str(frame["Close"].dtype) == "float64"
+    bars = handoff.nautilus(odd)["BUSDT"].bars
+    assert bars is not None
+    assert bars["close"].tolist() == [7.0]
     assert handoff.ohlcv(exact, wide=True)["Last"]["BUSDT"].tolist() == [True, False, False]
 
 
