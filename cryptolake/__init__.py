@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from cryptolake.errors import TransferError as TransferError
     from cryptolake.gold.recipes import recipe as recipe
     from cryptolake.lake import Lake as Lake
+    from cryptolake.lake import klines as klines
     from cryptolake.picker import picker as picker
     from cryptolake.planning.plan import Plan as Plan
     from cryptolake.query import Query as Query
@@ -59,6 +60,7 @@ _HOMES = {
     "query": "query",
     "recipe": "gold.recipes",
     "known": "research.known",
+    "klines": "lake",
     "load_matrix": "archive.matrix",
     "matrix": "archive.matrix",
     "picker": "picker",

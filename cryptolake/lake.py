@@ -6,6 +6,7 @@ A facade: a method imports the module that does its work, so that a notebook pay
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property, wraps
@@ -17,7 +18,6 @@ from cryptolake.progress import shown
 from cryptolake.storage.files import Storage, open_storage
 
 if TYPE_CHECKING:
-    import os
     from datetime import timedelta
     from typing import TypeAlias
 
@@ -48,13 +48,14 @@ Mode = Literal["auto", "download", "direct", "relay", "traditional"]
 
 
 def _days_from(
-    source: Literal["archive", "lake", "either"],
+    source: Literal["archive", "lake", "either", "bars"],
 ) -> Callable[[Callable[Concatenate[Lake, P], R]], Callable[Concatenate[Lake, P], R]]:
     """Give a method its ``query`` with plain days, and refuse there what is no Query.
 
     ``"archive"``: an open range ends with the newest day published, asked with the call's ``refresh``,
     ``max_age`` and ``progress``. ``"lake"``: with the newest day held; nothing is asked of the archive.
-    ``"either"``: as the archive says, or the lake where the archive cannot be asked.
+    ``"either"``: as the archive says, or the lake where the archive cannot be asked. ``"bars"``: with the newest
+    day of the market's daily bars, whatever else the query says or leaves out.
     """
 
     def decorate(
@@ -197,6 +198,8 @@ class Lake:
         with shown(options.get("progress", True)):
             if source == "either":
                 return dates.published_or_held_days(query, self.context, **how)
+            if source == "bars":
+                return dates.published_bar_days(query, self.context, **how)
             return dates.published_days(query, self.context, **how)
 
     # ------------------------------------------------------------------ ask
@@ -625,6 +628,7 @@ class Lake:
 
         return panel(query, self.context, column, rows=of, members=members)
 
+    @_days_from("bars")
     def universe(
         self,
         query: Query,
@@ -791,7 +795,7 @@ class Lake:
 
     def update(
         self,
-        query: Query | None = None,
+        query: Query | str | None = None,
         *,
         mode: Mode = "auto",
         progress: Progress = True,
@@ -802,11 +806,75 @@ class Lake:
 
         Days that the lake lacks between its first and its newest one are fetched too, and months that Silver
         lacks are built: what a failed or killed run left undone is finished.
-        """
-        from cryptolake.maintenance.update import update
 
+        Parameters
+        ----------
+        query
+            Only what the lake holds of this; its days do not matter. Or the name of a stored query
+            (:meth:`save_query`), which is followed: what it means by now is fetched, symbols that its globs or
+            its universe take in since and days that the lake never had included.
+
+        Returns
+        -------
+        Update
+            ``changes``: per symbol and reason the files, bytes, and first and last UTC day; ``rows_before``,
+            ``rows_after``, ``report``.
+
+        Raises
+        ------
+        InvalidQuery
+            The lake holds nothing of the query, or there is no stored query of that name; the nearest is named.
+        """
         settings = self._settings(mode, progress, checksum_policy, options)
+        if isinstance(query, str):
+            from cryptolake.maintenance.stored import update_stored
+
+            return update_stored(self.context, settings, query)
+        from cryptolake.maintenance.update import update
+        from cryptolake.planning.dates import require_query
+
+        if query is not None:
+            require_query(query)
         return update(self.context, settings, query)
+
+    def save_query(self, name: str, query: Query) -> None:
+        """Store a query in the lake under a name, for :meth:`update`; saving the name again replaces it.
+
+        Parameters
+        ----------
+        name
+            1 to 64 of ``a-z``, ``0-9``, ``-`` and ``_``.
+        query
+            A complete query. One with ``since`` or ``last`` follows the archive.
+
+        Raises
+        ------
+        InvalidQuery
+            The name cannot be one, or the query is not complete.
+        StorageError
+            The lake cannot be written.
+        """
+        from cryptolake.maintenance.stored import save_query
+
+        save_query(self.context.storage, name, query)
+
+    def queries(self) -> pl.DataFrame:
+        """Return the stored queries: ``name, query`` (as code), ``json, saved_at`` (UTC)."""
+        from cryptolake.maintenance.stored import stored_queries
+
+        return stored_queries(self.context.storage)
+
+    def stored_query(self, name: str) -> Query:
+        """Return the query that :meth:`save_query` stored under a name; InvalidQuery names the nearest one."""
+        from cryptolake.maintenance.stored import stored_query
+
+        return stored_query(self.context.storage, name)
+
+    def drop_query(self, name: str) -> None:
+        """Remove a stored query; the files it brought stay. InvalidQuery where there is none of the name."""
+        from cryptolake.maintenance.stored import drop_query
+
+        drop_query(self.context.storage, name)
 
     @_days_from("lake")
     def verify(
@@ -917,3 +985,63 @@ def _opened(kind: type[Lake], storage: Storage, source: Archive, adopt: bool) ->
     lake = kind(storage.root, source=source, adopt=adopt)
     lake.storage = storage
     return lake
+
+
+def klines(
+    symbols: str | Iterable[str],
+    interval: str,
+    first: DayLike,
+    last: DayLike = "latest",
+    *,
+    market: str = "spot",
+    lake: Lake | None = None,
+    root: str | os.PathLike[str] | None = None,
+) -> pl.DataFrame:
+    """Return bars as a frame, in one call: what is missing is pulled into a lake first.
+
+    It is ``lake.frame(cl.query().markets(market).klines(interval).symbols(symbols).between(first, last))``.
+
+    Parameters
+    ----------
+    symbols
+        A name or glob, or several.
+    interval
+        ``"1s"`` to ``"1mo"``.
+    first, last
+        UTC days, both included: ``"2024-12"``, ``"2024-12-15"``, a date. Left out, ``last`` is the newest day
+        that the archive has published.
+    market
+        ``spot``, ``futures_um`` or ``futures_cm``.
+    lake
+        The lake to use.
+    root
+        The root of the lake, in place of ``lake``. Without either it is ``CRYPTOLAKE_ROOT`` of the environment,
+        or ``~/cryptolake``.
+
+    Returns
+    -------
+    polars.DataFrame
+        The columns of :meth:`Lake.silver`, sorted by time for each symbol; times are UTC.
+
+    Raises
+    ------
+    InvalidQuery
+        A word that does not exist, or both ``lake`` and ``root``.
+    NoSuchSymbol, NotPublished, TransferError, ListingError
+        As :meth:`Lake.frame` raises them.
+
+    Examples
+    --------
+    ::
+
+        bars = cl.klines("BTCUSDT", "1h", "2024-12", "2025-01")
+    """
+    from cryptolake.errors import InvalidQuery
+    from cryptolake.query import query
+
+    if lake is not None and root is not None:
+        message = "say lake or root, not both: a lake has its root."
+        raise InvalidQuery(message, given=root)
+    asked = query().markets(market).klines(interval).symbols(symbols).between(first, last)
+    here = lake or Lake(root or os.environ.get("CRYPTOLAKE_ROOT") or "~/cryptolake")
+    return here.frame(asked)

@@ -1,4 +1,4 @@
-"""Commands that fetch, build and repair: plan, transfer, pull, frame, build, update, heal, fill."""
+"""Commands that fetch, build and repair: plan, transfer, pull, frame, build, update, save-query, heal, fill."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ How = dict[str, Any]
 
 def add_to(app: typer.Typer) -> None:
     """Register this module's commands."""
-    for command in (plan, transfer, pull, frame, build, update, heal, fill):
+    for command in (plan, transfer, pull, frame, build, update, save_query, heal, fill):
         app.command()(shared(command))
 
 
@@ -160,14 +160,27 @@ def build(
 
 
 def update(
-    scope: Query | None, lake: Lake, how: How, *, quiet: Quiet = False, json: Json = False
+    scope: Query | None,
+    lake: Lake,
+    how: How,
+    *,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="A query that save-query stored, to follow."),
+    ] = None,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
     """Bring what is here to the newest published day.
 
-    The whole lake when no option narrows it. Run twice, the second run does nothing.
+    The whole lake when no option narrows it; or what a stored query means by now, symbols listed since
+    included. Run twice, the second run does nothing.
     """
+    if name is not None and scope is not None:
+        message = "give a stored query's NAME or options that narrow the lake, not both"
+        raise typer.BadParameter(message)
     show.absence(lake, json=json)
-    found = lake.update(scope, progress=not quiet, **how)
+    found = lake.update(name or scope, progress=not quiet, **how)
     if json:
         show.as_json(
             {
@@ -183,6 +196,30 @@ def update(
             show.table(found.changes)
     if found.report is not None:
         _exit_by(found.report)
+
+
+def save_query(
+    query: Query,
+    lake: Lake,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Under which name; none: show what is stored."),
+    ] = None,
+    *,
+    drop: Annotated[bool, typer.Option("--drop", help="Remove the stored query NAME.")] = False,
+    json: Json = False,
+) -> None:
+    """Store a query in the lake, for update NAME to follow.
+
+    One of the name is replaced. With --since or --last it goes to the newest published day.
+    """
+    if name is None:
+        show.either(lake.queries(), json=json)
+    elif drop:
+        lake.drop_query(name)
+    else:
+        lake.save_query(name, query)
+        typer.echo(f"saved {name!r}: {query!r}", err=json)
 
 
 def heal(

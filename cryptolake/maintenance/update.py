@@ -19,6 +19,7 @@ import polars as pl
 
 from cryptolake.archive.periods import Days
 from cryptolake.bronze.ledger import holdings, in_months
+from cryptolake.errors import InvalidQuery
 from cryptolake.listing.identity import require_own_archive
 from cryptolake.maintenance.lacking import Coverage, unbuilt
 from cryptolake.planning.plan import TO_MOVE
@@ -59,7 +60,8 @@ CHANGES: dict[str, Any] = {
 fetched, and the first and last day they cover. Reasons: ``extended`` (days after the last one held),
 ``filled`` (days lacking before it), ``rewritten`` (by the archive), ``completed`` (the monthly file of a month
 whose days lack rows), ``repaired`` (gone or cut), ``verified`` (here without a record, or without the CHECKSUM
-that is published by now), ``built`` (in Bronze before, and not in Silver)."""
+that is published by now), ``built`` (in Bronze before, and not in Silver), ``added`` (files of a stored query that the
+lake had none of: a symbol listed since, days before the first one held)."""
 
 _PARTS = ["market", "data_type", "symbol", "interval", "partition", "period", "first", "last"]
 
@@ -130,11 +132,13 @@ def update(lake: LakeContext, settings: RunSettings, query: Query | None = None)
     ------
     ArchiveMismatch
         The lake is of another archive.
+    InvalidQuery
+        The lake holds nothing of the query.
     ListingError
         The archive does not answer: a stale listing cannot say what is new.
     """
     require_own_archive(lake)
-    scope = None if query is None else _undated(query)
+    scope = None if query is None else query.undated()
     done = _updated(lake, settings, scope)
     lost = unusable(lake.records, scope).filter(pl.col("state") == "quarantined")
     if not lost.height:
@@ -146,6 +150,12 @@ def update(lake: LakeContext, settings: RunSettings, query: Query | None = None)
 def _updated(lake: LakeContext, settings: RunSettings, scope: Query | None) -> Update:
     held = holdings(lake.records, scope)
     folders = held_folders(held)
+    if not folders and scope is not None:
+        message = (
+            f"the lake at {lake.storage.root} holds nothing of {scope!r}: an update goes on from what is here; "
+            "pull it first (lake.pull(query), cryptolake pull), or store it (lake.save_query) and update it by name."
+        )
+        raise InvalidQuery(message, given=scope)
     if not folders:
         return Update()
     now = datetime.now(UTC)
@@ -156,7 +166,7 @@ def _updated(lake: LakeContext, settings: RunSettings, scope: Query | None) -> U
         raise listed.trouble
     files = listed_files(listed)
     paths = EVERYTHING if scope is None else silver_scope(scope)
-    before = _rows(lake.records, paths)
+    before = rows_of(lake.records, paths)
     work = _Work(lake, settings, scope, files, listed.at)
     work.do(_wanted(held, files, covered.lacking(folders, files, listed, now.date()), lake))
     # Only when all days are here can it be seen which months lack rows.
@@ -166,7 +176,7 @@ def _updated(lake: LakeContext, settings: RunSettings, scope: Query | None) -> U
     if work.report is None:
         return Update(listed_at=listed.at)
     changes = pl.concat([pl.DataFrame(schema=CHANGES), *work.changes])
-    return Update(changes, before, _rows(lake.records, paths), work.report, listed.at)
+    return Update(changes, before, rows_of(lake.records, paths), work.report, listed.at)
 
 
 class _Work:
@@ -193,7 +203,7 @@ class _Work:
         if moving.height:
             moved = self._settings.transfer(self._plan(moving.drop("why")), self._lake)
             self._add(moved)
-            self.changes.append(_changes(moving, moved))
+            self.changes.append(changes_of(moving, moved))
         elif self.report is not None:
             return
         rows = unbuilt(holdings(self._lake.records, self._scope), self._lake)
@@ -211,7 +221,7 @@ class _Work:
         lacked = rows.filter(~pl.col("used")).join(done, on="path", how="semi")
         left = lacked.join(moving, on="key", how="anti")
         if left.height:
-            self.changes.append(_changes(left.with_columns(why=pl.lit("built")), built))
+            self.changes.append(changes_of(left.with_columns(why=pl.lit("built")), built))
 
     def _plan(self, files: pl.DataFrame) -> Plan:
         notes = ["what the lake lacks of the span that it holds, and what is new since"]
@@ -252,10 +262,6 @@ def _wanted(
     )
 
 
-def _undated(query: Query) -> Query:
-    return Query(query.selection.model_copy(update={"first": None, "last": None}))
-
-
 def _completing(held: pl.DataFrame, files: pl.DataFrame, lake: LakeContext) -> pl.DataFrame:
     """Return the monthly files of months held as daily ones that lack rows."""
     by_month = held.with_columns(month=pl.col("first").dt.month_start())
@@ -292,7 +298,8 @@ def _shaped(files: pl.DataFrame, why: str) -> pl.DataFrame:
     return files.select(*OBJECT, *_PARTS, pl.lit(why).alias("why"))
 
 
-def _changes(wanted: pl.DataFrame, report: Report) -> pl.DataFrame:
+def changes_of(wanted: pl.DataFrame, report: Report) -> pl.DataFrame:
+    """Sum files up by symbol and reason, as :data:`CHANGES` has it."""
     lost = report.files.filter(pl.col("status").is_in(["failed", "quarantined"])).select(
         "key", lost=pl.lit(value=True)
     )
@@ -311,7 +318,7 @@ def _changes(wanted: pl.DataFrame, report: Report) -> pl.DataFrame:
     )
 
 
-def _rows(records: TableReader, paths: Scope) -> int:
+def rows_of(records: TableReader, paths: Scope) -> int:
     """Return the rows that Silver has now at some paths."""
     from cryptolake.silver.records import current
 

@@ -69,6 +69,16 @@ def published_days(
     return query.ending(newest or _yesterday())
 
 
+def published_bar_days(query: Query, lake: LakeContext, *, refresh: bool = False) -> Query:
+    """Return the query with the plain days of the daily bars of its symbols; of all, where it names none."""
+    selection = query.selection
+    bars = query.klines("1d")
+    named = selection.symbols or selection.universe
+    days = published_days(bars if named else bars.symbols("*"), lake, refresh=refresh)
+    days_of = days.selection.days
+    return query.between(days_of.first, days_of.last) if days_of else query
+
+
 def published_or_held_days(query: Query, lake: LakeContext, *, refresh: bool = False) -> Query:
     """Return :func:`published_days`; :func:`held_days` where neither the archive nor a cached listing can tell."""
     try:

@@ -191,3 +191,20 @@ def broken_archive(tmp_path):
     sidecar.write_text("0" * 64 + sidecar.read_text()[64:])
     with serving(folder) as endpoint:
         yield endpoint
+
+
+def test_a_stored_query_is_saved_followed_and_dropped(run):
+    nothing = run("update", "-m", "spot", "-i", "1h", "-s", "BTCUSDT")
+    assert (nothing.code, "pull it first" in nothing.err) == (2, True)
+    words = ["-m", "spot", "-i", "1h", "-s", "BTCUSDT"]
+    assert run("save-query", "core", *words, "--last", "2d").code == 0
+    assert "last('2d')" in run("save-query", "--json").out
+    assert run("update", "core", "--quiet").out.startswith("update: added by 2 files")
+    assert run("update", "core", "--quiet").out.startswith("update: everything here")
+    assert run("update", "core", "-m", "spot").code == 2
+    mistaken = run("update", "cora")
+    assert (mistaken.code, "did you mean 'core'" in mistaken.err) == (2, True)
+    rows = run("frame", *words, "--since", "2025-02-01", "--json", "--quiet")
+    assert rows.out.count("open_time") == 24
+    assert run("save-query", "core", "--drop").code == 0
+    assert json.loads(run("save-query", "--json").out) == []

@@ -66,3 +66,15 @@ def test_quality_is_told_by_the_lake_where_the_archive_cannot_be_asked(lake: cl.
     gone = cl.Archive(endpoint_url="http://127.0.0.1:9")
     other = cl.Lake(lake.root, source=gone, adopt=True)
     assert other.quality(BTC.last("2d"))["rows"].sum() == 48
+
+
+def test_bars_come_by_one_call(lake: cl.Lake, monkeypatch: pytest.MonkeyPatch):
+    bars = cl.klines("BTCUSDT", "1h", "2025-01-31", lake=lake)
+    assert bars.equals(lake.frame(BTC.last("2d"), progress=False))
+    two = cl.klines(["BTCUSDT", "ETHUSDT"], "1h", "2025-02-01", "2025-02-01", lake=lake)
+    assert two["symbol"].unique().sort().to_list() == ["BTCUSDT", "ETHUSDT"]
+    with pytest.raises(cl.InvalidQuery, match="say lake or root"):
+        cl.klines("BTCUSDT", "1h", "2025-01", lake=lake, root="x")
+    monkeypatch.setenv("CRYPTOLAKE_ROOT", lake.root)
+    monkeypatch.setenv("CRYPTOLAKE_ENDPOINT_URL", str(lake.source.endpoint_url))
+    assert cl.klines("BTCUSDT", "1h", "2025-01-31").equals(bars)
