@@ -92,6 +92,12 @@ class BuildRun:
         self._whole: list[Month] = []
         self.ledger_names: frozenset[str] | None = None
 
+    def asked(self, bronze_rows: pl.DataFrame) -> list[Month]:
+        """Return the months that some files lie in, by the ledger as this call sees it."""
+        held = holdings_beside(self._records, bronze_rows["key"])
+        self.ledger_names = self._records.ledger_names
+        return months_to_build(bronze_rows, held)
+
     def all(self, months: list[Month], **options: Any) -> None:
         """Make all months, and those that their rows spill into; options as ``make_month`` takes them."""
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="silver")
@@ -384,8 +390,7 @@ def build(
     """
     begun = time.perf_counter()
     run = BuildRun(lake, threads or _at_once(lake.storage), partial(_bar, shown=progress))
-    months = months_to_build(bronze_rows, holdings_beside(lake.records, bronze_rows["key"]))
-    run.ledger_names = lake.records.ledger_names
+    months = run.asked(bronze_rows)
     sweep(lake.storage)
     try:
         options = {"limits": limits, "stream_above": stream_above, "policy": checksum_policy}
