@@ -552,6 +552,29 @@ class Lake:
         self._connection = self._connection or connect(context, views=False)
         return ask(self._connection, context, text, params, query)
 
+    def views(self) -> pl.DataFrame:
+        """Return every view that :meth:`sql` and :meth:`connect` have, and what it holds.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``schema`` (silver, gold, meta, bronze), ``view``, and ``holds``: a sentence with the units. A view of
+            every interval (``silver.spot_klines``) has the bars of a time once an interval, and says which view
+            to sum over instead. Views of datasets that the lake does not hold are empty; :meth:`datasets` says
+            what it holds. ``show tables`` in SQL lists the names of all but Bronze's, ``comment`` in
+            ``duckdb_columns()`` has each column's meaning and unit.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> views = cl.Lake("/data/empty").views()
+        >>> print(views.filter(view="spot_trades")["holds"][0])
+        trades of spot, typed. Units: price, quote_quantity in quote asset; quantity in base asset.
+        """
+        from cryptolake.readers.view_notes import views
+
+        return views(self.storage, {})
+
     def datasets(self) -> pl.DataFrame:
         """Return what the lake holds: zone, dataset, symbols, intervals, first, last, files, bytes, rows."""
         from cryptolake.readers.inventory import datasets

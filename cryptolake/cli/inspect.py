@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def add_to(app: typer.Typer) -> None:
     """Register this module's commands."""
     looking = (matrix, symbols, datasets, status, freshness, runs, quality, gaps, ids)
-    for command in (*looking, verify, compact, describe, sql):
+    for command in (*looking, verify, compact, describe, views, sql):
         app.command()(shared(command))
 
 
@@ -265,6 +265,49 @@ def describe(
         typer.echo(str(about))
 
 
+def views(
+    lake: Lake,
+    *,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also views of what the lake does not hold.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show the views that SQL has, and what each holds.
+
+    silver.spot_klines_1h has the bars of one interval; silver.spot_klines has all of them, so a sum over it
+    counts each time several times.
+    """
+    import polars as pl
+
+    found = lake.views()
+    if not every:
+        held = lake.datasets()
+        names = set(held["dataset"])
+        for dataset, intervals in held.select("dataset", "intervals").iter_rows():
+            names |= {f"{dataset}_{interval}" for interval in intervals}
+        found = found.filter(pl.col("view").is_in(list(names)) | (pl.col("schema") == "meta"))
+    if json:
+        show.as_json(found)
+        return
+    for schema, view, holds in found.iter_rows():
+        typer.echo(f"{schema}.{view}\n    {holds}")
+
+
+def _given(words: list[str] | None) -> dict[str, str] | list[str] | None:
+    """Return the values of ``--param``: ``name=value`` each, or values alone, in their order."""
+    if not words:
+        return None
+    named = [re.fullmatch(r"([A-Za-z_]\w*)=(.*)", word, re.DOTALL) for word in words]
+    found = {match[1]: match[2] for match in named if match}
+    if not found:
+        return words
+    if len(found) < len(words):
+        message = "each --param is name=value, for $name, or each is a value, for ?"
+        raise typer.BadParameter(message)
+    return found
+
+
 def sql(
     lake: Lake,
     text: Annotated[str, typer.Argument(help="The statement; '-' reads it from standard input.")],
@@ -272,22 +315,30 @@ def sql(
     json: Json = False,
     output: Output = None,
     limit: Limit = 40,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--param", "-p", metavar="VALUE", help="A value: name=value for $name, or for ?."
+        ),
+    ] = None,
 ) -> None:
     """Ask the lake in SQL.
 
-    The views are bronze.*, silver.*, gold.* and meta.*, the dialect is DuckDB's.
+    The views are bronze.*, silver.*, gold.* and meta.* (cryptolake views), the dialect is DuckDB's.
+    silver.spot_klines has the bars of every interval: sum over silver.spot_klines_1h and its like.
 
-    Example: cryptolake sql "select symbol, max(high) from silver.spot_klines group by all"
+    Example: cryptolake sql "select max(high) from silver.spot_klines_1h where symbol = $s" -p s=BTCUSDT
     """
     import duckdb
 
     statement = sys.stdin.read() if text == "-" else text
+    given = _given(param)
     show.absence(lake, json=True)  # beside the result, which may be for another program
     try:
         if output is not None:
-            _write(lake.sql(statement), output)
+            _write(lake.sql(statement, given), output)
         else:
-            asked = lake.connect().execute(statement)
+            asked = lake.connect().execute(statement, given)
             names = [str(column[0]) for column in asked.description or ()]
             if json:
                 show.rows_as_json(_rows(asked, names))

@@ -30,8 +30,8 @@ change from milliseconds to microseconds between them."""
 DEMO_SQL = """
 select market, symbol, date_trunc('month', open_time)::date as month,
        count(*) as bars, min(low) as low, max(high) as high, round(sum(volume), 1) as volume
-from (from silver.spot_klines union all by name from silver.futures_um_klines)
-where interval = '1h' group by all order by all
+from (from silver.spot_klines_1h union all by name from silver.futures_um_klines_1h)
+group by all order by all
 """
 
 

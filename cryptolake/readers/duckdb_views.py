@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import duckdb
 
@@ -39,6 +40,7 @@ from cryptolake.readers.filesystems import BronzeFileSystem, SharedBucket, nothi
 from cryptolake.readers.polars_frames import markets_of
 from cryptolake.readers.silver_files import extra_columns, silver_of, silver_scope, warn_of_damage
 from cryptolake.readers.unusable import warn_of_unusable
+from cryptolake.readers.view_notes import comments
 from cryptolake.readers.view_sql import (
     SCHEMAS,
     TIME,
@@ -70,6 +72,10 @@ Params = Mapping[str, Any] | Sequence[Any] | None
 """Values of a question's ``$name``, or of its ``?`` in order."""
 
 
+_BUCKETS: WeakKeyDictionary[S3Storage, SharedBucket] = WeakKeyDictionary()
+"""The filesystem by which DuckDB reads each lake in a bucket where it has no httpfs."""
+
+
 def reach(connection: duckdb.DuckDBPyConnection, lake: LakeContext) -> None:
     """Register with a connection what it needs to read a lake."""
     if isinstance(lake.storage, S3Storage):
@@ -85,7 +91,9 @@ def _reach_bucket(connection: duckdb.DuckDBPyConnection, storage: S3Storage) -> 
         for statement in _statements(wanted, storage.url()):
             connection.execute(statement)
     else:
-        _register(connection, SharedBucket("s3://", storage.filesystem))
+        _register(
+            connection, _BUCKETS.setdefault(storage, SharedBucket("s3://", storage.filesystem))
+        )
 
 
 def _register(connection: duckdb.DuckDBPyConnection, files: AbstractFileSystem) -> None:
@@ -113,6 +121,9 @@ def _statements(wanted: Httpfs, scope: str) -> list[str]:
     secret = f"CREATE OR REPLACE TEMPORARY SECRET cryptolake (TYPE s3, {', '.join(cells)})"
     return [*(f"SET GLOBAL {n} = {literal(v)}" for n, v in wanted.settings.items()), secret]
 
+
+_SEARCHED = "SET search_path = 'main,silver,gold,meta'"
+"""``show tables`` lists what a name without a schema may mean; a session's own setting, which no file keeps."""
 
 _STATE = "SELECT comment FROM duckdb_views() WHERE schema_name = 'meta' AND view_name = 'files'"
 """What the views were made for, kept as the comment of one of them."""
@@ -155,6 +166,7 @@ def connect(
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     reach(connection, lake)
     _create_bronze(connection, in_memory=path is None)
+    connection.execute(_SEARCHED)
     warn_of_unusable(lake)
     if views:
         damaged, gone = silver_damage(lake)
@@ -231,12 +243,15 @@ def ask(
     silver, gone = silver_damage(lake, {name.lower() for name in _SILVER.findall(text)})
     found = {**table_damage(lake.storage, sorted(tables)), **silver}
     refresh(connection, lake, damaged=found, gone=gone)
+    if isinstance(lake.storage, S3Storage) and lake.storage in _BUCKETS:
+        _BUCKETS[lake.storage].forget()
     own = None if query is None else _query_view(query, lake)
 
     def asked() -> duckdb.DuckDBPyRelation:
         # A cursor of its own for each question: relations are lazy, and may be read in any order. It alone
         # sees its temporary view, so that two questions with a query each do not meet.
         cursor = connection.cursor()
+        cursor.execute(_SEARCHED)
         if own is not None:
             cursor.execute(f"CREATE TEMPORARY VIEW q AS {own}")
         return cursor.sql(text, params=params)
@@ -333,7 +348,8 @@ def _make(
     note = f"COMMENT ON VIEW {quoted('meta')}.{quoted('files')} IS {literal(state)}"
     for view in views if held.kept else ():
         _create(connection, [_without_zone(connection, view).create])
-    _create(connection, [*(() if held.kept else (view.create for view in views)), note])
+    plain = () if held.kept else (view.create for view in views)
+    _create(connection, [*plain, *comments(held, views), note])
 
 
 def _is_kept(connection: duckdb.DuckDBPyConnection) -> bool:

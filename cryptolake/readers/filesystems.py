@@ -124,14 +124,16 @@ class SharedBucket(DirFileSystem):  # type: ignore[misc]  # fsspec ships no type
         self._known: dict[str, tuple[dict[str, Any], float]] = {}
 
     def glob(self, path: str, **given: Any) -> Any:
-        """Match a pattern by one flat listing of what it names in full; an exact name costs one request."""
+        """Match a pattern by one flat listing of what it names in full; an exact name is looked up."""
         start, literal = literal_start(path)
         if literal:
-            found = self._asked([start])
-        else:
-            matches = re.compile(glob_translate(self._name(path))).match
-            listed = self.fs.find(self._join(start.rpartition("/")[0]), detail=True)
-            found = {name: info for name, info in listed.items() if matches(name)}
+            found = {}
+            with suppress(FileNotFoundError):
+                found[self._name(start)] = self.info(start)
+            return found if given.get("detail") else sorted(found)
+        matches = re.compile(glob_translate(self._name(path))).match
+        listed = self.fs.find(self._join(start.rpartition("/")[0]), detail=True)
+        found = {name: info for name, info in listed.items() if matches(name)}
         now = time.monotonic()
         self._known = {name: it for name, it in self._known.items() if now - it[1] < _FRESH}
         self._known.update((name, (info, now)) for name, info in found.items())
@@ -145,6 +147,10 @@ class SharedBucket(DirFileSystem):  # type: ignore[misc]  # fsspec ships no type
             info = self.fs.info(self._join(path))
             self._known[name] = info, time.monotonic()
         return info
+
+    def forget(self) -> None:
+        """Forget what was listed: a new question is about objects as they are now."""
+        self._known = {}
 
     def size(self, path: str) -> int:
         """Return an object's bytes."""
@@ -166,13 +172,6 @@ class SharedBucket(DirFileSystem):  # type: ignore[misc]  # fsspec ships no type
 
     def _name(self, path: str) -> str:
         return str(self.fs._strip_protocol(path))  # noqa: SLF001 - as fsspec's own filesystems do
-
-    def _asked(self, paths: list[str]) -> dict[str, dict[str, Any]]:
-        found = {}
-        for path in paths:
-            with suppress(FileNotFoundError):
-                found[self._name(path)] = self.fs.info(self._join(path))
-        return found
 
 
 def literal_start(pattern: str) -> tuple[str, bool]:

@@ -9,7 +9,7 @@ from cryptolake.errors import CryptolakeError
 COMMANDS = (
     "demo sample serve-archive matrix symbols datasets status freshness quality gaps ids verify"
 )
-COMMANDS += " describe sql plan transfer pull frame build update heal fill"
+COMMANDS += " describe views sql plan transfer pull frame build update heal fill"
 
 
 def test_the_help_lists_the_commands_and_the_exit_codes(run):

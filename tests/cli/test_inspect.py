@@ -48,6 +48,21 @@ def test_sql_gives_rows(ask):
     assert rows == [{"symbol": "BTCUSDT", "bars": 120}]
 
 
+def test_sql_takes_parameters(ask, run, pulled):
+    text = "select count(*) as bars from silver.spot_klines_1h where symbol = "
+    for words in ([f"{text}$s", "-p", "s=BTCUSDT"], [f"{text}?", "--param", "BTCUSDT"]):
+        assert ask("sql", *words)[0]["bars"] == ask("sql", f"{text}'BTCUSDT'")[0]["bars"]
+    wrong = run("sql", "select $a, ?", "-p", "a=1", "-p", "2", "--root", pulled)
+    assert wrong.code == 2
+
+
+def test_views_say_what_they_hold(ask, run, pulled):
+    rows = {(row["schema"], row["view"]): row["holds"] for row in ask("views")}
+    assert "a sum counts the same time once an interval" in rows["silver", "spot_klines"]
+    assert ("silver", "options_eoh_summary") not in rows
+    assert "silver.options_eoh_summary" in run("views", "--all", "--root", pulled).out
+
+
 def test_sql_reads_standard_input(run, pulled, monkeypatch):
     import io
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from datetime import timedelta
+
 import pytest
 
 import cryptolake as cl
 from cryptolake.bronze.text import AT_ONCE
+from cryptolake.readers import duckdb_views
 from cryptolake.readers.exits import to_polars
 from tests.readers.lakes import (
     build_all,
@@ -124,3 +128,45 @@ def test_credentials_are_in_no_view(lake):
     views = sql(con, "SELECT sql, comment FROM duckdb_views() WHERE NOT internal")
     assert "hunter2" not in str(views)
     assert "hunter2" not in str(sql(lake.connect(), "FROM duckdb_secrets()"))
+
+
+def requests_of(question, monkeypatch):
+    """The requests about single objects that a question makes, by method."""
+    from werkzeug.serving import WSGIRequestHandler
+
+    seen: Counter[str] = Counter()
+    real = WSGIRequestHandler.run_wsgi
+
+    def counted(self):
+        if ".parquet" in self.path and "silver/" in self.path:
+            seen[self.command] += 1
+        return real(self)
+
+    monkeypatch.setattr(WSGIRequestHandler, "run_wsgi", counted)
+    question()
+    monkeypatch.undo()
+    return seen
+
+
+def test_a_file_of_silver_costs_two_requests_at_most(lake, monkeypatch):
+    monkeypatch.setattr(duckdb_views, "_loads", lambda *_: False)  # httpfs, where it is installed
+    _aged(lake)
+    text = "select count(*), max(close) from silver.spot_klines_1m"
+    seen = requests_of(lambda: lake.connect().execute(text).fetchall(), monkeypatch)
+    assert seen["HEAD"] == 0
+    assert 4 <= seen["GET"] <= 2 * 4
+    named = "select count(*) from q"
+    seen = requests_of(lambda: lake.sql(named, query=QUERY).fetchall(), monkeypatch)
+    assert 4 <= sum(seen.values()) <= 2 * 4
+    put_days(lake.storage, lake.meta, ["BTCUSDT"], days("2024-01-29", 1), rows=30)
+    build_all(lake.storage, lake.meta)  # the next question is about the month as it is now
+    week = QUERY.between(*("2024-01-29", "2024-02-01"))
+    assert lake.sql(named, query=week).fetchall() == [(4 * 30 + 3 * 30,)]
+
+
+def _aged(lake):
+    """Let the lake's objects be an hour old: what has just been written is not kept by DuckDB."""
+    from moto.s3.models import s3_backends
+
+    for key in s3_backends["123456789012"]["aws"].buckets["lakes"].keys.values():
+        key.last_modified -= timedelta(hours=1)

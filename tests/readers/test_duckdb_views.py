@@ -451,6 +451,27 @@ def test_a_month_is_known_of_a_dataset_that_comes_later(tmp_path):
     ]
 
 
+def test_views_and_columns_say_what_they_hold(lake):
+    frame = lake.views()
+    assert frame.columns == ["schema", "view", "holds"]
+    con = lake.connect()
+    for schema in ("bronze", "silver", "meta"):
+        assert set(frame.filter(schema=schema)["view"]) == views_of(con, schema)
+    every = frame.filter(schema="silver", view="spot_klines")["holds"][0]
+    assert "a sum counts the same time once an interval" in every
+    assert "spot_klines_1h" in every
+    noted = "select comment from duckdb_views() where schema_name = 'silver' and view_name = "
+    assert sql(con, f"{noted}'spot_klines'") == [(every,)]
+    columns = "select comment from duckdb_columns() where schema_name = 'silver' and table_name = 'spot_klines_1m'"
+    assert ("Quantity traded in the bar. Unit: base asset.",) in sql(con, columns)
+    assert all(comment for (comment,) in sql(con, columns))
+
+
+def test_show_tables_shows_the_views(lake):
+    for shown in (sql(lake.connect(), "show tables"), lake.sql("show tables").fetchall()):
+        assert {("spot_klines_1h",), ("files",)} <= set(shown)
+
+
 NEW_YORK = {"TZ": "America/New_York"}
 
 
