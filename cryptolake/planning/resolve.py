@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from cryptolake.listing.listing import Listing
     from cryptolake.listing.snapshot import Listed
     from cryptolake.query import Selection
+
+
+_MANY_NAMES = 16
+"""Names from which on the list of symbols, a few requests, is asked before folders are, some for each name."""
+
+_NAMED = 10
+"""Unknown names that a message has in full; ``error.absent`` has all of them."""
 
 
 class Targets(NamedTuple):
@@ -75,12 +82,18 @@ def find_targets(
     """
     rows = selection.rows()
     if selection.universe is None and not any(is_glob(word) for word in selection.symbols):
+        if len(selection.symbols) >= _MANY_NAMES:
+            _require_listed(selection, listing, rows, refresh=refresh, max_age=max_age)
         names = {row.dataset: list(selection.symbols) for row in rows}
         return Targets(list(folders_of(selection, names)), [], None)
     levels, odd = _levels(listing, rows, refresh=refresh, max_age=max_age)
-    for word in selection.symbols:
-        if any(levels.values()) and not any(matching(found, (word,)) for found in levels.values()):
-            raise _no_such_symbol(word, levels)
+    unmatched = [
+        word
+        for word in selection.symbols
+        if not any(matching(found, (word,)) for found in levels.values())
+    ]
+    if unmatched and any(levels.values()):
+        raise _no_such_symbol(unmatched, levels)
     chosen = {row.dataset: _chosen(selection, row, levels[row.dataset]) for row in rows}
     if selection.universe is not None and selection.universe.listed_on is not None:
         day = Days(selection.universe.listed_on, selection.universe.listed_on)
@@ -106,12 +119,31 @@ def _require_names(
         return
     there = {(f.row.dataset, f.symbol) for f in folders}
     there -= {(f.row.dataset, f.symbol) for f in absent}
-    datasets = [row.dataset for row in selection.rows()]
-    for name in selection.symbols:
-        has_files = any((dataset, name) in there for dataset in datasets)
-        is_listed = any(name in levels.get(dataset, ()) for dataset in datasets)
-        if not has_files and not is_listed:
-            raise _no_such_symbol(name, levels)
+    listed = {symbol for symbols in levels.values() for symbol in symbols}
+    known = listed | {symbol for _, symbol in there}
+    unknown = [name for name in selection.symbols if name not in known]
+    if unknown:
+        raise _no_such_symbol(unknown, levels)
+
+
+def _require_listed(selection: Selection, listing: Listing, rows: list[Row], **how: Any) -> None:
+    """Raise NoSuchSymbol for names that no dataset lists, before their folders are asked for one by one.
+
+    A cached list may lack a symbol of the last hour, so it is asked again before a name is refused.
+    """
+    try:
+        levels, _ = _levels(listing, rows, **how)
+        if _unlisted(selection, levels):
+            levels, _ = _levels(listing, rows, **(how | {"refresh": True}))
+    except ListingError:
+        return
+    if any(levels.values()) and (unknown := _unlisted(selection, levels)):
+        raise _no_such_symbol(unknown, levels)
+
+
+def _unlisted(selection: Selection, levels: dict[str, list[str]]) -> list[str]:
+    listed = {symbol for symbols in levels.values() for symbol in symbols}
+    return [name for name in selection.symbols if name not in listed]
 
 
 def _empty_universe(selection: Selection, levels: dict[str, list[str]]) -> NoSuchSymbol:
@@ -190,14 +222,18 @@ def _elsewhere(absent: list[Folder], levels: dict[str, list[str]]) -> Iterator[s
         yield f"{folder.row.market.value} {folder.row.data_type.value} lists no {symbol}{hint}"
 
 
-def _no_such_symbol(word: str, levels: dict[str, list[str]]) -> NoSuchSymbol:
+def _no_such_symbol(words: list[str], levels: dict[str, list[str]]) -> NoSuchSymbol:
     names = sorted({symbol for symbols in levels.values() for symbol in symbols})
-    near = nearest(word.strip("*?"), names)
-    datasets = ", ".join(levels)
-    what = "glob" if is_glob(word) else "symbol"
-    hint = f"Did you mean {near!r}? " if near else ""
+    near = {word: nearest(word.strip("*?"), names) for word in words[:_NAMED]}
+    first, datasets = words[0], ", ".join(levels)
+    kinds = {"glob" if is_glob(word) else "symbol" for word in words}
+    what = kinds.pop() if len(kinds) == 1 else "symbol or glob"
+    meant = [repr(name) for name in dict.fromkeys(near.values()) if name]
+    hint = f"Did you mean {', '.join(meant)}? " if meant else ""
+    more = f" and {len(words) - _NAMED:,} more" if len(words) > _NAMED else ""
     message = (
-        f"no {what} {word!r} among the {len(names)} that the archive lists for {datasets}. {hint}"
-        f"See lake.symbols(market, data_type) for all of them."
+        f"no {what} {', '.join(map(repr, words[:_NAMED]))}{more} among the {len(names)} that the archive lists "
+        f"for {datasets}. {hint}See lake.symbols(market, data_type) for all of them."
     )
-    return NoSuchSymbol(message, given=word, nearest=near, listed=names)
+    given = first if len(words) == 1 else tuple(words)
+    return NoSuchSymbol(message, given=given, absent=words, nearest=near[first], listed=names)

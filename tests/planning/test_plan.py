@@ -188,6 +188,20 @@ def test_a_name_that_is_not_listed_names_the_nearest(filled: Source, lake: cl.La
     assert caught.value.nearest == "BTCUSDT"
 
 
+def test_all_absent_names_are_named_at_once_and_cost_little(filled: Source, lake: cl.Lake):
+    with pytest.raises(cl.NoSuchSymbol, match="'BTCUSDX', 'ETHUSDX' among") as caught:
+        lake.plan(klines("BTCUSDX", "BTCUSDT", "ETHUSDX"))
+    assert caught.value.absent == ["BTCUSDX", "ETHUSDX"]
+    with pytest.raises(cl.NoSuchSymbol, match="'DOGE\\*', 'XRPUSDT' among"):
+        lake.plan(klines("DOGE*", "XRPUSDT", "BTC*"))
+    names = [f"X{number}USDT" for number in range(300)]
+    filled.forget()
+    with pytest.raises(cl.NoSuchSymbol, match="and 290 more among") as caught:
+        lake.plan(klines("BTCUSDT", *names))
+    assert caught.value.absent == names
+    assert len(filled.asked) <= 4
+
+
 def test_a_glob_that_matches_nothing_is_named_among_others_that_do(filled: Source, lake: cl.Lake):
     with pytest.raises(cl.NoSuchSymbol, match=r"'DOGE\*'"):
         lake.plan(klines("BTCUSDT", "DOGE*"))
