@@ -29,6 +29,19 @@ REAL_ARCHIVE = Path(
 _UNSET = ("CRYPTOLAKE_", "AWS_", "S3_ENDPOINT", "UPDATE_")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than cores: tests wait for servers, pauses and disks a third of their time."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else 3
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files with slow tests first, so that no process ends long after the others."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    browser = {item.path for item in items if item.get_closest_marker("browser")}
+    items.sort(key=lambda item: (item.path not in browser, item.path not in slow))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def quick_clients() -> Iterator[None]:
     """What botocore works out for each client anew, and always alike, is worked out once a process.
@@ -148,27 +161,25 @@ def real_archive() -> Path:
 
 
 @pytest.fixture(scope="session")
-def bucket_options() -> Iterator[dict[str, Any]]:
+def bucket_options(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """What opens a lake below ``s3://lakes``: an S3 server on loopback that can be written."""
     import boto3
-    from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    client = boto3.client(
-        "s3",
-        endpoint_url=url,
-        aws_access_key_id="k",
-        aws_secret_access_key="s",
-        region_name="us-east-1",
-    )
-    client.create_bucket(Bucket="lakes")
-    yield {
-        "key": "k",
-        "secret": "s",
-        "endpoint_url": url,
-        "client_kwargs": {"region_name": "us-east-1"},
-    }
-    server.stop()
+    folder = tmp_path_factory.mktemp("no-archive")
+    (folder / "data").mkdir()
+    # Of the lakes' buckets, a test asks for one that nobody makes.
+    with serve_archive(folder, bucket="no-archive", lakes=["lakes", "absent"]) as served:
+        client = boto3.client(
+            "s3",
+            endpoint_url=served.endpoint,
+            aws_access_key_id="k",
+            aws_secret_access_key="s",
+            region_name="us-east-1",
+        )
+        client.create_bucket(Bucket="lakes")
+        yield {
+            "key": "k",
+            "secret": "s",
+            "endpoint_url": served.endpoint,
+            "client_kwargs": {"region_name": "us-east-1"},
+        }

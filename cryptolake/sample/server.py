@@ -25,6 +25,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cryptolake.errors import MissingTool, StorageError
+from cryptolake.sample.listing_pages import asked_for, page
 
 BUCKET = "data.binance.vision"
 """The bucket's name, the real one's."""
@@ -198,6 +199,7 @@ class _Door:
     ) -> None:
         self._application, self._host, self._account = application, host, account
         self._bucket, self._lakes = bucket, frozenset(lakes) - {bucket}
+        self._backend = _backend(account)
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
@@ -207,6 +209,12 @@ class _Door:
             body = f"<?xml version='1.0'?><Error><Code>{code}</Code></Error>".encode()
             start(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
             return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+        listed = self._listed(environ)
+        if listed is not None:
+            length = ("Content-Length", str(len(listed)))
+            start("200 OK", [("Content-Type", "application/xml"), length])
+            return [listed]
 
         def begin(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             kept = [item for item in headers if not item[0].lower().startswith("access-control-")]
@@ -221,6 +229,15 @@ class _Door:
         passed |= {"HTTP_HOST": "localhost", "HTTP_X_MOTO_ACCOUNT_ID": self._account}
         answered: Iterable[bytes] = self._application(passed, begin)
         return answered
+
+    def _listed(self, environ: dict[str, Any]) -> bytes | None:
+        """Return a page of a bucket's listing; None where the request asks for something else."""
+        name = environ["PATH_INFO"].strip("/")
+        bucket = self._backend.buckets.get(name)
+        if environ["REQUEST_METHOD"] != "GET" or bucket is None:
+            return None
+        asked = asked_for(environ.get("QUERY_STRING", ""))
+        return None if asked is None else page(name, bucket.keys, asked)
 
     def _refusal(self, environ: dict[str, Any]) -> tuple[str, str] | None:
         asked = _asked_bucket(environ)

@@ -19,7 +19,7 @@ from tests.transfer.s3bench import KEYS, LAKE, S3Bench, s3_bench
 
 ROOT = Path(__file__).parents[3]
 FILES = 40
-KILLS = int(os.environ.get("CRYPTOLAKE_KILLS", "2"))
+KILLS = int(os.environ.get("CRYPTOLAKE_KILLS", "1"))
 """Random kills of each mode; 27 take six minutes."""
 
 
