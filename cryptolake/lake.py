@@ -585,6 +585,7 @@ class Lake:
     # ------------------------------------------------------------------ research
 
     @_days_from("lake")
+    @_days_from("lake")
     def panel(
         self,
         query: Query,
@@ -716,12 +717,13 @@ class Lake:
             lake.pull(query)
             close = lake.panel(query, "close", members=members)
         """
-        from cryptolake.gold.daily import daily_bars
+        from cryptolake.gold.daily import Daily
         from cryptolake.research.universe import universe
 
         settings = self._settings(mode, progress, checksum_policy, options)
         asked: dict[str, Any] = {"top": top, "by": by, "over": over, "each": each}
-        return universe(query, self.context, settings, daily_bars, **asked, refresh=refresh)
+        lake = self.context
+        return universe(query, lake, settings, Daily(lake), **asked, refresh=refresh)
 
     @_days_from("lake")
     def gold(self, name: str, query: Query, *, progress: Progress = True) -> pl.LazyFrame:

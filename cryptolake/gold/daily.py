@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -36,12 +37,11 @@ from cryptolake.storage import layout
 from cryptolake.storage.scope import Scope
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from cryptolake.archive.periods import Days
+    from cryptolake.archive.periods import Days, Period
     from cryptolake.archive.schemas import Schema
     from cryptolake.bronze.sniff import Layout
     from cryptolake.listing.context import LakeContext
+    from cryptolake.query import Query
     from cryptolake.storage.files import Storage
 
 RECIPE = "daily"
@@ -53,6 +53,9 @@ _DIGEST = "cryptolake.digest"
 """The Parquet key of what names a month's inputs: enough to see that they are the same."""
 
 _DAY = ["symbol", "day"]
+SETTLED = timedelta(days=31)
+"""How long after a month's end files of it may still be published."""
+
 _HEAD = 4096
 _READERS = 16
 """Zips that are read from a bucket at the same time."""
@@ -68,6 +71,85 @@ def daily_path(market: Market, month: str) -> str:
     'gold/daily/market=spot/2024-01.parquet'
     """
     return f"{layout.gold_folder(RECIPE)}/market={market.value}/{month}{layout.PARQUET}"
+
+
+class Daily:
+    """The daily bars of a lake, and up to when their files are known to be all here.
+
+    What a listing had of a month stays true: the month is asked again while new files of it may come, for
+    :data:`SETTLED` after its end, each time that the listing in the lake is old.
+
+    Parameters
+    ----------
+    lake
+        The lake.
+    """
+
+    def __init__(self, lake: LakeContext) -> None:
+        self._lake = lake
+        self._seen: dict[tuple[Market, Days], list[_MarketMonth]] = {}
+
+    def bars(self, market: Market, days: Days) -> pl.LazyFrame:
+        """Return the bars of every symbol, as :func:`daily_bars` does."""
+        return _bars(self._lake.storage, market, days, self._months(market, days))
+
+    def _months(self, market: Market, days: Days) -> list[_MarketMonth]:
+        """Return the months as the ledger had them when they were first asked for."""
+        if (market, days) not in self._seen:
+            self._seen[market, days] = _market_months(self._lake, market, days)
+        return self._seen[market, days]
+
+    def is_fetched(self, needed: Query) -> bool:
+        """Say whether all that is published of a query was fetched, and is here still."""
+        told, here = self._told(needed), self._digests(needed)
+        return all(
+            (item := told.get(str(month))) is not None
+            and item[0] <= str(days.first)
+            and str(days.last) <= item[1]
+            and item[2] == here.get(str(month), "")
+            and self._is_settled(month, datetime.fromisoformat(item[3]))
+            for month, days in _months_of(needed)
+        )
+
+    def _is_settled(self, month: Period, listed_at: datetime) -> bool:
+        fresh = datetime.now(UTC) - listed_at < self._lake.listing.max_age
+        return fresh or listed_at >= month.days.end + SETTLED
+
+    def note_fetched(self, needed: Query, listed_at: datetime | None) -> None:
+        """Keep that all that a listing of some time has of a query was fetched."""
+        self._seen.clear()
+        if listed_at is None:
+            return
+        here = self._digests(needed)
+        told = self._told(needed) | {
+            str(month): [
+                *(str(days.first), str(days.last)),
+                *(here.get(str(month), ""), listed_at.isoformat()),
+            ]
+            for month, days in _months_of(needed)
+        }
+        self._lake.storage.write(self._path(needed), json.dumps(told).encode())
+
+    def _told(self, needed: Query) -> dict[str, list[str]]:
+        """Return, by month: first and last day asked for, what its files were, and when it was listed."""
+        try:
+            found: dict[str, list[str]] = json.loads(self._lake.storage.read(self._path(needed)))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return found
+
+    def _path(self, needed: Query) -> str:
+        """Return where it is kept what was fetched of a query's symbols, whatever its days."""
+        words = needed.selection.model_dump_json(exclude={"first", "last"})
+        name = hashlib.sha256(words.encode()).hexdigest()[:16]
+        market = needed.selection.markets[0].value
+        return f"{layout.gold_folder(RECIPE)}/market={market}/fetched-{name}.json"
+
+    def _digests(self, needed: Query) -> dict[str, str]:
+        """Return what names the files of each month."""
+        (market,), days = needed.selection.markets, needed.selection.days
+        months = self._months(market, days) if days else ()
+        return {month.month: month.digest for month in months}
 
 
 def daily_bars(lake: LakeContext, market: Market, days: Days) -> pl.LazyFrame:
@@ -92,21 +174,39 @@ def daily_bars(lake: LakeContext, market: Market, days: Days) -> pl.LazyFrame:
     IncompleteWarning
         Files of Bronze cannot be used; their rows are left out, and the next call tries them again.
     """
-    schema = schema_of(market, DataType.KLINES)
-    months = [
+    return _bars(lake.storage, market, days, _market_months(lake, market, days))
+
+
+def _market_months(lake: LakeContext, market: Market, days: Days) -> list[_MarketMonth]:
+    return [
         _MarketMonth(lake.storage, market, month, files)
         for month, files in _files_by_month(lake, market, days).items()
     ]
+
+
+def _bars(
+    storage: Storage, market: Market, days: Days, months: Sequence[_MarketMonth]
+) -> pl.LazyFrame:
+    schema = schema_of(market, DataType.KLINES)
     _warn([line for month in months if not month.is_fresh for line in month.make(schema)])
     if not months:
         return _none(schema).lazy()
     scan = pl.scan_parquet(
-        [lake.storage.url(month.path) for month in months],
+        [storage.url(month.path) for month in months],
         glob=False,
         hive_partitioning=False,
-        **lake.storage.polars_arguments,
+        **storage.polars_arguments,
     )
     return scan.filter(_within(days.begin, days.end))
+
+
+def _months_of(query: Query) -> Iterator[tuple[Period, Days]]:
+    """Yield the months of a query's days, each with those of its days that are asked for."""
+    days = query.selection.days
+    for month in days.months() if days else ():
+        part = days.clip(month.days) if days else None
+        if part:
+            yield month, part
 
 
 def _within(begin: datetime, end: datetime) -> pl.Expr:
@@ -159,7 +259,7 @@ def _warn(unusable: Sequence[str]) -> None:
             f"{len(unusable):,} files of daily bars cannot be used, so their rows are left out: "
             f"{'; '.join(unusable[:_NAMED])}{more}"
         )
-        warnings.warn(message, IncompleteWarning, stacklevel=3)
+        warnings.warn(message, IncompleteWarning, stacklevel=4)
 
 
 @dataclass(frozen=True)
@@ -190,7 +290,12 @@ class _MarketMonth:
 
     @property
     def is_fresh(self) -> bool:
-        return self.standing.get(_DIGEST) == self._digest(self.files)
+        return self.standing.get(_DIGEST) == self.digest
+
+    @cached_property
+    def digest(self) -> str:
+        """What names the files."""
+        return self._digest(self.files)
 
     def make(self, schema: Schema) -> list[str]:
         """Write the month's file; return what is wrong with files that could not be used."""

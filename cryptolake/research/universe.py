@@ -8,9 +8,9 @@ Nothing later moves it: who was delisted since is there as long as it was, and w
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
@@ -33,8 +33,19 @@ if TYPE_CHECKING:
     from cryptolake.listing.context import LakeContext
     from cryptolake.transfer.pull import RunSettings
 
-DailyBars = Callable[["LakeContext", "Market", Days], pl.LazyFrame]
-"""What gives a market's daily bars of some days: ``symbol, open_time, close_time`` and volumes."""
+
+class DailyBars(Protocol):
+    """The daily bars that a lake holds of a market, and what is known of their files."""
+
+    def bars(self, market: Market, days: Days) -> pl.LazyFrame:
+        """Return the bars of every symbol: ``symbol, open_time, close_time`` and volumes."""
+
+    def is_fetched(self, needed: Query) -> bool:
+        """Say whether all that is published of a query was fetched, as far as a listing can tell."""
+
+    def note_fetched(self, needed: Query, listed_at: datetime | None) -> None:
+        """Keep that all that a listing of some time has of a query was fetched."""
+
 
 _TIME = pl.Datetime("us", "UTC")
 _EACH = re.compile(r"([1-9]\d{0,3})(d|w|mo)", re.ASCII)
@@ -99,7 +110,7 @@ def _midnight(day: date) -> datetime:
 
 
 def ranked(
-    daily: pl.LazyFrame,
+    daily: pl.DataFrame,
     spans: Sequence[_Window],
     *,
     by: str,
@@ -129,34 +140,43 @@ def ranked(
     polars.DataFrame
         ``from, until, rank, symbol``, the sum, and ``days``, how many days it is of.
     """
-    borders = pl.DataFrame(spans, schema={"from": _TIME, "until": _TIME}, orient="row")
-    first = pl.col("from") - pl.lit(over, pl.Duration("us"))
-    days = borders.lazy().select(
-        "from",
-        pl.datetime_ranges(first.dt.truncate("1d"), "from", "1d").alias("day"),
-    )
-    rows = daily.sort("symbol", "open_time").with_columns(
-        pl.col("open_time").dt.truncate("1d").alias("day")
-    )
-    inside = rows.join(days.explode("day"), on="day", maintain_order="left_right").filter(
-        pl.col("known_at") <= pl.col("from"), pl.col("open_time") >= first
-    )
-    traded = pl.col("open_time").filter(pl.col(by) > 0).max().dt.truncate("1d")
-    # In the order of the rows, so that a sum of floats is the same at each call.
-    sums = inside.group_by("from", "symbol", maintain_order=True).agg(
-        pl.col(by).sum(), pl.len().cast(pl.Int64).alias("days"), traded.alias("traded")
-    )
-    # Who did not trade on the market's newest day cannot be bought any more.
-    alive = sums.filter(pl.col("traded") == pl.col("traded").max().over("from"))
-    names = pl.Series(sorted(among), dtype=pl.String)
-    members = (
-        alive.filter(pl.col("symbol").is_in(names.implode()))
-        .sort("from", by, "symbol", descending=[False, True, False])
-        .with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("from").alias("rank"))
-        .filter(pl.col("rank") <= top)
-    )
-    placed = members.join(borders.lazy(), on="from", maintain_order="left")
-    return placed.select("from", "until", "rank", "symbol", by, "days").collect()
+    # In one piece and in one order, so that a sum of floats is the same at each call.
+    rows = daily.sort("open_time", "symbol").rechunk()
+    names = pl.Series(sorted(among), dtype=pl.String).implode()
+    found = [_none_ranked(daily, by)]
+    begins = pl.Series([begin for begin, _ in spans], dtype=_TIME)
+    lows = rows["open_time"].search_sorted(begins - over, "left")
+    highs = rows["open_time"].search_sorted(begins, "right")
+    for (begin, until), low, high in zip(spans, lows, highs, strict=True):
+        window = rows.slice(low, high - low).filter(pl.col("known_at") <= begin)
+        # Who did not trade on the market's newest day cannot be bought any more.
+        traded = window.filter(pl.col(by) > 0).select("symbol", pl.col("open_time").dt.date())
+        alive = traded.filter(pl.col("open_time") == pl.col("open_time").max())["symbol"].implode()
+        sums = (
+            window.filter(pl.col("symbol").is_in(alive), pl.col("symbol").is_in(names))
+            .rechunk()
+            .group_by("symbol", maintain_order=True)
+            .agg(pl.col(by).sum(), pl.len().cast(pl.Int64).alias("days"))
+            .sort(by, "symbol", descending=[True, False])
+            .head(top)
+            .select(
+                pl.lit(begin, _TIME).alias("from"),
+                pl.lit(until, _TIME).alias("until"),
+                pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("rank"),
+                *("symbol", by, "days"),
+            )
+        )
+        found.append(sums)
+    return pl.concat(found)
+
+
+def _none_ranked(daily: pl.DataFrame, by: str) -> pl.DataFrame:
+    schema: dict[str, Any] = {
+        **dict.fromkeys(("from", "until"), _TIME),
+        "rank": pl.Int64,
+        "symbol": pl.String,
+    }
+    return pl.DataFrame(schema={**schema, by: daily.schema[by], "days": pl.Int64})
 
 
 def candidates(selection: Selection, market: str, symbols: Sequence[str]) -> list[str]:
@@ -228,8 +248,10 @@ def universe(
         message = f"{schema.dataset} begins at {earliest}, so nothing is known before {days.first}."
         raise InvalidQuery(message, what="days", given=str(days.first))
     window = Days(max(window.first, earliest), window.last)
-    _fetch(query, market, window, lake, settings, refresh=refresh)
-    rows = daily(lake, market, window).select(
+    needed = _needed(query, market, window)
+    if refresh or not daily.is_fetched(needed):
+        daily.note_fetched(needed, _fetch(needed, lake, settings, refresh=refresh))
+    rows = daily.bars(market, window).select(
         pl.col("symbol").cast(pl.String),
         "open_time",
         known(market.value, DataType.KLINES.value, Interval.D1.value).alias("known_at"),
@@ -239,7 +261,7 @@ def universe(
     among = candidates(query.selection, market.value, sorted(bars["symbol"].unique()))
     if schema.column(by).unit == "quote asset":
         _one_quote(market.value, among, by)
-    return ranked(bars.lazy(), spans, by=by, over=length, top=top, among=among)
+    return ranked(bars, spans, by=by, over=length, top=top, among=among)
 
 
 def _market_of(query: Query) -> Market:
@@ -294,19 +316,11 @@ def _one_quote(market: str, symbols: Sequence[str], by: str) -> None:
         raise InvalidQuery(message, what="quote", given=tuple(sorted(quotes)))
 
 
-def _fetch(
-    query: Query,
-    market: Market,
-    days: Days,
-    lake: LakeContext,
-    settings: RunSettings,
-    *,
-    refresh: bool,
-) -> None:
-    """Bring the daily klines of the query's symbols into Bronze; no Silver is built."""
+def _needed(query: Query, market: Market, days: Days) -> Query:
+    """Return the query of the daily klines of a query's symbols."""
     selection = query.selection
     words: dict[str, Any] = _rule(selection).model_dump(exclude={"listed_on"})
-    needed = (
+    return (
         Query()
         .markets(market)
         .klines(Interval.D1)
@@ -314,8 +328,15 @@ def _fetch(
         .universe(**words)
         .between(days.first, days.last)
     )
+
+
+def _fetch(
+    needed: Query, lake: LakeContext, settings: RunSettings, *, refresh: bool
+) -> datetime | None:
+    """Bring what is published of a query into Bronze; no Silver is built. Return when it was listed."""
     with shown(settings.progress):
         plan = make_plan(needed, lake, route=settings.route, refresh=refresh)
     report = settings.transfer(plan, lake)
     lake.records.forget()
     require_rows(plan, report)
+    return plan.listed_at if report.ok else None

@@ -152,9 +152,9 @@ def test_the_future_moves_nothing(lake: cl.Lake, moment: datetime, tmp_path: Pat
 
 
 def _by_open_time(lake: cl.Lake) -> pl.DataFrame:
-    rows = pl.scan_parquet(f"{lake.root}/gold/daily/market=futures_um/*.parquet")
+    rows = pl.read_parquet(f"{lake.root}/gold/daily/market=futures_um/*.parquet")
     daily = rows.select("symbol", "open_time", "quote_volume", known_at="open_time")
-    names = daily.select(pl.col("symbol").unique()).collect()["symbol"]
+    names = daily["symbol"].unique()
     spans = periods(Days(date(2024, 2, 10), date(2024, 4, 1)), "1d")
     return ranked(
         daily, spans, by="quote_volume", over=timedelta(days=5), top=4, among=set(names) - OUT
@@ -216,7 +216,7 @@ def test_ranks_are_those_of_plain_python(
     daily = daily.with_columns(known_at=pl.col("open_time") + pl.duration(days=1))
     spans = periods(Days(first + timedelta(days=1), first + timedelta(days=24)), "3d")
     found = ranked(
-        daily.lazy(), spans, by="quote_volume", over=timedelta(days=over), top=top, among="ABCDE"
+        daily, spans, by="quote_volume", over=timedelta(days=over), top=top, among="ABCDE"
     )
     expected = []
     for begin, _ in spans:
