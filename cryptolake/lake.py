@@ -585,13 +585,12 @@ class Lake:
     # ------------------------------------------------------------------ research
 
     @_days_from("lake")
-    @_days_from("lake")
     def panel(
         self,
         query: Query,
         column: str = "close",
         *,
-        of: pl.LazyFrame | None = None,
+        of: str | pl.LazyFrame | None = None,
         members: pl.DataFrame | None = None,
     ) -> pl.DataFrame:
         """Return one column of a query's bars by time and symbol, on the whole UTC grid; holes are null.
@@ -609,7 +608,8 @@ class Lake:
         column
             A column of the bars, in its own unit (``lake.describe``); or ``"gap"``, for the cause of each hole.
         of
-            Rows to show instead of the query's bars: a frame with ``open_time, symbol`` and the column.
+            What to show instead of the query's bars: the name of a recipe (``lake.panel(query, "basis", of="basis")``,
+            made by :meth:`gold`), or a frame with ``open_time, symbol`` and the column.
         members
             A frame of ``from, until, symbol``, as :meth:`universe` returns it: cells outside ``[from, until)`` are
             null, and their cause is ``not_member``.
@@ -650,7 +650,8 @@ class Lake:
         """
         from cryptolake.research.panel import panel
 
-        return panel(query, self.context, column, rows=of, members=members)
+        rows = self.gold(of, query) if isinstance(of, str) else of
+        return panel(query, self.context, column, rows=rows, members=members)
 
     @_days_from("bars")
     def universe(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from cryptolake.archive.periods import Days
 from cryptolake.research.panel import PanelBars, is_member, placed, spans_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cryptolake.archive.source import Archive
 
 TIME = pl.Datetime("us", "UTC")
@@ -96,6 +99,18 @@ def test_other_rows_than_silver(lake: cl.Lake) -> None:
         lake.panel(query, "range", of=pl.concat([rows, rows]))
     with pytest.raises(cl.InvalidQuery, match="lacks symbol"):
         lake.panel(query, "range", of=rows.drop("symbol"))
+
+
+def test_a_recipe_of_gold(lake: cl.Lake, tmp_path: Path) -> None:
+    own = cl.Lake(shutil.copytree(lake.root, tmp_path / "lake"), source=lake.source)
+    query = HOURS.markets("futures_um").symbols("BTCUSDT")
+    own.pull(query, progress=False)
+    found = own.panel(query, "basis", of="basis")
+    rows = own.gold("basis", query).select("open_time", "basis").collect()
+    assert rows["basis"].null_count() < 72
+    assert found.rename({"BTCUSDT": "basis"}).equals(rows.sort("open_time"))
+    with pytest.raises(cl.InvalidQuery, match="basis"):
+        own.panel(query, "basi", of="basis")
 
 
 @pytest.mark.parametrize(
