@@ -486,9 +486,11 @@ class Lake:
         ... ).fetchone()
         (0,)
         """
+        from cryptolake.gold.views import recipe_columns
         from cryptolake.readers.duckdb_views import connect
 
-        return connect(self.context, path=None if path is None else Path(path))
+        kept = None if path is None else Path(path)
+        return connect(self.context, path=kept, recipes=recipe_columns())
 
     @_days_from("lake")
     def sql(
@@ -546,11 +548,12 @@ class Lake:
         ... ).fetchall()
         [(0, None)]
         """
+        from cryptolake.gold.views import recipe_columns
         from cryptolake.readers.duckdb_views import ask, connect
 
         context = self.context
         self._connection = self._connection or connect(context, views=False)
-        return ask(self._connection, context, text, params, query)
+        return ask(self._connection, context, text, params, query, recipe_columns())
 
     def views(self) -> pl.DataFrame:
         """Return every view that :meth:`sql` and :meth:`connect` have, and what it holds.
@@ -571,9 +574,10 @@ class Lake:
         >>> print(views.filter(view="spot_trades")["holds"][0])
         trades of spot, typed. Units: price, quote_quantity in quote asset; quantity in base asset.
         """
+        from cryptolake.gold.views import recipe_notes
         from cryptolake.readers.view_notes import views
 
-        return views(self.storage, {})
+        return views(self.storage, recipe_notes())
 
     def datasets(self) -> pl.DataFrame:
         """Return what the lake holds: zone, dataset, symbols, intervals, first, last, files, bytes, rows."""

@@ -20,6 +20,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -55,6 +56,7 @@ from cryptolake.readers.view_sql import (
     question_view,
     quoted,
     silver_views,
+    sql_types,
 )
 from cryptolake.storage import layout
 from cryptolake.storage.files import S3Storage, Storage, walk
@@ -71,6 +73,9 @@ if TYPE_CHECKING:
 Params = Mapping[str, Any] | Sequence[Any] | None
 """Values of a question's ``$name``, or of its ``?`` in order."""
 
+
+Recipes = Mapping[str, Mapping[str, Any]]
+"""Gold's recipes: each one's columns and their Polars types."""
 
 _BUCKETS: WeakKeyDictionary[S3Storage, SharedBucket] = WeakKeyDictionary()
 """The filesystem by which DuckDB reads each lake in a bucket where it has no httpfs."""
@@ -133,7 +138,11 @@ _ONE = threading.Lock()
 
 
 def connect(
-    lake: LakeContext, *, path: Path | None = None, views: bool = True
+    lake: LakeContext,
+    *,
+    path: Path | None = None,
+    views: bool = True,
+    recipes: Recipes = MappingProxyType({}),
 ) -> duckdb.DuckDBPyConnection:
     """Return a DuckDB connection with every view of a lake.
 
@@ -146,6 +155,8 @@ def connect(
         and ask ``silver``, ``gold`` and ``meta`` of a local lake; ``bronze`` needs a connection made here.
     views
         Whether the views over Silver and the tables are made now, of all files; :func:`ask` makes them itself.
+    recipes
+        Gold's recipes and their columns: those that nothing was made of are empty views.
 
     Raises
     ------
@@ -170,7 +181,7 @@ def connect(
     warn_of_unusable(lake)
     if views:
         damaged, gone = silver_damage(lake)
-        _refresh(connection, lake, known=None, damaged=damaged, gone=gone)
+        _refresh(connection, lake, known=None, damaged=damaged, gone=gone, recipes=recipes)
     return connection
 
 
@@ -193,6 +204,7 @@ def refresh(
     *,
     damaged: Mapping[str, FolderDamage] | None = None,
     gone: Sequence[Damaged] = (),
+    recipes: Recipes = MappingProxyType({}),
 ) -> None:
     """Bring a connection's views up to what the lake has now; quick when nothing new has come.
 
@@ -205,10 +217,13 @@ def refresh(
         The connection and its lake.
     damaged, gone
         Files that the views leave out, and files that are not there: they are named in a warning.
+    recipes
+        As :func:`connect` takes them.
     """
     # A cursor of its own: the caller may be in the middle of reading a result.
     with _ONE, connection.cursor() as cursor:
-        _refresh(cursor, lake, known=_known(cursor), damaged=damaged, gone=gone)
+        known = _known(cursor)
+        _refresh(cursor, lake, known=known, damaged=damaged, gone=gone, recipes=recipes)
 
 
 def ask(
@@ -217,6 +232,7 @@ def ask(
     text: str,
     params: Params = None,
     query: Query | None = None,
+    recipes: Recipes = MappingProxyType({}),
 ) -> duckdb.DuckDBPyRelation:
     """Return the relation of a question to views as the lake stands now.
 
@@ -231,6 +247,8 @@ def ask(
         The question, and the values of its ``$name`` or ``?``.
     query
         What the view ``q`` has, for this question alone.
+    recipes
+        As :func:`connect` takes them.
 
     Raises
     ------
@@ -242,7 +260,7 @@ def ask(
     tables = {name.lower() for name in _TABLE.findall(text)} & TABLES.keys()
     silver, gone = silver_damage(lake, {name.lower() for name in _SILVER.findall(text)})
     found = {**table_damage(lake.storage, sorted(tables)), **silver}
-    refresh(connection, lake, damaged=found, gone=gone)
+    refresh(connection, lake, damaged=found, gone=gone, recipes=recipes)
     if isinstance(lake.storage, S3Storage) and lake.storage in _BUCKETS:
         _BUCKETS[lake.storage].forget()
     own = None if query is None else _query_view(query, lake)
@@ -264,7 +282,7 @@ def ask(
         unreadable = damage(connection.cursor(), lake.storage, look(lake.storage))
         if not unreadable:
             raise
-        refresh(connection, lake, damaged=together(unreadable, found))
+        refresh(connection, lake, damaged=together(unreadable, found), recipes=recipes)
         try:
             return asked()
         except duckdb.Error:
@@ -307,9 +325,10 @@ def _refresh(
     known: str | None,
     damaged: Mapping[str, FolderDamage] | None = None,
     gone: Sequence[Damaged] = (),
+    recipes: Recipes = MappingProxyType({}),
 ) -> None:
     storage = lake.storage
-    found = look(storage)
+    found = look(storage)._replace(typed=sql_types(recipes))
     # Extra columns are known from the build records: read only when there are new ones.
     records = [entry.path for entry in storage.list(layout.table_folder("sources"))]
     seen = hashlib.sha256(repr((_plain(found), records)).encode()).hexdigest()
@@ -391,11 +410,11 @@ def _plain(held: Held) -> list[Any]:
         for folder, (whole, bad) in sorted(held.damage.items())
     ]
     silver = sorted(held.silver, key=str)
-    return [silver, extras, sorted(held.tables), list(held.recipes), damaged]
+    return [silver, extras, sorted(held.tables), list(held.recipes), damaged, held.typed]
 
 
 def _held(plain: list[Any]) -> Held:
-    silver, extras, tables, recipes, damaged = [*plain, []][:5]
+    silver, extras, tables, recipes, damaged, typed = [*plain, [], []][:6]
     return Held(
         frozenset((market, data_type, interval) for market, data_type, interval in silver),
         {(market, data_type): tuple(names) for market, data_type, names in extras},
@@ -405,6 +424,7 @@ def _held(plain: list[Any]) -> Held:
             folder: FolderDamage(tuple(whole), tuple(Damaged(*item) for item in bad))
             for folder, whole, bad in damaged
         },
+        tuple((name, tuple((column, kind) for column, kind in types)) for name, types in typed),
     )
 
 

@@ -9,6 +9,7 @@ has files or not, and whatever a stray file adds. Every name, text and path is q
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -172,6 +173,8 @@ class Held(NamedTuple):
     """The folders under ``gold/``."""
     damage: Mapping[str, FolderDamage] = {}
     """Folders in which some file cannot be read; their views name the others."""
+    typed: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+    """Recipes of Gold and the types of their columns: those without a folder are empty views."""
     kept: bool = False
     """Whether the views stay in a file, in which no time zone can be set: their times are UTC's without a zone."""
 
@@ -199,12 +202,27 @@ def sql_type(dtype: Any) -> str:
         pl.Datetime: TIME,
         pl.Date: "DATE",
         pl.Float64: "DOUBLE",
+        pl.Float32: "FLOAT",
+        pl.Int32: "INTEGER",
+        pl.UInt32: "UINTEGER",
         pl.Int64: "BIGINT",
         pl.Boolean: "BOOLEAN",
         pl.String: "VARCHAR",
         pl.Categorical: "VARCHAR",
     }
     return next(name for kind, name in names.items() if dtype == kind)
+
+
+def sql_types(
+    recipes: Mapping[str, Mapping[str, Any]],
+) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+    """Return recipes with DuckDB's types of their columns; without those that have a type it lacks here."""
+    found = []
+    for name, columns in recipes.items():
+        with suppress(StopIteration):
+            types = [(column, sql_type(dtype)) for column, dtype in columns.items()]
+            found.append((name, tuple(types)))
+    return tuple(found)
 
 
 def intervals_of(row: Row) -> Sequence[Interval | None]:
@@ -417,7 +435,10 @@ def meta_views(root: Root, held: Held) -> Iterator[View]:
 
 
 def gold_views(root: Root, held: Held) -> Iterator[View]:
-    """Yield a view for each recipe's folder under ``gold/``."""
+    """Yield a view for each recipe's folder under ``gold/``, and an empty one for each other recipe."""
+    for name, types in held.typed:
+        if name not in held.recipes:
+            yield View("gold", name, nothing(dict(types)))
     for recipe in held.recipes:
         folder = layout.gold_folder(recipe)
         whole = held.whole(folder)

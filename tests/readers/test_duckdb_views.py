@@ -307,6 +307,17 @@ def test_gold_recipes_have_views(lake, tmp_path):
     assert len(lake.sql('from gold."dollar ""bars"""').fetchall()) == 2
 
 
+def test_a_recipe_of_which_nothing_was_made_is_an_empty_view(lake):
+    text = "select column_name, column_type from (describe gold.basis)"
+    types = dict(lake.sql(text).fetchall())
+    assert list(types)[:3] == ["market", "symbol", "interval"]
+    assert "TIMESTAMP WITH TIME ZONE" in types.values()
+    con = lake.connect()
+    assert dict(sql(con, text)) == types
+    assert sql(con, "from gold.basis") == []
+    assert "basis" in lake.views().filter(schema="gold")["view"]
+
+
 ODD_NAMES = [
     "with space",
     "it's",

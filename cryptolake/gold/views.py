@@ -1,0 +1,33 @@
+"""What SQL is told of Gold's recipes: the columns of those that nothing was made of yet, and a sentence on each."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from cryptolake.errors import InvalidQuery
+from cryptolake.gold.recipes import recipes
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def recipe_columns() -> dict[str, dict[str, pl.DataType]]:
+    """Return each recipe's columns; one that fails on empty inputs is left out, since SQL may be about others.
+
+    Examples
+    --------
+    >>> list(recipe_columns()["basis"])[:3]
+    ['market', 'symbol', 'interval']
+    """
+    found = {}
+    for name, recipe in recipes().items():
+        with suppress(InvalidQuery):
+            found[name] = recipe.columns
+    return found
+
+
+def recipe_notes() -> dict[str, str]:
+    """Return what each recipe makes, and the daily bars, which no recipe makes."""
+    daily = "1d klines of a market's symbols, one file a month, straight from Bronze."
+    return {"daily": daily, **{name: recipe.what for name, recipe in recipes().items()}}
