@@ -9,6 +9,7 @@ from cryptolake.archive.matrix import Row, load_matrix
 from cryptolake.archive.schemas import schema_of
 from cryptolake.readers.view_sql import MONTH, intervals_of, literal, quoted, view_name
 from cryptolake.storage import layout
+from cryptolake.storage.table_schemas import TABLES
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,6 +27,7 @@ TABLE_NOTES: Mapping[str, str] = {
     "months": "Every Silver file that was built: its path, bytes and hash.",
     "sources": "What became of the rows of each Bronze file in Silver: rows in, rows out, duplicates, rejects.",
     "rejects": "Rows that failed normalization, with their file, line number and reason.",
+    "lineage": "What each file of Gold was made of: its recipe's version and code, and its inputs with their hashes.",
     "findings": "Rows that were kept and look odd, with the rule that says so.",
 }
 
@@ -66,7 +68,7 @@ def notes(recipes: Mapping[str, str]) -> Iterator[Note]:
         for interval in intervals_of(row):
             yield Note("silver", view_name(row, interval), silver_note(row, interval))
     yield from (Note("gold", name, holds) for name, holds in sorted(recipes.items()))
-    yield from (Note("meta", table, holds) for table, holds in TABLE_NOTES.items())
+    yield from (Note("meta", table, TABLE_NOTES[table]) for table in (*TABLES, "throughput"))
     for row in load_matrix().rows:
         for interval in intervals_of(row):
             yield Note("bronze", view_name(row, interval), bronze_note(row, interval))

@@ -119,6 +119,7 @@ def test_an_empty_lake_has_its_tables(empty):
             "runs",
             "transfers",
             "throughput",
+            "lineage",
             "months",
             "sources",
             "rejects",
