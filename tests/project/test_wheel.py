@@ -70,3 +70,41 @@ def test_without_the_demo_extra_the_server_says_how_to_get_it(programs, tmp_path
     assert (done.returncode, done.stdout) == (6, "")
     assert "cryptolake[demo]" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+EXITS = """
+import sys
+import polars as pl
+import cryptolake as cl
+
+lake = cl.Lake(sys.argv[1])
+relation = lake.sql("select timestamptz '2024-01-01 00:00:00+00' as t, 1.5 as x")
+if sys.argv[2] == "without":
+    for name in ("df", "arrow", "pl", "fetchnumpy"):
+        try:
+            getattr(relation, name)()
+        except cl.MissingTool as error:
+            assert "cryptolake[pandas]" in str(error)
+        else:
+            raise AssertionError(name)
+else:
+    frame = cl.to_polars(relation)
+    assert str(relation.df()["t"].dtype.tz) == str(frame.to_pandas()["t"].dtype.tz) == "UTC"
+    for table in (relation.to_arrow_table(), frame.to_arrow()):
+        assert table.schema.field("t").type.tz == "UTC"
+    assert relation.arrow() is not None
+    assert relation.pl().schema["t"] == pl.Datetime("us", "UTC")
+    assert float(relation.fetchnumpy()["x"][0]) == 1.5
+    con = lake.connect()
+    assert len(con.execute("from silver.spot_klines_1h").df()) == 0
+print("every exit")
+"""
+
+
+@pytest.mark.parametrize("extra", ["without", "pandas"])
+def test_every_exit_works_with_the_extra_and_says_so_without(wheel, programs, tmp_path, extra):
+    if extra == "pandas":
+        install = [programs / "pip", "install", "-q", "--disable-pip-version-check"]
+        subprocess.run([*install, f"{wheel}[pandas]"], check=True, capture_output=True)
+    done = run(programs, "python", "-c", EXITS, str(tmp_path / "lake"), extra, cwd=tmp_path)
+    assert done.stdout == "every exit\n", done.stderr
