@@ -36,7 +36,9 @@ def padded(value: pl.Expr, scale: int, decimals: int = 8) -> pl.Expr:
     ticks = value.cast(pl.Int64)
     if scale > decimals:
         return fixed(ticks // 10 ** (scale - decimals), decimals)
-    return fixed(ticks * 10 ** (decimals - scale), decimals)
+    # Zeros as text: a coin's volume times 10**8 is more than 64 bits hold.
+    point = "" if scale or not decimals else "."
+    return pl.concat_str(fixed(ticks, scale), pl.lit(point + "0" * (decimals - scale)))
 
 
 def scientific(value: pl.Expr) -> pl.Expr:

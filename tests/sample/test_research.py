@@ -121,6 +121,11 @@ def test_a_perpetual_stands_close_to_its_spot_pair(spot, perpetuals):
     assert judged.filter(~((pl.col("usual") < USUAL) & (pl.col("rare") < RARE))).is_empty(), judged
 
 
+def test_no_volume_is_below_zero_or_past_64_bits(spot, perpetuals):
+    for frame in (spot, perpetuals):
+        assert frame.filter((pl.col("volume") <= 0) | (pl.col("quote_volume") <= 0)).is_empty()
+
+
 def test_ranks_by_volume_change_from_month_to_month(perpetuals):
     months = perpetuals.group_by("symbol", month=pl.col("open_time").dt.truncate("1mo")).agg(
         pl.sum("quote_volume")
