@@ -248,7 +248,7 @@ def universe(
         message = f"{schema.dataset} begins at {earliest}, so nothing is known before {days.first}."
         raise InvalidQuery(message, what="days", given=str(days.first))
     window = Days(max(window.first, earliest), window.last)
-    needed = _needed(query, market, window)
+    needed = needed_of(query, market, window)
     if refresh or not daily.is_fetched(needed):
         daily.note_fetched(needed, _fetch(needed, lake, settings, refresh=refresh))
     rows = daily.bars(market, window).select(
@@ -316,7 +316,7 @@ def _one_quote(market: str, symbols: Sequence[str], by: str) -> None:
         raise InvalidQuery(message, what="quote", given=tuple(sorted(quotes)))
 
 
-def _needed(query: Query, market: Market, days: Days) -> Query:
+def needed_of(query: Query, market: Market, days: Days) -> Query:
     """Return the query of the daily klines of a query's symbols."""
     selection = query.selection
     words: dict[str, Any] = _rule(selection).model_dump(exclude={"listed_on"})

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import cryptolake as cl
 from cryptolake.archive.periods import Days
 from cryptolake.research.universe import periods, ranked
+from tests.research.conftest import daily_key
 
 if TYPE_CHECKING:
     from tests.research.conftest import DailyArchive
@@ -97,6 +98,16 @@ def test_it_fetches_bronze_once_and_builds_no_silver(lake: cl.Lake) -> None:
     lake.universe(ASKED, progress=False)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert lake.runs().height == runs
+
+
+def test_a_file_that_went_is_fetched_again(lake: cl.Lake, tmp_path: Path) -> None:
+    own = cl.Lake(shutil.copytree(lake.root, tmp_path / "lake"), source=lake.source)
+    key = daily_key("BTCUSDT", "2024-01")
+    own.storage.delete(f"bronze/{key}")
+    own.meta.append("files", [{"key": key, "event": "removed"}])
+    found = own.universe(ASKED, progress=False)
+    assert own.storage.exists(f"bronze/{key}")
+    assert found.equals(lake.universe(ASKED, progress=False))
 
 
 def test_panel_of_members(lake: cl.Lake, tmp_path: Path) -> None:
