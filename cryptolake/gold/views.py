@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from cryptolake.errors import InvalidQuery
+from cryptolake.errors import BuildError
 from cryptolake.gold.recipes import recipes
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def recipe_columns() -> dict[str, dict[str, pl.DataType]]:
     """
     found = {}
     for name, recipe in recipes().items():
-        with suppress(InvalidQuery):
+        with suppress(BuildError):
             found[name] = recipe.columns
     return found
 

@@ -392,6 +392,7 @@ def question_view(parts: Iterable[QueryFiles], root: Root) -> str:
 
 
 _NEWEST = {
+    "lineage": ("path", "FROM ({rows})"),
     "files": ("key", "FROM ({rows}) WHERE event = 'stored'"),
     "runs": (
         "run_id",
@@ -406,7 +407,7 @@ _NEWEST = {
 def meta_views(root: Root, held: Held) -> Iterator[View]:
     """Yield the views over the lake's own tables.
 
-    ``meta.files`` has each file's newest row only, ``meta.runs`` each run's; a running one that was quiet
+    ``meta.files`` and ``meta.lineage`` have each file's newest row only, ``meta.runs`` each run's; a running one that was quiet
     for long is ``lost``.
     """
     for table, columns in TABLES.items():
@@ -437,7 +438,11 @@ def meta_views(root: Root, held: Held) -> Iterator[View]:
 def gold_views(root: Root, held: Held) -> Iterator[View]:
     """Yield a view for each recipe's folder under ``gold/``, and an empty one for each other recipe."""
     for name, types in held.typed:
-        if name not in held.recipes:
+        if name not in held.recipes and root.is_local:  # sees files once there are some
+            files = _by_level(root, layout.gold_folder(name))
+            options = "union_by_name = true, hive_partitioning = false"
+            yield View("gold", name, _selected(dict(types), files, options, there=False))
+        elif name not in held.recipes:
             yield View("gold", name, nothing(dict(types)))
     for recipe in held.recipes:
         folder = layout.gold_folder(recipe)
@@ -447,10 +452,16 @@ def gold_views(root: Root, held: Held) -> Iterator[View]:
         top = unglobbed(root.url(folder))
         files = _files(root, whole, f"{top}/**/*.parquet")
         options = "union_by_name = true"
-        if whole is None and root.is_local:  # level by level: ** does not follow linked folders
-            files = listed(f"{top}/{'*/' * level}*.parquet" for level in range(_GOLD_LEVELS))
+        if whole is None and root.is_local:
+            files = _by_level(root, folder)
             options += ", allow_empty = true"
         yield View("gold", recipe, f"SELECT * FROM read_parquet({files}, {options})")
+
+
+def _by_level(root: Root, folder: str) -> str:
+    """Return the patterns of the files below a folder on a disk: ``**`` does not follow linked folders."""
+    top = unglobbed(root.url(folder))
+    return listed(f"{top}/{'*/' * level}*.parquet" for level in range(_GOLD_LEVELS))
 
 
 # --------------------------------------------------------------------------------------------- the pieces

@@ -1,0 +1,47 @@
+"""Gold in SQL: a view a recipe, typed while it has no files, and the lineage of each file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+import cryptolake as cl
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.quality.world import World
+
+ASKED = cl.query().symbols("BTCUSDT").between("2024-12-30", "2025-02-01")
+
+
+def test_a_view_is_typed_while_it_is_empty_and_has_the_rows_once_they_are_made(
+    world: World, tmp_path: Path
+):
+    @cl.recipe(bars="spot_klines:1h")
+    def mine(bars):
+        return bars.select("open_time", up=pl.col("close") > pl.col("open"))
+
+    lake = world.lake
+    early = lake.connect()
+    assert [str(kind) for kind in lake.sql("from gold.mine").types] == [
+        *["VARCHAR"] * 3,
+        "TIMESTAMP WITH TIME ZONE",
+        "BOOLEAN",
+    ]
+    assert lake.sql("select count(*) from gold.basis").fetchall() == [(0,)]
+    world.pull(ASKED.markets("spot").klines("1h"))
+    rows = lake.gold("mine", ASKED, progress=False).collect()
+    assert rows.height == 816
+    for answer in (lake.sql("from gold.mine"), early.sql("from gold.mine")):
+        assert cl.to_polars(answer.order("open_time")).equals(rows)
+    lineage = "select recipe, rows, version from meta.lineage where recipe = 'mine' order by path"
+    assert lake.sql(lineage).fetchall() == [
+        ("mine", 48, "1"),
+        ("mine", 744, "1"),
+        ("mine", 24, "1"),
+    ]
+    kept = tmp_path / "kept.duckdb"
+    lake.connect(kept).close()
+    assert lake.connect(kept).sql("select count(*) from gold.mine").fetchall() == [(816,)]
