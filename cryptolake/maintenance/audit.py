@@ -1,4 +1,4 @@
-"""``lake.verify``: hash Bronze and Silver again, find damaged segments; repair them on request."""
+"""``lake.verify``: hash Bronze, Silver and Gold again, find damaged segments; repair them on request."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import polars as pl
 from cryptolake.bronze.audit import audit_files, set_aside, take_out
 from cryptolake.bronze.ledger import holdings, narrowed, with_key_parts
 from cryptolake.errors import IncompleteWarning, InvalidQuery
+from cryptolake.gold.audit import audit_gold, repair_gold
 from cryptolake.maintenance.ledger_rebuild import Judged, Unknown, enter_again, unknown_zips
 from cryptolake.quality.crosscheck import crosscheck
 from cryptolake.silver.audit import audit_months, months_of_lake
@@ -36,8 +37,8 @@ AUDIT = {
     "zone": pl.String,
     "detail": pl.String,
 }
-"""Columns of an audit. ``zone``: ``bronze``, ``silver`` or ``meta``. ``key``: the archive's key of a Bronze file,
-the path in the lake of a Silver file or of a segment of the lake's tables. ``status``: ``ok``, ``damaged`` (other
+"""Columns of an audit. ``zone``: ``bronze``, ``silver``, ``gold`` or ``meta``. ``key``: the archive's key of a Bronze file,
+the path in the lake of a Silver or Gold file or of a segment of the lake's tables. ``status``: ``ok``, ``damaged`` (other
 bytes than were recorded, or not to be read), ``gone``, or ``unrecorded``: it is there without a record, a Bronze
 file of a lost ledger or a Silver file of the first release, which is no failure."""
 
@@ -69,7 +70,7 @@ def verify(
 
 
 def audit(lake: LakeContext, query: Query | None = None, *, repair: bool = False) -> pl.DataFrame:
-    """Hash every Bronze and Silver file that a query means, or all, and compare with what was recorded.
+    """Hash every Bronze, Silver and Gold file that a query means, or all, and compare with what was recorded.
 
     Parameters
     ----------
@@ -81,7 +82,7 @@ def audit(lake: LakeContext, query: Query | None = None, *, repair: bool = False
         Set damaged segments of the tables aside; take keys that lead out of the lake out of the ledger; enter Bronze files that the ledger does not know and that
         their CHECKSUM proves, and quarantine those that it contradicts; take damaged files out of Bronze,
         and damaged and missing ones out of the ledger, so that the next pull fetches them again; build
-        damaged and missing Silver months from Bronze. What is taken away is recorded in ``meta.findings``.
+        damaged and missing Silver months from Bronze, and Gold from Silver. What is taken away is recorded in ``meta.findings``.
 
     Returns
     -------
@@ -106,6 +107,7 @@ def audit(lake: LakeContext, query: Query | None = None, *, repair: bool = False
     months = months_of_lake(lake.storage, lake.tables)
     months = months if query is None else narrowed(months, query)
     silver = audit_months(lake.storage, lake.tables, months["path"])
+    gold = audit_gold(lake, query)
     if repair:
         take_out(lake.storage, lake.tables, [item.key for item in bronze if item.status != "ok"])
         lake.records.forget()
@@ -113,11 +115,13 @@ def audit(lake: LakeContext, query: Query | None = None, *, repair: bool = False
         _rebuild(
             lake, months.filter(pl.col("path").is_in(pl.Series(bad, dtype=pl.String).implode()))
         )
+        repair_gold(lake, gold)
         lake.tables.settle()
     rows: list[tuple[Any, ...]] = [
         *((*item, layout.BRONZE, None) for item in bronze),
         *_unknown_rows(unknown, judged),
         *((*item, layout.SILVER, None) for item in silver),
+        *((*item, layout.GOLD, None) for item in gold),
         *((d.path, "damaged", None, None, None, None, layout.META, d.reason) for d in damaged),
         *((key, "damaged", None, None, None, None, layout.META, _STRAY) for key in astray),
     ]

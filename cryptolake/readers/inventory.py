@@ -51,7 +51,7 @@ def datasets(lake: LakeContext) -> pl.DataFrame:
     parts = [
         _bronze(lake.records, sources),
         _silver(lake.storage, lake.records),
-        _gold(lake.storage),
+        _gold(lake.storage, lake.records),
     ]
     found = pl.concat([part.select(*COLUMNS).cast(COLUMNS) for part in parts])  # type: ignore[arg-type]
     zones = pl.Enum([layout.BRONZE, layout.SILVER, layout.GOLD])
@@ -106,23 +106,36 @@ def _per_dataset(files: pl.DataFrame, zone: str, size: str) -> pl.DataFrame:
     )
 
 
-def _gold(storage: Storage) -> pl.DataFrame:
-    files = [
-        (recipe, entry.size)
-        for entry in storage.list(layout.GOLD)
-        if (recipe := layout.gold_recipe(entry.path)) is not None
-    ]
-    frame = pl.DataFrame(files, schema={"dataset": pl.String, "bytes": pl.Int64}, orient="row")
-    return frame.group_by("dataset").agg(
-        pl.lit("gold").alias("zone"),
-        pl.lit(None, pl.Int64).alias("symbols"),
-        pl.lit([], pl.List(pl.String)).alias("intervals"),
-        pl.lit(None, pl.Date).alias("first"),
-        pl.lit(None, pl.Date).alias("last"),
-        pl.len().alias("files"),
-        pl.col("bytes").sum(),
-        pl.lit(None, pl.Int64).alias("rows"),
-    )
+def _gold(storage: Storage, records: TableReader) -> pl.DataFrame:
+    """Return what stands under ``gold/``; days and rows as recorded, null where some file has no record."""
+    order = {interval: place for place, interval in enumerate(_intervals())}
+    files: dict[str, list[tuple[str, int]]] = {}
+    for entry in storage.list(layout.GOLD):
+        recipe = layout.gold_recipe(entry.path)
+        if recipe is not None:
+            files.setdefault(recipe, []).append((entry.path, entry.size))
+    newest = records.read("lineage").unique("path", keep="last") if files else None
+    rows = []
+    for recipe, found in files.items():
+        places = [place for path, _ in found if (place := layout.parse_gold_path(path)) is not None]
+        table = pl.DataFrame(found, schema={"path": pl.String, "size": pl.Int64}, orient="row")
+        told = table if newest is None else table.join(newest, on=["path", "size"], how="left")
+        known = newest is not None and not told["rows"].null_count()
+        levels = {place.interval.value for place in places if place.interval is not None}
+        rows.append(
+            {
+                "zone": layout.GOLD,
+                "dataset": recipe,
+                "symbols": len({p.symbol for p in places if p.symbol}) or None,
+                "intervals": sorted(levels, key=order.__getitem__),
+                "first": told["first"].dt.date().min() if known else None,
+                "last": told["last"].dt.date().max() if known else None,
+                "files": len(found),
+                "bytes": table["size"].sum(),
+                "rows": told["rows"].sum() if known else None,
+            }
+        )
+    return pl.DataFrame(rows, schema=COLUMNS)
 
 
 def _intervals() -> list[str]:

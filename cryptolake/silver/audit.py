@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import polars as pl
 
@@ -13,7 +13,6 @@ from cryptolake.silver.records import month_records
 from cryptolake.storage.layout import SILVER, parse_silver_path
 
 if TYPE_CHECKING:
-    from cryptolake.silver.parquet import MonthRecord
     from cryptolake.storage.files import Storage
     from cryptolake.storage.tables import Meta
 
@@ -64,16 +63,29 @@ def audit_months(storage: Storage, tables: Meta, paths: Iterable[str]) -> list[A
     chosen = list(paths)
     records = month_records(tables, chosen)
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="audit") as pool:
-        found = list(pool.map(lambda path: _look(storage, path, records.get(path)), chosen))
+        found = list(pool.map(lambda path: audited(storage, path, records.get(path)), chosen))
     differ = [item.path for item in found if item.status in {"damaged", "gone"}]
     if differ:
         newer = month_records(tables, differ)
-        again = {path: _look(storage, path, newer.get(path)) for path in differ}
+        again = {path: audited(storage, path, newer.get(path)) for path in differ}
         found = [again.get(item.path, item) for item in found]
     return found
 
 
-def _look(storage: Storage, path: str, record: MonthRecord | None) -> AuditedMonth:
+class FileRecord(Protocol):
+    """What a record says of a file's bytes."""
+
+    @property
+    def size(self) -> int:
+        """Their number."""
+
+    @property
+    def sha256(self) -> str:
+        """Their hash."""
+
+
+def audited(storage: Storage, path: str, record: FileRecord | None) -> AuditedMonth:
+    """Hash one file and compare it with its record."""
     size, sha256 = (record.size, record.sha256) if record else (None, None)
     found = hashes(storage, path, size or 0)
     if not isinstance(found, Hashes):

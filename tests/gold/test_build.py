@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 import cryptolake as cl
+from cryptolake.gold import recipes
 from cryptolake.gold.build import build_gold
 from tests.gold.test_recipes import gold_months
 from tests.quality.world import World, key_of
@@ -182,3 +183,42 @@ def test_recipes_are_a_table(pulled: World):
     assert row["source"] == "cryptolake.gold.basis.basis"
     assert "basis Float64" in row["columns"]
     assert row["what"].startswith("Compare a USD-margined contract with spot")
+
+
+def test_verify_finds_a_flipped_bit_and_repair_makes_the_file_anew(pulled: World):
+    pulled.lake.gold("basis", ASKED, progress=False)
+    storage, path = pulled.lake.storage, path_of("basis", "futures_um")
+    whole = storage.read(path)
+    flipped = bytearray(whole)
+    flipped[len(whole) // 3] ^= 1
+    storage.write(path, bytes(flipped))
+    bad = pulled.lake.verify(ASKED, repair=True).filter(pl.col("status") != "ok")
+    assert bad.select("zone", "key", "status").rows() == [("gold", path, "damaged")]
+    assert storage.read(path) == whole
+    assert pulled.lake.verify(ASKED).filter(zone="gold")["status"].unique().to_list() == ["ok"]
+
+
+def test_what_verify_cannot_make_anew_is_said(pulled: World, monkeypatch):
+    @cl.recipe(bars="spot_klines:1h")
+    def passing(bars):
+        return bars.select("open_time", "close")
+
+    assert built(pulled, "passing") == MONTHS
+    pulled.lake.storage.delete(path_of("passing"))
+    known = {name: each for name, each in recipes._RECIPES.items() if name != "passing"}
+    with monkeypatch.context() as patch:
+        patch.setattr(recipes, "_RECIPES", known)
+        with pytest.warns(
+            cl.IncompleteWarning, match="'passing' is not registered in this process"
+        ):
+            pulled.lake.verify(repair=True)
+    assert built(pulled, "passing") == ["2025-01"]
+
+
+def test_datasets_show_gold(pulled: World):
+    pulled.lake.gold("basis", ASKED, progress=False)
+    found = pulled.lake.datasets().filter(zone="gold", dataset="basis").rows(named=True)[0]
+    facts = {name: found[name] for name in ("symbols", "intervals", "files", "rows")}
+    rows = pulled.lake.gold("basis", ASKED, progress=False).collect().height
+    assert facts == {"symbols": 1, "intervals": ["1h"], "files": 3, "rows": rows}
+    assert (str(found["first"]), str(found["last"])) == ("2024-12-30", "2025-02-01")
