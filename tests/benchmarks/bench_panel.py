@@ -143,7 +143,7 @@ def daily_by_hand(root: Path) -> pl.DataFrame:
         pl.col("symbol").repeat_by("n").explode()
     )
     time = (
-        pl.col("column_1")
+        pl.col("column_0")
         .cast(pl.Datetime("ms"))
         .dt.cast_time_unit("us")
         .dt.replace_time_zone("UTC")
