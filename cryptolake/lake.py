@@ -982,7 +982,7 @@ class Lake:
     @_days_from("lake")
     def fill(self, query: Query, *, against: str) -> pl.DataFrame:
         """Make missing klines from trades or finer klines, on request only; kept in Gold, marked."""
-        from cryptolake.quality.fill import fill
+        from cryptolake.gold.filled import fill
 
         return fill(query, self.context, against=against)
 

@@ -2,7 +2,7 @@
 
 Only Bronze files heal Silver, so Silver stays what its files say: the build merges the daily and the
 monthly file of a month. Bars made from finer ones or from trades are another matter; they are kept
-apart, marked, in Gold (:mod:`cryptolake.quality.fill`).
+apart, marked, in Gold (:mod:`cryptolake.gold.filled`).
 """
 
 from __future__ import annotations

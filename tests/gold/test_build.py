@@ -222,3 +222,16 @@ def test_datasets_show_gold(pulled: World):
     rows = pulled.lake.gold("basis", ASKED, progress=False).collect().height
     assert facts == {"symbols": 1, "intervals": ["1h"], "files": 3, "rows": rows}
     assert (str(found["first"]), str(found["last"])) == ("2024-12-30", "2025-02-01")
+
+
+def test_in_a_bucket(pulled: World, bucket_options):
+    lake = cl.Lake("s3://lakes/recipes", source=pulled.lake.source, storage_options=bucket_options)
+    asked = BARS.symbols("BTCUSDT").between("2025-01-30", "2025-02-01")
+    assert lake.pull(asked, progress=False).ok
+    rows = lake.gold("basis", asked, progress=False).collect()
+    assert rows.equals(pulled.lake.gold("basis", asked, progress=False).collect())
+    again = lake.build(asked, gold=["basis"], progress=False)
+    assert gold_months(again.months, "unchanged") == ["2025-01", "2025-02"]
+    [(held,)] = lake.sql("select count(*) from gold.basis").fetchall()
+    assert held >= rows.height
+    assert lake.verify(asked).filter(zone="gold")["status"].to_list() == ["ok", "ok"]

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 import cryptolake as cl
+from cryptolake.gold.filled import fill
 from cryptolake.quality.crosscheck import crosscheck
-from cryptolake.quality.fill import fill
 from tests.quality.world import World, key_of
 
 DAYS = ("2024-12-30", "2025-01-02")
@@ -91,6 +91,10 @@ def test_a_bar_that_trades_have_and_klines_lack_is_told_and_can_be_made(here):
         assert made["close_time"][0] == minutes["close_time"][-1]
     path = "gold/filled/market=spot/data_type=klines/interval=1h/symbol=BTCUSDT/2024-12.parquet"
     assert pl.read_parquet(lake.storage.url(path)).height == 2
+    told = lake.sql("select recipe, rows, inputs from meta.lineage").fetchall()
+    assert [row[:2] for row in told] == [("filled", 2)]
+    assert all(word in told[0][2] for word in ("data_type=trades", "interval=1m", "interval=1h"))
+    assert lake.verify().filter(zone="gold")["status"].to_list() == ["ok"]
     # Silver holds what the archive says, and nothing else.
     assert lake.silver(SPOT.klines("1h")).collect().height == 4 * 24 - 2
 

@@ -2,13 +2,15 @@
 
 Silver is what the archive says and nothing else, so made bars go to Gold:
 ``gold/filled/market=…/data_type=klines/interval=…/symbol=…/YYYY-MM.parquet``, the columns of the klines
-and ``origin``, which says what each bar was made from.
+and ``origin``, which says what each bar was made from. They are made on request only, and what they were made of
+is in ``meta.lineage``, as for every recipe.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,9 @@ import polars as pl
 from cryptolake.archive.enums import Interval, Market
 from cryptolake.archive.grid import bar_number, expected_numbers, number_of, open_of, opens_of
 from cryptolake.archive.schemas import schema_of
+from cryptolake.gold.code import code_hash
+from cryptolake.gold.lineage import Input, Lineage, Written, lineage_row, standing_lineage
+from cryptolake.gold.targets import Silver
 from cryptolake.quality import bars
 from cryptolake.quality.assess import assess
 from cryptolake.quality.causes import OUTSIDE
@@ -28,13 +33,17 @@ from cryptolake.quality.crosscheck import (
     whole_days,
 )
 from cryptolake.quality.survey import SymbolMonth, survey
+from cryptolake.readers.silver_files import SilverFile
+from cryptolake.silver.records import month_records
 from cryptolake.storage import layout
+from cryptolake.storage.tables import new_run_id
 
 if TYPE_CHECKING:
     from cryptolake.listing.context import LakeContext
     from cryptolake.quality.survey import Survey
     from cryptolake.query import Query
-    from cryptolake.storage.files import Storage
+
+NAME, VERSION = "filled", "1"
 
 _MICROSECONDS_FROM = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -82,7 +91,7 @@ def fill(query: Query, lake: LakeContext, *, against: str) -> pl.DataFrame:
             if rows.height:
                 named = _shaped(rows, month, folder.interval, origin)
                 made.append(named)
-                _store(named, month, lake.storage)
+                _store(named, month, lake, [month, *partner])
     return pl.concat(made, how="diagonal") if made else pl.DataFrame()
 
 
@@ -154,12 +163,38 @@ def _shaped(
     )
 
 
-def _store(rows: pl.DataFrame, month: SymbolMonth, storage: Storage) -> None:
+def _store(
+    rows: pl.DataFrame, month: SymbolMonth, lake: LakeContext, made_of: list[SymbolMonth]
+) -> None:
+    """Add bars to a month's file; what it was made of before stays in its lineage."""
+    storage = lake.storage
     market, data_type, interval, symbol, period = month.silver
-    path = layout.GoldPath("filled", market, symbol, interval, period, data_type).path
+    path = layout.GoldPath(NAME, market, symbol, interval, period, data_type).path
+    inputs = _inputs(lake, made_of)
     if storage.exists(path):
         before = pl.read_parquet(BytesIO(storage.read(path)))
         rows = pl.concat([before, rows]).unique("open_time", keep="last").sort("open_time")
+        told = (standing_lineage(storage, path) or {}).get("inputs", [])
+        inputs = list(
+            {item.path: item for item in [*(Input(**item) for item in told), *inputs]}.values()
+        )
+    lineage = Lineage(NAME, VERSION, code_hash(fill), tuple(sorted(inputs)))
     buffer = BytesIO()
-    rows.write_parquet(buffer, compression="zstd")
-    storage.write(path, buffer.getvalue())
+    rows.write_parquet(buffer, compression="zstd", metadata=lineage.metadata)
+    data, now = buffer.getvalue(), datetime.now(UTC)
+    first, last = rows["open_time"].min(), rows["open_time"].max()
+    file = Written(len(data), sha256(data).hexdigest(), rows.height, first, last)  # type: ignore[arg-type]
+    lake.tables.append("lineage", [lineage_row(path, lineage, file, new_run_id(), now)])
+    storage.write(path, data)
+
+
+def _inputs(lake: LakeContext, months: list[SymbolMonth]) -> list[Input]:
+    """Return the Silver files of some months, as they stand."""
+    silver = Silver(lake)
+    silver.records = month_records(lake.records, [month.silver.path for month in months])
+    files = [
+        SilverFile(month.silver, size)
+        for month in months
+        if (size := lake.storage.size(month.silver.path)) is not None
+    ]
+    return [item for file in files if (item := silver.input(file)) is not None]
