@@ -501,7 +501,11 @@ def _selected(
     word = "SELECT DISTINCT" if distinct else "SELECT"
     if there:
         return f"{word} {names} FROM read_parquet({files}, {options})"
-    beside = {name: kind for name, kind in _BESIDE.items() if name in options}
+    # The option's whole text: ``filename = 'cryptolake_file'`` adds no column named ``filename``.
+    asked = {name: (f"{name} = true", f"filename = {literal(name)}") for name in _BESIDE}
+    beside = {
+        name: kind for name, kind in _BESIDE.items() if any(text in options for text in asked[name])
+    }
     ordering = [name for name in beside if name != _FILE]
     own = {
         name: kind for name, kind in types.items() if name not in made or made[name] == _utc(name)
