@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from cryptolake.query import Query
     from cryptolake.readers.describe import Description
     from cryptolake.report import Report
+    from cryptolake.research.asof import At
     from cryptolake.storage.tables import Meta
     from cryptolake.transfer.options import TransferOptions
     from cryptolake.transfer.pull import RunSettings
@@ -796,6 +797,129 @@ class Lake:
         from cryptolake.gold.rows import recipe_table
 
         return recipe_table()
+
+    @_days_from("lake")
+    def resample(self, query: Query, every: str) -> pl.LazyFrame:
+        """Make coarser bars of a query's bars; say of each how many of its bars were there.
+
+        It reads what the lake holds and fetches nothing. Bars are made when the frame is collected, a symbol at a
+        time. They equal the bars that the archive publishes: prices and counts exactly, volumes but for the last
+        bits of a float. Weeks begin on Monday and months on their first day, UTC.
+
+        Parameters
+        ----------
+        query
+            One data type (klines, or mark, index or premium prices) and one interval.
+        every
+            The interval of the result, a multiple of the query's: ``"1h"``, ``"1d"``, ``"1w"``, ``"1mo"``.
+
+        Returns
+        -------
+        polars.LazyFrame
+            ``market, symbol, interval`` (that of the result) and the columns of the bars, times in UTC, sorted
+            by market, symbol and ``open_time``. ``open`` and ``close`` are of the first and last bar with trades,
+            volumes and counts are sums in their own units, ``close_time`` is the last one. And
+
+            - ``bars`` (Int64): how many bars it is made of
+            - ``expected`` (Int64): how many a whole one is made of
+            - ``whole``: whether all were there, on the grid; at the ends of the query's days it can be false
+
+            Where no bar was there is no row. A row off the grid, as around halts, counts in the bar in which it
+            opens; that bar is not whole, and its ``close_time`` is not before the row's end, so that
+            ``cl.known(market, data_type, every)`` holds for the result.
+
+        Raises
+        ------
+        InvalidQuery
+            The query asks for ticks, for several data types or intervals; or ``every`` is no multiple.
+
+        Warns
+        -----
+        IncompleteWarning
+            A named symbol has no rows here, or published files could not be used.
+
+        Examples
+        --------
+        ::
+
+            minutes = cl.query().markets("spot").klines("1m").symbols("BTCUSDT").between("2025-01")
+            hours = lake.resample(minutes, "1h").filter("whole").collect()
+        """
+        from cryptolake.research.resample import resample
+
+        return resample(query, self.context, every)
+
+    @_days_from("lake")
+    def asof(
+        self,
+        query: Query,
+        *others: str,
+        at: At = "end",
+        lag: Mapping[str, str | timedelta] | None = None,
+        max_age: str | timedelta | Mapping[str, str | timedelta] | None = None,
+    ) -> pl.LazyFrame:
+        """Put beside a query's rows what was known of other datasets when each was decided.
+
+        Nothing looks ahead: a row is joined from when it is known on (:func:`cryptolake.known`). It reads what
+        the lake holds of the same market and symbol, fetches nothing, and joins when the frame is collected, a
+        symbol at a time.
+
+        Parameters
+        ----------
+        query
+            One data type.
+        others
+            Data types: ``"fundingRate"``, ``"metrics"``, ``"bookTicker"``, ``"trades"``, ``"aggTrades"``,
+            ``"markPriceKlines"`` and the like, of the query's own interval or of one that is named:
+            ``"markPriceKlines:1h"``. bookDepth and others with several rows at one time are refused.
+        at
+            When a bar is decided: at its ``"end"``, when the bar itself is known; or at its ``"open"``, for
+            what is traded in the bar. Trades, aggTrades and quotes are decided at their own time in both; other
+            rows at ``"end"`` when they are known.
+        lag
+            How much later than that a type is known to you, as ``{"metrics": "1d"}``: the archive publishes a day
+            later, and a feed of your own has its delay.
+        max_age
+            How long a row stands for the present, counted from when it is known (with ``lag``): for all, or by
+            type as ``{"fundingRate": "8h"}``. When left out: less than one interval for bars, so that a missing
+            one is null; 15 minutes for metrics, 9 hours for fundingRate, 5 minutes for quotes and trades.
+
+        Returns
+        -------
+        polars.LazyFrame
+            The columns of ``lake.silver(query)``; then of each other its Silver columns and ``<type>_known_at``
+            (``funding_rate_known_at``): when its newest row was known, UTC, ``lag`` included. Times, and names that
+            two datasets have, begin with the type: ``metrics_time``, ``mark_price_klines_close``. Null where
+            nothing was known or it was too old. A null or NaN in the newest row hides no older value of that
+            column that is not too old.
+
+            A funding rate is as published, known some milliseconds after the hour: a bar that ends at the hour
+            has the rate before it. As a *payment* it belongs to that bar; to add payments up, round
+            ``funding_rate_time`` to the hour.
+
+        Raises
+        ------
+        InvalidQuery
+            The query names several data types; a market does not have a type; a word, interval or duration that
+            cannot be read.
+
+        Warns
+        -----
+        IncompleteWarning
+            The lake lacks months of what is to be joined, or a named symbol; published files could not be used.
+
+        Examples
+        --------
+        ::
+
+            minutes = (
+                cl.query().markets("futures_um").klines("1m").symbols("BTCUSDT").between("2025-01")
+            )
+            frame = lake.asof(minutes, "fundingRate", "metrics", lag={"metrics": "1d"}).collect()
+        """
+        from cryptolake.research.asof import asof
+
+        return asof(query, self.context, others, at=at, lag=lag, max_age=max_age)
 
     # ------------------------------------------------------------------ keep whole and fresh
 

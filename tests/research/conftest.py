@@ -1,18 +1,24 @@
-"""A small archive of daily bars of futures, written for these tests, and what its rows are."""
+"""A small archive of daily bars of futures; lakes of a few days of um futures, and of ticks beside quotes. Read only."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
+import polars as pl
 import pytest
 
 import cryptolake as cl
 from cryptolake.archive.keys import parse_key
 from cryptolake.sample.folder import ArchiveFolder, published_at
 from cryptolake.sample.server import serve_archive
+from tests.research.lookahead import at
+
+if TYPE_CHECKING:
+    from cryptolake.archive.source import Archive
 
 LIVES = {
     # symbol: first day, last day, how much it trades
@@ -72,3 +78,72 @@ def daily_archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DailyArc
             folder.write_zip(key, text, published_at(parsed.period, parsed.market), parsed.market)
     with serve_archive(folder.root, bucket="daily-bars") as served:
         yield DailyArchive(cl.Archive(bucket="daily-bars", endpoint_url=served.endpoint), volumes)
+
+
+INDEXES = ("markPriceKlines", "indexPriceKlines", "premiumIndexKlines")
+DAYS = ("2024-12-31", "2025-01-02")
+FUTURES = cl.query().markets("futures_um").symbols("BTCUSDT")
+
+
+@pytest.fixture(scope="session")
+def futures(archive: Archive, tmp_path_factory: pytest.TempPathFactory) -> cl.Lake:
+    """Three days of um BTCUSDT: klines, mark, index and premium of 1m and 1h, fundingRate and metrics."""
+    lake = cl.Lake(tmp_path_factory.mktemp("futures") / "lake", source=archive)
+    query = FUTURES.between(*DAYS)
+    for asked in (
+        query.data_types("klines", *INDEXES).intervals("1m", "1h"),
+        query.data_types("metrics"),
+        query.data_types("fundingRate").between("2024-12", "2025-01"),
+    ):
+        report = lake.pull(asked, progress=False)
+        assert report.ok, report
+    return lake
+
+
+@pytest.fixture(scope="session")
+def ticks(tmp_path_factory: pytest.TempPathFactory) -> cl.Lake:
+    """Two hours of um BTCUSDT: a trade and a quote in every second, half of them in one millisecond."""
+    root = tmp_path_factory.mktemp("ticks") / "lake"
+    number = pl.int_range(7200, eager=True)
+    begin = at("2024-03-01")
+    second = pl.select(pl.lit(begin, pl.Datetime("us", "UTC")) + number * timedelta(seconds=1))
+    time = second.to_series()
+    silver(
+        root,
+        "futures_um/trades/BTCUSDT/2024-03",
+        {
+            "trade_id": number,
+            "price": 100.0 + number,
+            "quantity": number.cast(pl.Float64),
+            "quote_quantity": number.cast(pl.Float64),
+            "time": time,
+            "is_buyer_maker": number % 2 == 0,
+        },
+    )
+    apart = pl.select(time + pl.duration(milliseconds=number % 2 * 7)).to_series()
+    silver(
+        root,
+        "futures_um/bookTicker/BTCUSDT/2024-03",
+        {
+            "update_id": number,
+            "best_bid_price": 99.0 + number,
+            "best_bid_quantity": number.cast(pl.Float64),
+            "best_ask_price": 101.0 + number,
+            "best_ask_quantity": number.cast(pl.Float64),
+            "time": apart,
+            "event_time": apart,
+        },
+    )
+    return cl.Lake(root)
+
+
+def silver(root: Path, place: str, columns: dict[str, object]) -> Path:
+    """Write a Silver file by hand: ``market/data_type[:interval]/symbol/month``."""
+    market, data_type, symbol, month = place.split("/")
+    kind, _, interval = data_type.partition(":")
+    level = f"interval={interval}/" if interval else ""
+    folder = root / f"silver/market={market}/data_type={kind}/{level}symbol={symbol}"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{month}.parquet"
+    pl.DataFrame(columns).write_parquet(path)
+    return path

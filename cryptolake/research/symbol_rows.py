@@ -1,0 +1,259 @@
+"""Silver by symbol: the files of one market, data type, interval and symbol, and frames made of them in turn.
+
+What joins or gathers rows does so a symbol at a time: the rows of one are in the order of time, and memory is
+that of the result and a few files.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from cryptolake.archive.matrix import load_matrix
+from cryptolake.archive.schemas import schema_of
+from cryptolake.archive.symbols import is_glob
+from cryptolake.errors import IncompleteWarning, InvalidQuery
+from cryptolake.readers.silver_files import SilverFile, reading, silver_of
+
+if TYPE_CHECKING:
+    from cryptolake.archive.enums import DataType, Interval, Market
+    from cryptolake.archive.periods import Days, Period
+    from cryptolake.errors import Damaged
+    from cryptolake.listing.context import LakeContext
+    from cryptolake.query import Query
+    from cryptolake.storage.files import Storage
+
+_NAMED = 3
+
+
+class SymbolFiles(NamedTuple):
+    """The Silver files of one symbol of a dataset, in the order of their months."""
+
+    market: Market
+    data_type: DataType
+    interval: Interval | None
+    symbol: str
+    files: tuple[SilverFile, ...]
+
+    @property
+    def identity(self) -> dict[str, str | None]:
+        """What ``lake.silver`` says of each of its rows."""
+        interval = None if self.interval is None else self.interval.value
+        return {"market": self.market.value, "symbol": self.symbol, "interval": interval}
+
+    def within(self, days: Days) -> SymbolFiles:
+        """Return those of the files whose months have some of the days."""
+        files = (file for file in self.files if file.where.month.days.clip(days))
+        return self._replace(files=tuple(files))
+
+    def pieces(self, size: int) -> Iterator[SymbolFiles]:
+        """Cut the files into runs of months, each of ``size`` bytes or of one file."""
+        run: list[SilverFile] = []
+        for file in self.files:
+            if run and sum(item.size for item in run) + file.size > size:
+                yield self._replace(files=tuple(run))
+                run = []
+            run.append(file)
+        if run:
+            yield self._replace(files=tuple(run))
+
+    def scan(self, storage: Storage, columns: Iterable[str]) -> pl.LazyFrame:
+        """Scan some columns of the schema's; one that a file lacks is null there."""
+        types = schema_of(self.market, self.data_type).silver_dtypes()
+        schema = {name: types[name] for name in columns}
+        if not self.files:
+            return pl.LazyFrame(schema=schema)
+        return pl.scan_parquet(
+            [storage.url(file.path) for file in self.files],
+            glob=False,
+            hive_partitioning=False,
+            schema=schema,
+            missing_columns="insert",
+            extra_columns="ignore",
+            **storage.polars_arguments,
+        )
+
+
+class HeldSymbols(NamedTuple):
+    """What the lake holds of a query's dataset, by symbol, and its files that cannot be read."""
+
+    symbols: list[SymbolFiles]
+    bad: list[Damaged]
+
+
+def held_symbols(
+    query: Query, lake: LakeContext, market: Market, data_type: DataType
+) -> HeldSymbols:
+    """Return the files of a dataset that a query means, by interval and symbol."""
+    held = silver_of(lake.storage, lake.records, query, market, data_type)
+    found: dict[tuple[Interval | None, str], list[SilverFile]] = {}
+    for file in held.whole:
+        found.setdefault((file.where.interval, file.where.symbol), []).append(file)
+    symbols = [
+        SymbolFiles(market, data_type, interval, symbol, tuple(files))
+        for (interval, symbol), files in found.items()
+    ]
+    return HeldSymbols(symbols, held.bad)
+
+
+def markets_of(query: Query, data_type: DataType) -> list[Market]:
+    """Return the markets that a query names; all that have the type, where it names none.
+
+    Raises
+    ------
+    InvalidQuery
+        A named market does not have the type.
+    """
+    matrix = load_matrix()
+    named = query.selection.markets
+    if not named:
+        return [row.market for row in matrix.rows if row.data_type is data_type]
+    return [matrix.row(market, data_type).market for market in named]
+
+
+def in_days(time: str, query: Query) -> pl.Expr:
+    """Return whether a time is of the query's days; always true where it names none."""
+    days = query.selection.days
+    if days is None:
+        return pl.lit(value=True)
+    return pl.col(time).is_between(pl.lit(days.begin), pl.lit(days.end), closed="left")
+
+
+def warn_of_absent(query: Query, data_type: DataType, symbols: Sequence[SymbolFiles]) -> None:
+    """Name the symbols that a query names in full, and of which the lake holds no rows.
+
+    Warns
+    -----
+    IncompleteWarning
+        There are such symbols.
+    """
+    here = {item.symbol for item in symbols}
+    named = [word for word in query.selection.symbols if not is_glob(word) and word not in here]
+    if named or not symbols:
+        days = query.selection.days
+        when = f" from {days.first} to {days.last}" if days else ""
+        message = (
+            f"the lake holds no {data_type.value} of {listed(named or ['the query'])}{when}, so the result has no "
+            "rows of it; lake.pull(query) fetches what is published."
+        )
+        warnings.warn(message, IncompleteWarning, stacklevel=5)
+
+
+def warn_of_missing_months(
+    missing: Mapping[str, Sequence[Period]], dataset: str, data_type: DataType
+) -> None:
+    """Name the symbols of which the lake lacks months of a dataset that is to be joined.
+
+    Warns
+    -----
+    IncompleteWarning
+        ``missing`` names any.
+    """
+    if not missing:
+        return
+    told = [
+        f"{symbol} in {months[0]}" + (f" to {months[-1]}" if len(months) > 1 else "")
+        for symbol, months in missing.items()
+    ]
+    message = (
+        f"the lake holds no {dataset} of {listed(told)}, so its columns are null there; "
+        f"lake.pull(query.data_types({data_type.value!r})) fetches what is published."
+    )
+    warnings.warn(message, IncompleteWarning, stacklevel=5)
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return the first words, and how many more there are.
+
+    Examples
+    --------
+    >>> listed(["A", "B", "C", "D", "E"])
+    'A, B, C and 2 more'
+    """
+    more = f" and {len(words) - _NAMED:,} more" if len(words) > _NAMED else ""
+    return ", ".join(words[:_NAMED]) + more
+
+
+def one_of(what: str, words: Sequence[Any], use: str) -> Any:
+    """Return the one word of a query that a call needs one of.
+
+    Raises
+    ------
+    InvalidQuery
+        The query names none, or several.
+    """
+    if len(words) == 1:
+        return words[0]
+    names = ", ".join(word.value for word in words) or "none"
+    message = f"{use} takes one {what}, and this query names {names}."
+    raise InvalidQuery(message, what=what, given=names)
+
+
+MakeRows = Callable[[SymbolFiles, Sequence[str]], Iterable[pl.DataFrame]]
+"""Makes the rows of one symbol's files, with the columns that are needed at least."""
+
+
+def frames_in_turn(
+    parts: Sequence[SymbolFiles], schema: Mapping[str, Any], make: MakeRows, root: str
+) -> pl.LazyFrame:
+    """Return a LazyFrame whose rows are made symbol by symbol when it is collected.
+
+    Parameters
+    ----------
+    parts
+        What rows are made of. A symbol that a filter on market and symbol alone leaves out is not read.
+    schema
+        The columns of the result and their types.
+    make
+        Makes the frames of one symbol. Columns that a frame lacks are null.
+    root
+        The lake's root, for a message.
+    """
+
+    def read(
+        with_columns: list[str] | None,
+        predicate: pl.Expr | None,
+        n_rows: int | None,
+        batch_size: int | None,  # noqa: ARG001  # a part is a batch
+    ) -> Iterator[pl.DataFrame]:
+        wanted = list(schema) if with_columns is None else with_columns
+        roots = set() if predicate is None else set(predicate.meta.root_names())
+        needed = [name for name in schema if name in roots or name in wanted]
+        left = n_rows
+        for part in parts:
+            if (
+                predicate is not None
+                and roots <= {"market", "symbol"}
+                and not _kept(part, predicate)
+            ):
+                continue
+            with reading(f"a Silver file of {part.symbol}", root):
+                frames = list(make(part, needed))
+            for frame in frames:
+                found = _filled(frame, schema, needed)
+                found = found if predicate is None else found.filter(predicate)
+                if left is not None:
+                    found = found.head(left)
+                    left -= found.height
+                yield found.select(wanted)
+                if left == 0:
+                    return
+
+    return register_io_source(read, schema=dict(schema))
+
+
+def _kept(part: SymbolFiles, predicate: pl.Expr) -> bool:
+    row = pl.DataFrame(
+        {name: [word] for name, word in part.identity.items()},
+        schema=dict.fromkeys(part.identity, pl.String),
+    )
+    return row.filter(predicate).height > 0
+
+
+def _filled(frame: pl.DataFrame, schema: Mapping[str, Any], needed: Sequence[str]) -> pl.DataFrame:
+    absent = [name for name in needed if name not in frame.columns]
+    return frame.with_columns(pl.lit(None, schema[name]).alias(name) for name in absent)
