@@ -120,7 +120,7 @@ def ticks(tmp_path_factory: pytest.TempPathFactory) -> cl.Lake:
             "is_buyer_maker": number % 2 == 0,
         },
     )
-    apart = pl.select(time + pl.duration(milliseconds=number % 2 * 7)).to_series()
+    apart = time + (number % 2) * timedelta(milliseconds=7)
     silver(
         root,
         "futures_um/bookTicker/BTCUSDT/2024-03",
