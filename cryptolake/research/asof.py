@@ -13,7 +13,7 @@ trades, aggTrades and bookTicker 5 minutes, so that nothing is carried over a ho
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
@@ -422,6 +422,8 @@ def _rows(
     for piece in files.pieces(_PIECE):
         scan = piece.scan(lake.storage, dict.fromkeys([*kept, *times, schema.time]))
         made = scan.filter(in_days(schema.time, query)).with_columns(decided).collect()
+        if not made.height:
+            continue
         rows, instants = made.select(*identity, *kept), made["_at"]
         parts = [rows]
         for join in joins[files.market]:
@@ -453,11 +455,9 @@ def _known_rows(
     other, files = join.other.of_bars(rows.interval), join.files_for(rows)
     when = known(files.market, files.data_type, files.interval) + pl.lit(other.lag)
     names = {new: old for old, new in join.names.items() if new in columns}
-    first, last = instants.min(), instants.max()
-    if first is None or last is None:
-        files = files._replace(files=())
-    else:
-        files = files.within(Days((first - other.reach).date(), last.date()))  # type: ignore[operator,union-attr]
+    first: datetime = instants.min()  # type: ignore[assignment]  # there are rows, and these are times
+    last: datetime = instants.max()  # type: ignore[assignment]
+    files = files.within(Days((first - other.reach).date(), last.date()))
     own = dict.fromkeys([*names.values(), *when.meta.root_names()])
     right = (
         files.scan(lake.storage, own)
