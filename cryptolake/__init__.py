@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cryptolake.errors import IncompleteWarning as IncompleteWarning
     from cryptolake.errors import InvalidQuery as InvalidQuery
     from cryptolake.errors import ListingError as ListingError
+    from cryptolake.errors import LockError as LockError
     from cryptolake.errors import MissingTool as MissingTool
     from cryptolake.errors import NoSuchSymbol as NoSuchSymbol
     from cryptolake.errors import NotPublished as NotPublished
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from cryptolake.lake import Lake as Lake
     from cryptolake.lake import klines as klines
     from cryptolake.picker import picker as picker
+    from cryptolake.planning.lockfile import Lock as Lock
     from cryptolake.planning.plan import Plan as Plan
     from cryptolake.query import Query as Query
     from cryptolake.query import query as query
@@ -53,6 +55,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Archive": "archive.source",
     "Lake": "lake",
+    "Lock": "planning.lockfile",
     "Plan": "planning.plan",
     "Query": "query",
     "Report": "report",
@@ -77,6 +80,7 @@ _HOMES = {
     "IncompleteWarning": "errors",
     "InvalidQuery": "errors",
     "ListingError": "errors",
+    "LockError": "errors",
     "MissingTool": "errors",
     "NoSuchSymbol": "errors",
     "NotPublished": "errors",

@@ -7,6 +7,7 @@
     ├── NotPublished (LookupError)       the archive has nothing for the range asked
     ├── NoSuchSymbol (LookupError)       a name or glob that matches no listed symbol
     ├── PlanError (ValueError)           a saved plan that cannot be read, or does not fit the lake
+    ├── LockError (ValueError)           a lock file that cannot be read, or does not fit the lake
     ├── ArchiveMismatch (ValueError)     the lake is of another archive, which was not adopted
     ├── StorageError (OSError)           the lake's root cannot be read or written
     ├── ListingError (OSError)           the archive cannot be listed, and no cached listing serves
@@ -80,6 +81,10 @@ class NoSuchSymbol(CryptolakeError, LookupError):
 
 class PlanError(CryptolakeError, ValueError):
     """A saved plan that cannot be read, or that was made for another lake."""
+
+
+class LockError(CryptolakeError, ValueError):
+    """A lock that cannot be read, or a lake that a lock cannot be made of or restored into."""
 
 
 class ArchiveMismatch(CryptolakeError, ValueError):

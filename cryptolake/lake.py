@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cryptolake.listing.context import LakeContext
     from cryptolake.listing.listing import Listing
     from cryptolake.maintenance.update import Update
+    from cryptolake.planning.lockfile import Lock
     from cryptolake.planning.plan import Plan
     from cryptolake.plot import Charts
     from cryptolake.progress import Progress
@@ -921,6 +922,134 @@ class Lake:
 
         return asof(query, self.context, others, at=at, lag=lag, max_age=max_age)
 
+    # ------------------------------------------------------------------ pin and restore
+
+    @_days_from("lake")
+    def freeze(self, query: Query, path: str | os.PathLike[str]) -> Lock:
+        """Pin what the lake holds of a query: every source file with its sha256, in a file of JSON.
+
+        The lock is recorded in the lake, too (``meta/locks``). From then on a zip that the archive rewrites is kept
+        (``meta/kept``) when an update or a pull replaces it; delete the lock's file there to let go of it.
+
+        Parameters
+        ----------
+        query
+            What to pin; a range that goes to the newest day ends with the newest that the lake holds.
+        path
+            Where the lock's file goes. A hundred thousand files take some 13 MB, one file a line.
+
+        Returns
+        -------
+        Lock
+            ``lock.id`` is the sha256 over the sorted lines ``sha256  key``: the same bytes under the same keys have
+            the same id, whoever pins them. ``lock.files`` has ``key, size`` (bytes)``, etag, sha256``;
+            ``lock.schemas`` and ``lock.recipes`` the versions of the rules; ``cl.Lock.load(path)`` reads the file.
+
+        Raises
+        ------
+        LockError
+            The lake holds nothing of the query, or lacks files of it: pull first. Where the archive does not
+            answer, what is here counts.
+        StorageError
+            The lake or the file cannot be written.
+
+        Warns
+        -----
+        IncompleteWarning
+            Files of the query are in quarantine, and are not pinned.
+
+        Examples
+        --------
+        ::
+
+            lake.pull(query)
+            lock = lake.freeze(query, "paper.lock.json")
+            lake.diff(lock)  # what the archive rewrote, removed or added since
+            cl.Lake("/data/paper").thaw(lock, donors=[lake])
+        """
+        from cryptolake.maintenance.locks import freeze
+
+        return freeze(self.context, query, path)
+
+    def diff(self, lock: Lock | str | os.PathLike[str], *, refresh: bool = True) -> pl.DataFrame:
+        """Say what the archive has done to pinned files since, from its listing alone.
+
+        Parameters
+        ----------
+        lock
+            A lock, or the path of its file. The lake need not hold its files.
+        refresh
+            Ask the archive anew; otherwise a listing that is still fresh counts.
+
+        Returns
+        -------
+        polars.DataFrame
+            A row a difference, none where all is as it was: ``change`` (``rewritten``, ``removed``, or ``added``: of
+            the query, written since or of days that no pinned file covers), ``key``, ``size`` and ``size_now``
+            (bytes), ``etag`` and ``etag_now``, the pinned ``sha256``, ``last_modified`` (UTC).
+
+        Raises
+        ------
+        LockError
+            The lock cannot be read, or is of another archive.
+        ListingError
+            The archive does not answer.
+        """
+        from cryptolake.maintenance.locks import diff
+
+        return diff(self.context, _lock(lock), refresh=refresh)
+
+    def thaw(
+        self,
+        lock: Lock | str | os.PathLike[str],
+        donors: Iterable[Lake | str | os.PathLike[str]] = (),
+        *,
+        mode: Mode = "auto",
+        progress: Progress = True,
+        options: Options = None,
+    ) -> Report:
+        """Restore exactly what a lock pins into this lake, or name each difference; then build its Silver.
+
+        It goes by the pinned keys and never plans again: days stay days where the archive has their month by now.
+        A file comes from a donor that holds the pinned bytes, else from the archive where that still has them; in
+        both cases it takes its place only with the pinned sha256. Called again, it completes what is lacking.
+
+        Parameters
+        ----------
+        lock
+            A lock, or the path of its file.
+        donors
+            Lakes, or their roots, that may hold what the archive has rewritten or removed: the one that was frozen
+            and updated since, for one. They are only read. A bucket that needs its own ``storage_options`` is
+            given as a Lake.
+
+        Returns
+        -------
+        Report
+            ``files`` has a row a pinned file: ``transferred``, ``cached`` or ``failed``; ``mode`` is ``donor`` where a
+            donor had it. The ``error`` of a failed one has the pinned sha256 and the archive's present one.
+            ``months`` are Silver's; one that lacks a pinned file is not built. ``report.ok`` says whether all of it
+            is as it was pinned.
+
+        Raises
+        ------
+        LockError
+            The lock cannot be read or is of another archive, or this lake holds other files of its months: thaw
+            into a root of its own.
+        StorageError
+            The lake cannot be written.
+
+        Warns
+        -----
+        IncompleteWarning
+            This release makes Silver of these files by another schema version than the lock names.
+        """
+        from cryptolake.maintenance.thaw import thaw
+
+        settings = self._settings(mode, progress, "accept", options)
+        lakes = [donor if isinstance(donor, Lake) else Lake(donor) for donor in donors]
+        return thaw(self.context, settings, _lock(lock), [donor.storage for donor in lakes])
+
     # ------------------------------------------------------------------ keep whole and fresh
 
     def status(self) -> pl.DataFrame:
@@ -1139,6 +1268,12 @@ def _opened(kind: type[Lake], storage: Storage, source: Archive, adopt: bool) ->
     lake = kind(storage.root, source=source, adopt=adopt)
     lake.storage = storage
     return lake
+
+
+def _lock(given: Lock | str | os.PathLike[str]) -> Lock:
+    from cryptolake.planning.lockfile import Lock
+
+    return given if isinstance(given, Lock) else Lock.load(given)
 
 
 def klines(

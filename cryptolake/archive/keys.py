@@ -125,6 +125,31 @@ def stem_of(row: Row, partition: Partition, symbol: str, interval: Interval | No
     return key.removesuffix(ZIP)
 
 
+def stem_in(folder: str) -> str | None:
+    """Return what the keys of a folder's zips begin with; None where it is no folder of the archive's grammar.
+
+    Examples
+    --------
+    >>> stem_in("data/spot/daily/klines/BTCUSDT/1m")
+    'data/spot/daily/klines/BTCUSDT/1m/BTCUSDT-1m-'
+    >>> stem_in("data/spot/daily/klines/BTCUSDT") is None, stem_in("data/spot/..") is None
+    (True, True)
+    """
+    row, parts = _row_of(f"{folder}/"), folder.split("/")
+    if row is None:
+        return None
+    level = symbol_level(row)
+    if len(parts) != level + 1 + row.has_interval or not is_plain(parts[level]):
+        return None
+    try:
+        interval = Interval(parts[level + 1]) if row.has_interval else None
+    except ValueError:
+        return None
+    found = (p for p in row.partitions if prefix_of(row, p, parts[level], interval) == f"{folder}/")
+    partition = next(found, None)
+    return partition and stem_of(row, partition, parts[level], interval)
+
+
 def glob_of(row: Row, partition: Partition, interval: Interval | None = None) -> str:
     """Return the glob of a row's zips in one partition: of all symbols, of one interval or of all.
 

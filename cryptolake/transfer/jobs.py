@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -110,14 +110,17 @@ class Job:
         return file_name(self.key)
 
 
-def jobs_of(pieces: Iterable[pl.DataFrame]) -> Iterator[Job]:
+def jobs_of(pieces: Iterable[pl.DataFrame], pins: Mapping[str, str] | None = None) -> Iterator[Job]:
     """Yield a job for each row of a table's pieces, whose columns are ``row`` and then :data:`COLUMNS`.
+
+    ``pins``: the sha256 that a lock pins of some keys, the only bytes that are taken for them.
 
     Raises
     ------
     StorageError
         A key would leave the lake's root (in a plan file that was edited).
     """
+    pinned = pins or {}
     for piece in pieces:
         for row, key, status, partition, period, selector, chosen, *listed in piece.iter_rows():
             size, etag, last_modified, checksum_size, checksum_etag = listed
@@ -125,7 +128,7 @@ def jobs_of(pieces: Iterable[pl.DataFrame]) -> Iterator[Job]:
             yield Job(
                 row=row,
                 planned=Planned(checked(key), partition, period, sidecar, selector, chosen),
-                expected=Expected(size, etag, checksum_size, checksum_etag),
+                expected=Expected(size, etag, checksum_size, checksum_etag, pinned.get(key)),
                 last_modified=last_modified,
                 status=status,
             )

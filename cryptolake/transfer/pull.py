@@ -61,8 +61,10 @@ class RunSettings:
             checksum_policy=checksum_policy,
         )
 
-    def transfer(self, plan: Plan, lake: LakeContext) -> Report:
-        """Move a plan's files into Bronze."""
+    def transfer(
+        self, plan: Plan, lake: LakeContext, pins: Mapping[str, str] | None = None
+    ) -> Report:
+        """Move a plan's files into Bronze; of those that a lock pins, only these bytes."""
         from cryptolake.transfer.engine import transfer
 
         return transfer(
@@ -72,6 +74,7 @@ class RunSettings:
             progress=self.progress,
             checksum_policy=self.checksum_policy,
             options=self.options,
+            pins=pins,
         )
 
     def build(self, bronze_rows: pl.DataFrame, lake: LakeContext) -> Report:

@@ -1,0 +1,179 @@
+"""Locks: what is pinned is restored by sha256, or each difference is named."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import cryptolake as cl
+from tests.quality.world import World, key_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+DAYS = ("2024-06-01", "2024-07-02")
+QUERY = cl.query().markets("spot").klines("1d").symbols("BTCUSDT").between(*DAYS)
+FILES = 32
+NOWHERE = "http://127.0.0.1:9"
+
+
+def key(period: str) -> str:
+    return key_of(period, market="spot", interval="1d")
+
+
+def other_price(lines: list[bytes]) -> list[bytes]:
+    first, _, rest = lines[-1].partition(b",")
+    return [*lines[:-1], first + b",1" + rest]
+
+
+def hash_of(frame: pl.DataFrame) -> list[int]:
+    return frame.hash_rows().to_list()
+
+
+def rows_of(lake: cl.Lake) -> list[int]:
+    return hash_of(lake.silver(QUERY).collect())
+
+
+@pytest.fixture
+def here(world: Callable[..., World]) -> World:
+    """The days of two months, pulled, while June's monthly file is not out."""
+    made = world(datasets=["spot_klines"], symbols=["BTCUSDT"], intervals=["1d"], days=DAYS)
+    june = made.folder.path(key("2024-06"))
+    for path in june.parent.glob("*2024-06*"):
+        path.rename(path.with_suffix(path.suffix + ".later"))
+    made.publish()
+    made.pull(QUERY)
+    return made
+
+
+def publish_june(here: World) -> None:
+    for path in here.folder.path(key("2024-06")).parent.glob("*.later"):
+        path.rename(path.with_suffix(""))
+    here.publish()
+
+
+def test_what_was_frozen_comes_back_by_its_keys_and_a_rewritten_file_is_named_or_had_from_a_donor(
+    here: World, tmp_path: Path
+):
+    lake, path = here.lake, tmp_path / "x.lock.json"
+    lock = lake.freeze(QUERY, path)
+    frozen = rows_of(lake)
+    assert cl.Lock.load(path) == lock
+    assert lock.files["key"].to_list()[-3:] == [
+        key(f"2024-{d}") for d in ("06-30", "07-01", "07-02")
+    ]
+    assert lock.files.height == FILES
+    assert lake.diff(path).is_empty()
+
+    # The month is out by now, and a plan takes it: a lock does not.
+    publish_june(here)
+    assert (
+        lake.plan(QUERY, refresh=True, progress=False).files["partition"].to_list()[0] == "monthly"
+    )
+    first = cl.Lake(tmp_path / "first", source=lake.source)
+    report = first.thaw(path, progress=False)
+    assert (report.ok, report.transferred, report.built) == (True, FILES, 2), report
+    assert rows_of(first) == frozen
+    assert first.thaw(lock, progress=False).transferred == 0
+    assert [held.name for held in tmp_path.glob("first/bronze/data/spot/*")] == ["daily"]
+
+    rewritten, gone = key("2024-06-29"), key("2024-07-02")
+    here.edit(rewritten, other_price)
+    here.remove(gone)
+    here.publish()
+    found = {row["change"]: row for row in lake.diff(lock).iter_rows(named=True)}
+    pins = dict(lock.files.select("key", "sha256").iter_rows())
+    assert found["rewritten"]["key"] == rewritten
+    assert (found["removed"]["key"], found["removed"]["sha256"]) == (gone, pins[gone])
+
+    bare = cl.Lake(tmp_path / "bare", source=lake.source)
+    report = bare.thaw(lock, progress=False)
+    errors = dict(report.files.filter(status="failed").select("key", "error").iter_rows())
+    sidecar = here.folder.path(f"{rewritten}.CHECKSUM").read_text().split()[0]
+    assert not report.ok
+    assert errors.keys() == {rewritten, gone}
+    assert pins[rewritten] in errors[rewritten]
+    assert sidecar in errors[rewritten]
+    assert "removed from the archive" in errors[gone]
+    assert report.built == 0  # each month lacks a file
+
+    # The frozen lake follows the archive, keeps what its lock pins, and gives it back.
+    assert lake.update(progress=False).changed
+    assert rows_of(lake) != frozen
+    report = bare.thaw(lock, [lake], progress=False)
+    assert report.ok, report
+    assert report.files.filter(mode="donor")["key"].sort().to_list() == [rewritten, gone]
+    assert rows_of(bare) == frozen
+
+
+def test_donors_alone_restore_a_lake_into_a_bucket_and_other_bytes_are_not_taken(
+    here: World, tmp_path: Path, bucket_options: dict[str, Any]
+):
+    lake = here.lake
+    lock = lake.freeze(QUERY, tmp_path / "x.lock.json")
+    liar = tmp_path / "liar"
+    shutil.copytree(lake.root, liar)
+    for path in liar.rglob("*.zip"):
+        path.write_bytes(b"PK" + bytes(path.stat().st_size - 2))
+    source = lake.source.model_copy(update={"endpoint_url": NOWHERE})
+    bucket = cl.Lake("s3://lakes/thawed", source=source, storage_options=bucket_options)
+    report = bucket.thaw(lock, [liar], progress=False)
+    assert (report.ok, report.failed) == (False, FILES)
+    assert "does not answer" in report.files["error"][0]
+    report = bucket.thaw(lock, [liar, lake], progress=False)
+    assert report.ok, report
+    assert rows_of(bucket) == rows_of(lake)
+    assert bucket.freeze(QUERY, tmp_path / "again.json") == lock
+
+
+def test_what_cannot_be_frozen_or_thawed_is_refused(here: World, tmp_path: Path):
+    lake = here.lake
+    path = tmp_path / "x.lock.json"
+    wide = QUERY.between("2024-05-31", "2024-07-02")
+    more = QUERY.symbols("BTCUSDT").between("2024-01-01", "2024-01-02")
+    with pytest.raises(cl.LockError, match="holds nothing of"):
+        lake.freeze(more, path)
+    (Path(lake.root) / "bronze" / key("2024-07-01")).unlink()
+    with pytest.raises(cl.LockError, match="1 files of the query are not in the lake") as caught:
+        lake.freeze(wide, path)
+    assert caught.value.keys == [key("2024-07-01")]
+    assert not path.exists()
+    here.pull(QUERY)
+    lock = lake.freeze(QUERY, path)
+    publish_june(here)
+    full = cl.Lake(tmp_path / "full", source=lake.source)
+    assert full.pull(QUERY, progress=False).ok
+    with pytest.raises(cl.LockError, match="1 other files of the lock's months") as caught:
+        full.thaw(lock, progress=False)
+    assert caught.value.keys == [key("2024-06")]
+    other = cl.Lake(tmp_path / "other", source=cl.Archive(bucket="elsewhere"))
+    for ask in (other.diff, other.thaw):
+        with pytest.raises(cl.LockError, match="this lock is of the archive"):
+            ask(lock)
+    assert not Path(other.root).exists()
+
+
+def test_files_and_symbols_that_came_since_are_added(here: World, tmp_path: Path):
+    lake = here.lake
+    late = here.folder.path(key("2024-07-02"))
+    for path in late.parent.glob("*2024-07-02*"):
+        path.rename(path.with_suffix(path.suffix + ".later"))
+    shutil.rmtree(lake.root)
+    here.publish()
+    here.pull(QUERY.symbols("BTC*"))
+    lock = lake.freeze(QUERY.symbols("BTC*"), tmp_path / "x.lock.json")
+    for path in late.parent.glob("*.later"):
+        path.rename(path.with_suffix(""))
+    new = here.folder.root / "data/spot/daily/klines/BTCUSDC/1d"
+    shutil.copytree(late.parent, new)
+    for path in new.iterdir():
+        path.rename(path.with_name(path.name.replace("BTCUSDT", "BTCUSDC")))
+    here.publish()
+    found = lake.diff(lock)
+    assert found["change"].unique().to_list() == ["added"]
+    assert found["key"].to_list()[-1] == key("2024-07-02")
+    assert found.height == FILES + 1
