@@ -91,9 +91,8 @@ def _written(
 def _rows(lake: LakeContext, recipe: Recipe, target: GoldMonth) -> pl.LazyFrame:
     where = target.where
     days = where.month.days
-    begin = days.begin - recipe.before
     frames = {
-        name: _frame(lake, feed, target.inputs[name], begin, days.end)
+        name: _frame(lake, feed, target.inputs[name], *recipe.days_of(name, where.month))
         for name, feed in recipe.inputs.items()
     }
     made = recipe(frames)

@@ -10,18 +10,21 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from cryptolake.archive.feeds import Feed
-from cryptolake.archive.periods import parse_duration
+from cryptolake.archive.periods import Days, parse_duration
 from cryptolake.errors import BuildError, InvalidQuery, unknown_word
 from cryptolake.gold.code import code_hash
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from datetime import datetime
 
     import polars as pl
+
+    from cryptolake.archive.periods import Period
 
 Each = Literal["symbol-month", "market-month"]
 """What one file, and one call of the function, is about: a symbol's month, or a market's with all symbols."""
@@ -29,7 +32,13 @@ Each = Literal["symbol-month", "market-month"]
 Pair = Callable[[str], Mapping[str, str]]
 """From the leading input's symbol to the symbols of the others, by input; those left out have the same name."""
 
-OURS: dict[str, str] = {"basis": "basis"}
+OURS: dict[str, str] = {
+    "basis": "basis",
+    "funding": "funding",
+    "open_interest": "open_interest",
+    "perp_returns": "funding",
+    "premium": "premium",
+}
 """Our recipes, and the module of this package that each is in."""
 
 _KEPT = {*OURS, "daily", "filled"}
@@ -58,6 +67,8 @@ class Recipe:
         ``symbol-month`` or ``market-month``.
     pair
         Which symbols of the other inputs belong to the leading one's, where they are named differently.
+    after
+        How long after the month the inputs other than the leading one go on.
     """
 
     name: str
@@ -67,6 +78,7 @@ class Recipe:
     version: str
     each: Each = "symbol-month"
     pair: Pair | None = field(default=None, repr=False)
+    after: timedelta = timedelta()
 
     @property
     def lead(self) -> Feed:
@@ -78,8 +90,20 @@ class Recipe:
         """The hash of what is computed: the function (:mod:`cryptolake.gold.code`), its warm-up and its pairs."""
         pair = "" if self.pair is None else code_hash(self.pair)
         inputs = [f"{name}={feed}" for name, feed in self.inputs.items()]
-        words = (code_hash(self.make), pair, *inputs, str(self.before), self.each)
+        late = [f"after={self.after}"] if self.after else []
+        words = (code_hash(self.make), pair, *inputs, str(self.before), self.each, *late)
         return _digest(*words)
+
+    def days_of(self, name: str, month: Period) -> tuple[datetime, datetime]:
+        """Return from when to when an input's rows are given for a month: ``[begin, end)``."""
+        late = timedelta() if name == next(iter(self.inputs)) else self.after
+        return month.days.begin - self.before, month.days.end + late
+
+    def months_of(self, name: str, month: Period) -> list[Period]:
+        """Return the months of an input that a month is made of."""
+        begin, end = self.days_of(name, month)
+        last = (end - timedelta(microseconds=1)).date()
+        return list(Days(begin.date(), last).months())
 
     @property
     def what(self) -> str:
@@ -175,6 +199,7 @@ def input_schema(feed: Feed) -> dict[str, pl.DataType]:
 def recipe(
     *,
     before: str = "0d",
+    after: str = "0d",
     version: int | str = 1,
     each: Each = "symbol-month",
     pair: Pair | None = None,
@@ -193,6 +218,9 @@ def recipe(
     before
         How long before the month its inputs begin, as ``"31d"``: rows to warm a rolling window up. The months
         that it reaches into are inputs too, so a change in one makes two months anew.
+    after
+        How long after the month its other inputs go on, as ``"1h"``: rows that belong to a bar and are stamped
+        with its end. The first input ends with the month.
     version
         Raise it where something changed that the code's hash (:mod:`cryptolake.gold.code`) does not cover.
     each
@@ -233,7 +261,7 @@ def recipe(
     if each == "market-month" and pair is not None:
         message = "pair= is of recipes by symbol-month; by market-month the function has all symbols and joins them."
         raise InvalidQuery(message, what="pair")
-    span = parse_duration(before)
+    span, late = parse_duration(before), parse_duration(after)
 
     def register(make: Made) -> Made:
         name = make.__name__
@@ -242,7 +270,7 @@ def recipe(
             message = f"a recipe cannot be named {name!r}: {'it is one of ours' if name in _KEPT else 'write a plain name'}."
             raise InvalidQuery(message, what="recipe", given=name)
         _check_parameters(make, feeds)
-        _RECIPES[name] = Recipe(name, make, feeds, span, str(version), each, pair)
+        _RECIPES[name] = Recipe(name, make, feeds, span, str(version), each, pair, late)
         return make
 
     return register

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from cryptolake.archive.periods import Days, Period
+from cryptolake.archive.periods import Period
 from cryptolake.archive.symbols import is_glob
 from cryptolake.bronze.ledger import means
 from cryptolake.errors import Damaged, InvalidQuery
@@ -155,7 +154,7 @@ def _symbol_months(recipe: Recipe, asked: Selection, silver: Silver) -> Iterator
             for name, feed in recipe.inputs.items():
                 own = recipe.symbol_of(name, symbol)
                 months = held[name].get(own, {})
-                wanted = list(_span(month, recipe.before).months())
+                wanted = recipe.months_of(name, month)
                 chosen[name] = [months[m] for m in wanted if m in months]
                 missing += [SilverPath(*feed, own, m).path for m in wanted if m not in months]
             yield _target(where, chosen, missing, silver)
@@ -167,17 +166,15 @@ def _market_months(recipe: Recipe, asked: Selection, silver: Silver) -> Iterator
     every = {month: file for months in lead.values() for month, file in months.items()}
     for month in _asked_months(asked, every, named=True):
         where = GoldPath(recipe.name, recipe.lead.market, None, recipe.lead.interval, month)
-        wanted = list(_span(month, recipe.before).months())
+        wanted = {name: recipe.months_of(name, month) for name in recipe.inputs}
         chosen = {
-            name: [
-                held[name][s][m] for s in sorted(held[name]) for m in wanted if m in held[name][s]
-            ]
-            for name in recipe.inputs
+            name: [months[s][m] for s in sorted(months) for m in wanted[name] if m in months[s]]
+            for name, months in held.items()
         }
         missing = [
             f"{silver_folder(*feed)}/**/{m}.parquet"
             for name, feed in recipe.inputs.items()
-            for m in wanted
+            for m in wanted[name]
             if not any(m in months for months in held[name].values())
         ]
         yield _target(where, chosen, missing, silver)
@@ -207,9 +204,3 @@ def _asked_months(
     if named:
         return months
     return [m for m in months if held and min(held) <= m <= max(held)]
-
-
-def _span(month: Period, before: timedelta) -> Days:
-    """Return the days that a month's inputs are of."""
-    begin = month.days.begin - before
-    return Days(begin.date(), month.days.last)

@@ -72,7 +72,7 @@ def lines_of(world: World, *keys: str) -> Iterator[list[str]]:
     """Yield the cells of each line of some zips of the archive, a header left out."""
     for key in keys:
         for row in csv.reader(io.StringIO(world.folder.read_text(key).decode())):
-            if row[0].lstrip("-").isdigit():
+            if row[0].lstrip("-")[:1].isdigit():
                 yield row
 
 
