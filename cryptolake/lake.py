@@ -1002,7 +1002,7 @@ class Lake:
     def thaw(
         self,
         lock: Lock | str | os.PathLike[str],
-        donors: Iterable[Lake | str | os.PathLike[str]] = (),
+        donors: Iterable[Lake | str | os.PathLike[str]] | Lake | str | os.PathLike[str] = (),
         *,
         mode: Mode = "auto",
         progress: Progress = True,
@@ -1034,8 +1034,8 @@ class Lake:
         Raises
         ------
         LockError
-            The lock cannot be read or is of another archive, or this lake holds other files of its months: thaw
-            into a root of its own.
+            The lock cannot be read or is of another archive, a donor is no lake, or this lake holds other files of
+            the lock's months: thaw into a root of its own.
         StorageError
             The lake cannot be written.
 
@@ -1047,7 +1047,8 @@ class Lake:
         from cryptolake.maintenance.thaw import thaw
 
         settings = self._settings(mode, progress, "accept", options)
-        lakes = [donor if isinstance(donor, Lake) else Lake(donor) for donor in donors]
+        given = [donors] if isinstance(donors, str | os.PathLike | Lake) else donors
+        lakes = [donor if isinstance(donor, Lake) else Lake(donor) for donor in given]
         return thaw(self.context, settings, _lock(lock), [donor.storage for donor in lakes])
 
     # ------------------------------------------------------------------ keep whole and fresh

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import cryptolake
-from cryptolake.cli import fetch, inspect, local
+from cryptolake.cli import fetch, inspect, local, locks
 from cryptolake.errors import (
     BuildError,
     ChecksumMismatch,
@@ -87,7 +87,7 @@ def _program(
     """Take the options that stand before a command."""
 
 
-for commands in (local, inspect, fetch):
+for commands in (local, inspect, fetch, locks):
     commands.add_to(app)
 
 

@@ -54,21 +54,33 @@ _HERE = ("cached", "updated", "quarantined")
 def freeze(lake: LakeContext, query: Query, path: str | os.PathLike[str]) -> Lock:
     """Pin what the lake holds of a query, record the lock in the lake, and write it to a file.
 
+    Raises
+    ------
+    LockError
+        As :func:`make_lock` raises it.
+    StorageError
+        The lake or the file cannot be written.
+    """
+    lock = make_lock(lake, query)
+    record(lake, lock)
+    lock.save(path)
+    return lock
+
+
+def make_lock(lake: LakeContext, query: Query) -> Lock:
+    """Return the lock of what the lake holds of a query; nothing is written.
+
     Parameters
     ----------
     lake
         The lake and its archive.
     query
         A complete query with plain days.
-    path
-        Where the lock's file goes.
 
     Raises
     ------
     LockError
         The lake holds nothing of the query, or lacks files that the archive has.
-    StorageError
-        The lake or the file cannot be written.
 
     Warns
     -----
@@ -88,7 +100,7 @@ def freeze(lake: LakeContext, query: Query, path: str | os.PathLike[str]) -> Loc
         raise LockError(message, root=lake.storage.root, query=query)
     _require_whole(lake, query, files)
     used = sources.join(files, on="key", how="semi")
-    lock = Lock(
+    return Lock(
         query=query,
         archive=lake.storage.archive or lake.archive.place,
         created_at=datetime.now(UTC).replace(microsecond=0),
@@ -98,9 +110,6 @@ def freeze(lake: LakeContext, query: Query, path: str | os.PathLike[str]) -> Loc
         rows=int(used["rows_out"].sum()),
         files=_hashed(lake, files.select(list(FILES)).sort("key")),
     )
-    record(lake, lock)
-    lock.save(path)
-    return lock
 
 
 def record(lake: LakeContext, lock: Lock) -> None:
@@ -222,7 +231,7 @@ def _require_whole(lake: LakeContext, query: Query, files: pl.DataFrame) -> None
             f"{lost.height:,} files of the query are in quarantine and are not pinned, e.g. {lost['key'][0]}; "
             "meta.quarantine says why."
         )
-        warnings.warn(message, IncompleteWarning, stacklevel=4)
+        warnings.warn(message, IncompleteWarning, stacklevel=5)
     absent = planned.filter(~pl.col("status").is_in(_HERE))
     lacking = _uncovered(absent, files.join(absent, on="key", how="anti"), query)
     if lacking:

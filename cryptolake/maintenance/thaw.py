@@ -97,12 +97,13 @@ def thaw(
     Raises
     ------
     LockError
-        The lock is of another archive, or the lake holds other files of its months.
+        The lock is of another archive, the lake holds other files of its months, or a donor is no lake.
     StorageError
         The lake cannot be written.
     """
     began = time.monotonic()
     require_same_archive(lake, lock)
+    _require_lakes(donors)
     pinned = with_key_parts(lock.files)
     _require_own_root(lake, pinned)
     _warn_of_versions(lock)
@@ -123,6 +124,14 @@ def thaw(
 
 
 # ------------------------------------------------------------------------------------ before anything moves
+
+
+def _require_lakes(donors: Sequence[Storage]) -> None:
+    """Refuse a donor that is no lake: a root that was mistyped would donate nothing in silence."""
+    absent = [donor.root for donor in donors if not donor.begun()]
+    if absent:
+        message = f"there is no lake at {absent[0]}: a donor is the root of a lake, or a Lake."
+        raise LockError(message, donors=absent)
 
 
 def _require_own_root(lake: LakeContext, pinned: pl.DataFrame) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -19,6 +18,7 @@ from cryptolake.bronze.ledger import scope_of_keys
 from cryptolake.errors import DamagedLakeWarning, LockError
 from cryptolake.planning.lockfile import FILES, Lock
 from cryptolake.storage import layout
+from cryptolake.storage.errors import in_words
 from cryptolake.storage.files import S3Storage
 
 if TYPE_CHECKING:
@@ -78,16 +78,16 @@ def keep_copy(storage: Storage, path: str, target: str) -> None:
     """Give a file a second name in the lake; nothing is done where it has it, or where there is no file."""
     if storage.exists(target) or not storage.exists(path):
         return
-    if isinstance(storage, S3Storage):
-        names = [f"{storage.bucket}/{storage.key(name)}" for name in (path, target)]
-        storage.filesystem.cp_file(*names)
-        return
-    found = storage.target(target)
-    found.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):
+    with in_words("keep", target, storage.root):
+        if isinstance(storage, S3Storage):
+            names = [f"{storage.bucket}/{storage.key(name)}" for name in (path, target)]
+            storage.filesystem.cp_file(*names)
+            return
+        found = storage.target(target)
+        found.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(storage.local(path), found)
-        except FileExistsError:
-            raise
+        except FileExistsError:  # another process was first
+            return
         except OSError:  # a file system without second names, or a link to another disk
             storage.write(target, storage.read(path))

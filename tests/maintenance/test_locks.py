@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,24 +111,38 @@ def test_what_was_frozen_comes_back_by_its_keys_and_a_rewritten_file_is_named_or
     assert rows_of(bare) == frozen
 
 
-def test_donors_alone_restore_a_lake_into_a_bucket_and_other_bytes_are_not_taken(
+def test_a_lake_in_a_bucket_is_restored_by_donors_keeps_what_is_pinned_and_is_a_donor(
     here: World, tmp_path: Path, bucket_options: dict[str, Any]
 ):
-    lake = here.lake
-    lock = lake.freeze(QUERY, tmp_path / "x.lock.json")
+    lake, july = here.lake, QUERY.between("2024-07-01", "2024-07-02")
+    lock = lake.freeze(july, tmp_path / "x.lock.json")
     liar = tmp_path / "liar"
     shutil.copytree(lake.root, liar)
     for path in liar.rglob("*.zip"):
         path.write_bytes(b"PK" + bytes(path.stat().st_size - 2))
-    source = lake.source.model_copy(update={"endpoint_url": NOWHERE})
-    bucket = cl.Lake("s3://lakes/thawed", source=source, storage_options=bucket_options)
-    report = bucket.thaw(lock, [liar], progress=False)
-    assert (report.ok, report.failed) == (False, FILES)
+    root, opened = "s3://lakes/thawed", bucket_options
+    away = lake.source.model_copy(update={"endpoint_url": NOWHERE})
+    bucket = cl.Lake(root, source=away, storage_options=opened)
+    report = bucket.thaw(lock, liar, progress=False)
+    assert (report.ok, report.failed) == (False, 2)
     assert "does not answer" in report.files["error"][0]
     report = bucket.thaw(lock, [liar, lake], progress=False)
-    assert report.ok, report
-    assert rows_of(bucket) == rows_of(lake)
-    assert bucket.freeze(QUERY, tmp_path / "again.json") == lock
+    assert (report.ok, report.modes) == (True, {"donor": 2}), report
+    frozen = hash_of(lake.silver(july).collect())
+    assert hash_of(bucket.silver(july).collect()) == frozen
+
+    bucket = cl.Lake(root, source=lake.source, storage_options=opened)
+    assert bucket.diff(lock).is_empty()
+    here.edit(key("2024-07-01"), other_price)
+    here.publish()
+    assert bucket.freeze(july, tmp_path / "again.json") == lock
+    assert bucket.update(july, progress=False).changed
+    assert hash_of(bucket.silver(july).collect()) != frozen
+    other = cl.Lake(tmp_path / "other", source=away)
+    with pytest.warns(cl.IncompleteWarning, match="spot_klines by 0, here"):
+        report = other.thaw(replace(lock, schemas={"spot_klines": "0"}), bucket, progress=False)
+    assert (report.ok, report.modes) == (True, {"donor": 2}), report
+    assert hash_of(other.silver(july).collect()) == frozen
 
 
 def test_what_cannot_be_frozen_or_thawed_is_refused(here: World, tmp_path: Path):
@@ -143,7 +158,9 @@ def test_what_cannot_be_frozen_or_thawed_is_refused(here: World, tmp_path: Path)
     assert caught.value.keys == [key("2024-07-01")]
     assert not path.exists()
     here.pull(QUERY)
+    lake.meta.append("lineage", [{"path": "gold/mine/a", "recipe": "mine", "version": "3"}])
     lock = lake.freeze(QUERY, path)
+    assert lock.recipes == {"mine": "3"}
     publish_june(here)
     full = cl.Lake(tmp_path / "full", source=lake.source)
     assert full.pull(QUERY, progress=False).ok
@@ -154,6 +171,8 @@ def test_what_cannot_be_frozen_or_thawed_is_refused(here: World, tmp_path: Path)
     for ask in (other.diff, other.thaw):
         with pytest.raises(cl.LockError, match="this lock is of the archive"):
             ask(lock)
+    with pytest.raises(cl.LockError, match="there is no lake at"):
+        cl.Lake(other.root, source=lake.source).thaw(lock, tmp_path / "mistyped")
     assert not Path(other.root).exists()
 
 

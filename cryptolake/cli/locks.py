@@ -1,0 +1,78 @@
+"""Commands that pin a dataset and restore it: freeze, diff, thaw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cryptolake.cli import output as show
+from cryptolake.cli.fetch import How, Quiet, finish
+from cryptolake.cli.options import Json, shared
+
+if TYPE_CHECKING:
+    from cryptolake.lake import Lake
+    from cryptolake.planning.lockfile import Lock
+    from cryptolake.query import Query
+
+LockFile = Annotated[Path, typer.Argument(metavar="LOCK", help="The lock's file.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register this module's commands."""
+    for command in (freeze, diff, thaw):
+        app.command()(shared(command))
+
+
+def freeze(query: Query, lake: Lake, lock: LockFile, *, json: Json = False) -> None:
+    """Pin what the lake holds of a query, by sha256.
+
+    Writes every source file's key, size, ETag and sha256 to LOCK. From then on the lake keeps what the lock pins
+    when the archive rewrites it.
+    """
+    made = lake.freeze(query, lock)
+    if json:
+        show.as_json(lock_facts(made))
+    else:
+        typer.echo(f"{made!r}\nwrote {lock}, id {made.id}")
+
+
+def diff(lake: Lake, lock: LockFile, *, json: Json = False) -> None:
+    """Say what the archive rewrote, removed or added since.
+
+    From its listing alone; the lake need not hold the files. Exit code 1 when there is a difference.
+    """
+    found = lake.diff(lock)
+    show.either(found, json=json)
+    if found.height:
+        raise typer.Exit(1)
+
+
+def thaw(
+    lake: Lake,
+    how: How,
+    lock: LockFile,
+    *,
+    donor: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROOT", help="A lake that may hold the pinned bytes; may be repeated."
+        ),
+    ] = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Restore what a lock pins, or name each difference.
+
+    Into a root of its own, from donors and from the archive; each file takes its place only with the pinned
+    sha256. Then Silver is built. Exit code 1 when something could not be restored.
+    """
+    how.pop("checksum_policy")  # the pinned sha256 decides
+    finish(lake.thaw(lock, donor or (), progress=not quiet, **how), json=json)
+
+
+def lock_facts(made: Lock) -> dict[str, Any]:
+    """Return a lock as plain facts, for ``--json``; its files are in its file."""
+    names = ("id", "bytes", "rows", "made_by", "created_at", "schemas", "recipes")
+    return {"files": made.files.height, **{name: getattr(made, name) for name in names}}
