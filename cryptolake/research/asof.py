@@ -319,7 +319,7 @@ def asof(
     warn_of_damage(bad)
     warn_of_absent(query, data_type, rows)
     make = partial(_rows, lake, query, at, joins)
-    return frames_in_turn(rows, schema | added, make, lake.storage.root)
+    return frames_in_turn(rows, schema | added, make)
 
 
 def _check_intervals(query: Query, data_type: DataType, others: Sequence[Other]) -> None:
@@ -421,7 +421,8 @@ def _rows(
     ]
     for piece in files.pieces(_PIECE):
         scan = piece.scan(lake.storage, dict.fromkeys([*kept, *times, schema.time]))
-        made = scan.filter(in_days(schema.time, query)).with_columns(decided).collect()
+        with piece.scanned(lake.storage):
+            made = scan.filter(in_days(schema.time, query)).with_columns(decided).collect()
         if not made.height:
             continue
         rows, instants = made.select(*identity, *kept), made["_at"]
@@ -463,6 +464,7 @@ def _known_rows(
         files.scan(lake.storage, own)
         .select(when.alias(other.known_at), *(pl.col(old).alias(new) for new, old in names.items()))
         .filter(pl.col(other.known_at).is_between(pl.lit(first) - other.age, pl.lit(last)))
-        .collect()
     )
-    return newest(instants, right, other.age).select(columns)
+    with files.scanned(lake.storage):
+        found = right.collect()
+    return newest(instants, found, other.age).select(columns)

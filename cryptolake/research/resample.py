@@ -184,6 +184,8 @@ def resample(query: Query, lake: LakeContext, every: str) -> pl.LazyFrame:
         made = [name for name in needed if name in names or name in _COUNTS]
         words = {**files.identity, "interval": steps.coarse.value}
         identity = [pl.lit(words[name], pl.String).alias(name) for name in IDENTITY]
-        yield bars.select(*made, *identity).collect(engine="streaming")
+        with files.scanned(lake.storage):
+            found = bars.select(*made, *identity).collect(engine="streaming")
+        yield found
 
-    return frames_in_turn(found, schema | _COUNTS, make, lake.storage.root)
+    return frames_in_turn(found, schema | _COUNTS, make)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
@@ -76,6 +77,27 @@ class SymbolFiles(NamedTuple):
             extra_columns="ignore",
             **storage.polars_arguments,
         )
+
+    @contextmanager
+    def scanned(self, storage: Storage) -> Iterator[None]:
+        """Name the file that is damaged, where Polars fails for one while the files are scanned in the block.
+
+        A block may compute as well. Where each file can be read by itself, the error is not of the files, and
+        stays as Polars raised it.
+
+        Raises
+        ------
+        StorageError
+            One of the files cannot be read.
+        """
+        try:
+            yield
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+            names = schema_of(self.market, self.data_type).silver_names
+            for file in self.files:
+                with reading(file.path, storage.root):
+                    self._replace(files=(file,)).scan(storage, names).collect()
+            raise
 
 
 class HeldSymbols(NamedTuple):
@@ -198,7 +220,7 @@ MakeRows = Callable[[SymbolFiles, Sequence[str]], Iterable[pl.DataFrame]]
 
 
 def frames_in_turn(
-    parts: Sequence[SymbolFiles], schema: Mapping[str, Any], make: MakeRows, root: str
+    parts: Sequence[SymbolFiles], schema: Mapping[str, Any], make: MakeRows
 ) -> pl.LazyFrame:
     """Return a LazyFrame whose rows are made symbol by symbol when it is collected.
 
@@ -210,8 +232,6 @@ def frames_in_turn(
         The columns of the result and their types.
     make
         Makes the frames of one symbol. Columns that a frame lacks are null.
-    root
-        The lake's root, for a message.
     """
 
     def read(
@@ -231,9 +251,7 @@ def frames_in_turn(
                 and not _kept(part, predicate)
             ):
                 continue
-            with reading(f"a Silver file of {part.symbol}", root):
-                frames = list(make(part, needed))
-            for frame in frames:
+            for frame in make(part, needed):
                 found = _filled(frame, schema, needed)
                 found = found if predicate is None else found.filter(predicate)
                 if left is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -149,6 +150,39 @@ def test_sql_and_frames_agree(lake: cl.Lake) -> None:
     assert {row[0]: row[1] for row in counted} == dict(frame.select("interval", "len").iter_rows())
     volumes = dict(frame.select("interval", "volume").iter_rows())
     assert {row[0]: pytest.approx(row[2]) for row in counted} == volumes
+
+
+@pytest.mark.parametrize(
+    ("market", "fine", "coarse", "days", "height", "published"),
+    [
+        ("spot", "1m", "1h", ("2020-01-01", "2020-01-03"), 72, "spot/monthly/{}/1h/{}-1h-2020-01"),
+        (
+            "futures_um",
+            "1m",
+            "5m",
+            ("2022-04-08",) * 2,
+            288,
+            "futures/um/monthly/{}/5m/{}-5m-2022-04",
+        ),
+    ],
+)
+def test_coarser_bars_are_the_real_ones(
+    lake: cl.Lake, real_folder: Path, market, fine, coarse, days, height, published
+) -> None:
+    query = cl.query().markets(market).symbols("BTCUSDT").between(*days)
+    made = lake.resample(query.klines(fine), coarse).collect()
+    real = lake.silver(query.klines(coarse)).collect()
+    assert made.height == real.height == height
+    assert made["whole"].all()
+    rows = independent(real_folder / f"data/{published.format('klines/BTCUSDT', 'BTCUSDT')}.zip")
+    for position, name in enumerate(KLINES):
+        if not name.endswith("volume"):
+            assert made[name].equals(real[name]), name
+            continue
+        # Half a unit of the last published place; a float of 8 digits before the point has no 8 behind it.
+        places = max(len(row[position].rstrip("0").partition(".")[2]) for row in rows)
+        near = max(0.5 * 10**-places, 8 * math.ulp(max(real[name])))
+        assert (made[name] - real[name]).abs().max() < near, name  # type: ignore[operator]
 
 
 def test_a_second_pull_moves_nothing(lake: cl.Lake) -> None:

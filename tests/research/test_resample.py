@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 import cryptolake as cl
 from cryptolake.archive.enums import DataType, Interval, Market
-from cryptolake.errors import IncompleteWarning, InvalidQuery
+from cryptolake.errors import IncompleteWarning, InvalidQuery, StorageError
 from cryptolake.research.resample import Steps, coarser
-from tests.research.conftest import DAYS, FUTURES
+from cryptolake.research.symbol_rows import held_symbols
+from tests.research.conftest import DAYS, FUTURES, silver
 from tests.research.lookahead import at
 
+MINUTES = FUTURES.klines("1m").between("2024-01-01")
 COUNTS = ["bars", "expected", "whole"]
 HOURLY = Steps(DataType.KLINES, Interval.M1, Interval.H1)
 
@@ -121,3 +124,19 @@ def test_a_symbol_that_is_not_here_is_named(futures: cl.Lake) -> None:
     with pytest.warns(IncompleteWarning, match="holds no klines of NOUSDT"):
         found = futures.resample(FUTURES.symbols("NOUSDT").klines("1m").between(*DAYS), "1h")
     assert found.collect().height == 0
+
+
+def test_a_damaged_file_is_named_and_an_error_of_the_computation_is_not_said_to_be_damage(
+    tmp_path: Path,
+) -> None:
+    rows = bars(("2024-01-01T00:00", 60, 9.0, 9.0, 9.0, 9.0, 1)).collect().to_dict()
+    path = silver(tmp_path / "lake", "futures_um/klines:1m/BTCUSDT/2024-01", rows)
+    lake = cl.Lake(tmp_path / "lake")
+    files = held_symbols(MINUTES, lake.context, Market.FUTURES_UM, DataType.KLINES).symbols[0]
+    with pytest.raises(pl.exceptions.ColumnNotFoundError), files.scanned(lake.storage):
+        files.scan(lake.storage, ["open"]).select("close").collect()
+    damaged = bytearray(path.read_bytes())
+    damaged[4:200] = bytes(196)
+    path.write_bytes(damaged)
+    with pytest.raises(StorageError, match=r"BTCUSDT/2024-01\.parquet cannot be read"):
+        lake.resample(MINUTES, "1h").collect()
