@@ -800,6 +800,74 @@ class Lake:
         return recipe_table()
 
     @_days_from("lake")
+    def export(
+        self,
+        query: Query,
+        folder: str | os.PathLike[str],
+        format: Literal["parquet", "csv", "arrow"] = "parquet",  # noqa: A002 - the contract's word
+        each: Literal["symbol", "all"] = "symbol",
+        *,
+        of: str | None = None,
+        overwrite: bool = False,
+    ) -> pl.DataFrame:
+        """Write a query's rows as files for other programs, with a README beside them.
+
+        The rows are those of :meth:`silver` (or :meth:`gold`), written as they are read: memory does not grow with
+        them. Nothing is fetched: pull first. The files get their names when all are finished, so a killed export
+        leaves none.
+
+        Parameters
+        ----------
+        query
+            What to write: one data type; with ``of``, as :meth:`gold` takes it.
+        folder
+            A folder of this machine; made when absent.
+        format
+            ``parquet`` (zstd); ``csv``, with times as ISO 8601 in UTC and numbers that read back as the same; or
+            ``arrow``, an Arrow IPC file (Feather 2, zstd).
+        each
+            ``symbol``: a file a symbol, named by it, and by market and interval where the query does not name one
+            of each; signs that are unsafe in a file's name are percent-quoted. ``all``: one file, ``all``.
+        of
+            The name of a recipe of Gold, whose rows are written instead.
+        overwrite
+            Replace what an earlier export wrote there, and files of the same names; other files stay.
+
+        Returns
+        -------
+        polars.DataFrame
+            A row a file: ``path``, ``symbol`` (null for one file of all), ``rows``, ``bytes``. Beside them are
+            ``README.md`` (columns, types, units, clock, counts, the lock id), ``sources.sha256`` (a line
+            ``sha256  key`` for each file of the archive that the rows are of; its own sha256 is the lock id, as
+            :meth:`freeze` gives it for the same query and bytes) and ``files.csv`` (this frame).
+
+        Raises
+        ------
+        InvalidQuery
+            An unknown format or recipe; a query that names no data type, or several; a folder that is a URL.
+        StorageError
+            The folder holds files and ``overwrite`` is not given, or it cannot be written.
+
+        Warns
+        -----
+        IncompleteWarning
+            Published files have no rows here, or symbols that are named have none.
+        DamagedLakeWarning
+            Files of the lake cannot be read, so their rows are left out.
+
+        Examples
+        --------
+        ::
+
+            lake.export(query, "bars", format="csv")
+            lake.export(query, "basis", each="all", of="basis")
+        """
+        from cryptolake.maintenance.export import export
+
+        how = {"format": format, "each": each}
+        return export(query, self.context, folder, **how, of=of, overwrite=overwrite)
+
+    @_days_from("lake")
     def resample(self, query: Query, every: str) -> pl.LazyFrame:
         """Make coarser bars of a query's bars; say of each how many of its bars were there.
 

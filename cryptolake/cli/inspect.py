@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 def add_to(app: typer.Typer) -> None:
     """Register this module's commands."""
     looking = (matrix, symbols, datasets, status, freshness, runs, quality, gaps, ids)
-    for command in (*looking, verify, compact, describe, views, sql):
+    for command in (*looking, verify, compact, describe, views, export, sql):
         app.command()(shared(command))
 
 
@@ -292,6 +293,50 @@ def views(
         return
     for schema, view, holds in found.iter_rows():
         typer.echo(f"{schema}.{view}\n    {holds}")
+
+
+class Format(StrEnum):
+    """The formats of exported files."""
+
+    PARQUET = "parquet"
+    CSV = "csv"
+    ARROW = "arrow"
+
+
+class Each(StrEnum):
+    """What one exported file holds."""
+
+    SYMBOL = "symbol"
+    ALL = "all"
+
+
+def export(
+    query: Query,
+    lake: Lake,
+    *,
+    folder: Annotated[
+        Path,
+        typer.Option("--folder", metavar="FOLDER", help="Where the files go; made when absent."),
+    ],
+    format: Annotated[Format, typer.Option(help="The format.")] = Format.PARQUET,  # noqa: A002
+    each: Annotated[Each, typer.Option(help="A file a symbol, or one of all.")] = Each.SYMBOL,
+    of: Annotated[
+        str | None,
+        typer.Option(metavar="RECIPE", help="The rows of a recipe of Gold, not Silver's."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what an earlier export wrote there.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Write the lake's rows of a query as files for other programs.
+
+    With a README of columns, units, sources and the lock id beside them. Nothing is fetched: pull first.
+    """
+    show.absence(lake, json=json)
+    asked = query.data_types() if of else query  # the recipe says which
+    found = lake.export(asked, folder, format.value, each.value, of=of, overwrite=overwrite)
+    show.either(found, json=json)
 
 
 def _given(words: list[str] | None) -> dict[str, str] | list[str] | None:

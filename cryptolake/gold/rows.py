@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -12,6 +13,7 @@ from cryptolake.errors import BuildError, DamagedLakeWarning, IncompleteWarning
 from cryptolake.gold.build import build_gold
 from cryptolake.gold.lineage import gold_records
 from cryptolake.gold.recipes import recipe_named, recipes
+from cryptolake.readers.silver_files import current_sources
 from cryptolake.storage import layout
 
 if TYPE_CHECKING:
@@ -48,28 +50,87 @@ def gold_rows(
     return _scan(lake, recipe, query.selection)
 
 
-def _scan(lake: LakeContext, recipe: Recipe, asked: Selection) -> pl.LazyFrame:
+def gold_symbols(
+    lake: LakeContext, name: str, query: Query, *, progress: Progress = True
+) -> Iterator[tuple[str, pl.LazyFrame]]:
+    """Yield the rows of :func:`gold_rows` symbol by symbol."""
+    recipe = recipe_named(name)
+    report = build_gold(lake, recipe, query, progress=progress)
+    _raise_for(recipe, report)
+    _warn_of_missing(recipe, report)
+    if recipe.each == "market-month":
+        rows = _scan(lake, recipe, query.selection)
+        names = rows.select(pl.col("symbol").unique()).collect()["symbol"]
+        for symbol in names.drop_nulls().sort():
+            yield symbol, rows.filter(pl.col("symbol") == symbol)
+        return
+    found: dict[str, list[layout.GoldPath]] = {}
+    for where in _whole(lake, recipe, query.selection):
+        found.setdefault(where.symbol or "", []).append(where)
+    for symbol, months in sorted(found.items()):
+        yield symbol, _rows_of(lake, recipe, months, query.selection)
+
+
+def gold_sources(lake: LakeContext, name: str, query: Query) -> pl.DataFrame:
+    """Return the ledger's rows of the archive's files that a recipe's rows of a query were made of."""
+    recipe = recipe_named(name)
     records = gold_records(lake.records, recipe.name)
-    files: list[str] = []
+    months = (
+        path
+        for path in records
+        if (where := layout.parse_gold_path(path)) and _is_meant(where, query.selection)
+    )
+    inputs = pl.Series(
+        sorted({path for month in months for path in records[month].paths}), dtype=pl.String
+    )
+    made_of = current_sources(
+        lake.records.read("sources", where=pl.col("path").is_in(inputs.implode()))
+    )
+    return lake.records.ledger().join(made_of, on="key", how="semi")
+
+
+def _whole(lake: LakeContext, recipe: Recipe, asked: Selection) -> list[layout.GoldPath]:
+    """Return a selection's files that are as recorded, and warn of the others."""
+    records = gold_records(lake.records, recipe.name)
+    files: list[layout.GoldPath] = []
     damaged: list[str] = []
     for entry in lake.storage.list(layout.gold_folder(recipe.name)):
         where = layout.parse_gold_path(entry.path)
         if where is None or not _is_meant(where, asked):
             continue
         record = records.get(entry.path)
-        whole = record is not None and record.size == entry.size
-        (files if whole else damaged).append(entry.path)
+        if record is not None and record.size == entry.size:
+            files.append(where)
+        else:
+            damaged.append(entry.path)
     if damaged:
         message = (
             f"{len(damaged)} files of gold.{recipe.name} are not what was recorded, so their rows are left out: "
             f"{', '.join(damaged[:_NAMED])}. lake.build(query, gold=[{recipe.name!r}]) makes them anew."
         )
-        warnings.warn(message, DamagedLakeWarning, stacklevel=4)
+        warnings.warn(message, DamagedLakeWarning, stacklevel=5)
+    return files
+
+
+def _scan(lake: LakeContext, recipe: Recipe, asked: Selection) -> pl.LazyFrame:
+    rows = _rows_of(lake, recipe, _whole(lake, recipe, asked), asked)
+    if recipe.each == "market-month" and (asked.symbols or asked.universe):
+        held = rows.select(pl.col("symbol").unique()).collect()["symbol"].to_list()
+        market = recipe.lead.market
+        chosen = [symbol for symbol in held if symbol and means(asked, market, symbol)]
+        rows = rows.filter(pl.col("symbol").is_in(chosen))
+    return rows
+
+
+def _rows_of(
+    lake: LakeContext, recipe: Recipe, files: Sequence[layout.GoldPath], asked: Selection
+) -> pl.LazyFrame:
+    """Scan files, and keep the rows of a selection's days."""
     columns = recipe.columns
     if not files:
         return pl.LazyFrame(schema=columns)
     rows = pl.scan_parquet(
-        [lake.storage.url(path) for path in files],
+        [lake.storage.url(where.path) for where in files],
         glob=False,
         hive_partitioning=False,
         schema=dict(columns),
@@ -81,11 +142,6 @@ def _scan(lake: LakeContext, recipe: Recipe, asked: Selection) -> pl.LazyFrame:
         days = asked.days
         time = pl.col(recipe.time)
         rows = rows.filter(time.is_between(pl.lit(days.begin), pl.lit(days.end), closed="left"))
-    if recipe.each == "market-month" and (asked.symbols or asked.universe):
-        held = rows.select(pl.col("symbol").unique()).collect()["symbol"].to_list()
-        market = recipe.lead.market
-        chosen = [symbol for symbol in held if symbol and means(asked, market, symbol)]
-        rows = rows.filter(pl.col("symbol").is_in(chosen))
     return rows
 
 

@@ -88,10 +88,8 @@ def make_lock(lake: LakeContext, query: Query) -> Lock:
         Files of the query are in quarantine.
     """
     query.check()
-    held = with_key_parts(lake.records.ledger(scope=scope_of(query)))
-    of_series = narrowed(held, query.undated())
     sources = current(lake.records, "sources", silver_scope(query))
-    files = of_series.filter(_of_days(query) | pl.col("key").is_in(_spilled(sources, query)))
+    files = pinned_files(lake, query, sources)
     if not files.height:
         message = (
             f"the lake at {lake.storage.root} holds nothing of {query!r}, so there is nothing to pin: "
@@ -110,6 +108,23 @@ def make_lock(lake: LakeContext, query: Query) -> Lock:
         rows=int(used["rows_out"].sum()),
         files=_hashed(lake, files.select(list(FILES)).sort("key")),
     )
+
+
+def pinned_files(
+    lake: LakeContext, query: Query, sources: pl.DataFrame | None = None
+) -> pl.DataFrame:
+    """Return the ledger's rows, with key parts, of the files that a lock of a query pins.
+
+    Those whose days are the query's, and those of other days that have Silver rows of its days. ``sources``: the
+    rows of ``meta.sources`` that count for the query's Silver, where the caller has them.
+    """
+    held = with_key_parts(lake.records.ledger(scope=scope_of(query)))
+    of_series = narrowed(held, query.undated())
+    if query.selection.days is None:
+        return of_series
+    if sources is None:
+        sources = current(lake.records, "sources", silver_scope(query))
+    return of_series.filter(_of_days(query) | pl.col("key").is_in(_spilled(sources, query)))
 
 
 def record(lake: LakeContext, lock: Lock) -> None:

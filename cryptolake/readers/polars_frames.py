@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from cryptolake.listing.context import LakeContext
     from cryptolake.query import Query
     from cryptolake.storage.files import Storage
+    from cryptolake.storage.layout import SilverPath
 
 
 BATCH = 16 * 2**20
@@ -161,26 +163,56 @@ def silver_frame(query: Query, lake: LakeContext) -> pl.LazyFrame:
     DamagedLakeWarning
         Silver files of the query are gone, or are not what was recorded; their rows are left out.
     """
+    parts, bad = [], list[Damaged]()
+    for market, files, types, found in _datasets(query, lake):
+        bad += found
+        if files:
+            parts.append(_of_days(scan_months(lake.storage, files, types), query, market))
+        else:
+            parts.append(pl.LazyFrame(schema=_with_identity(types)))
+    warn_of_damage(bad)
+    return _together(parts)
+
+
+def silver_symbols(query: Query, lake: LakeContext) -> Iterator[tuple[SilverPath, pl.LazyFrame]]:
+    """Yield the rows of :func:`silver_frame` symbol by symbol, each with where its first month is.
+
+    A part has the rows of one market, interval and symbol, in the order of time.
+
+    Warns
+    -----
+    DamagedLakeWarning
+        As :func:`silver_frame` does.
+    """
+    datasets = list(_datasets(query, lake))
+    warn_of_damage([item for *_, bad in datasets for item in bad])
+    for market, files, types, _ in datasets:
+        series = groupby(files, lambda file: (file.where.interval, file.where.symbol))
+        for _, months in series:
+            found = list(months)
+            rows = _of_days(scan_months(lake.storage, found, types), query, market)
+            yield found[0].where, rows
+
+
+def _datasets(
+    query: Query, lake: LakeContext
+) -> Iterator[tuple[Market, list[SilverFile], dict[str, Any], list[Damaged]]]:
+    """Yield each market of a query: its files that can be read, their columns, and the damaged ones."""
     data_type = one_data_type(query)
     extras = extra_columns(lake.records, silver_scope(query))
-    parts, bad = [], list[Damaged]()
     for market in markets_of(query, data_type):
         types = schema_of(market, data_type).silver_dtypes()
         types |= dict.fromkeys(extras.get((market, data_type), ()), pl.String())
         held = silver_of(lake.storage, lake.records, query, market, data_type)
-        bad += held.bad
-        files = held.whole
-        if not files:
-            parts.append(pl.LazyFrame(schema=_with_identity(types)))
-            continue
-        part = scan_months(lake.storage, files, types)
-        days = query.selection.days
-        if days is not None:
-            time = pl.col(schema_of(market, data_type).time)
-            part = part.filter(time.is_between(pl.lit(days.begin), pl.lit(days.end), closed="left"))
-        parts.append(part)
-    warn_of_damage(bad)
-    return _together(parts)
+        yield market, held.whole, types, held.bad
+
+
+def _of_days(rows: pl.LazyFrame, query: Query, market: Market) -> pl.LazyFrame:
+    days = query.selection.days
+    if days is None:
+        return rows
+    time = pl.col(schema_of(market, one_data_type(query)).time)
+    return rows.filter(time.is_between(pl.lit(days.begin), pl.lit(days.end), closed="left"))
 
 
 def bronze_frame(query: Query, lake: LakeContext) -> pl.LazyFrame:

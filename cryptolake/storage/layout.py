@@ -484,6 +484,22 @@ def _partitions(
     return "/".join(levels)
 
 
+def file_stem(symbol: str) -> str:
+    """Return a symbol as a file's name, the ending left out: what is no letter, digit, ``_``, ``-`` or ``.`` is quoted.
+
+    Two symbols have two names, and no name is hidden or leaves its folder.
+
+    Examples
+    --------
+    >>> file_stem("BTCUSDT_250328"), file_stem("龙虾USDT"), file_stem("../a b")
+    ('BTCUSDT_250328', '龙虾USDT', '%2E.%2Fa%20b')
+    """
+    name = "".join(
+        sign if sign.isalnum() or sign in "_-." else quote(sign, safe="") for sign in symbol
+    )
+    return f"%2E{name[1:]}" if name.startswith(".") else name
+
+
 def _symbol_level(symbol: str) -> str:
     if "/" in symbol:
         checked(f"/{symbol}")  # a symbol is one folder
