@@ -36,6 +36,8 @@ OURS: dict[str, str] = {
     "basis": "basis",
     "funding": "funding",
     "open_interest": "open_interest",
+    "option_surface": "option_surface",
+    "panel": "panel",
     "perp_returns": "funding",
     "premium": "premium",
 }
