@@ -186,7 +186,8 @@ def newest(decided: pl.Series, right: pl.DataFrame, max_age: timedelta) -> pl.Da
     """
     at = pl.DataFrame({"_at": decided})
     when = right.columns[0]
-    right = right.with_columns(cs.float().fill_nan(None))
+    if right.select(pl.any_horizontal(cs.float().is_nan().any())).to_series().any():
+        right = right.with_columns(cs.float().fill_nan(None))
     if not right[when].is_sorted():
         right = right.sort(when, maintain_order=True)
     ordered = decided.is_sorted()
@@ -195,9 +196,9 @@ def newest(decided: pl.Series, right: pl.DataFrame, max_age: timedelta) -> pl.Da
 
     def joined(columns: list[str], rows: pl.DataFrame) -> pl.DataFrame:
         found = at.join_asof(
-            rows.select(when, pl.col(when).alias("_known"), *columns),
+            rows.select(when, *columns),
             left_on="_at",
-            right_on="_known",
+            right_on=when,
             strategy="backward",
             tolerance=max_age,
             coalesce=False,

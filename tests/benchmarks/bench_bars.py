@@ -18,6 +18,7 @@ import sys
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -178,7 +179,7 @@ def joins_by_hand(root: Path) -> pl.DataFrame:
         metrics = metrics.rename({"time": "metrics_time"}).with_columns(
             metrics_known_at=pl.col("metrics_time") + pl.duration(minutes=5)
         )
-        how = {"left_on": "decided", "coalesce": False}
+        how: dict[str, Any] = {"left_on": "decided", "coalesce": False}
         joined = bars.join_asof(funding, right_on="funding_time", tolerance="9h", **how)
         joined = joined.join_asof(metrics, right_on="metrics_known_at", tolerance="15m", **how)
         found.append(joined.collect())
@@ -194,7 +195,12 @@ def quotes_by_hand(root: Path) -> pl.DataFrame:
     quotes = scan(root, "data_type=bookTicker").drop("market", "data_type", "symbol")
     last = pl.max_horizontal("time", "event_time") + pl.duration(milliseconds=1)
     quotes = quotes.with_columns(known_at=last).rename({"time": "quote_time"})
-    how = {"left_on": "time", "right_on": "known_at", "tolerance": "5m", "coalesce": False}
+    how: dict[str, Any] = {
+        "left_on": "time",
+        "right_on": "known_at",
+        "tolerance": "5m",
+        "coalesce": False,
+    }
     return trades.join_asof(quotes, **how).collect()
 
 

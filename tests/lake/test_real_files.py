@@ -182,7 +182,7 @@ def test_coarser_bars_are_the_real_ones(
         # Half a unit of the last published place; a float of 8 digits before the point has no 8 behind it.
         places = max(len(row[position].rstrip("0").partition(".")[2]) for row in rows)
         near = max(0.5 * 10**-places, 8 * math.ulp(max(real[name])))
-        assert (made[name] - real[name]).abs().max() < near, name  # type: ignore[operator]
+        assert (made[name] - real[name]).abs().max() < near, name
 
 
 def test_a_second_pull_moves_nothing(lake: cl.Lake) -> None:

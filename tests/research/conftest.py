@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -137,7 +137,7 @@ def ticks(tmp_path_factory: pytest.TempPathFactory) -> cl.Lake:
     return cl.Lake(root)
 
 
-def silver(root: Path, place: str, columns: dict[str, object]) -> Path:
+def silver(root: Path, place: str, columns: Mapping[str, object]) -> Path:
     """Write a Silver file by hand: ``market/data_type[:interval]/symbol/month``."""
     market, data_type, symbol, month = place.split("/")
     kind, _, interval = data_type.partition(":")
