@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 import duckdb
 
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.errors import Damaged
-from cryptolake.readers.silver_files import readable, warn_of_damage
-from cryptolake.readers.view_sql import FolderDamage
+from cryptolake.readers.silver_files import are_as_recorded, readable, warn_of_damage
+from cryptolake.readers.view_sql import FolderDamage, intervals_of, view_name
 from cryptolake.storage import layout, segments
 from cryptolake.storage.table_schemas import TABLES
 
@@ -37,27 +38,28 @@ def table_damage(storage: Storage, tables: Iterable[str]) -> dict[str, FolderDam
 
 
 def silver_damage(
-    lake: LakeContext, names: Iterable[str] | None = None
+    lake: LakeContext, names: AbstractSet[str] | None = None
 ) -> tuple[dict[str, FolderDamage], list[Damaged]]:
     """Return the folders of datasets with Silver files that are not what was recorded, and the files that are gone.
 
-    ``names`` are names of Silver's views; all datasets when left out.
+    ``names`` are words among which those of Silver's views count; all datasets when left out.
     """
-    folders = [layout.SILVER]
+    folders = whole = [layout.SILVER]
     if names is not None:
-        asked = tuple(f"{name}_" for name in names)
-        folders = [
-            layout.silver_folder(row.market, row.data_type)
-            for row in load_matrix().rows
-            if any(name.startswith(f"{row.dataset}_") for name in asked)
-        ]
-    files = readable(lake.storage, lake.records, folders)
+        views = [(row, only) for row in load_matrix().rows for only in intervals_of(row)]
+        asked = [(row, only) for row, only in views if view_name(row, only) in names]
+        folders = [layout.silver_folder(row.market, row.data_type, only) for row, only in asked]
+        whole = sorted({layout.silver_folder(row.market, row.data_type) for row, _ in asked})
+    if not folders or are_as_recorded(lake.storage, lake.records, folders):
+        return {}, []
+    # Of a damaged file all views of its dataset are made anew, so the whole dataset is looked at.
+    files = readable(lake.storage, lake.records, whole)
     bad: dict[str, list[Damaged]] = {}
     for item in files.damaged:
         bad.setdefault(layout.top(item.path, 3), []).append(item)
-    whole = [file.path for file in files.whole] if bad else []
+    sound = [file.path for file in files.whole] if bad else []
     found = {
-        folder: FolderDamage(tuple(p for p in whole if p.startswith(f"{folder}/")), tuple(items))
+        folder: FolderDamage(tuple(p for p in sound if p.startswith(f"{folder}/")), tuple(items))
         for folder, items in bad.items()
     }
     return found, files.gone

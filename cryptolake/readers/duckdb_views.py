@@ -8,17 +8,13 @@ bucket. No extension is downloaded to read: an S3 lake uses httpfs where it is i
 
 from __future__ import annotations
 
-import contextlib
+import fnmatch
 import hashlib
 import json
 import os
 import re
-import secrets
-import stat
-import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -43,6 +39,8 @@ from cryptolake.readers.silver_files import extra_columns, silver_of, silver_sco
 from cryptolake.readers.unusable import warn_of_unusable
 from cryptolake.readers.view_notes import comments
 from cryptolake.readers.view_sql import (
+    EMPTY,
+    NO_ROOT,
     SCHEMAS,
     TIME,
     FolderDamage,
@@ -51,13 +49,17 @@ from cryptolake.readers.view_sql import (
     View,
     bronze_views,
     gold_views,
+    intervals_of,
     literal,
     meta_views,
     question_view,
     quoted,
+    silver_pattern,
     silver_views,
     sql_types,
+    view_name,
 )
+from cryptolake.readers.view_template import in_lake, keep, place, take
 from cryptolake.storage import layout
 from cryptolake.storage.files import S3Storage, Storage, walk
 from cryptolake.storage.table_schemas import TABLES
@@ -176,26 +178,51 @@ def connect(
     connection.execute("SET GLOBAL autoinstall_known_extensions = false")
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     reach(connection, lake)
-    _create_bronze(connection, in_memory=path is None)
+    known = _begin(connection, lake.storage, in_memory=path is None)
     connection.execute(_SEARCHED)
     warn_of_unusable(lake)
     if views:
         damaged, gone = silver_damage(lake)
-        _refresh(connection, lake, known=None, damaged=damaged, gone=gone, recipes=recipes)
+        _refresh(connection, lake, known=known, damaged=damaged, gone=gone, recipes=recipes)
     return connection
 
 
-def _create_bronze(connection: duckdb.DuckDBPyConnection, *, in_memory: bool) -> None:
-    views = list(bronze_views())
-    statements = [view.create for view in views]
-    ready = place(statements) if in_memory else None
-    if ready is not None and take(connection, ready, views):
-        return
-    for schema in SCHEMAS:
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
-    _create(connection, statements)
-    if ready is not None:
-        keep(connection, ready)
+def _begin(
+    connection: duckdb.DuckDBPyConnection, storage: Storage, *, in_memory: bool
+) -> str | None:
+    """Make the views that do not depend on what the lake holds; return for what those over Silver were made.
+
+    In memory they come from the cache if they can. Views that stay in a file name the lake's files themselves.
+    """
+    schemas = [f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}" for schema in SCHEMAS]
+    if not in_memory:
+        _create(connection, [*schemas, *(view.create for view in bronze_views())])
+        return None
+    views = [*bronze_views(), *_views(storage, EMPTY)]
+    known = _state("", EMPTY)
+    statements = [*schemas, in_lake(NO_ROOT), *(view.create for view in views), _note(known)]
+    file = place(statements)
+    if file is None or not take(connection, file, views):
+        _create(connection, statements)
+        if file is not None:
+            keep(connection, file)
+    if storage.is_local:
+        connection.execute(in_lake(_top(storage)))
+    return known
+
+
+def _top(storage: Storage) -> str:
+    """Return what stands before the paths under a root on a disk."""
+    return storage.url(layout.SILVER).removesuffix(layout.SILVER)
+
+
+def _state(seen: str, held: Held) -> str:
+    """Return for what views were made, as it is kept with them."""
+    return json.dumps({"seen": seen, "held": _plain(held)})
+
+
+def _note(state: str) -> str:
+    return f"COMMENT ON VIEW {quoted('meta')}.{quoted('files')} IS {literal(state)}"
 
 
 def refresh(
@@ -257,8 +284,9 @@ def ask(
     StorageError
         A file of the lake cannot be read.
     """
-    tables = {name.lower() for name in _TABLE.findall(text)} & TABLES.keys()
-    silver, gone = silver_damage(lake, {name.lower() for name in _SILVER.findall(text)})
+    words = set(_WORD.findall(text.lower()))
+    tables = words & TABLES.keys()
+    silver, gone = silver_damage(lake, words)
     found = {**table_damage(lake.storage, sorted(tables)), **silver}
     refresh(connection, lake, damaged=found, gone=gone, recipes=recipes)
     if isinstance(lake.storage, S3Storage) and lake.storage in _BUCKETS:
@@ -306,11 +334,9 @@ def _query_view(query: Query, lake: LakeContext) -> str:
     return question_view(parts, lake.storage)
 
 
-_TABLE = re.compile(r"""\bmeta"?\s*\.\s*"?(\w+)""", re.IGNORECASE)
-"""A table of the lake's own in a question; ``throughput`` reads ``transfers``, whose rows are not sums."""
-
-_SILVER = re.compile(r"""\bsilver"?\s*\.\s*"?(\w+)""", re.IGNORECASE)
-"""A view of Silver in a question."""
+_WORD = re.compile(r"\w+")
+"""What may be the name of a view in a question. DuckDB's own ``get_table_names`` binds the question: it refuses
+parameters, ``using`` and ``pivot``. A word that names a view and is something else costs a look at its files."""
 
 
 def _known(connection: duckdb.DuckDBPyConnection) -> str | None:
@@ -362,13 +388,53 @@ def _make(
 ) -> None:
     """Make the views of what a lake has, but for those that are as they were."""
     made = set() if was is None else set(_views(storage, was))
-    views = [view for view in _views(storage, held) if view not in made]
-    state = json.dumps({"seen": seen, "held": _plain(held)})
-    note = f"COMMENT ON VIEW {quoted('meta')}.{quoted('files')} IS {literal(state)}"
-    for view in views if held.kept else ():
-        _create(connection, [_without_zone(connection, view).create])
-    plain = () if held.kept else (view.create for view in views)
-    _create(connection, [*plain, *comments(held, views), note])
+    # Making the view of a table reads its segments: damage is found now, and not by a question about it.
+    new = held.tables - (frozenset() if was is None else was.tables)
+    views = [
+        view
+        for view in _views(storage, held)
+        if view not in made or (view.schema == layout.META and view.name in new)
+    ]
+    notes = [*comments(held, views), _note(_state(seen, held))]
+    if held.kept:
+        for view in views:
+            _create(connection, [_without_zone(connection, view).create])
+        _create(connection, notes)
+        return
+    creates = [view.create for view in views]
+    if storage.is_local:
+        one = in_lake(_top(storage), _samples(storage, held, views))
+        creates = [one, *creates, in_lake(_top(storage))]
+    _create(connection, [*creates, *notes])
+
+
+def _samples(storage: Storage, held: Held, views: Iterable[View]) -> dict[str, str]:
+    """Return, by the pattern of a Silver view, its first file: a view is made by that one, without listing the others.
+
+    A dataset whose files differ in their columns is looked at whole.
+    """
+    made = {view.name for view in views if view.schema == layout.SILVER}
+    found = {}
+    for row in load_matrix().rows:
+        if (row.market.value, row.data_type.value) in held.extras:
+            continue
+        for interval in intervals_of(row):
+            pattern = silver_pattern(row, interval)
+            if view_name(row, interval) in made:
+                found[pattern] = _first(storage.local(), "", pattern.split("/"))
+    return {pattern: path for pattern, path in found.items() if path}
+
+
+def _first(root: Path, folder: str, levels: Sequence[str]) -> str | None:
+    """Return the first file, by name, that matches a pattern's levels below a folder."""
+    try:
+        names = fnmatch.filter((item.name for item in os.scandir(root / folder)), levels[0])
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    paths = (f"{folder}/{name}" if folder else name for name in sorted(names))
+    if len(levels) == 1:
+        return next((path for path in paths if (root / path).is_file()), None)
+    return next((found for path in paths if (found := _first(root, path, levels[1:]))), None)
 
 
 def _is_kept(connection: duckdb.DuckDBPyConnection) -> bool:
@@ -433,7 +499,7 @@ def look(storage: Storage) -> Held:
     silver = {
         layout.silver_level(path) for path in _folders(storage, layout.SILVER, 3, layout.MONTH_FILE)
     }
-    tables: set[str] = set() if storage.is_local else _folders(storage, layout.META, 1)
+    tables = _folders(storage, layout.META, 1)
     recipes = {path.rpartition("/")[2] for path in _folders(storage, layout.GOLD, 1)}
     return Held(
         frozenset(level for level in silver if level is not None),
@@ -462,13 +528,14 @@ def _folders(storage: Storage, top: str, depth: int, name: str = f"*{layout.PARQ
     return {
         layout.top(entry.path, depth + 1)
         for entry in storage.list(top)
-        if fnmatchcase(entry.path.rpartition("/")[2], name) and entry.path.count("/") > depth
+        if fnmatch.fnmatchcase(entry.path.rpartition("/")[2], name)
+        and entry.path.count("/") > depth
     }
 
 
 def _local_folders(folder: Path, path: str, depth: int, name: str) -> Iterator[str]:
     if depth == 0:
-        if any(fnmatchcase(item.name, name) for item, _ in walk(str(folder))):
+        if any(fnmatch.fnmatchcase(item.name, name) for item, _ in walk(str(folder))):
             yield path
         return
     try:
@@ -477,73 +544,3 @@ def _local_folders(folder: Path, path: str, depth: int, name: str) -> Iterator[s
         return
     for item in found:
         yield from _local_folders(Path(item.path), f"{path}/{item.name}", depth - 1, name)
-
-
-# DuckDB binds each view when it is made, which for all of Bronze takes most of a connection's time. Bronze's
-# views are the same for every lake, so they are copied, bound, from a file of the user's cache. Its name is a
-# hash of the statements: other views have another file. It is safe to delete; without it the views are made.
-_AS = "cryptolake_template"
-
-
-def place(statements: Sequence[str]) -> Path | None:
-    """Return where the views of some statements are kept: below ``XDG_CACHE_HOME``, else ``~/.cache``.
-
-    None where there is no such folder: the user has no home, or the variable's path is not absolute.
-    """
-    what = "\n".join([duckdb.__version__, *statements])
-    name = f"bronze-{hashlib.sha256(what.encode()).hexdigest()[:24]}.duckdb"
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - no error
-    return Path(base) / "cryptolake" / name if os.path.isabs(base) else None  # noqa: PTH117 - text
-
-
-def take(connection: duckdb.DuckDBPyConnection, file: Path, views: Sequence[View]) -> bool:
-    """Copy the views that a file keeps into a connection in memory; say whether it worked."""
-    if not _is_own(file):
-        return False
-    asked = {"name": _AS, "schemas": list(SCHEMAS)}
-    names = {*((name, None) for name in SCHEMAS), *((view.schema, view.name) for view in views)}
-    with contextlib.suppress(duckdb.Error):
-        connection.execute(f"ATTACH {literal(str(file))} AS {_AS} (READ_ONLY)")
-        try:
-            # Names and number tell a file that was not finished, or that another program put there.
-            if set(connection.execute(_NAMES, asked).fetchall()) != names:
-                return False
-            connection.execute(f"COPY FROM DATABASE {_AS} TO memory (SCHEMA)")
-        finally:
-            connection.execute(f"DETACH {_AS}")
-        return True
-    return False
-
-
-_NAMES = """
-SELECT schema_name, NULL AS view_name FROM duckdb_schemas()
-WHERE database_name = $name AND list_contains($schemas, schema_name)
-UNION ALL SELECT schema_name, view_name FROM duckdb_views() WHERE database_name = $name AND NOT internal
-"""
-
-
-def _is_own(file: Path) -> bool:
-    """Say whether this user wrote a file and nobody else may: another's views would be run here."""
-    try:
-        found = file.lstat()
-    except (OSError, ValueError):
-        return False
-    mine = sys.platform == "win32" or found.st_uid == os.getuid()
-    return mine and stat.S_ISREG(found.st_mode) and not found.st_mode & 0o022
-
-
-def keep(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
-    """Keep the views that a connection in memory has so far; a cache that cannot be written is left out."""
-    draft = file.with_name(f"{file.name}.{secrets.token_hex(6)}")
-    with contextlib.suppress(duckdb.Error, OSError):
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            connection.execute(f"ATTACH {literal(str(draft))} AS {_AS}")
-            try:
-                connection.execute(f"COPY FROM DATABASE memory TO {_AS} (SCHEMA)")
-            finally:
-                connection.execute(f"DETACH {_AS}")
-            draft.chmod(0o600)  # what others may write is not used
-            draft.replace(file)
-        finally:
-            draft.unlink(missing_ok=True)

@@ -154,6 +154,18 @@ def readable(
     )
 
 
+def are_as_recorded(storage: Storage, records: TableReader, folders: Iterable[str]) -> bool:
+    """Say whether every file below some folders of Silver that has a record stands with its recorded size.
+
+    It is the common case, and costs a fraction of what :func:`readable` does: no path is taken apart.
+    """
+    scope = Scope.of(f"{folder}/" for folder in folders)
+    # The records before the files, as there.
+    recorded = _recorded(records, scope.where("path"))
+    standing = {e.path: e.size for folder in scope.prefixes for e in storage.list(folder)}
+    return all(standing.get(path) == size for path, (size, _) in recorded.items())
+
+
 def damage(
     storage: Storage,
     records: TableReader,

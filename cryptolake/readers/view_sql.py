@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -184,6 +185,19 @@ class Held(NamedTuple):
         return None if found is None else found.whole
 
 
+EMPTY = Held(frozenset(), {}, frozenset(), ())
+"""What a lake has that holds nothing."""
+
+IN_LAKE = "meta.in_lake"
+"""The macro by which views in memory name the files of a lake on a disk: a pattern to the same below its root.
+
+Views that do not name the root themselves are the same for every lake, and can be copied ready.
+"""
+
+NO_ROOT = "/no/lake/"
+"""What the macro puts before a pattern in views that are of no lake yet: there are no files."""
+
+
 TIME = "TIMESTAMP WITH TIME ZONE"
 
 
@@ -253,11 +267,14 @@ def view_name(row: Row, interval: Interval | None) -> str:
 # ---------------------------------------------------------------------------------------------- bronze
 
 
-def bronze_views() -> Iterator[View]:
-    """Yield the views over Bronze: the columns as published, then key, market, symbol and interval."""
-    for row in load_matrix().rows:
-        for interval in intervals_of(row):
-            yield View("bronze", view_name(row, interval), _bronze_select(row, interval))
+@cache
+def bronze_views() -> tuple[View, ...]:
+    """Return the views over Bronze: the columns as published, then key, market, symbol and interval."""
+    return tuple(
+        View("bronze", view_name(row, interval), _bronze_select(row, interval))
+        for row in load_matrix().rows
+        for interval in intervals_of(row)
+    )
 
 
 def _bronze_select(row: Row, only: Interval | None) -> str:
@@ -302,6 +319,9 @@ def silver_views(root: Root, held: Held) -> Iterator[View]:
     """Yield the views over Silver: market, symbol, interval, and the typed columns."""
     for row in load_matrix().rows:
         levels = {level for *pair, level in held.silver if tuple(pair) == _pair(row)}
+        if not (levels or held.kept or held.damage or _pair(row) in held.extras):
+            yield from _empty_silver(*_kind(row), root.is_local)
+            continue
         for interval in intervals_of(row):
             there = bool(levels) if interval is None else interval.value in levels
             whole = held.whole(layout.silver_folder(*_kind(row)))
@@ -310,6 +330,30 @@ def silver_views(root: Root, held: Held) -> Iterator[View]:
                 whole = tuple(path for path in whole if path.startswith(below))
             select = _silver_select(root, row, interval, held, there=there, whole=whole)
             yield View("silver", view_name(row, interval), select)
+
+
+@cache
+def _empty_silver(market: Market, data_type: DataType, is_local: bool) -> tuple[View, ...]:  # noqa: FBT001
+    """Return the views over a dataset that a lake does not hold, which are the same for every lake."""
+    row, root = load_matrix().row(market, data_type), _Nowhere(is_local)
+    return tuple(
+        View(
+            "silver",
+            view_name(row, interval),
+            _silver_select(root, row, interval, EMPTY, there=False, whole=None),
+        )
+        for interval in intervals_of(row)
+    )
+
+
+class _Nowhere(NamedTuple):
+    """The root of no lake yet, on a disk or in a bucket."""
+
+    is_local: bool
+
+    def url(self, path: str = "") -> str:
+        """Return what leads to no file."""
+        return f"{NO_ROOT}{path}"
 
 
 def _silver_select(
@@ -326,11 +370,21 @@ def _silver_select(
         return nothing(
             types if not held.kept else {n: k.replace(TIME, "TIMESTAMP") for n, k in types.items()}
         )
-    folder = unglobbed(root.url(layout.silver_folder(*_kind(row))))
-    level = (only.value if only else "*") if row.has_interval else None
-    files = _files(root, whole, f"{folder}/{layout.silver_glob(interval=level)}")
+    files = _files(root, held, whole, silver_pattern(row, only))
     there = there or whole is not None
     return _silver_rows(row, types, files, there=there, zone=not held.kept)
+
+
+def silver_pattern(row: Row, only: Interval | None) -> str:
+    """Return the pattern of a Silver view's files, below the lake's root.
+
+    Examples
+    --------
+    >>> silver_pattern(load_matrix().row("spot", "trades"), None)
+    'silver/market=spot/data_type=trades/symbol=*/[0-9][0-9][0-9][0-9]-[0-9][0-9].parquet'
+    """
+    level = (only.value if only else "*") if row.has_interval else None
+    return f"{layout.silver_folder(*_kind(row))}/{layout.silver_glob(interval=level)}"
 
 
 def silver_types(row: Row, extras: Iterable[str] = ()) -> dict[str, str]:
@@ -417,7 +471,7 @@ def meta_views(root: Root, held: Held) -> Iterator[View]:
         if (table not in held.tables and not root.is_local) or whole == ():
             yield View("meta", table, nothing(types))
             continue
-        pattern = _files(root, whole, f"{unglobbed(root.url(folder))}/*.parquet")
+        pattern = _files(root, held, whole, f"{folder}/*.parquet")
         # Segments written before a column existed lack it; union_by_name and the list make it null.
         order = ", file_row_number = true, filename = true" if table in _NEWEST else ""
         rows = _selected(
@@ -449,12 +503,14 @@ def gold_views(root: Root, held: Held) -> Iterator[View]:
         whole = held.whole(folder)
         if whole == ():
             continue
-        top = unglobbed(root.url(folder))
-        files = _files(root, whole, f"{top}/**/*.parquet")
         options = "union_by_name = true"
-        if whole is None and root.is_local:
+        if whole is not None:
+            files = _named(root, whole)
+        elif root.is_local:
             files = _by_level(root, folder)
             options += ", allow_empty = true"
+        else:
+            files = literal(f"{unglobbed(root.url(folder))}/**/*.parquet")
         yield View("gold", recipe, f"SELECT * FROM read_parquet({files}, {options})")
 
 
@@ -467,11 +523,18 @@ def _by_level(root: Root, folder: str) -> str:
 # --------------------------------------------------------------------------------------------- the pieces
 
 
-def _files(root: Root, whole: Sequence[str] | None, pattern: str) -> str:
-    """Return what ``read_parquet`` reads: a pattern, or the files by name where one is left out."""
-    if whole is None:
-        return literal(pattern)
-    return listed(unglobbed(root.url(path)) for path in whole)
+def _files(root: Root, held: Held, whole: Sequence[str] | None, pattern: str) -> str:
+    """Return what ``read_parquet`` reads: a pattern below the root, or the files by name where one is left out."""
+    if whole is not None:
+        return _named(root, whole)
+    if root.is_local and not held.kept:
+        return f"{IN_LAKE}({literal(pattern)})"
+    folder, _, name = pattern.partition("/")
+    return literal(f"{unglobbed(root.url(folder))}/{name}")
+
+
+def _named(root: Root, paths: Iterable[str]) -> str:
+    return listed(unglobbed(root.url(path)) for path in paths)
 
 
 def nothing(types: Mapping[str, str]) -> str:

@@ -91,9 +91,9 @@ def test_a_damaged_silver_file_is_left_out_and_named(lake: Lake, how: str):
     path = _silver(lake)
     data = path.read_bytes()
     DAMAGES[how](path)
-    for _ in range(2):
+    for view in ("silver.spot_klines_1h", 'silver."Spot_klines"', "spot_klines_1h"):
         with pytest.warns(DamagedLakeWarning, match="symbol=AUSDT"):
-            found = lake.sql("select symbol, count(*) from silver.spot_klines_1h group by 1")
+            found = lake.sql(f"select symbol, count(*) from {view} group by 1")
         assert found.fetchall() == [("BUSDT", 48)]
     path.write_bytes(data)
     with warnings.catch_warnings():

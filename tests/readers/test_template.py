@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 import cryptolake as cl
-from cryptolake.readers import duckdb_views
+from cryptolake.readers import view_template
 
 
 @pytest.fixture
@@ -44,6 +44,24 @@ def test_views_from_the_cache_are_those_that_are_made(tmp_path, cache):
     assert not (tmp_path / "lake").exists()
 
 
+def test_copied_views_are_of_the_lake_that_took_them(tmp_path, cache):
+    count = "select count(*) from spot_klines_1d"
+    with cl.Lake(tmp_path / "other").connect() as first:
+        file = tmp_path / "a[*]'s" / "silver/market=spot/data_type=klines/interval=1d"
+        file = file / "symbol=AUSDT/2024-01.parquet"
+        file.parent.mkdir(parents=True)
+        names = "open_time, open, high, low, close, volume, close_time, quote_volume, trades, "
+        names += "taker_buy_volume, taker_buy_quote_volume"
+        one = f"select {names} from (select 1) left join silver.spot_klines_1d on true"
+        first.sql(one).write_parquet(str(file))
+        with cl.Lake(tmp_path / "a[*]'s").connect() as second:
+            assert second.execute(count).fetchall() == [(1,)]
+            second.execute("attach ':memory:' as elsewhere; use elsewhere")
+            found = second.execute("from memory.silver.spot_klines_1d select symbol, month")
+            assert found.fetchall() == [("AUSDT", "2024-01")]
+        assert first.execute(count).fetchall() == [(0,)]
+
+
 def test_a_damaged_cache_is_made_anew(tmp_path, cache):
     made = views(tmp_path)
     (file,) = cache.iterdir()
@@ -66,7 +84,7 @@ def test_a_kept_duckdb_file_is_whole_in_itself(tmp_path, cache):
 
 
 def test_other_views_have_another_file():
-    assert duckdb_views.place(["create view a"]) != duckdb_views.place(["create view b"])
+    assert view_template.place(["create view a"]) != view_template.place(["create view b"])
 
 
 def test_any_number_of_connections_may_begin_at_once(tmp_path, cache):
