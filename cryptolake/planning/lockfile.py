@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from cryptolake.archive.enums import Partition
-from cryptolake.archive.keys import ZIP, file_name, folder_name, stem_in
+from cryptolake.archive.keys import ZIP, stem_in
 from cryptolake.archive.periods import Period
 from cryptolake.archive.source import ArchivePlace, checked_endpoint
 from cryptolake.errors import CryptolakeError, LockError, StorageError
@@ -150,6 +150,10 @@ class Lock:
 
     def to_text(self) -> str:
         """Return the lock as its file holds it: JSON, a line a file."""
+        return self._text
+
+    @cached_property
+    def _text(self) -> str:
         head = {
             "cryptolake_lock": FORMAT,
             "id": self.id,
@@ -219,21 +223,15 @@ def lock_id(files: pl.DataFrame) -> str:
 
 def _folders(files: pl.DataFrame) -> Iterator[str]:
     """Yield each folder's part of the tree, its files a line each."""
-    folder, lines, stem = None, list[str](), ""
-    for key, size, etag, sha256 in files.select(list(FILES)).sort("key").iter_rows():
-        if folder_name(key) != folder:
-            if folder is not None:
-                yield _folder(folder, lines)
-            folder, lines = folder_name(key), []
-            stem = file_name(stem_in(folder) or "")
-        period = file_name(key).removeprefix(stem).removesuffix(ZIP)
-        lines.append(f'   "{period}": [{size}, {json.dumps(etag)}, "{sha256}"]')
-    if folder is not None:
-        yield _folder(folder, lines)
-
-
-def _folder(folder: str, lines: list[str]) -> str:
-    return f"  {json.dumps(folder, ensure_ascii=False)}: {{\n" + ",\n".join(lines) + "\n  }"
+    named = files.sort("key").with_columns(folder=pl.col("key").str.replace(r"/[^/]*$", ""))
+    stems = {folder: stem_in(folder) or "" for folder in named["folder"].unique()}
+    stem = pl.col("folder").replace_strict(stems, return_dtype=pl.String)
+    period = pl.col("key").str.strip_prefix(stem).str.strip_suffix(ZIP)
+    etags = pl.Series([json.dumps(etag) for etag in named["etag"]], dtype=pl.String)
+    line = pl.format('   "{}": [{}, {}, "{}"]', period, "size", etags, "sha256")
+    lines = named.select("folder", line=line).group_by("folder", maintain_order=True)
+    for folder, text in lines.agg(pl.col("line").str.join(",\n")).iter_rows():
+        yield f"  {json.dumps(folder, ensure_ascii=False)}: {{\n{text}\n  }}"
 
 
 def _read(found: Any, kind: type[Lock]) -> Lock:

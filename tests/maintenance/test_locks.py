@@ -6,15 +6,14 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import polars as pl
 import pytest
 
 import cryptolake as cl
+from cryptolake.transfer.kept import pinned_files
 from tests.quality.world import World, key_of
-
-if TYPE_CHECKING:
-    import polars as pl
 
 DAYS = ("2024-06-01", "2024-07-02")
 QUERY = cl.query().markets("spot").klines("1d").symbols("BTCUSDT").between(*DAYS)
@@ -143,6 +142,27 @@ def test_a_lake_in_a_bucket_is_restored_by_donors_keeps_what_is_pinned_and_is_a_
         report = other.thaw(replace(lock, schemas={"spot_klines": "0"}), bucket, progress=False)
     assert (report.ok, report.modes) == (True, {"donor": 2}), report
     assert hash_of(other.silver(july).collect()) == frozen
+
+
+def test_bytes_that_are_listed_as_pinned_and_are_others_never_take_their_place(
+    here: World, tmp_path: Path
+):
+    lock = here.lake.freeze(QUERY.between("2024-07-02", "2024-07-02"), tmp_path / "x.lock.json")
+    [true] = lock.files["sha256"]
+    forged = replace(lock, files=lock.files.with_columns(sha256=pl.lit("0" * 64)))
+    other = cl.Lake(tmp_path / "other", source=here.lake.source)
+    report = other.thaw(forged, here.lake, progress=False)
+    assert not report.ok
+    [error] = report.files["error"]
+    assert error == f"sha256 is {true}, the lock pins {'0' * 64}"
+    assert other.storage.list("bronze") == []
+
+
+def test_a_damaged_lock_of_the_lake_is_named(tmp_path: Path):
+    storage = cl.Lake(tmp_path).storage
+    storage.write("meta/locks/x.json", b"{")
+    with pytest.warns(cl.DamagedLakeWarning, match=r"x\.json is no lock"):
+        assert pinned_files(storage).is_empty()
 
 
 def test_what_cannot_be_frozen_or_thawed_is_refused(here: World, tmp_path: Path):

@@ -29,7 +29,7 @@ def sha256_of(key: str) -> str:
 
 @pytest.fixture
 def lock() -> Lock:
-    rows = [(key, 100 + len(key), 'a"b' if "um" in key else None, sha256_of(key)) for key in KEYS]
+    rows = [(key, 100 + len(key), 'a"b{}' if "um" in key else None, sha256_of(key)) for key in KEYS]
     return Lock(
         query=cl.query().markets("spot").klines("1m").symbols("BTCUSDT").between("2024-01"),
         archive=ArchivePlace("data.binance.vision", None),
