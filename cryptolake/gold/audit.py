@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from cryptolake.bronze.ledger import means
 from cryptolake.errors import CryptolakeError, IncompleteWarning
 from cryptolake.gold.build import build_gold
+from cryptolake.gold.daily import RECIPE
+from cryptolake.gold.daily_recipe import remake_daily
 from cryptolake.gold.lineage import damaged_rows, gold_records
 from cryptolake.gold.recipes import recipe_named, recipes
 from cryptolake.query import Query
@@ -68,6 +70,8 @@ def repair_gold(lake: LakeContext, found: Iterable[AuditedMonth]) -> None:
 
 def _made(lake: LakeContext, name: str, paths: list[str]) -> str | None:
     """Make a recipe's files anew; return why some are not."""
+    if name == RECIPE:
+        return remake_daily(lake, paths)
     if name not in recipes():
         return f"the recipe {name!r} is not registered in this process; run its definition, and verify again."
     places = [place for path in paths if (place := parse_gold_path(path)) is not None]

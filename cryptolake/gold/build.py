@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import polars as pl
 
 from cryptolake.errors import CryptolakeError, StorageError
+from cryptolake.gold.daily import RECIPE
+from cryptolake.gold.daily_recipe import build_daily
 from cryptolake.gold.lineage import (
     GoldRecord,
     Lineage,
@@ -308,8 +310,10 @@ def build_gold(
     StorageError
         The lake cannot be read or written; what was built until then is kept.
     """
-    recipe = name if isinstance(name, Recipe) else recipe_named(name)
     asked = Query() if query is None else query
+    if name == RECIPE:
+        return build_daily(lake, asked, force=force)
+    recipe = name if isinstance(name, Recipe) else recipe_named(name)
     check_query(recipe, asked)
     _ = recipe.columns  # a function that fails on nothing fails before anything is written
     begun = time.perf_counter()

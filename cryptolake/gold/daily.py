@@ -3,7 +3,8 @@
 ``gold/daily/market=…/YYYY-MM.parquet``: the 1d klines of every symbol that the lake holds, sorted by symbol and
 time. A market has thousands of small 1d files, and a Silver month of each costs more than all of their rows: here
 the zips of a month are parsed in one piece. Where a daily and a monthly file both have a day, the daily one
-counts, as in Silver.
+counts, as in Silver. Rows are held to the checks of the schema, as Silver's are: those that break one are left out,
+warned of, and kept in ``meta.rejects``.
 
 A month's file says in its Parquet metadata, under ``cryptolake``, which files it was made from. It is made again
 where those that the ledger has now are others; only days that a changed file covers are read again.
@@ -15,12 +16,11 @@ import hashlib
 import json
 import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
@@ -29,23 +29,24 @@ from cryptolake.archive.keys import prefix_of
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.schemas import schema_of
 from cryptolake.bronze.ledger import with_key_parts
-from cryptolake.bronze.sniff import detect
-from cryptolake.bronze.zips import inflate
-from cryptolake.errors import CorruptArchive, IncompleteWarning, SchemaMismatch
-from cryptolake.silver.parse import FILE, Piece, parse_fast, parse_lines, with_optional
+from cryptolake.errors import IncompleteWarning
+from cryptolake.gold.code import code_hash
+from cryptolake.gold.daily_zips import DailyZips
+from cryptolake.gold.lineage import Input, Lineage, Written, lineage_row
 from cryptolake.storage import layout
 from cryptolake.storage.scope import Scope
+from cryptolake.storage.tables import new_run_id
 
 if TYPE_CHECKING:
     from cryptolake.archive.periods import Days, Period
     from cryptolake.archive.schemas import Schema
-    from cryptolake.bronze.sniff import Layout
     from cryptolake.listing.context import LakeContext
     from cryptolake.query import Query
+    from cryptolake.silver.parse import Reject
     from cryptolake.storage.files import Storage
 
 RECIPE = "daily"
-VERSION = 1
+VERSION = 2
 """Raised where the same files would give other rows."""
 
 _METADATA = "cryptolake"
@@ -56,10 +57,9 @@ _DAY = ["symbol", "day"]
 SETTLED = timedelta(days=31)
 """How long after a month's end files of it may still be published."""
 
-_HEAD = 4096
-_READERS = 16
-"""Zips that are read from a bucket at the same time."""
 _NAMED = 3
+_GROUP = 12
+"""Months that are recorded, and then placed, together."""
 
 
 def daily_path(market: Market, month: str) -> str:
@@ -87,16 +87,16 @@ class Daily:
 
     def __init__(self, lake: LakeContext) -> None:
         self._lake = lake
-        self._seen: dict[tuple[Market, Days], list[_MarketMonth]] = {}
+        self._seen: dict[tuple[Market, Days], list[MarketMonth]] = {}
 
     def bars(self, market: Market, days: Days) -> pl.LazyFrame:
         """Return the bars of every symbol, as :func:`daily_bars` does."""
-        return _bars(self._lake.storage, market, days, self._months(market, days))
+        return _bars(self._lake, market, days, self._months(market, days))
 
-    def _months(self, market: Market, days: Days) -> list[_MarketMonth]:
+    def _months(self, market: Market, days: Days) -> list[MarketMonth]:
         """Return the months as the ledger had them when they were first asked for."""
         if (market, days) not in self._seen:
-            self._seen[market, days] = _market_months(self._lake, market, days)
+            self._seen[market, days] = market_months(self._lake, market, days)
         return self._seen[market, days]
 
     def is_fetched(self, needed: Query) -> bool:
@@ -174,30 +174,56 @@ def daily_bars(lake: LakeContext, market: Market, days: Days) -> pl.LazyFrame:
     IncompleteWarning
         Files of Bronze cannot be used; their rows are left out, and the next call tries them again.
     """
-    return _bars(lake.storage, market, days, _market_months(lake, market, days))
+    return _bars(lake, market, days, market_months(lake, market, days))
 
 
-def _market_months(lake: LakeContext, market: Market, days: Days) -> list[_MarketMonth]:
+def market_months(lake: LakeContext, market: Market, days: Days | None) -> list[MarketMonth]:
+    """Return the months of which Bronze has files: of some days, or all."""
     return [
-        _MarketMonth(lake.storage, market, month, files)
+        MarketMonth(lake.storage, market, month, files)
         for month, files in _files_by_month(lake, market, days).items()
     ]
 
 
 def _bars(
-    storage: Storage, market: Market, days: Days, months: Sequence[_MarketMonth]
+    lake: LakeContext, market: Market, days: Days, months: Sequence[MarketMonth]
 ) -> pl.LazyFrame:
     schema = schema_of(market, DataType.KLINES)
-    _warn([line for month in months if not month.is_fresh for line in month.make(schema)])
+    warn_of(make_months(lake, [month for month in months if not month.is_fresh]))
     if not months:
-        return _none(schema).lazy()
+        return none(schema).lazy()
     scan = pl.scan_parquet(
-        [storage.url(month.path) for month in months],
+        [lake.storage.url(month.path) for month in months],
         glob=False,
         hive_partitioning=False,
-        **storage.polars_arguments,
+        **lake.storage.polars_arguments,
     )
     return scan.filter(_within(days.begin, days.end))
+
+
+def make_months(lake: LakeContext, months: Sequence[MarketMonth]) -> list[MadeMonth]:
+    """Make months: all are recorded in ``meta.lineage`` and ``meta.rejects``, then placed."""
+    made = []
+    for begin in range(0, len(months), _GROUP):
+        group = _recorded(lake, months[begin : begin + _GROUP])
+        for one in group:
+            lake.storage.write(one.path, one.data)
+        made += [one._replace(data=b"") for one in group]
+    if made:
+        lake.records.forget()
+    return made
+
+
+def _recorded(lake: LakeContext, months: Sequence[MarketMonth]) -> list[MadeMonth]:
+    """Return months made, and said in the lake's tables what they are."""
+    now, run = datetime.now(UTC), new_run_id()
+    made = [month.make(schema_of(month.market, DataType.KLINES)) for month in months]
+    lineage = [lineage_row(one.path, one.lineage, one.file, run, now) for one in made]
+    rejects = [row | {"at": now, "run_id": run} for one in made for row in one.reject_rows]
+    lake.tables.append("lineage", lineage)
+    if rejects:
+        lake.tables.append("rejects", rejects)
+    return made
 
 
 def _months_of(query: Query) -> Iterator[tuple[Period, Days]]:
@@ -213,20 +239,24 @@ def _within(begin: datetime, end: datetime) -> pl.Expr:
     return pl.col("open_time").is_between(pl.lit(begin), pl.lit(end), closed="left")
 
 
-def _none(schema: Schema) -> pl.DataFrame:
+def none(schema: Schema) -> pl.DataFrame:
+    """Return no bars, typed."""
     identity = dict.fromkeys(("market", "symbol", "interval"), pl.String())
     return pl.DataFrame(schema={**identity, **schema.silver_dtypes()})
 
 
-def _files_by_month(lake: LakeContext, market: Market, days: Days) -> dict[str, pl.DataFrame]:
+def _files_by_month(
+    lake: LakeContext, market: Market, days: Days | None
+) -> dict[str, pl.DataFrame]:
     """Return the 1d klines in Bronze by month: see :func:`_with_days`, and ``id``, what names the bytes."""
     row = load_matrix().row(market, DataType.KLINES)
     scope = Scope.of(prefix_of(row, partition) for partition in Partition)
     of_days = pl.col("key").str.contains(f"/{Interval.D1.value}/", literal=True)
     named = pl.coalesce("sha256", pl.format("etag:{}", "etag"), pl.format("{} B", "size"))
     held = lake.records.ledger(of_days, scope).select("key", named.alias("id"))
-    months = [str(month) for month in days.months()]
-    files = _with_days(held).filter(pl.col("month").is_in(months)).sort("month", "key")
+    files = _with_days(held).sort("month", "key")
+    if days is not None:
+        files = files.filter(pl.col("month").is_in([str(month) for month in days.months()]))
     parts = files.partition_by("month", as_dict=True, include_key=False, maintain_order=True)
     return {str(month): files for (month,), files in parts.items()}
 
@@ -236,7 +266,7 @@ def _with_days(keys: pl.DataFrame) -> pl.DataFrame:
     parts = with_key_parts(keys).filter(pl.col("interval") == Interval.D1.value)
     return parts.select(
         *keys.columns,
-        *("symbol", "first", "last"),
+        *("symbol", "first", "last", "period"),
         (pl.col("partition") == Partition.DAILY.value).alias("daily"),
         pl.col("period").str.slice(0, 7).alias("month"),
     )
@@ -252,18 +282,28 @@ def _day() -> pl.Expr:
     return pl.col("open_time").dt.date().alias("day")
 
 
-def _warn(unusable: Sequence[str]) -> None:
+def warn_of(made: Sequence[MadeMonth]) -> None:
+    """Name the files that could not be used, and the rows that were rejected."""
+    rejected = [line for month in made for line in month.rejected]
+    if rejected:
+        more = f"; and {len(rejected) - _NAMED:,} more" if len(rejected) > _NAMED else ""
+        message = (
+            f"{len(rejected):,} rows of daily bars were rejected, and are kept in meta.rejects: "
+            f"{'; '.join(rejected[:_NAMED])}{more}"
+        )
+        warnings.warn(message, IncompleteWarning, stacklevel=5)
+    unusable = [line for month in made for line in month.unusable]
     if unusable:
         more = f"; and {len(unusable) - _NAMED:,} more" if len(unusable) > _NAMED else ""
         message = (
             f"{len(unusable):,} files of daily bars cannot be used, so their rows are left out: "
             f"{'; '.join(unusable[:_NAMED])}{more}"
         )
-        warnings.warn(message, IncompleteWarning, stacklevel=4)
+        warnings.warn(message, IncompleteWarning, stacklevel=5)
 
 
 @dataclass(frozen=True)
-class _MarketMonth:
+class MarketMonth:
     """One month of a market's daily bars, and the files that it is to be made from."""
 
     storage: Storage
@@ -273,6 +313,7 @@ class _MarketMonth:
 
     @property
     def path(self) -> str:
+        """The path under the lake's root."""
         return daily_path(self.market, self.month)
 
     @cached_property
@@ -290,6 +331,7 @@ class _MarketMonth:
 
     @property
     def is_fresh(self) -> bool:
+        """Whether the file that stands there was made from the same files."""
         return self.standing.get(_DIGEST) == self.digest
 
     @cached_property
@@ -297,8 +339,8 @@ class _MarketMonth:
         """What names the files."""
         return self._digest(self.files)
 
-    def make(self, schema: Schema) -> list[str]:
-        """Write the month's file; return what is wrong with files that could not be used."""
+    def make(self, schema: Schema) -> MadeMonth:
+        """Return the month's file, and what is wrong with files and rows that could not be used."""
         before, old = self._before(schema)
         changed, gone = (
             one.join(other, on=["key", "id"], how="anti")
@@ -306,39 +348,51 @@ class _MarketMonth:
         )
         days = pl.concat([_by_day(changed), _by_day(gone)]).select(_DAY).unique()
         read = _by_day(self.files).join(days, on=_DAY, how="semi")["key"].unique()
-        zips = _Zips(self.storage, schema, self.files.filter(pl.col("key").is_in(read.implode())))
+        zips = DailyZips(
+            self.storage, schema, self.files.filter(pl.col("key").is_in(read.implode()))
+        )
         new = zips.rows().with_columns(_day()).join(days, on=_DAY, how="semi")
         # A day's own file counts before its month's.
         once = new.sort("daily").unique(_DAY, keep="last", maintain_order=True)
         kept = old.with_columns(_day()).join(days, on=_DAY, how="anti")
         rows = pl.concat([frame.select(old.columns) for frame in (kept, once)])
         used = self.files.filter(~pl.col("key").is_in(list(zips.unusable)))
-        self._write(rows.sort("symbol", "open_time"), used)
-        return [f"{key} ({reason})" for key, reason in zips.unusable.items()]
+        lineage, file, data = self._written(rows.sort("symbol", "open_time"), used)
+        bad = tuple(f"{key} ({reason})" for key, reason in zips.unusable.items())
+        return MadeMonth(self, lineage, file, data, bad, tuple(zips.rejects))
 
     def _before(self, schema: Schema) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Return the inputs and the rows of the file that stands there; none where it is of another version."""
         told = json.loads(self.standing.get(_METADATA, "{}"))
         if (told.get("version"), told.get("schema_version")) != (VERSION, schema.version):
-            return self.files.clear(), _none(schema)
+            return self.files.clear(), none(schema)
         inputs = pl.DataFrame(
             told["inputs"], schema={"key": pl.String, "id": pl.String}, orient="row"
         )
         rows = pl.read_parquet(BytesIO(self.storage.read(self.path)), hive_partitioning=False)
         return _with_days(inputs).select(self.files.columns), rows
 
-    def _write(self, rows: pl.DataFrame, used: pl.DataFrame) -> None:
-        """Place the month's file. Files that could not be used are not among its inputs: they are tried again."""
-        lineage = {
+    def _written(self, rows: pl.DataFrame, used: pl.DataFrame) -> tuple[Lineage, Written, bytes]:
+        """Return the month's file. Files that could not be used are not among its inputs: they are tried again."""
+        version = schema_of(self.market, DataType.KLINES).version
+        told = {
             "recipe": RECIPE,
             "version": VERSION,
-            "schema_version": schema_of(self.market, DataType.KLINES).version,
+            "schema_version": version,
             "inputs": used.select("key", "id").rows(),
         }
         buffer = BytesIO()
-        metadata = {_METADATA: json.dumps(lineage), _DIGEST: self._digest(used)}
+        metadata = {_METADATA: json.dumps(told), _DIGEST: self._digest(used)}
         rows.write_parquet(buffer, compression="zstd", compression_level=1, metadata=metadata)
-        self.storage.write(self.path, buffer.getvalue())
+        data = buffer.getvalue()
+        inputs = tuple(
+            Input(layout.bronze_path(key), name, name if ":" not in name else None, version)
+            for key, name in used.select("key", "id").iter_rows()
+        )
+        lineage = Lineage(RECIPE, str(VERSION), code_hash(DailyZips.rows), inputs)
+        first, last = rows["open_time"].min(), rows["open_time"].max()
+        digest = hashlib.sha256(data).hexdigest()
+        return lineage, Written(len(data), digest, rows.height, first, last), data  # type: ignore[arg-type]
 
     def _digest(self, files: pl.DataFrame) -> str:
         """Return what names inputs: files of the same bytes, read by the same code and schema, have the same."""
@@ -347,82 +401,42 @@ class _MarketMonth:
         return hashlib.sha256(f"{RECIPE} {VERSION} {version}\n{lines}".encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class _Zips:
-    """Zips of daily bars, read together; ``unusable`` says of each file that cannot be used why."""
+class MadeMonth(NamedTuple):
+    """A month's file before it is placed, and what was left out of it."""
 
-    storage: Storage
-    schema: Schema
-    files: pl.DataFrame
-    unusable: dict[str, str] = field(default_factory=dict)
+    month: MarketMonth
+    lineage: Lineage
+    file: Written
+    data: bytes
+    """The file; empty once it is placed."""
+    unusable: tuple[str, ...]
+    """Files of Bronze, and why they cannot be used."""
+    rejects: tuple[tuple[str, Reject], ...]
+    """Keys, and the rows of them that are rejected."""
 
-    def rows(self) -> pl.DataFrame:
-        """Return the rows of all files, typed as in Silver, with ``market, symbol, interval`` and ``daily``."""
-        by_columns: dict[tuple[str, ...], list[Piece]] = {}
-        for piece in self._pieces():
-            by_columns.setdefault(piece.layout.columns, []).append(piece)
-        types = self.schema.silver_dtypes()
-        parsed = [
-            with_optional(frame, self.schema).select(
-                FILE, *(pl.col(name).cast(kind) for name, kind in types.items())
-            )
-            for pieces in by_columns.values()
-            for frame in self._parsed(pieces)
+    @property
+    def path(self) -> str:
+        """The path under the lake's root."""
+        return self.month.path
+
+    @property
+    def rejected(self) -> list[str]:
+        """What was rejected, in words."""
+        return [f"{key}, line {item.line} ({item.reason})" for key, item in self.rejects]
+
+    @property
+    def reject_rows(self) -> list[dict[str, Any]]:
+        """The rows of ``meta.rejects``."""
+        dataset = schema_of(self.month.market, DataType.KLINES).dataset
+        return [
+            {
+                "dataset": dataset,
+                "path": self.path,
+                "key": key,
+                "line": item.line,
+                "rule": item.rule,
+                "reason": item.reason,
+                "text": item.text,
+            }
+            for key, item in self.rejects
         ]
-        beside = self.files.select(
-            pl.lit(self.schema.market.value).alias("market"),
-            "symbol",
-            pl.lit(Interval.D1.value).alias("interval"),
-            "daily",
-        )
-        if not parsed:
-            return _none(self.schema).with_columns(daily=pl.lit(value=False)).clear()
-        rows = pl.concat(parsed)
-        return pl.concat([beside[rows[FILE]], rows.drop(FILE)], how="horizontal")
-
-    def _parsed(self, pieces: list[Piece]) -> Iterator[pl.DataFrame]:
-        """Parse texts of the same columns: all at once, else one by one, else line by line."""
-        whole = parse_fast(pieces, self.schema)
-        if whole is not None:
-            yield whole.frame
-            return
-        for piece in pieces:
-            parsed = parse_fast([piece], self.schema) or parse_lines(piece, self.schema)[0]
-            yield parsed.frame
-
-    def _pieces(self) -> Iterator[Piece]:
-        seen: dict[bytes, Layout] = {}
-        for place, (key, data) in enumerate(self._bytes()):
-            try:
-                text = inflate(data, key) if data is not None else b""
-                if text:
-                    yield self._piece(place, text, key, seen)
-            except (CorruptArchive, SchemaMismatch) as error:
-                self.unusable[key] = str(error)
-            if data is None:
-                self.unusable[key] = "it is in the ledger but not in Bronze: cryptolake verify"
-
-    def _piece(self, place: int, text: bytes, key: str, seen: dict[bytes, Layout]) -> Piece:
-        """Cut a file's header off; what its first bytes say of its columns is found once for each header."""
-        line = text[: text.find(b"\n") + 1]
-        known = b"%d" % line.count(b",") if line[:1].isdigit() else line
-        found = seen.get(known)
-        if found is None:
-            found = seen[known] = detect(text[:_HEAD], self.schema, key)
-        body = text[found.skip :]
-        return Piece(place, body if body.endswith(b"\n") else body + b"\n", found.first_line, found)
-
-    def _bytes(self) -> Iterator[tuple[str, bytes | None]]:
-        """Yield the files in their order; None for one that is not there."""
-        keys = self.files["key"]
-        if self.storage.is_local:
-            yield from ((key, self._read(key)) for key in keys)
-            return
-        with ThreadPoolExecutor(_READERS, "cryptolake-daily") as pool:
-            yield from zip(keys, pool.map(self._read, keys), strict=True)
-
-    def _read(self, key: str) -> bytes | None:
-        try:
-            return self.storage.read(layout.bronze_path(key))
-        except FileNotFoundError:
-            return None

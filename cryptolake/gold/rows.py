@@ -11,6 +11,8 @@ import polars as pl
 from cryptolake.bronze.ledger import means
 from cryptolake.errors import BuildError, DamagedLakeWarning, IncompleteWarning
 from cryptolake.gold.build import build_gold
+from cryptolake.gold.daily import RECIPE
+from cryptolake.gold.daily_recipe import daily_row, daily_rows
 from cryptolake.gold.lineage import gold_records
 from cryptolake.gold.recipes import recipe_named, recipes
 from cryptolake.readers.silver_files import current_sources
@@ -43,6 +45,8 @@ def gold_rows(
     IncompleteWarning
         Silver files that the recipe asks for are not in the lake.
     """
+    if name == RECIPE:
+        return daily_rows(lake, query)
     recipe = recipe_named(name)
     report = build_gold(lake, recipe, query, progress=progress)
     _raise_for(recipe, report)
@@ -198,7 +202,7 @@ def recipe_table() -> pl.DataFrame:
         }
         for recipe in recipes().values()
     ]
-    return pl.DataFrame(rows, schema=RECIPES)
+    return pl.DataFrame([*rows, daily_row()], schema=RECIPES).sort("name")
 
 
 RECIPES = {

@@ -5,7 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from cryptolake.archive.enums import Market
 from cryptolake.errors import BuildError
+from cryptolake.gold.daily import RECIPE
+from cryptolake.gold.daily_recipe import WHAT, daily_columns
 from cryptolake.gold.recipes import recipes
 
 if TYPE_CHECKING:
@@ -20,7 +23,7 @@ def recipe_columns() -> dict[str, dict[str, pl.DataType]]:
     >>> list(recipe_columns()["basis"])[:3]
     ['market', 'symbol', 'interval']
     """
-    found = {}
+    found = {RECIPE: daily_columns(Market.FUTURES_UM)}
     for name, recipe in recipes().items():
         with suppress(BuildError):
             found[name] = recipe.columns
@@ -29,5 +32,4 @@ def recipe_columns() -> dict[str, dict[str, pl.DataType]]:
 
 def recipe_notes() -> dict[str, str]:
     """Return what each recipe makes, and the daily bars, which no recipe makes."""
-    daily = "1d klines of a market's symbols, one file a month, straight from Bronze."
-    return {"daily": daily, **{name: recipe.what for name, recipe in recipes().items()}}
+    return {RECIPE: WHAT, **{name: recipe.what for name, recipe in recipes().items()}}

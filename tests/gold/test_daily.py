@@ -15,6 +15,8 @@ import cryptolake as cl
 from cryptolake.archive.enums import Market
 from cryptolake.archive.keys import parse_key
 from cryptolake.archive.periods import Days
+from cryptolake.gold.audit import audit_gold, repair_gold
+from cryptolake.gold.build import build_gold
 from cryptolake.gold.daily import daily_bars
 from cryptolake.sample.folder import make_zip, published_at
 from tests.research.conftest import daily_key, daily_line, days_of
@@ -159,10 +161,23 @@ def test_a_file_that_cannot_be_used_is_named_and_tried_again(lake: cl.Lake) -> N
 
 def test_lines_that_are_no_rows_and_damaged_gold(lake: cl.Lake) -> None:
     lines = [daily_line(day, 2.0) for day in JANUARY]
-    put(lake, daily_key("BUSDT", "2024-01"), [*lines[:5], "no,row", *lines[5:]])
-    assert months(lake)["BUSDT", 1] == 62
+    low = lines[9].split(",")
+    below = ",".join([*low[:3], "-1.0", *low[4:]])
+    put(
+        lake, daily_key("BUSDT", "2024-01"), [*lines[:5], "no,row", *lines[5:9], below, *lines[10:]]
+    )
+    with pytest.warns(cl.IncompleteWarning, match=r"2 rows .*BUSDT-1d-2024-01.zip, line 6 \(has 2"):
+        assert months(lake)["BUSDT", 1] == 60
+    told = lake.meta.read("rejects").select("key", "line", "rule", "text").rows()
+    key = daily_key("BUSDT", "2024-01")
+    assert told == [
+        (key, 6, "wrong_column_count", "no,row"),
+        (key, 11, "price_not_positive", below),
+    ]
+    assert months(lake)["BUSDT", 1] == 60
     Path(lake.root, "gold/daily/market=futures_um/2024-01.parquet").write_bytes(b"PAR1 no")
-    assert months(lake)["BUSDT", 1] == 62
+    with pytest.warns(cl.IncompleteWarning, match="2 rows"):
+        assert months(lake)["BUSDT", 1] == 60
 
 
 def test_nothing_here_is_an_empty_typed_frame(tmp_path: Path) -> None:
@@ -177,3 +192,40 @@ def test_in_a_bucket(bucket_options: dict[str, Any]) -> None:
     assert months(lake) == {("AUSDT", 1): 31}
     put(lake, daily_key("BUSDT", "2024-01-05"), [daily_line(date(2024, 1, 5), 4.0)])
     assert months(lake) == {("AUSDT", 1): 31, ("BUSDT", 1): 4}
+
+
+def test_daily_is_a_recipe_with_lineage_that_verify_checks(lake: cl.Lake) -> None:
+    asked = cl.query().markets("futures_um").symbols("B*").between("2024-01", "2024-02-10")
+    rows = lake.gold("daily", asked).collect()
+    assert (rows.height, rows["symbol"].unique().to_list()) == (41, ["BUSDT"])
+    again = build_gold(lake.context, "daily", asked)
+    assert again.months["status"].to_list() == ["unchanged"] * 2
+    recipe = lake.recipes().filter(name="daily").rows(named=True)[0]
+    assert recipe["columns"] == [f"{name} {kind}" for name, kind in rows.schema.items()]
+    lineage = lake.sql("select path, rows, inputs from meta.lineage order by path").fetchall()
+    assert [(path[-15:-8], count) for path, count, _ in lineage] == [
+        ("2024-01", 62),
+        ("2024-02", 58),
+    ]
+    keys = [item["path"] for item in json.loads(lineage[0][2])]
+    assert keys == [f"bronze/{daily_key(symbol, '2024-01')}" for symbol in ("AUSDT", "BUSDT")]
+    path = Path(lake.root, lineage[0][0])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+    [(found, status)] = audit_gold_rows(lake)
+    assert (found, status) == (lineage[0][0], "damaged")
+    repair_gold(lake.context, audit_gold(lake.context, None))
+    assert path.read_bytes() == whole
+    assert audit_gold_rows(lake) == []
+
+
+def audit_gold_rows(lake: cl.Lake) -> list[tuple[str, str]]:
+    found = audit_gold(lake.context, None)
+    return [(item.path, item.status) for item in found if item.status != "ok"]
+
+
+def test_daily_bars_are_of_one_market(lake: cl.Lake) -> None:
+    with pytest.raises(cl.InvalidQuery, match="names no market; write"):
+        lake.gold("daily", cl.query().between("2024-01"))
+    with pytest.raises(cl.InvalidQuery, match="names 1h"):
+        lake.gold("daily", cl.query().markets("spot").klines("1h"))
