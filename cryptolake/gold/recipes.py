@@ -34,12 +34,17 @@ Pair = Callable[[str], Mapping[str, str]]
 
 OURS: dict[str, str] = {
     "basis": "basis",
+    "depth": "depth",
+    "dollar_bars": "bars",
+    "flow": "flow",
     "funding": "funding",
     "open_interest": "open_interest",
     "option_surface": "option_surface",
     "panel": "panel",
     "perp_returns": "funding",
     "premium": "premium",
+    "tick_bars": "bars",
+    "volume_bars": "bars",
 }
 """Our recipes, and the module of this package that each is in."""
 
