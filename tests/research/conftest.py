@@ -83,6 +83,8 @@ def daily_archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DailyArc
 INDEXES = ("markPriceKlines", "indexPriceKlines", "premiumIndexKlines")
 DAYS = ("2024-12-31", "2025-01-02")
 FUTURES = cl.query().markets("futures_um").symbols("BTCUSDT")
+SPOT = cl.query().markets("spot").symbols("BTCUSDT")
+COINS = cl.query().markets("futures_cm").symbols("BTCUSD_PERP")
 
 
 @pytest.fixture(scope="session")
@@ -96,6 +98,20 @@ def futures(archive: Archive, tmp_path_factory: pytest.TempPathFactory) -> cl.La
         query.data_types("fundingRate").between("2024-12", "2025-01"),
     ):
         report = lake.pull(asked, progress=False)
+        assert report.ok, report
+    return lake
+
+
+@pytest.fixture(scope="session")
+def others(archive: Archive, tmp_path_factory: pytest.TempPathFactory) -> cl.Lake:
+    """The same days and intervals of spot BTCUSDT, and of cm BTCUSD_PERP with mark, index and premium."""
+    lake = cl.Lake(tmp_path_factory.mktemp("others") / "lake", source=archive)
+    for asked in (
+        SPOT.data_types("klines"),
+        COINS.data_types("klines", "markPriceKlines", "premiumIndexKlines"),
+        COINS.data_types("indexPriceKlines").symbols("BTCUSD"),
+    ):
+        report = lake.pull(asked.intervals("1m", "1h").between(*DAYS), progress=False)
         assert report.ok, report
     return lake
 

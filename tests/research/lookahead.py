@@ -18,7 +18,8 @@ none), and the later ones that differ (without which the test proves nothing).
 The moment lies off every grid (07:23:17.25, not 08:00): at a full hour a join that looks ahead passes. Beside
 each test stands a control that must fail: the same made the usual wrong way has ``changed`` rows. Ticks are
 decided at their own time, when they themselves are not known yet: leave their own numbers out of the frame.
-Gold is not copied, so that recipes are built anew from the changed Silver.
+Gold is not copied, so that recipes are built anew from the changed Silver. What is made of other files changes them
+itself and counts with :func:`compared`.
 """
 
 from __future__ import annotations
@@ -105,6 +106,18 @@ class Seen(NamedTuple):
     changed_later: int
 
 
+def compared(one: pl.DataFrame, two: pl.DataFrame, early: pl.Expr) -> Seen:
+    """Count what differs of two frames, in the rows that are decided early and in the others."""
+    assert one.schema == two.schema
+    assert one.height == two.height
+    marked = one.select(
+        early=early,
+        differs=pl.any_horizontal([one[name].ne_missing(two[name]) for name in one.columns]),
+    )
+    first, later = marked.filter("early"), marked.filter(~pl.col("early"))
+    return Seen(first.height, int(first["differs"].sum()), int(later["differs"].sum()))
+
+
 class Future:
     """A lake beside its copy in which everything that is known after a moment is otherwise.
 
@@ -131,16 +144,7 @@ class Future:
 
     def compare(self, make: Make, decided: pl.Expr) -> Seen:
         """Make something from both lakes, and count what differs by the moment and after it."""
-        one, two = make(self.lake), make(self.other)
-        assert one.schema == two.schema
-        assert one.height == two.height
-        marked = one.select(
-            early=decided <= self.moment,
-            differs=pl.any_horizontal([one[name].ne_missing(two[name]) for name in one.columns]),
-        )
-        early = marked.filter("early")
-        later = marked.filter(~pl.col("early"))
-        return Seen(early.height, int(early["differs"].sum()), int(later["differs"].sum()))
+        return compared(make(self.lake), make(self.other), decided <= self.moment)
 
     def _rewrite(self, file: Path, target: Path, seed: int) -> None:
         rows = pl.read_parquet(file, hive_partitioning=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -11,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cryptolake as cl
+import cryptolake.research.asof
 from cryptolake.errors import IncompleteWarning, InvalidQuery
 from cryptolake.research.asof import newest
-from tests.research.conftest import DAYS, FUTURES, silver
+from tests.research.conftest import COINS, DAYS, FUTURES, silver
 from tests.research.lookahead import at
 
 MINUTES = FUTURES.klines("1m").between(*DAYS)
@@ -108,6 +110,32 @@ def test_bars_off_the_order_of_their_ends_are_joined_in_their_own_order(tmp_path
     found = cl.Lake(tmp_path / "lake").asof(query, "fundingRate").collect()
     assert found["open_time"].to_list() == opens
     assert found["funding_rate"].to_list() == [5.0, 4.0, 6.0]
+
+
+def test_coin_margined_index_prices_are_of_the_bare_pair(others: cl.Lake) -> None:
+    query = COINS.klines("1h").between(*DAYS)
+    found = others.asof(query, "indexPriceKlines", "markPriceKlines").collect()
+    index = others.silver(query.data_types("indexPriceKlines").symbols("BTCUSD")).collect()
+    assert set(found["symbol"]) == {"BTCUSD_PERP"}
+    assert found["index_price_klines_close"].equals(index["close"])
+    assert found["index_price_klines_close"].null_count() == 0 < found.height
+
+
+def test_a_series_in_pieces_is_joined_as_in_one(futures: cl.Lake, monkeypatch) -> None:
+    lazy = futures.asof(MINUTES, "fundingRate", "metrics")
+    whole = lazy.collect()
+    monkeypatch.setattr(cryptolake.research.asof, "_PIECE", 1)  # a file each: two months
+    assert lazy.collect().equals(whole)
+
+
+def test_in_a_bucket(ticks: cl.Lake, bucket_options: dict[str, Any]) -> None:
+    bucket = cl.Lake("s3://lakes/joins", storage_options=bucket_options)
+    for file in Path(ticks.root).rglob("*.parquet"):
+        bucket.storage.write(file.relative_to(ticks.root).as_posix(), file.read_bytes())
+    trades = FUTURES.data_types("trades").between("2024-03-01")
+    found = bucket.asof(trades, "bookTicker").collect()
+    assert found.height == 7200
+    assert found.equals(ticks.asof(trades, "bookTicker").collect())
 
 
 def test_columns_filters_and_engines(futures: cl.Lake) -> None:

@@ -1,6 +1,16 @@
-"""Nothing looks ahead: panels, coarser bars and joins do not move with what is known after a moment.
+"""Nothing looks ahead: what is decided by a moment does not move with what is known after it.
 
-The controls are the usual mistakes, and must move: see ``tests/research/lookahead.py``.
+==============================================  ==================================  ===================================
+what                                            where                               control that must move
+==============================================  ==================================  ===================================
+panel, resample (klines, mark)                  here                                bars taken when they open
+as-of: funding, metrics, mark, index, premium   here, at the end and at the open    hourly mark by its open time,
+                                                                                    metrics by their stamp
+as-of: quotes onto trades                       here                                a quote in a trade's own millisecond
+universe                                        ``test_universe.py``                days ranked by their open time
+==============================================  ==================================  ===================================
+
+The harness is ``tests/research/lookahead.py``. The moments lie off every grid.
 """
 
 from __future__ import annotations
@@ -100,12 +110,15 @@ TRADES = FUTURES.data_types("trades").between("2024-03-01")
 CONTROLS = {
     "hourly mark by its open time": wrongly(MINUTES, MARK, "open_time", "close", OPENS),
     "metrics by their stamp": wrongly(MINUTES, METRICS, "time", "open_interest", OPENS),
+    "a panel's rows when they open": CASES["panel"][0],
+    "coarser bars when they open": CASES["resample"][0],
 }
 
 
 @pytest.mark.parametrize("control", CONTROLS)
 def test_the_usual_mistakes_are_caught(future: Future, control: str):
-    assert future.compare(CONTROLS[control], pl.col("decided")).changed > 0
+    taken = pl.col("decided") if " by " in control else OPENS
+    assert future.compare(CONTROLS[control], taken).changed > 0
 
 
 def test_a_quote_in_a_trades_own_millisecond_is_not_known_to_it(tick_future: Future):

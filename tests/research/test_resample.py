@@ -13,7 +13,7 @@ from cryptolake.archive.enums import DataType, Interval, Market
 from cryptolake.errors import IncompleteWarning, InvalidQuery, StorageError
 from cryptolake.research.resample import Steps, coarser
 from cryptolake.research.symbol_rows import held_symbols
-from tests.research.conftest import DAYS, FUTURES, silver
+from tests.research.conftest import COINS, DAYS, FUTURES, INDEXES, SPOT, silver
 from tests.research.lookahead import at
 
 MINUTES = FUTURES.klines("1m").between("2024-01-01")
@@ -21,11 +21,25 @@ COUNTS = ["bars", "expected", "whole"]
 HOURLY = Steps(DataType.KLINES, Interval.M1, Interval.H1)
 
 
-@pytest.mark.parametrize("data_type", ["klines", "markPriceKlines", "premiumIndexKlines"])
-def test_coarser_bars_are_those_that_are_published(futures: cl.Lake, data_type: str) -> None:
-    query = FUTURES.data_types(data_type).between(*DAYS)
-    made = futures.resample(query.intervals("1m"), "1h").collect()
-    published = futures.silver(query.intervals("1h")).collect()
+OF_THE_SAMPLE = {
+    FUTURES: ("klines", *INDEXES),
+    SPOT: ("klines",),
+    COINS: ("klines", "markPriceKlines", "premiumIndexKlines"),
+    COINS.symbols("BTCUSD"): ("indexPriceKlines",),
+}
+
+
+@pytest.mark.parametrize(
+    "query", [query.data_types(kind) for query, kinds in OF_THE_SAMPLE.items() for kind in kinds]
+)
+def test_coarser_bars_are_those_that_are_published(
+    futures: cl.Lake, others: cl.Lake, query: cl.Query
+) -> None:
+    held = futures if query.selection.markets == (Market.FUTURES_UM,) else others
+    query = query.between(*DAYS)
+    made = held.resample(query.intervals("1m"), "1h").collect()
+    published = held.silver(query.intervals("1h")).collect()
+    assert published.height >= 48
     assert made.columns == [*published.columns, *COUNTS]
     assert made["whole"].all()
     for name in published.columns:
@@ -34,6 +48,16 @@ def test_coarser_bars_are_those_that_are_published(futures: cl.Lake, data_type: 
             assert ((one - two).abs() <= 1e-9 * two.abs() + 1e-9).all(), name
         else:
             assert one.equals(two), name
+
+
+def test_several_markets_are_made_at_once(others: cl.Lake) -> None:
+    names = ("BTCUSDT", "BTCUSD_PERP")
+    both = cl.query().markets("spot", "futures_cm").symbols(*names).klines("1m").between(*DAYS)
+    made = others.resample(both, "1h").collect()
+    apart = [others.resample(q.klines("1m").between(*DAYS), "1h") for q in (SPOT, COINS)]
+    assert made.equals(pl.concat(apart, how="diagonal").select(made.columns).collect())
+    joined = others.asof(both.intervals("1h"), "klines:1m").collect()
+    assert joined["klines_close"].equals(joined["close"], null_equal=False)
 
 
 def bars(*rows: tuple[str, int, float, float, float, float, int]) -> pl.LazyFrame:
