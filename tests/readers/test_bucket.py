@@ -168,5 +168,6 @@ def _aged(lake):
     """Let the lake's objects be an hour old: what has just been written is not kept by DuckDB."""
     from moto.s3.models import s3_backends
 
-    for key in s3_backends["123456789012"]["aws"].buckets["lakes"].keys.values():
+    buckets = [backend["aws"].buckets.get("lakes") for backend in s3_backends.values()]
+    for key in (key for bucket in buckets if bucket for key in bucket.keys.values()):
         key.last_modified -= timedelta(hours=1)
