@@ -88,6 +88,8 @@ PROTOCOL = "bronze://"
 
 _IDENTITY = ("market", "symbol", "interval")
 MONTH = "month"
+_PUBLISHED = {MONTH: f"published_{MONTH}"}
+"""A file's own column of a name that is ours, by which a question opens few files, and what the views call it."""
 _FILE = "cryptolake_file"
 _MONTH_OF_NAME = f"left(right({_FILE}, 15), 7)"
 """``2024-03`` of ``.../2024-03.parquet``: made of the file's name alone, so a filter on it opens no other file."""
@@ -399,7 +401,7 @@ def silver_types(row: Row, extras: Iterable[str] = ()) -> dict[str, str]:
     return {
         **dict.fromkeys(_IDENTITY, "VARCHAR"),
         **{name: sql_type(dtype) for name, dtype in schema.silver_dtypes().items()},
-        **dict.fromkeys((*extras, MONTH), "VARCHAR"),
+        **dict.fromkeys((*(_PUBLISHED.get(name, name) for name in extras), MONTH), "VARCHAR"),
     }
 
 
@@ -407,7 +409,7 @@ def _silver_rows(
     row: Row, types: Mapping[str, str], files: str, *, there: bool, zone: bool = True
 ) -> str:
     hive = {"market": "VARCHAR", "data_type": "VARCHAR", "symbol": "VARCHAR"}
-    made = {MONTH: _MONTH_OF_NAME}
+    made = {MONTH: _MONTH_OF_NAME, **{ours: quoted(name) for name, ours in _PUBLISHED.items()}}
     if not zone:
         made |= {name: _utc(name) for name, kind in types.items() if kind == TIME}
     if row.has_interval:
@@ -573,6 +575,7 @@ def _selected(
     own = {
         name: kind for name, kind in types.items() if name not in made or made[name] == _utc(name)
     }
+    own |= {name: "VARCHAR" for name, ours in _PUBLISHED.items() if ours in types}
     return (
         f"{word} {', '.join([names, *ordering])} FROM ({nothing({**own, **beside})} UNION ALL BY NAME "
         f"SELECT * FROM read_parquet({files}, {options}, allow_empty = true))"
