@@ -21,7 +21,7 @@ def sample_lake(preset: str = "default") -> AbstractContextManager[Lake]:
     Parameters
     ----------
     preset
-        ``"default"``: BTCUSDT and ETHUSDT in spot and futures_um; klines of 1m and 1h, trades, fundingRate
+        ``"default"``: BTCUSDT and ETHUSDT in spot and futures_um; klines of 1m, 1h and 1d, trades, fundingRate
         and metrics from 2024-12-01 to 2025-03-03 (fundingRate, which is monthly, to 2025-02-28).
         ``"research"``: 30 perpetuals and their spot pairs, klines of 1h and 1d and fundingRate from
         2023-11-01 to 2024-04-02; 1m, trades, metrics, mark, index and premium prices of the largest from

@@ -48,7 +48,7 @@ def _part(
 
 
 _DEFAULT = (
-    _part(_KLINES, _MAIN, _RECENT, intervals=("1m", "1h")),
+    _part(_KLINES, _MAIN, _RECENT, intervals=("1m", "1h", "1d")),
     _part((*_TRADES, *_FUNDING), _MAIN, _RECENT),
 )
 _RESEARCH = (
