@@ -139,7 +139,11 @@ def build_daily(lake: LakeContext, query: Query, *, force: bool = False) -> Repo
     for month in months:
         one = made.get(month.path)
         status = "unchanged" if one is None else "built"
-        row: dict[str, Any] = {"path": month.path, "status": status, "rows": one.file.rows if one else None}
+        row: dict[str, Any] = {
+            "path": month.path,
+            "status": status,
+            "rows": one.file.rows if one else None,
+        }
         row |= {"rejects": len(one.rejects) if one else None, "seconds": 0.0}
         rows.append(row | {"error": "; ".join(one.unusable) or None if one else None})
     table = pl.DataFrame(rows, schema=MONTHS).sort("path")
