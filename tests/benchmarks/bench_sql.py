@@ -104,7 +104,9 @@ def local(root: Path, symbols: int, months: int, rounds: int) -> None:
     print(
         f"view without the filter                     {unpruned:.2f}   view: {sql / unpruned:.2f} x"
     )
-    print(f"lake.sql (looks at the lake first)          {lake_sql:.2f}")
+    print(
+        f"lake.sql (looks at the lake first)          {lake_sql:.2f}   {lake_sql / silver:.2f} x lake.silver"
+    )
     print(f"lake.sql of q, query=query                  {q:.2f}")
     print(f"connect(), this lake and an empty one       {connect:.2f}, {empty:.2f}")
 
