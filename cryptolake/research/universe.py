@@ -8,7 +8,7 @@ Nothing later moves it: who was delisted since is there as long as it was, and w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -140,34 +140,77 @@ def ranked(
     polars.DataFrame
         ``from, until, rank, symbol``, the sum, and ``days``, how many days it is of.
     """
-    # In one piece and in one order, so that a sum of floats is the same at each call.
-    rows = daily.sort("open_time", "symbol").rechunk()
-    names = pl.Series(sorted(among), dtype=pl.String).implode()
-    found = [_none_ranked(daily, by)]
+    # In one piece and by time, so that a symbol's sum of floats is the same at each call.
+    rows = daily.sort("open_time", maintain_order=True).rechunk()
+    names = rows["symbol"].unique().sort()
+    codes = pl.Series(range(names.len()), dtype=pl.UInt32)
+    rows = rows.select(
+        pl.col("symbol").replace_strict(names, codes, return_dtype=pl.UInt32).alias("code"),
+        *("open_time", "known_at", by),
+    )
     begins = pl.Series([begin for begin, _ in spans], dtype=_TIME)
     lows = rows["open_time"].search_sorted(begins - over, "left")
     highs = rows["open_time"].search_sorted(begins, "right")
-    for (begin, until), low, high in zip(spans, lows, highs, strict=True):
-        window = rows.slice(low, high - low).filter(pl.col("known_at") <= begin)
-        # Who did not trade on the market's newest day cannot be bought any more.
-        traded = window.filter(pl.col(by) > 0).select("symbol", pl.col("open_time").dt.date())
-        alive = traded.filter(pl.col("open_time") == pl.col("open_time").max())["symbol"].implode()
-        sums = (
-            window.filter(pl.col("symbol").is_in(alive), pl.col("symbol").is_in(names))
-            .rechunk()
-            .group_by("symbol", maintain_order=True)
-            .agg(pl.col(by).sum(), pl.len().cast(pl.Int64).alias("days"))
-            .sort(by, "symbol", descending=[True, False])
-            .head(top)
-            .select(
-                pl.lit(begin, _TIME).alias("from"),
-                pl.lit(until, _TIME).alias("until"),
-                pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("rank"),
-                *("symbol", by, "days"),
-            )
-        )
-        found.append(sums)
-    return pl.concat(found)
+    windows = list(enumerate(zip(lows, highs, strict=True)))
+    sums = [_summed(rows, group, begins, by) for group in _groups(windows)]
+    of_periods = pl.DataFrame(
+        {"from": begins, "until": pl.Series([until for _, until in spans], dtype=_TIME)}
+    )
+    found = (
+        pl.concat(sums)
+        .with_columns(symbol=names.gather(pl.concat(sums)["code"]))
+        .filter(pl.col("symbol").is_in(sorted(among)))
+        .sort("period", by, "code", descending=[False, True, False])
+        .with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("period").alias("rank"))
+        .filter(pl.col("rank") <= top)
+    )
+    ranks = pl.concat([of_periods[found["period"]], found], how="horizontal")
+    return pl.concat(
+        [_none_ranked(daily, by), ranks.select("from", "until", "rank", "symbol", by, "days")]
+    )
+
+
+_AT_ONCE = 1_000_000
+"""Rows of windows that are summed together: windows overlap where periods are shorter than them."""
+
+_Numbered = tuple[int, tuple[int, int]]
+"""The number of a period, and the first row of its window and the one after its last."""
+
+
+def _groups(windows: Sequence[_Numbered]) -> Iterator[list[_Numbered]]:
+    """Yield windows, in groups of about :data:`_AT_ONCE` rows; at least one group."""
+    group: list[_Numbered] = []
+    rows = 0
+    for number, (low, high) in windows:
+        group.append((number, (low, high)))
+        rows += high - low
+        if rows >= _AT_ONCE:
+            yield group
+            group, rows = [], 0
+    if group or not windows:
+        yield group
+
+
+def _summed(
+    rows: pl.DataFrame, windows: Sequence[_Numbered], begins: pl.Series, by: str
+) -> pl.DataFrame:
+    """Return, by period and symbol: the sum and the days of what was known; only who traded on the newest day."""
+    spread = pl.concat(
+        [rows.clear().with_columns(period=pl.lit(0, pl.UInt32))]
+        + [
+            rows.slice(low, high - low).with_columns(period=pl.lit(number, pl.UInt32))
+            for number, (low, high) in windows
+        ]
+    )
+    traded = pl.when(pl.col(by) > 0).then(pl.col("open_time").dt.date()).max()
+    # Who did not trade on the market's newest day cannot be bought any more.
+    return (
+        spread.filter(pl.col("known_at") <= begins.gather(spread["period"]))
+        .group_by("period", "code", maintain_order=True)
+        .agg(pl.col(by).sum(), pl.len().cast(pl.Int64).alias("days"), traded.alias("traded"))
+        .filter(pl.col("traded") == pl.col("traded").max().over("period"))
+        .drop("traded")
+    )
 
 
 def _none_ranked(daily: pl.DataFrame, by: str) -> pl.DataFrame:
