@@ -30,7 +30,9 @@ Each = Literal["symbol-month", "market-month"]
 """What one file, and one call of the function, is about: a symbol's month, or a market's with all symbols."""
 
 Pair = Callable[[str], Mapping[str, str]]
-"""From the leading input's symbol to the symbols of the others, by input; those left out have the same name."""
+"""From the leading input's symbol to the symbols of the others, by input; those left out have the same name.
+
+An empty one says that there is no such input: it has no rows then, and nothing is missing."""
 
 OURS: dict[str, str] = {
     "basis": "basis",
@@ -43,6 +45,8 @@ OURS: dict[str, str] = {
     "panel": "panel",
     "perp_returns": "funding",
     "premium": "premium",
+    "realized_vol": "realized_vol",
+    "spread": "spread",
     "tick_bars": "bars",
     "volume_bars": "bars",
 }
@@ -234,7 +238,8 @@ def recipe(
         ``"symbol-month"``: a call, and a file, for each symbol and month. ``"market-month"``: one for all symbols
         of a market (cross-sections); the result has ``symbol``, and is sorted by symbol and time.
     pair
-        By symbol-month: from the first input's symbol to the others', by input, where names differ.
+        By symbol-month: from the first input's symbol to the others', by input, where names differ. An empty
+        symbol is an input that there is none of: without rows, and not missing.
     **inputs
         ``"dataset:interval"`` (``"futures_um_klines:1h"``, ``"spot_trades"``) by parameter of the function. The
         first one leads: the result has its market, symbol and interval, and no rows where it has none.

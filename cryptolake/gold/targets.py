@@ -142,7 +142,7 @@ def _symbol_months(recipe: Recipe, asked: Selection, silver: Silver) -> Iterator
     symbols = [s for s in sorted({*lead, *exact}) if means(asked, recipe.lead.market, s)]
     held: dict[str, Months] = {}
     for name, feed in recipe.inputs.items():
-        pairs = {recipe.symbol_of(name, symbol) for symbol in symbols}
+        pairs = {own for symbol in symbols if (own := recipe.symbol_of(name, symbol))}
         held[name] = (
             lead if not held else silver.months(feed, pairs if len(pairs) <= _FEW else None)
         )
@@ -154,7 +154,7 @@ def _symbol_months(recipe: Recipe, asked: Selection, silver: Silver) -> Iterator
             for name, feed in recipe.inputs.items():
                 own = recipe.symbol_of(name, symbol)
                 months = held[name].get(own, {})
-                wanted = recipe.months_of(name, month)
+                wanted = recipe.months_of(name, month) if own else []
                 chosen[name] = [months[m] for m in wanted if m in months]
                 missing += [SilverPath(*feed, own, m).path for m in wanted if m not in months]
             yield _target(where, chosen, missing, silver)

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from cryptolake.gold.recipes import OURS, recipe_named
-from tests.gold.harness import Case, all_cases, asked, leaks, pull, truth
+from tests.gold.harness import Case, all_cases, asked, gold, leaks, pull, truth
 
 if TYPE_CHECKING:
     from tests.quality.world import World
@@ -29,7 +29,7 @@ def test_its_rows_are_those_made_by_hand(world: World, case: Case):
     pull(world, case)
     expected = case.by_hand(world)
     assert expected
-    rows = world.lake.gold(case.recipe, asked(case), progress=False).collect()
+    rows = gold(world, case)
     assert rows.schema == recipe_named(case.recipe).columns
     found = rows.select(list(expected[0])).rows(named=True)
     assert len(found) == len(expected)
@@ -60,7 +60,7 @@ def test_no_row_knows_what_comes_after_it(world: World, case: Case):
 @each
 def test_a_rewritten_file_rebuilds_its_months_and_no_others(world: World, case: Case):
     pull(world, case)
-    world.lake.gold(case.recipe, asked(case), progress=False)
+    gold(world, case)
     again = world.lake.build(asked(case), gold=[case.recipe], progress=False)
     assert gold_months(again.months, "built") == []
     world.edit(*case.rewritten)
@@ -80,8 +80,8 @@ def test_its_docstring_runs(case: Case):
 
 
 def gold_months(months: pl.DataFrame, status: str) -> list[str]:
-    gold = months.filter(pl.col("path").str.starts_with("gold/"), status=status)
-    return gold["path"].str.slice(-15, 7).to_list()
+    found = months.filter(pl.col("path").str.starts_with("gold/"), status=status)
+    return found["path"].str.slice(-15, 7).to_list()
 
 
 def test_the_look_ahead_test_finds_a_leak(world: World):
