@@ -42,7 +42,12 @@ def multiplier(symbol: pl.Expr) -> pl.Expr:
     return base.replace_strict(counts, default=1, return_dtype=pl.Int64)
 
 
-@recipe(perp="futures_um_klines:1h", spot="spot_klines:1h", pair=spot_of)
+@recipe(
+    perp="futures_um_klines:1h",
+    spot="spot_klines:1h",
+    pair=spot_of,
+    depends=load_assets().multiplied,
+)
 def basis(perp: pl.LazyFrame, spot: pl.LazyFrame) -> pl.LazyFrame:
     """Compare a USD-margined contract with spot, as a fraction of spot, at each hour's close.
 

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cryptolake.archive.enums import Interval, Market
+from cryptolake.archive.enums import DataType, Interval, Market
+from cryptolake.archive.feeds import Feed
 from cryptolake.archive.grid import bar_number, expected_numbers, number_of, open_of, opens_of
 from cryptolake.archive.schemas import schema_of
 from cryptolake.gold.code import code_hash
 from cryptolake.gold.lineage import Input, Lineage, Written, lineage_row, standing_lineage
+from cryptolake.gold.recipes import input_schema
 from cryptolake.gold.targets import Silver
 from cryptolake.quality import bars
 from cryptolake.quality.assess import assess
@@ -44,6 +46,11 @@ if TYPE_CHECKING:
     from cryptolake.query import Query
 
 NAME, VERSION = "filled", "1"
+COLUMNS: dict[str, pl.DataType] = {
+    **input_schema(Feed(Market.SPOT, DataType.KLINES, None)),
+    "origin": pl.String(),
+}
+"""The columns of filled bars; those of coin-margined contracts are named as their klines are."""
 
 _MICROSECONDS_FROM = datetime(2025, 1, 1, tzinfo=UTC)
 

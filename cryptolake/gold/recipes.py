@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -80,6 +81,8 @@ class Recipe:
         Which symbols of the other inputs belong to the leading one's, where they are named differently.
     after
         How long after the month the inputs other than the leading one go on.
+    depends
+        Data that the function reads elsewhere, as JSON: part of the code's hash.
     """
 
     name: str
@@ -90,6 +93,7 @@ class Recipe:
     each: Each = "symbol-month"
     pair: Pair | None = field(default=None, repr=False)
     after: timedelta = timedelta()
+    depends: str | None = field(default=None, repr=False)
 
     @property
     def lead(self) -> Feed:
@@ -98,10 +102,11 @@ class Recipe:
 
     @cached_property
     def code(self) -> str:
-        """The hash of what is computed: the function (:mod:`cryptolake.gold.code`), its warm-up and its pairs."""
+        """The hash of what is computed: the function (:mod:`cryptolake.gold.code`), its warm-up, pairs and data."""
         pair = "" if self.pair is None else code_hash(self.pair)
         inputs = [f"{name}={feed}" for name, feed in self.inputs.items()]
         late = [f"after={self.after}"] if self.after else []
+        late += [] if self.depends is None else [f"depends={self.depends}"]
         words = (code_hash(self.make), pair, *inputs, str(self.before), self.each, *late)
         return _digest(*words)
 
@@ -214,6 +219,7 @@ def recipe(
     version: int | str = 1,
     each: Each = "symbol-month",
     pair: Pair | None = None,
+    depends: object = None,
     **inputs: str,
 ) -> Callable[[Made], Made]:
     """Register a function as a dataset of Gold, under its own name.
@@ -240,6 +246,9 @@ def recipe(
     pair
         By symbol-month: from the first input's symbol to the others', by input, where names differ. An empty
         symbol is an input that there is none of: without rows, and not missing.
+    depends
+        Data that the function reads from elsewhere (numbers, text, lists and dicts of them): with another value all
+        months are made anew, as with another function.
     **inputs
         ``"dataset:interval"`` (``"futures_um_klines:1h"``, ``"spot_trades"``) by parameter of the function. The
         first one leads: the result has its market, symbol and interval, and no rows where it has none.
@@ -252,7 +261,8 @@ def recipe(
     Raises
     ------
     InvalidQuery
-        An unknown dataset or interval, parameters that the function does not have, or a name of ours.
+        An unknown dataset or interval, parameters that the function does not have, a name of ours, or ``depends``
+        is no JSON.
 
     Examples
     --------
@@ -274,6 +284,7 @@ def recipe(
         message = "pair= is of recipes by symbol-month; by market-month the function has all symbols and joins them."
         raise InvalidQuery(message, what="pair")
     span, late = parse_duration(before), parse_duration(after)
+    data = None if depends is None else _as_json(depends)
 
     def register(make: Made) -> Made:
         name = make.__name__
@@ -282,10 +293,20 @@ def recipe(
             message = f"a recipe cannot be named {name!r}: {'it is one of ours' if name in _KEPT else 'write a plain name'}."
             raise InvalidQuery(message, what="recipe", given=name)
         _check_parameters(make, feeds)
-        _RECIPES[name] = Recipe(name, make, feeds, span, str(version), each, pair, late)
+        _RECIPES[name] = Recipe(name, make, feeds, span, str(version), each, pair, late, data)
         return make
 
     return register
+
+
+def _as_json(depends: object) -> str:
+    try:
+        return json.dumps(depends, sort_keys=True)
+    except (TypeError, ValueError) as error:
+        message = (
+            f"depends= takes what JSON can hold (numbers, text, lists and dicts of them): {error}."
+        )
+        raise InvalidQuery(message, what="depends") from error
 
 
 def _check_parameters(make: Callable[..., Any], feeds: Mapping[str, Feed]) -> None:
@@ -313,8 +334,14 @@ def recipe_named(name: str) -> Recipe:
     Raises
     ------
     InvalidQuery
-        There is none of that name; the message names the nearest one.
+        There is none of that name, and the message names the nearest one; or no function makes it.
     """
+    if name == "filled":
+        message = (
+            "gold.filled is made by lake.fill(query, against='trades'), which returns the bars; "
+            "all that were made are lake.sql('from gold.filled')."
+        )
+        raise InvalidQuery(message, what="recipe", given=name)
     if name in OURS:
         importlib.import_module(f"cryptolake.gold.{OURS[name]}")
     if name not in _RECIPES:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -188,7 +189,7 @@ def _warn_of_missing(recipe: Recipe, report: Report) -> None:
 
 
 def recipe_table() -> pl.DataFrame:
-    """Return a row for each recipe: name, version, each, inputs, before, columns, what and source."""
+    """Return a row for each recipe, the daily bars and the filled ones, which :meth:`cryptolake.Lake.fill` makes."""
     rows = [
         {
             "name": recipe.name,
@@ -202,7 +203,22 @@ def recipe_table() -> pl.DataFrame:
         }
         for recipe in recipes().values()
     ]
-    return pl.DataFrame([*rows, daily_row()], schema=RECIPES).sort("name")
+    return pl.DataFrame([*rows, daily_row(), _filled()], schema=RECIPES).sort("name")
+
+
+def _filled() -> dict[str, Any]:
+    from cryptolake.gold.filled import COLUMNS, NAME, VERSION, fill
+
+    return {
+        "name": NAME,
+        "version": VERSION,
+        "each": "symbol-month",
+        "inputs": ["bars=klines", "against=trades, aggTrades or finer klines"],
+        "before": timedelta(),
+        "columns": [f"{name} {kind}" for name, kind in COLUMNS.items()],
+        "what": "Klines that no file has, made on request by lake.fill, each with its origin.",
+        "source": f"{fill.__module__}.{fill.__qualname__}",
+    }
 
 
 RECIPES = {

@@ -14,6 +14,7 @@ from cryptolake.bronze.ledger import holdings, with_key_parts
 from cryptolake.listing.folders import Folder
 from cryptolake.listing.lifetimes import known_end
 from cryptolake.readers.silver_files import current_silver
+from cryptolake.storage import layout
 
 if TYPE_CHECKING:
     from cryptolake.listing.context import LakeContext
@@ -41,7 +42,8 @@ def status(lake: LakeContext, today: date | None = None) -> pl.DataFrame:
         that had ended when it was asked last (a mirror, a sample) those that it has; ``quarantined`` files;
         ``months``, ``rows``, ``duplicates`` and ``rejects`` of Silver as it stands; ``damaged`` months, which are gone
         or have another size than recorded and are not counted; ``last_stored``, UTC; ``archive``, the one
-        that the lake is of, null where it does not say.
+        that the lake is of, null where it does not say. A recipe of Gold has a row, too: ``gold.<recipe>``, with the
+        files, bytes and rows that stand as recorded, and ``damaged`` those that do not; ``behind`` is null.
     """
     storage, records = lake.storage, lake.records
     now = today or datetime.now(UTC).date()
@@ -56,7 +58,7 @@ def status(lake: LakeContext, today: date | None = None) -> pl.DataFrame:
     counts.append("damaged")
     archive = pl.lit(str(storage.archive) if storage.archive else None, pl.String).alias("archive")
     behind = (pl.col("due") - pl.col("newest")).dt.total_days()
-    return (
+    silver = (
         joined.with_columns(
             pl.Series("dataset", names, dtype=pl.String), pl.Series("due", due, dtype=pl.Date)
         )
@@ -65,7 +67,39 @@ def status(lake: LakeContext, today: date | None = None) -> pl.DataFrame:
             *(pl.col(name).fill_null(0).cast(pl.Int64) for name in counts),
         )
         .select("dataset", *counts[:3], "newest", "behind", *counts[3:], "last_stored", archive)
-        .sort("dataset")
+    )
+    gold = _gold(storage, records).with_columns(archive)
+    return pl.concat([silver, gold.cast(dict(silver.schema)).select(silver.columns)]).sort(
+        "dataset"
+    )
+
+
+def _gold(storage: Storage, records: TableReader) -> pl.DataFrame:
+    standing = [
+        (entry.path, entry.size, f"gold.{recipe}", place.symbol if place else None)
+        for entry in storage.list(layout.GOLD)
+        if (recipe := layout.gold_recipe(entry.path)) is not None
+        for place in [layout.parse_gold_path(entry.path)]
+    ]
+    columns = {"path": pl.String, "size": pl.Int64, "dataset": pl.String, "symbol": pl.String}
+    files = pl.DataFrame(standing, schema=columns, orient="row")
+    told = ["path", "size", "rows", "last", "built_at"]
+    newest = records.read("lineage").unique("path", keep="last").select(told)
+    files = files.join(newest, on=["path", "size"], how="left")
+    whole = pl.col("built_at").is_not_null()
+    return files.group_by("dataset").agg(
+        pl.col("symbol").drop_nulls().n_unique().alias("symbols"),
+        whole.sum().alias("files"),
+        pl.col("size").filter(whole).sum().alias("bytes"),
+        pl.col("last").max().dt.date().alias("newest"),
+        pl.lit(None, pl.Int64).alias("behind"),
+        pl.lit(0).alias("quarantined"),
+        whole.sum().alias("months"),
+        pl.col("rows").sum(),
+        pl.lit(0).alias("duplicates"),
+        pl.lit(0).alias("rejects"),
+        (~whole).sum().alias("damaged"),
+        pl.col("built_at").max().alias("last_stored"),
     )
 
 
