@@ -68,21 +68,23 @@ def status(lake: LakeContext, today: date | None = None) -> pl.DataFrame:
         )
         .select("dataset", *counts[:3], "newest", "behind", *counts[3:], "last_stored", archive)
     )
-    gold = _gold(storage, records).with_columns(archive)
-    return pl.concat([silver, gold.cast(dict(silver.schema)).select(silver.columns)]).sort(
-        "dataset"
-    )
-
-
-def _gold(storage: Storage, records: TableReader) -> pl.DataFrame:
     standing = [
-        (entry.path, entry.size, f"gold.{recipe}", place.symbol if place else None)
+        (entry.path, entry.size, f"gold.{recipe}")
         for entry in storage.list(layout.GOLD)
         if (recipe := layout.gold_recipe(entry.path)) is not None
-        for place in [layout.parse_gold_path(entry.path)]
     ]
-    columns = {"path": pl.String, "size": pl.Int64, "dataset": pl.String, "symbol": pl.String}
-    files = pl.DataFrame(standing, schema=columns, orient="row")
+    if standing:
+        gold = _gold(standing, records).with_columns(archive)
+        same = gold.select(pl.col(name).cast(kind) for name, kind in silver.schema.items())
+        silver = pl.concat([silver, same])
+    return silver.sort("dataset")
+
+
+def _gold(standing: list[tuple[str, int, str]], records: TableReader) -> pl.DataFrame:
+    columns = {"path": pl.String, "size": pl.Int64, "dataset": pl.String}
+    places = [layout.parse_gold_path(path) for path, *_ in standing]
+    symbols = pl.Series("symbol", [place.symbol if place else None for place in places], pl.String)
+    files = pl.DataFrame(standing, schema=columns, orient="row").with_columns(symbols)
     told = ["path", "size", "rows", "last", "built_at"]
     newest = records.read("lineage").unique("path", keep="last").select(told)
     files = files.join(newest, on=["path", "size"], how="left")

@@ -71,13 +71,14 @@ IN_A_BUCKET: dict[str, Reads] = {
     "plan": {"lake.json": 1, "files": 1, "listings": 1, "LIST": 4},
     "pull": {"lake.json": 1, "files": 1, "listings": 1, "months": 1, "LIST": 5},
     "frame": {"lake.json": 1, "files": 1, "listings": 1, "months": 1, "sources": 1, "LIST": 8},
-    "status": {"lake.json": 1, "files": 1, "listings": 1, "months": 1, "sources": 1, "LIST": 7},
+    "status": {"lake.json": 1, "files": 1, "listings": 1, "months": 1, "sources": 1, "LIST": 9},
 }
 """Objects fetched below ``meta/``, by table; and ``LIST``, the listing requests for the whole lake.
 
 ``frame`` lists the segments of ``months`` twice: its build needs them, and the read after it, which holds the
 files that stand then against what the build has recorded. The segments themselves are fetched once.
-``status`` looks into a dataset's cached listing for how far the archive was when it was asked last.
+``status`` looks into a dataset's cached listing for how far the archive was when it was asked last,
+and lists Gold, in two requests.
 """
 
 ASKED_ANEW = 3
