@@ -16,6 +16,7 @@ from cryptolake.gold.daily import RECIPE
 from cryptolake.gold.daily_recipe import daily_row, daily_rows
 from cryptolake.gold.lineage import gold_records
 from cryptolake.gold.recipes import recipe_named, recipes
+from cryptolake.listing.unpublished import unpublished_months
 from cryptolake.readers.silver_files import current_sources
 from cryptolake.storage import layout
 
@@ -51,7 +52,7 @@ def gold_rows(
     recipe = recipe_named(name)
     report = build_gold(lake, recipe, query, progress=progress)
     _raise_for(recipe, report)
-    _warn_of_missing(recipe, report)
+    _warn_of_missing(lake, recipe, report)
     return _scan(lake, recipe, query.selection)
 
 
@@ -62,7 +63,7 @@ def gold_symbols(
     recipe = recipe_named(name)
     report = build_gold(lake, recipe, query, progress=progress)
     _raise_for(recipe, report)
-    _warn_of_missing(recipe, report)
+    _warn_of_missing(lake, recipe, report)
     if recipe.each == "market-month":
         rows = _scan(lake, recipe, query.selection)
         names = rows.select(pl.col("symbol").unique()).collect()["symbol"]
@@ -168,8 +169,11 @@ def _raise_for(recipe: Recipe, report: Report) -> None:
     raise BuildError(message, recipe=recipe.name, months=bad["path"].to_list(), report=report)
 
 
-def _warn_of_missing(recipe: Recipe, report: Report) -> None:
-    """Name the inputs that are missing; warm-up rows of the leading one may be before its first month."""
+def _warn_of_missing(lake: LakeContext, recipe: Recipe, report: Report) -> None:
+    """Name the inputs that are missing, but not what is known to be unpublished.
+
+    Warm-up rows of the leading one may be before its first month.
+    """
     lead = f"{layout.silver_folder(*recipe.lead)}/"
     lacking = []
     for path, status, missing in report.months.select("path", "status", "missing").iter_rows():
@@ -177,7 +181,9 @@ def _warn_of_missing(recipe: Recipe, report: Report) -> None:
         asked = named if status == "missing" else [p for p in named if not p.startswith(lead)]
         month = path.rpartition("/")[2]
         lacking += [p for p in asked if p.endswith(month)]
-    found = sorted(set(lacking))
+    places = [where for path in set(lacking) if (where := layout.parse_silver_path(path))]
+    never = {where.path for where in unpublished_months(lake.listing, places)}
+    found = sorted(set(lacking) - never)
     if not found:
         return
     more = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""

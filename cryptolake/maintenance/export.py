@@ -121,7 +121,7 @@ def _silver_parts(query: Query, lake: LakeContext, each: str) -> Iterator[Part]:
         for market in markets_of(query, data_type)
         for item in held_symbols(query, lake, market, data_type).symbols
     ]
-    warn_of_absent(query, data_type, held)
+    warn_of_absent(query, lake, data_type, held)
     if each == "all":
         yield Part("all", None, silver_frame(query, lake))
         return

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import polars as pl
@@ -27,6 +28,7 @@ from cryptolake.archive.schemas import BAR, Schema, load_schemas, schema_of
 from cryptolake.archive.symbols import is_glob, split_symbol
 from cryptolake.bronze.ledger import one_data_type
 from cryptolake.errors import Damaged, InvalidQuery, unknown_word
+from cryptolake.listing.unpublished import unpublished_months
 from cryptolake.readers.polars_frames import IDENTITY
 from cryptolake.readers.silver_files import warn_of_damage
 from cryptolake.readers.unusable import warn_of_unusable
@@ -40,6 +42,7 @@ from cryptolake.research.symbol_rows import (
     warn_of_absent,
     warn_of_missing_months,
 )
+from cryptolake.storage.layout import SilverPath
 
 if TYPE_CHECKING:
     from cryptolake.listing.context import LakeContext
@@ -318,7 +321,7 @@ def asof(
         for item in joins[market]:
             added |= item.columns
     warn_of_damage(bad)
-    warn_of_absent(query, data_type, rows)
+    warn_of_absent(query, lake, data_type, rows)
     make = partial(_rows, lake, query, at, joins)
     return frames_in_turn(rows, schema | added, make)
 
@@ -360,7 +363,7 @@ def _joins(
         by_symbol = {(item.interval, item.symbol): item for item in held.symbols}
         join = Joined(other, schema, new_names(schema, taken), by_symbol)
         found.append(join)
-        _warn_of_missing(join, rows)
+        _warn_of_missing(lake, join, rows)
     return found
 
 
@@ -392,13 +395,20 @@ def _asked(query: Query, market: Market, other: Other) -> Query:
     return type(query)(selection.model_copy(update=change))
 
 
-def _warn_of_missing(join: Joined, rows: Sequence[SymbolFiles]) -> None:
-    missing = {}
+def _warn_of_missing(lake: LakeContext, join: Joined, rows: Sequence[SymbolFiles]) -> None:
+    lacking: dict[str, list[SilverPath]] = {}
     for item in rows:
-        here = {file.where.month for file in join.files_for(item).files}
-        months = [file.where.month for file in item.files if file.where.month not in here]
-        if months:
-            missing[item.symbol] = months
+        other = join.files_for(item)
+        here = {file.where.month for file in other.files}
+        place = (other.market, other.data_type, other.interval, other.symbol)
+        own = [file.where.month for file in item.files]
+        lacking[item.symbol] = [SilverPath(*place, month) for month in own if month not in here]
+    never = unpublished_months(lake.listing, chain.from_iterable(lacking.values()))
+    missing = {
+        symbol: months
+        for symbol, places in lacking.items()
+        if (months := [where.month for where in places if where not in never])
+    }
     warn_of_missing_months(missing, join.schema.dataset, join.other.data_type)
 
 

@@ -22,6 +22,7 @@ from cryptolake.bronze.ledger import means
 from cryptolake.errors import IncompleteWarning, InvalidQuery, unknown_word
 from cryptolake.readers.silver_files import reading, silver_of, warn_of_damage
 from cryptolake.readers.unusable import warn_of_unusable
+from cryptolake.research.symbol_rows import never_published
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -305,7 +306,7 @@ def panel(
     if column == GAP:
         return _causes(dict(on_grid), grid, query, lake, spans)
     cells = ((name, item.values) for name, item in on_grid)
-    return table(grid, _told(cells, query), spans)
+    return table(grid, _told(cells, query, lake, asked.data_type), spans)
 
 
 def _placed_of(name: str, rows: pl.DataFrame, grid: pl.Series, interval: Interval) -> SymbolCells:
@@ -316,13 +317,17 @@ def _placed_of(name: str, rows: pl.DataFrame, grid: pl.Series, interval: Interva
         raise InvalidQuery(message, symbol=name, **error.facts) from None
 
 
-def _told(cells: Iterable[tuple[str, pl.Series]], query: Query) -> Iterator[tuple[str, pl.Series]]:
-    """Pass the columns on, and warn of those without any value at the end."""
+def _told(
+    cells: Iterable[tuple[str, pl.Series]], query: Query, lake: LakeContext, data_type: DataType
+) -> Iterator[tuple[str, pl.Series]]:
+    """Pass the columns on, and warn at the end of those without any value that may be published."""
     empty = []
     for name, values in cells:
         if values.len() and values.null_count() == values.len():
             empty.append(name)
         yield name, values
+    never = never_published(query, lake, data_type, empty)
+    empty = [name for name in empty if name not in never]
     if empty:
         more = f" and {len(empty) - _NAMED:,} more" if len(empty) > _NAMED else ""
         message = (

@@ -175,7 +175,7 @@ def resample(query: Query, lake: LakeContext, every: str) -> pl.LazyFrame:
         found += held.symbols
         bad += held.bad
     warn_of_damage(bad)
-    warn_of_absent(query, steps.data_type, found)
+    warn_of_absent(query, lake, steps.data_type, found)
     days = in_days("open_time", query)
 
     def make(files: SymbolFiles, needed: Sequence[str]) -> Iterator[pl.DataFrame]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
@@ -18,7 +19,9 @@ from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.schemas import schema_of
 from cryptolake.archive.symbols import is_glob
 from cryptolake.errors import IncompleteWarning, InvalidQuery
+from cryptolake.listing.unpublished import unpublished_months
 from cryptolake.readers.silver_files import SilverFile, reading, silver_of
+from cryptolake.storage.layout import SilverPath
 
 if TYPE_CHECKING:
     from cryptolake.archive.enums import DataType, Interval, Market
@@ -145,8 +148,41 @@ def in_days(time: str, query: Query) -> pl.Expr:
     return pl.col(time).is_between(pl.lit(days.begin), pl.lit(days.end), closed="left")
 
 
-def warn_of_absent(query: Query, data_type: DataType, symbols: Sequence[SymbolFiles]) -> None:
+def never_published(
+    query: Query, lake: LakeContext, data_type: DataType, names: Iterable[str]
+) -> set[str]:
+    """Return those of some symbols that are known to have no file in any month of a query's days.
+
+    Only cached listings are read. Without days, nothing is known.
+    """
+    days = query.selection.days
+    if days is None:
+        return set()
+    folders = [
+        (market, data_type, interval)
+        for market in markets_of(query, data_type)
+        for interval in _intervals(query, market, data_type)
+    ]
+    places = {
+        name: [SilverPath(*folder, name, month) for folder in folders for month in days.months()]
+        for name in names
+    }
+    never = unpublished_months(lake.listing, chain.from_iterable(places.values()))
+    return {name for name, months in places.items() if months and never.issuperset(months)}
+
+
+def _intervals(query: Query, market: Market, data_type: DataType) -> Sequence[Interval | None]:
+    if not load_matrix().row(market, data_type).has_interval:
+        return [None]
+    return query.selection.intervals
+
+
+def warn_of_absent(
+    query: Query, lake: LakeContext, data_type: DataType, symbols: Sequence[SymbolFiles]
+) -> None:
     """Name the symbols that a query names in full, and of which the lake holds no rows.
+
+    Those that are known to have had no files in the query's days are not named.
 
     Warns
     -----
@@ -154,8 +190,10 @@ def warn_of_absent(query: Query, data_type: DataType, symbols: Sequence[SymbolFi
         There are such symbols.
     """
     here = {item.symbol for item in symbols}
-    named = [word for word in query.selection.symbols if not is_glob(word) and word not in here]
-    if named or not symbols:
+    absent = [word for word in query.selection.symbols if not is_glob(word) and word not in here]
+    never = never_published(query, lake, data_type, absent)
+    named = [word for word in absent if word not in never]
+    if named or not (symbols or never):
         days = query.selection.days
         when = f" from {days.first} to {days.last}" if days else ""
         message = (
