@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,6 +79,20 @@ def plain_environment(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, write: Callable[[Path], None]) -> Path:
+    """Return a folder that the first process of a run writes, and the others only read."""
+    base = factory.getbasetemp()
+    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    root, done = shared / name, shared / f"{name}.done"
+    with (shared / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            root.mkdir()
+            write(root)
+            done.touch()
+    return root
+
+
 @pytest.fixture(scope="session")
 def sample_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small archive folder: every row of the matrix that has files. Read only: tests share it.
@@ -90,7 +105,10 @@ def sample_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fundingRate                   2024-12 and 2025-01
     ============================  =================================================================
     """
-    root = tmp_path_factory.mktemp("sample")
+    return made_once(tmp_path_factory, "sample-archive", _write_sample)
+
+
+def _write_sample(root: Path) -> None:
     markets = ("spot", "futures_um", "futures_cm")
     few = ["BTCUSDT", "ETHUSDT", "龙虾USDT", "BTCUSD_PERP", "BTCUSDT_250328"]
     main = ["BTCUSDT", "BTCUSD_PERP", "BTCUSD"]
@@ -112,7 +130,6 @@ def sample_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cl.sample_archive(
         root, datasets=["options_bvol_index"], symbols=["BTCBVOLUSDT"], days="2025-01-01"
     )
-    return root
 
 
 @pytest.fixture(scope="session")
@@ -123,9 +140,9 @@ def research_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     from cryptolake.sample.presets import parts_of, write_parts
 
-    root = tmp_path_factory.mktemp("research")
-    write_parts(root, parts_of("research"))
-    return root
+    return made_once(
+        tmp_path_factory, "research-archive", lambda root: write_parts(root, parts_of("research"))
+    )
 
 
 @pytest.fixture(scope="session")

@@ -203,13 +203,21 @@ def recipe_table() -> pl.DataFrame:
             "each": recipe.each,
             "inputs": [f"{name}={feed}" for name, feed in recipe.inputs.items()],
             "before": recipe.before,
-            "columns": [f"{name} {kind}" for name, kind in recipe.columns.items()],
-            "what": recipe.what,
+            **_told_columns(recipe),
             "source": recipe.source,
         }
         for recipe in recipes().values()
     ]
     return pl.DataFrame([*rows, daily_row(), _filled()], schema=RECIPES).sort("name")
+
+
+def _told_columns(recipe: Recipe) -> dict[str, Any]:
+    """Say what a recipe's columns are and what it is; of one that fails on empty inputs, why."""
+    try:
+        columns = [f"{name} {kind}" for name, kind in recipe.columns.items()]
+    except BuildError as error:
+        return {"columns": [], "what": str(error)}
+    return {"columns": columns, "what": recipe.what}
 
 
 def _filled() -> dict[str, Any]:

@@ -41,8 +41,8 @@ def picker(lake: Lake, query: Query | None = None) -> Picker:
     Examples
     --------
     >>> import cryptolake as cl
-    >>> picked = picker(cl.Lake("/data/lake"))
-    >>> picked.query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2024-01")
+    >>> asked = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2024-01")
+    >>> picked = picker(cl.Lake("/data/lake"), asked)
     >>> picked.query.selection.symbols
     ('BTCUSDT',)
     """

@@ -12,6 +12,7 @@ import cryptolake as cl
 from cryptolake.archive.feeds import Feed
 from cryptolake.gold.code import code_hash
 from cryptolake.gold.recipes import recipe_named
+from cryptolake.gold.rows import recipe_table
 
 
 @pytest.mark.parametrize(
@@ -90,6 +91,9 @@ def test_columns_are_those_of_no_rows_and_a_wrong_result_is_said_at_once():
 
     with pytest.raises(cl.BuildError, match="'broken' fails on empty inputs"):
         _ = recipe_named("broken").columns
+    told = recipe_table().filter(name="broken").row(0, named=True)
+    assert told["columns"] == []
+    assert "fails on empty inputs" in told["what"]
 
 
 FACTOR = 2

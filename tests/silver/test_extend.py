@@ -278,7 +278,7 @@ BROKEN = {
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(parts=days_in_parts())
 def test_days_in_any_condition_and_order_give_the_month_that_is_built_at_once(

@@ -152,7 +152,7 @@ def bars_of_files(draw: st.DrawFn) -> dict[str, bytes]:
     return files
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(bars_of_files(), st.integers(200, 5000), st.integers(1, 100), st.integers(10, 300))
 def test_neighbours_and_spills_are_the_same_in_pieces_of_any_size(
     files: dict[str, bytes], chunk: int, held: int, run: int

@@ -43,7 +43,7 @@ def messy(draw: st.DrawFn) -> bytes:
     return found[: draw(st.integers(0, len(found)))] if draw(st.booleans()) else found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(messy(), st.integers(50, 5000), st.integers(1, 100), st.integers(10, 300))
 def test_pieces_of_any_size_make_the_same_month(data: bytes, chunk: int, held: int, run: int):
     with tempfile.TemporaryDirectory() as folder:

@@ -6,8 +6,8 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tests.gold.cases.basis import doubled
 from tests.gold.cases.funding import closes
+from tests.gold.cases.panel import at_the_low
 from tests.gold.harness import Case, Row, instant, lines_of
 from tests.quality.world import key_of
 
@@ -51,7 +51,6 @@ CASE = Case(
     "BTCUSDT",
     ("2024-12-30", "2025-02-01"),
     by_hand,
-    rewritten=(key_of("2025-01"), doubled),
+    rewritten=(key_of("2025-01"), at_the_low),
     rebuilt=("2025-01", "2025-02"),
-    lacks="BVOLIndex",
 )
