@@ -310,6 +310,8 @@ class MarketMonth:
     market: Market
     month: str
     files: pl.DataFrame
+    whole: bool = False
+    """Whether it is made from all its files, whatever stands there."""
 
     @property
     def path(self) -> str:
@@ -318,8 +320,8 @@ class MarketMonth:
 
     @cached_property
     def standing(self) -> dict[str, str]:
-        """The metadata of the file that stands there; empty where none does, or none that can be read."""
-        if not self.storage.is_local and not self.storage.exists(self.path):
+        """The metadata of the file that stands there; empty where none does, or none that counts or can be read."""
+        if self.whole or (not self.storage.is_local and not self.storage.exists(self.path)):
             return {}
         place = self.storage.url(self.path)
         try:
@@ -369,7 +371,13 @@ class MarketMonth:
         inputs = pl.DataFrame(
             told["inputs"], schema={"key": pl.String, "id": pl.String}, orient="row"
         )
-        rows = pl.read_parquet(BytesIO(self.storage.read(self.path)), hive_partitioning=False)
+        data = BytesIO(self.storage.read(self.path))
+        try:
+            rows = pl.read_parquet(data, hive_partitioning=False)
+        except (KeyboardInterrupt, SystemExit, MemoryError):
+            raise
+        except BaseException:  # noqa: BLE001 - damaged, and Polars may panic: the month is made whole
+            return self.files.clear(), none(schema)
         return _with_days(inputs).select(self.files.columns), rows
 
     def _written(self, rows: pl.DataFrame, used: pl.DataFrame) -> tuple[Lineage, Written, bytes]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -129,9 +130,7 @@ def build_daily(lake: LakeContext, query: Query, *, force: bool = False) -> Repo
     begun = time.perf_counter()
     months = market_months(lake, daily_market(query), query.selection.days)
     if force:
-        for month in months:
-            lake.storage.delete(month.path)
-            month.__dict__.pop("standing", None)
+        months = [replace(month, whole=True) for month in months]
     stale = [month for month in months if not month.is_fresh]
     made = {one.path: one for one in make_months(lake, stale)}
     warn_of(list(made.values()))

@@ -180,6 +180,17 @@ def test_lines_that_are_no_rows_and_damaged_gold(lake: cl.Lake) -> None:
         assert months(lake)["BUSDT", 1] == 60
 
 
+def test_a_month_whose_rows_are_damaged_is_made_whole_when_a_file_comes(lake: cl.Lake) -> None:
+    assert months(lake)["AUSDT", 1] == 31
+    place = Path(lake.root, "gold/daily/market=futures_um/2024-01.parquet")
+    data = bytearray(place.read_bytes())
+    data[4:400] = b"\xff" * 396  # the footer, which names the inputs, stays as it is
+    place.write_bytes(data)
+    put(lake, daily_key("AUSDT", "2024-01-10"), [daily_line(date(2024, 1, 10), 100.0)])
+    found = months(lake)
+    assert (found["AUSDT", 1], found["BUSDT", 1]) == (130, 62)
+
+
 def test_nothing_here_is_an_empty_typed_frame(tmp_path: Path) -> None:
     found = daily_bars(cl.Lake(tmp_path / "none").context, Market.SPOT, YEAR).collect()
     assert found.height == 0
