@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from contextlib import contextmanager, suppress
@@ -120,22 +121,23 @@ def running_lab(folder: Path, *, endpoint: str | None) -> Iterator[Lab]:
     """
     notebooks, home = folder / "notebooks", folder / "home"
     notebooks.mkdir(parents=True)
-    (home / "runtime").mkdir(parents=True)
     quiet = home / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
     quiet.parent.mkdir(parents=True)
     quiet.write_text(
         json.dumps({"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True})
     )
-    with (home / "lab.log").open("w") as log:
+    # Not below the test's folder: a socket's path has at most 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="lab-") as short, (home / "lab.log").open("w") as log:
+        runtime = Path(short)
         process = subprocess.Popen(
             _command(notebooks),
-            env=_environment(home, endpoint),
+            env=_environment(home, runtime, endpoint),
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=notebooks,
         )
         try:
-            yield Lab(_wait_for_url(process, home), notebooks, home / "settings")
+            yield Lab(_wait_for_url(process, home, runtime), notebooks, home / "settings")
         finally:
             process.terminate()
             try:
@@ -158,15 +160,17 @@ def _command(notebooks: Path) -> list[str]:
         "--IdentityProvider.token=",
         "--ServerApp.password=",
         f"--ServerApp.root_dir={notebooks}",
+        # Sockets in a folder: of free ports, two servers that start kernels at once may choose the same.
+        "--KernelManager.transport=ipc",
     ]
 
 
-def _environment(home: Path, endpoint: str | None) -> dict[str, str]:
+def _environment(home: Path, runtime: Path, endpoint: str | None) -> dict[str, str]:
     environment = {
         **os.environ,
         "JUPYTER_CONFIG_DIR": str(home / "config"),
         "JUPYTER_DATA_DIR": str(home / "data"),
-        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "JUPYTER_RUNTIME_DIR": str(runtime),
         "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
         "IPYTHONDIR": str(home / "ipython"),
@@ -178,11 +182,11 @@ def _environment(home: Path, endpoint: str | None) -> dict[str, str]:
     return environment
 
 
-def _wait_for_url(process: subprocess.Popen[bytes], home: Path) -> str:
+def _wait_for_url(process: subprocess.Popen[bytes], home: Path, runtime: Path) -> str:
     """Wait until the server has written its URL and answers there."""
     deadline = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline:
-        for written in (home / "runtime").glob("jpserver-*.json"):
+        for written in runtime.glob("jpserver-*.json"):
             with suppress(OSError, ValueError, KeyError):
                 url = str(json.loads(written.read_text())["url"]).rstrip("/")
                 urllib.request.urlopen(f"{url}/api/status", timeout=5).close()
