@@ -1,8 +1,11 @@
-"""Ctrl-C waits while a package is imported: one that is half imported cannot be imported again.
+"""Ctrl-C waits while a package is imported, and is sent again where compiled code lost it.
 
-A compiled package such as Polars, interrupted on its way in, stays broken until the process ends. The
+One that is half imported cannot be imported again: a compiled package such as Polars, interrupted on its way in, stays broken until the process ends. The
 finder below stands in front of Python's own. It loads nothing by itself: it has SIGINT wait while this
 package's modules and the heavy ones are executed in the main thread, and sends it again when that is done.
+
+Compiled code that calls Python where it cannot pass an exception on reports ``KeyboardInterrupt`` as "ignored",
+and goes on with half a result: :func:`sent_again` is for a program, which has to end then.
 """
 
 from __future__ import annotations
@@ -12,11 +15,12 @@ import signal
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from importlib.machinery import ModuleSpec, PathFinder
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import FrameType, ModuleType
 
 _WHOLE = frozenset({"polars", "duckdb", "pydantic", "numpy", "pyarrow", "pandas", "s3fs", "boto3"})
@@ -100,3 +104,37 @@ def install() -> None:
     """Put the finder in front of the others, once."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
+
+
+@contextmanager
+def sent_again() -> Iterator[Callable[[], bool]]:
+    """Send SIGINT again where its exception was lost, and say whether one came; for a program's main thread.
+
+    Yields
+    ------
+    Callable[[], bool]
+        Whether SIGINT came since the block began: an exception that follows may be of its making.
+    """
+    before, hook = _handler(), sys.unraisablehook
+    if before is None:
+        yield lambda: False
+        return
+    came: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        before(number, frame)
+
+    def lost(what: sys.UnraisableHookArgs) -> None:
+        if not came or not issubclass(what.exc_type, KeyboardInterrupt):
+            hook(what)
+            return
+        threading.Timer(_TICK, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    signal.signal(signal.SIGINT, note)
+    sys.unraisablehook = lost
+    try:
+        yield lambda: bool(came)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN if came else before)
+        sys.unraisablehook = hook

@@ -21,9 +21,11 @@ from cryptolake.errors import (
     StorageError,
     TransferError,
 )
+from cryptolake.interrupts import sent_again
 
 DONE, SOME_FAILED, MISTAKE, UNREACHABLE, STORAGE, BAD_DATA, NO_TOOL = range(7)
 INTERRUPTED = 130
+INTERRUPTED_TEXT = "interrupted; what was done is kept, and the same command goes on from there"
 
 EXIT_CODES: tuple[tuple[type[CryptolakeError], int], ...] = (
     (MissingTool, NO_TOOL),
@@ -93,14 +95,22 @@ for commands in (local, inspect, fetch, locks):
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program on its arguments (the process's own when None) and exit with its code."""
-    try:
-        app(arguments, prog_name="cryptolake")
-    except CryptolakeError as error:
-        typer.echo(f"cryptolake: {error}", err=True)
-        sys.exit(exit_code(error))
-    except KeyboardInterrupt:  # outside a command, where typer does not look
+    with sent_again() as came:
+        try:
+            app(arguments, prog_name="cryptolake")
+        except CryptolakeError as error:
+            typer.echo(f"cryptolake: {error}", err=True)
+            sys.exit(exit_code(error))
+        except SystemExit as ended:
+            if ended.code != INTERRUPTED:
+                raise
+        except KeyboardInterrupt:
+            pass
+        except Exception:
+            if not came():
+                raise
+        typer.echo(f"cryptolake: {INTERRUPTED_TEXT}", err=True)
         sys.exit(INTERRUPTED)
-    sys.exit(DONE)
 
 
 def exit_code(error: CryptolakeError) -> int:

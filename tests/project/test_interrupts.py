@@ -116,3 +116,33 @@ def test_a_handler_of_the_users_own_is_left_as_it_is():
         [sys.executable, "-c", OTHERS], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.stdout.strip() == "polars", done.stderr
+
+
+LOST = """
+import os, signal, time
+from cryptolake.cli import app
+
+class Compiled:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+
+def call(*arguments, **options):
+    value = Compiled()
+    del value
+    {goes_on}
+
+app.app = call
+app.main([])
+"""
+"""A program whose Ctrl-C comes where Python has to ignore the exception, as within compiled code."""
+
+
+@pytest.mark.parametrize("goes_on", ["raise TypeError('half a result')", "time.sleep(30)"])
+def test_ctrl_c_that_compiled_code_lost_ends_the_program_in_one_sentence(goes_on):
+    done = subprocess.run(
+        [sys.executable, "-c", LOST.format(goes_on=goes_on)], capture_output=True, text=True, timeout=25
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.splitlines() == [
+        "cryptolake: interrupted; what was done is kept, and the same command goes on from there"
+    ]
