@@ -5,15 +5,15 @@ A facade: a method imports the module that does its work, so that a notebook pay
 
 from __future__ import annotations
 
-import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cached_property, wraps
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from cryptolake.archive.source import Archive, archive_text
+from cryptolake.planning.call_days import days_from
 from cryptolake.progress import shown
 from cryptolake.storage.files import Storage, open_storage
 
@@ -43,44 +43,7 @@ if TYPE_CHECKING:
 
     Options: TypeAlias = TransferOptions | Mapping[str, Any] | str | None
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 Mode = Literal["auto", "download", "direct", "relay", "traditional"]
-
-
-def _days_from(
-    source: Literal["archive", "lake", "either", "bars"],
-) -> Callable[[Callable[Concatenate[Lake, P], R]], Callable[Concatenate[Lake, P], R]]:
-    """Give a method its ``query`` with plain days, and refuse there what is no Query.
-
-    ``"archive"``: an open range ends with the newest day published, asked with the call's ``refresh``,
-    ``max_age`` and ``progress``. ``"lake"``: with the newest day held; nothing is asked of the archive.
-    ``"either"``: as the archive says, or the lake where the archive cannot be asked. ``"bars"``: with the newest
-    day of the market's daily bars, whatever else the query says or leaves out.
-    """
-
-    def decorate(
-        method: Callable[Concatenate[Lake, P], R],
-    ) -> Callable[Concatenate[Lake, P], R]:
-        place = list(inspect.signature(method).parameters).index("query") - 1
-
-        @wraps(method)
-        def call(self: Lake, /, *args: P.args, **kwargs: P.kwargs) -> R:
-            given: dict[str, Any] = kwargs
-            positional: list[Any] = list(args)
-            query = positional[place] if place < len(positional) else given.get("query")
-            if query is not None:
-                plain = self._plain(query, source, given)
-                if place < len(positional):
-                    positional[place] = plain
-                else:
-                    given["query"] = plain
-            return method(self, *positional, **given)
-
-        return call
-
-    return decorate
 
 
 class Lake:
@@ -187,26 +150,9 @@ class Lake:
 
         return LakeContext(self.storage, self.source, self.listing, self.meta, self._adopt)
 
-    def _plain(self, query: Query, source: str, options: Mapping[str, Any]) -> Query:
-        """Return a query with plain days: see :mod:`cryptolake.planning.dates`."""
-        from cryptolake.planning import dates
-
-        dates.require_query(query)
-        if not query.selection.is_open:
-            return query
-        if source == "lake":
-            return dates.held_days(query, self.context)
-        how = {name: options[name] for name in ("refresh", "max_age") if name in options}
-        with shown(options.get("progress", True)):
-            if source == "either":
-                return dates.published_or_held_days(query, self.context, **how)
-            if source == "bars":
-                return dates.published_bar_days(query, self.context, **how)
-            return dates.published_days(query, self.context, **how)
-
     # ------------------------------------------------------------------ ask
 
-    @_days_from("archive")
+    @days_from("archive")
     def plan(
         self,
         query: Query,
@@ -306,7 +252,7 @@ class Lake:
         way = (mode, progress, checksum_policy, options)
         return RunSettings.of(plan.archive, self.storage, *way).transfer(plan, self.context)
 
-    @_days_from("lake")
+    @days_from("lake")
     def build(
         self,
         query: Query | None = None,
@@ -351,7 +297,7 @@ class Lake:
             )
         return report
 
-    @_days_from("archive")
+    @days_from("archive")
     def pull(
         self,
         query: Query,
@@ -382,7 +328,7 @@ class Lake:
 
         return RunSettings.of(self.source, self.storage, mode, progress, checksum_policy, options)
 
-    @_days_from("archive")
+    @days_from("archive")
     def frame(
         self,
         query: Query,
@@ -420,14 +366,14 @@ class Lake:
 
     # ------------------------------------------------------------------ read
 
-    @_days_from("lake")
+    @days_from("lake")
     def bronze(self, query: Query) -> pl.LazyFrame:
         """Scan Bronze in place, still zipped: the columns as published, plus ``key``."""
         from cryptolake.readers.polars_frames import bronze_frame
 
         return bronze_frame(query, self.context)
 
-    @_days_from("lake")
+    @days_from("lake")
     def silver(self, query: Query, *, exact: bool = False) -> pl.LazyFrame:
         """Scan the typed rows of a query's days: one data type, with market, symbol and interval.
 
@@ -494,7 +440,7 @@ class Lake:
         kept = None if path is None else Path(path)
         return connect(self.context, path=kept, recipes=recipe_columns())
 
-    @_days_from("lake")
+    @days_from("lake")
     def sql(
         self,
         text: str,
@@ -590,7 +536,7 @@ class Lake:
 
     # ------------------------------------------------------------------ research
 
-    @_days_from("lake")
+    @days_from("lake")
     def panel(
         self,
         query: Query,
@@ -659,7 +605,7 @@ class Lake:
         rows = self.gold(of, query) if isinstance(of, str) else of
         return panel(query, self.context, column, rows=rows, members=members)
 
-    @_days_from("bars")
+    @days_from("bars")
     def universe(
         self,
         query: Query,
@@ -732,7 +678,7 @@ class Lake:
         lake = self.context
         return universe(query, lake, settings, Daily(lake), **asked, refresh=refresh)
 
-    @_days_from("lake")
+    @days_from("lake")
     def gold(self, name: str, query: Query, *, progress: Progress = True) -> pl.LazyFrame:
         """Build what is stale of a recipe for a query's symbols and days, and return its rows.
 
@@ -799,7 +745,7 @@ class Lake:
 
         return recipe_table()
 
-    @_days_from("lake")
+    @days_from("lake")
     def export(
         self,
         query: Query,
@@ -867,7 +813,7 @@ class Lake:
         how = {"format": format, "each": each}
         return export(query, self.context, folder, **how, of=of, overwrite=overwrite)
 
-    @_days_from("lake")
+    @days_from("lake")
     def resample(self, query: Query, every: str) -> pl.LazyFrame:
         """Make coarser bars of a query's bars; say of each how many of its bars were there.
 
@@ -918,7 +864,7 @@ class Lake:
 
         return resample(query, self.context, every)
 
-    @_days_from("lake")
+    @days_from("lake")
     def asof(
         self,
         query: Query,
@@ -992,7 +938,7 @@ class Lake:
 
     # ------------------------------------------------------------------ pin and restore
 
-    @_days_from("lake")
+    @days_from("lake")
     def freeze(self, query: Query, path: str | os.PathLike[str]) -> Lock:
         """Pin what the lake holds of a query: every source file with its sha256, in a file of JSON.
 
@@ -1228,7 +1174,7 @@ class Lake:
 
         drop_query(self.context.storage, name)
 
-    @_days_from("lake")
+    @days_from("lake")
     def verify(
         self, query: Query | None = None, *, against: str | None = None, repair: bool = False
     ) -> pl.DataFrame:
@@ -1254,14 +1200,14 @@ class Lake:
 
         return verify(self.context, query, against=against, repair=repair)
 
-    @_days_from("either")
+    @days_from("either")
     def quality(self, query: Query, *, refresh: bool = False) -> pl.DataFrame:
         """Return one row per symbol-month: rows, expected, gaps, duplicates, rejects, coverage, verdict."""
         from cryptolake.quality.report import quality
 
         return quality(query, self.context, refresh=refresh)
 
-    @_days_from("either")
+    @days_from("either")
     def quality_page(
         self, query: Query, path: str | os.PathLike[str], *, refresh: bool = False
     ) -> Path:
@@ -1270,21 +1216,21 @@ class Lake:
 
         return write_quality_page(query, self.context, path, refresh=refresh)
 
-    @_days_from("either")
+    @days_from("either")
     def gaps(self, query: Query, *, refresh: bool = False) -> pl.DataFrame:
         """Return one row per gap of a query's klines, with its cause and the evidence for it."""
         from cryptolake.quality.report import gaps
 
         return gaps(query, self.context, refresh=refresh)
 
-    @_days_from("lake")
+    @days_from("lake")
     def ids(self, query: Query) -> pl.DataFrame:
         """Check trade and aggregate ids, inside and across files; return holes, repeats and reused ids."""
         from cryptolake.quality.trade_ids import ids
 
         return ids(query, self.context)
 
-    @_days_from("archive")
+    @days_from("archive")
     def heal(
         self,
         query: Query,
@@ -1301,7 +1247,7 @@ class Lake:
         settings = self._settings(mode, progress, checksum_policy, options)
         return heal(query, self.context, settings, refresh=refresh)
 
-    @_days_from("lake")
+    @days_from("lake")
     def fill(self, query: Query, *, against: str) -> pl.DataFrame:
         """Make missing klines from trades or finer klines, on request only; kept in Gold, marked."""
         from cryptolake.gold.filled import fill

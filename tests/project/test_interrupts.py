@@ -140,7 +140,10 @@ app.main([])
 @pytest.mark.parametrize("goes_on", ["raise TypeError('half a result')", "time.sleep(30)"])
 def test_ctrl_c_that_compiled_code_lost_ends_the_program_in_one_sentence(goes_on):
     done = subprocess.run(
-        [sys.executable, "-c", LOST.format(goes_on=goes_on)], capture_output=True, text=True, timeout=25
+        [sys.executable, "-c", LOST.format(goes_on=goes_on)],
+        capture_output=True,
+        text=True,
+        timeout=25,
     )
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr.splitlines() == [
