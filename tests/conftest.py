@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -200,3 +202,28 @@ def bucket_options(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[st
             "endpoint_url": served.endpoint,
             "client_kwargs": {"region_name": "us-east-1"},
         }
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built with every warning an error; made once."""
+    return made_once(tmp_path_factory, "site", _build_site)
+
+
+def _build_site(folder: Path) -> None:
+    config = Path(__file__).parents[1] / "notebooks" / "site" / "mkdocs.yml"
+    command = [
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--strict",
+        "-q",
+        "-f",
+        config,
+        "-d",
+        folder,
+    ]
+    own = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, env=own, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
