@@ -220,9 +220,9 @@ def _build_site(folder: Path) -> None:
         "--strict",
         "-q",
         "-f",
-        config,
+        str(config),
         "-d",
-        folder,
+        str(folder),
     ]
     own = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     done = subprocess.run(command, env=own, capture_output=True, text=True)
