@@ -252,10 +252,10 @@ class Lake:
         way = (mode, progress, checksum_policy, options)
         return RunSettings.of(plan.archive, self.storage, *way).transfer(plan, self.context)
 
-    @days_from("lake")
+    @days_from("lake", plans=True)
     def build(
         self,
-        query: Query | None = None,
+        query: Query | Plan | None = None,
         *,
         progress: Progress = True,
         force: bool = False,
@@ -266,6 +266,9 @@ class Lake:
 
         Parameters
         ----------
+        query
+            What to build; or a plan, or a shard of one (:meth:`cryptolake.planning.plan.Plan.shards`): the
+            symbol-months that its files lie in.
         force
             Build months anew although nothing changed.
         checksum_policy
@@ -284,11 +287,11 @@ class Lake:
         InvalidQuery
             There is no such recipe, or the query leaves its leading input out.
         """
-        from cryptolake.silver.build import build_query
+        from cryptolake.silver.build import build_asked
 
         named = [gold] if isinstance(gold, str) else list(gold)
         how = {"progress": progress, "force": force, "checksum_policy": checksum_policy}
-        report = build_query(self.context, query, **how)
+        report = build_asked(self.context, query, **how)
         if named:
             from cryptolake.gold.build import build_recipes
 

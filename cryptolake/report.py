@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
@@ -16,6 +15,8 @@ from cryptolake.storage.layout import GOLD, SILVER
 from cryptolake.storage.spooled import Rows, Table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
     from cryptolake.render.picture import Picture
 
 Kind = Literal["transfer", "build", "pull"]
@@ -71,6 +72,8 @@ THROUGHPUT: dict[str, Any] = {
 }
 """Columns of ``Report.throughput()``: when a step begins, and what was stored within it."""
 
+_UNSAID = datetime.min.replace(tzinfo=UTC)
+
 _STEPS = (1, 2, 5, 10, 30, 60, 300, 900, 3600)
 _MOST_STEPS = 60
 _MOST_KINDS = 10
@@ -105,6 +108,8 @@ class Report:
     damaged
         Keys of Bronze files that a build could not use, because they are no longer the bytes that were
         verified.
+    started_at
+        When the run began, UTC; ``seconds`` ago where it is left out.
 
     Examples
     --------
@@ -123,7 +128,19 @@ class Report:
     fallbacks: dict[str, int] = field(default_factory=dict)
     retries: dict[str, int] = field(default_factory=dict)
     damaged: tuple[str, ...] = ()
+    started_at: datetime = _UNSAID
     _files: Rows = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Set when the run began, where it was not said: reports are made as runs end."""
+        if self.started_at == _UNSAID:
+            began = datetime.now(UTC) - timedelta(seconds=self.seconds)
+            object.__setattr__(self, "started_at", began)
+
+    @property
+    def rows_of_files(self) -> Rows:
+        """The rows of ``files``, which need not be in memory."""
+        return self._files
 
     @property
     def transferred(self) -> int:
@@ -266,29 +283,74 @@ class Report:
             {"key": key, "status": "quarantined", "error": error, **nothing}
             for key, error in quarantined.select("key", "error").iter_rows()
         ]
-        new = self._unnamed(pl.DataFrame(rows, schema=FILES))
-        return replace(self, files=Rows([*self._files.pieces(), new])) if new.height else self
-
-    def _unnamed(self, files: pl.DataFrame) -> pl.DataFrame:
-        """Leave out files in quarantine that this report names already."""
         lost = pl.col("status") == "quarantined"
         known = self._files.filter(lost)["key"].implode()
-        return files.filter(~(lost & pl.col("key").is_in(known)))
+        new = pl.DataFrame(rows, schema=FILES).filter(~pl.col("key").is_in(known))
+        return replace(self, files=Rows([*self._files.pieces(), new])) if new.height else self
 
-    def combine(self, other: Report) -> Report:
-        """Return one report of two runs that follow each other: a pull is a transfer and a build."""
+    @property
+    def ended_at(self) -> datetime:
+        """When the run ended, UTC."""
+        return self.started_at + timedelta(seconds=self.seconds)
+
+    @staticmethod
+    def merge(reports: Iterable[Report]) -> Report:
+        """Return one report of several: of parts that ran side by side, or of runs that followed each other.
+
+        Parameters
+        ----------
+        reports
+            At least one, in the order in which they began where that matters: of a month in several of them the
+            last one's row counts, and one that was built and looked at again stays ``built``.
+
+        Returns
+        -------
+        Report
+            ``requests``, ``fallbacks`` and ``retries`` add up, and so does what ``files`` counts, whose rows are kept
+            (a file in quarantine is named once). ``seconds`` run from the earliest start to the latest end, which
+            the clocks of several machines may say differently. ``state`` is the worst, ``run_id`` the first one's,
+            and ``kind`` is ``pull`` where they are of several kinds.
+
+        Raises
+        ------
+        InvalidQuery
+            There is no report.
+
+        Examples
+        --------
+        >>> one = Report(
+        ...     "transfer", "20240101T000000-00000000", 1.5, requests=3, retries={"503": 1}
+        ... )
+        >>> other = Report(
+        ...     "transfer", "20240101T000001-00000000", 1.5, requests=4, retries={"503": 2}
+        ... )
+        >>> both = Report.merge([one, other])
+        >>> both.requests, both.retries
+        (7, {'503': 3})
+        """
+        given = list(reports)
+        if not given:
+            from cryptolake.errors import InvalidQuery
+
+            message = "Report.merge takes at least one report."
+            raise InvalidQuery(message, what="reports")
+        first = given[0]
+        began = min(report.started_at for report in given)
+        states = {report.state for report in given}
+        kinds = {report.kind for report in given}
+        requests = [report.requests for report in given if report.requests is not None]
         return replace(
-            self,
-            kind=self.kind if self.kind == other.kind else "pull",
-            seconds=self.seconds + other.seconds,
-            files=Rows(chain(self._files.pieces(), map(self._unnamed, other._files.pieces()))),
-            months=pl.concat([self.months, other.months]).unique(
-                "path", keep="last", maintain_order=True
-            ),
-            state=self.state if self.state != "done" else other.state,
-            fallbacks={**self.fallbacks, **other.fallbacks},
-            retries={**self.retries, **other.retries},
-            damaged=other.damaged,
+            first,
+            kind=first.kind if len(kinds) == 1 else "pull",
+            started_at=began,
+            seconds=(max(report.ended_at for report in given) - began).total_seconds(),
+            files=_files_of(given),
+            months=_months_of(report.months for report in given),
+            state=next(state for state in ("stopped", "failed", "done") if state in states),
+            requests=sum(requests) if requests else None,
+            fallbacks=_sum(report.fallbacks for report in given),
+            retries=_sum(report.retries for report in given),
+            damaged=tuple(sorted({key for report in given for key in report.damaged})),
         )
 
     def summary(self) -> str:
@@ -387,6 +449,37 @@ def _by_kind(bad: pl.DataFrame) -> list[str]:
     ]
     more = [f"  and {len(lines) - _MOST_KINDS:,} kinds more"] if len(lines) > _MOST_KINDS else []
     return lines[:_MOST_KINDS] + more
+
+
+def _files_of(reports: Sequence[Report]) -> Rows:
+    """Return the rows of all files; those of one in quarantine once."""
+    lost = pl.col("status") == "quarantined"
+
+    def pieces() -> Iterator[pl.DataFrame]:
+        named = pl.Series("key", [], pl.String)
+        for report in reports:
+            known = lost & pl.col("key").is_in(named.implode())
+            yield from (piece.filter(~known) for piece in report.rows_of_files.pieces())
+            named = named.append(report.rows_of_files.filter(lost)["key"])
+
+    return Rows(pieces())
+
+
+def _months_of(parts: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """Return a row a month, the last one; of one that was built, and is unchanged now, the row of its build."""
+    rows = pl.concat(parts)
+    last = rows.unique("path", keep="last", maintain_order=True)
+    built = rows.filter(pl.col("status") == "built").unique("path", keep="last")
+    again = built.join(last.filter(pl.col("status") == "unchanged"), on="path", how="semi")
+    stand = pl.concat([last.join(again, on="path", how="anti"), again])
+    return last.select("path").join(stand, on="path", how="left", maintain_order="left")
+
+
+def _sum(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return dict(total)
 
 
 def _count(frame: pl.DataFrame, status: str) -> int:

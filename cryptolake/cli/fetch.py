@@ -96,11 +96,13 @@ def pull(
 
     Plans, transfers into Bronze with every file verified, and builds the Silver months.
     """
+    from cryptolake.report import Report
+
     made = _planned(query, lake, how, saved, refresh=refresh, quiet=quiet)
     moved = lake.transfer(made, progress=not quiet, **how)
     policy = how["checksum_policy"]
     built = lake.build(made.query, progress=not quiet, checksum_policy=policy)
-    finish(moved.combine(built), json=json)
+    finish(Report.merge([moved, built]), json=json)
 
 
 def frame(

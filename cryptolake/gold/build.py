@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from os import cpu_count
 from pathlib import Path
@@ -32,6 +31,7 @@ from cryptolake.gold.lineage import (
 from cryptolake.gold.month import make_month
 from cryptolake.gold.recipes import Recipe, recipe_named
 from cryptolake.gold.targets import GoldMonth, Silver, check_query, find_targets
+from cryptolake.planning.plan import Plan
 from cryptolake.progress import Bar, Step, watched
 from cryptolake.query import Query
 from cryptolake.report import MONTHS, Report, State
@@ -331,7 +331,7 @@ def build_gold(
 def build_recipes(
     lake: LakeContext,
     names: Iterable[str],
-    query: Query | None,
+    asked: Query | Plan | None,
     silver: Report,
     *,
     progress: Progress = True,
@@ -345,8 +345,9 @@ def build_recipes(
         There is no such recipe, or the query leaves its leading input out.
     """
     report = silver
+    query = asked.query if isinstance(asked, Plan) else asked
     for name in names:
         lake.records.forget()
         made = build_gold(lake, name, query, progress=progress, force=force)
-        report = report.combine(replace(made, damaged=report.damaged))
+        report = Report.merge([report, made])
     return report

@@ -21,6 +21,7 @@ from cryptolake.planning.dates import published_days, require_query
 from cryptolake.planning.plan import TO_MOVE
 from cryptolake.query import Query
 from cryptolake.readers.silver_files import silver_scope
+from cryptolake.report import Report
 from cryptolake.storage.lake_format import mark_format
 from cryptolake.storage.layout import META
 from cryptolake.transfer.pull import pull
@@ -134,7 +135,7 @@ def update_stored(lake: LakeContext, settings: RunSettings, name: str) -> Update
     )
     added = changes_of(moving.with_columns(why=pl.lit("added")), pulled)
     changes = pl.concat([pl.DataFrame(schema=CHANGES), done.changes, added])
-    report = pulled if done.report is None else done.report.combine(pulled)
+    report = pulled if done.report is None else Report.merge([done.report, pulled])
     return Update(changes, before, rows_of(lake.records, paths), report, plan.listed_at)
 
 

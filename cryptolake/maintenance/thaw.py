@@ -101,7 +101,6 @@ def thaw(
     StorageError
         The lake cannot be written.
     """
-    began = time.monotonic()
     require_same_archive(lake, lock)
     _require_lakes(donors)
     pinned = with_key_parts(lock.files)
@@ -113,14 +112,14 @@ def thaw(
     claim_archive(lake)
     record(lake, lock)
     lacking = pinned.join(here, on="key", how="anti")
-    report = report.combine(_from_donors(lake, settings, lacking, donors))
+    report = Report.merge([report, _from_donors(lake, settings, lacking, donors)])
     lake.records.forget()
     lacking = lacking.filter(~pl.col("key").is_in(_stored(report).implode()))
     if lacking.height:
-        report = report.combine(_from_archive(lake, settings, lacking))
+        report = Report.merge([report, _from_archive(lake, settings, lacking)])
         lake.records.forget()
     built = _build(lake, settings, pinned, report)
-    return replace(report.combine(built), seconds=time.monotonic() - began)
+    return Report.merge([report, built])
 
 
 # ------------------------------------------------------------------------------------ before anything moves
@@ -329,7 +328,7 @@ def _from_archive(lake: LakeContext, settings: RunSettings, lacking: pl.DataFram
     full = settings.options.model_copy(update={"verify": "full"})
     ways = replace(settings, options=full, checksum_policy="accept")
     moved = ways.transfer(plan, lake, dict(wanted.select("key", "sha256").iter_rows()))
-    return moved.combine(report)
+    return Report.merge([moved, report])
 
 
 def _stated(lake: LakeContext, settings: RunSettings, other: pl.DataFrame) -> dict[str, str]:

@@ -232,7 +232,7 @@ class _Work:
         return self._plan(_shaped(damaged, "").drop("why"))
 
     def _add(self, report: Report) -> None:
-        self.report = report if self.report is None else self.report.combine(report)
+        self.report = report if self.report is None else Report.merge([self.report, report])
 
 
 def _wanted(

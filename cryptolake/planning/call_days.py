@@ -34,14 +34,15 @@ L = TypeVar("L", bound=_HasContext)
 
 
 def days_from(
-    source: Source,
+    source: Source, *, plans: bool = False
 ) -> Callable[[Callable[Concatenate[L, P], R]], Callable[Concatenate[L, P], R]]:
     """Give a method its ``query`` with plain days, and refuse there what is no Query.
 
     ``"archive"``: an open range ends with the newest day published, asked with the call's ``refresh``,
     ``max_age`` and ``progress``. ``"lake"``: with the newest day held; nothing is asked of the archive.
     ``"either"``: as the archive says, or the lake where the archive cannot be asked. ``"bars"``: with the newest
-    day of the market's daily bars, whatever else the query says or leaves out.
+    day of the market's daily bars, whatever else the query says or leaves out. With ``plans`` the method takes a
+    Plan as well, whose days are plain.
     """
 
     def decorate(method: Callable[Concatenate[L, P], R]) -> Callable[Concatenate[L, P], R]:
@@ -52,7 +53,7 @@ def days_from(
             given: dict[str, Any] = kwargs
             positional: list[Any] = list(args)
             query = positional[place] if place < len(positional) else given.get("query")
-            if query is not None:
+            if query is not None and not (plans and _is_plan(query)):
                 plain = _plain(query, self, source, given)
                 if place < len(positional):
                     positional[place] = plain
@@ -63,6 +64,12 @@ def days_from(
         return call
 
     return decorate
+
+
+def _is_plan(given: object) -> bool:
+    from cryptolake.planning.plan import Plan
+
+    return isinstance(given, Plan)
 
 
 def _plain(query: Query, lake: _HasContext, source: Source, options: Mapping[str, Any]) -> Query:

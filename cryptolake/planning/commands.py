@@ -100,7 +100,10 @@ def selectors(listed: pl.DataFrame, stems: pl.DataFrame, strange: pl.DataFrame) 
     )
     slim = files.select("row", *place, "period", "move", sidecar="checksum_size")
     both = pl.concat([slim, in_the_way], how="diagonal")
-    found = pl.concat([_heads(both, partition, levels) for partition, levels in _LEVELS.items()])
+    move = pl.col("move").all()
+    found = pl.concat(
+        [_heads(both, partition, levels, move) for partition, levels in _LEVELS.items()]
+    )
     rows = found.filter("move", pl.col("head").is_not_null()).collect().lazy()
     heads = (
         rows.select(*place, "head")
@@ -112,17 +115,60 @@ def selectors(listed: pl.DataFrame, stems: pl.DataFrame, strange: pl.DataFrame) 
     return rows.join(heads, on=[*place, "head"]).select("row", "selector").collect()
 
 
-def _heads(files: pl.LazyFrame, partition: str, levels: tuple[int, ...]) -> pl.LazyFrame:
-    """Add how much of a period, at the least, picks up nothing but files to move."""
+def shard_selectors(files: pl.DataFrame) -> pl.DataFrame:
+    """Find the widest selectors that pick up files of one shard only, once a plan is cut into shards.
+
+    What a plan's selector lists are exactly files of the plan, so only longer ones are looked for.
+
+    Parameters
+    ----------
+    files
+        The plan's files to move that have a selector: ``row, key, selector, partition, period, checksum_size``,
+        and the number of their ``shard``.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``row`` and ``selector``.
+    """
+    # A selector takes the place of a folder: all that it lists is known.
+    slim = files.lazy().select(
+        "row", "partition", "period", "shard", folder="selector", sidecar="checksum_size"
+    )
+    one = pl.col("shard").n_unique() == 1
+    heads = pl.concat(
+        [_heads(slim, partition, levels, one) for partition, levels in _LEVELS.items()]
+    )
+    ending = pl.col("period").str.len_chars() + len(".zip")
+    stem = pl.col("key").str.head(pl.col("key").str.len_chars() - ending)
+    own = pl.concat_str(stem, "head")
+    return (
+        files.lazy()
+        .join(heads.select("row", "head"), on="row", how="left")
+        .with_columns(own=own)
+        .select(
+            "row",
+            selector=pl.when(pl.col("selector").str.starts_with(pl.col("own")))
+            .then("selector")
+            .otherwise("own"),
+        )
+        .collect()
+    )
+
+
+def _heads(
+    files: pl.LazyFrame, partition: str, levels: tuple[int, ...], alone: pl.Expr
+) -> pl.LazyFrame:
+    """Add how much of a period, at the least, picks up files that are ``alone``: none that is not wanted."""
     good: list[pl.Expr] = []
     for level in levels:
         head = pl.col("period").str.head(level)
         group = ["folder", head]
         objects = (pl.len() + pl.col("sidecar").count()).over(group)
-        alone = pl.col("move").all().over(group) & (objects > 1)
-        good.append(pl.when(alone).then(head + ".zip" if level == levels[-1] else head))
+        fits = alone.over(group) & (objects > 1)
+        good.append(pl.when(fits).then(head + ".zip" if level == levels[-1] else head))
     part = files.filter(pl.col("partition") == partition)
-    return part.select("row", "folder", "partition", "move", head=pl.coalesce(good))
+    return part.with_columns(head=pl.coalesce(good))
 
 
 class Planned(NamedTuple):

@@ -114,6 +114,9 @@ TO_MOVE = ("new", "updated")
 adopted in place) and ``quarantined``."""
 
 
+ROUTE_NOTE = "files move by "
+"""What the note on how a plan's files move begins with. It counts requests, which are others for a part of it."""
+
 _OF_LINES = ("key", "partition", "period", "checksum_size", "selector")
 
 
@@ -222,7 +225,45 @@ class Plan:
             files = (file for file in files if file.key in wanted)
         return commands.lines(files, self.archive.bucket, into=into)
 
-    # ------------------------------------------------------------------ keep
+    # ------------------------------------------------------------------ cut and keep
+
+    def shards(self, n: int | None = None, *, max_bytes: int | None = None) -> list[Plan]:
+        """Cut the plan into plans that can be transferred and built side by side, on any machine.
+
+        A symbol's month is never cut: all its files, and what is missing of it, are in one shard. Neighbouring
+        months stay together, and the commands of each shard are worked out anew, so that a shard of one file makes
+        two or three requests. The same files give the same shards, in whatever order they are.
+
+        Parameters
+        ----------
+        n
+            How many shards; fewer where there are fewer symbol-months.
+        max_bytes
+            The most bytes of a shard; only one symbol-month with more has more. With ``n`` as well there are at
+            least ``n``. Bytes are those to move, or, where nothing is to move, those of all files.
+
+        Returns
+        -------
+        list of Plan
+            At least one, in the order of markets, data types, intervals, symbols and months. The largest has as few
+            bytes as whole neighbouring symbol-months allow. Each is a plan: it saves, loads and pickles, and
+            ``lake.transfer`` and ``lake.build`` take it. Its ``query`` names its symbols and days.
+
+        Raises
+        ------
+        InvalidQuery
+            Neither ``n`` nor ``max_bytes``, or one that is less than 1.
+
+        Examples
+        --------
+        ::
+
+            shards = lake.plan(query).shards(8)
+            moved = cl.Report.merge(lake.transfer(shard) for shard in shards)
+        """
+        from cryptolake.planning.shards import cut
+
+        return cut(self, n, max_bytes)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the plan to a file, as JSON.

@@ -24,9 +24,10 @@ import polars as pl
 
 from cryptolake.archive.periods import Period
 from cryptolake.bronze.audit import set_aside
-from cryptolake.bronze.ledger import holdings, holdings_beside
+from cryptolake.bronze.ledger import holdings, holdings_beside, in_months
 from cryptolake.bronze.zips import DEFAULT_LIMITS, Limits
 from cryptolake.errors import BuildError, ChecksumMismatch, DamagedLakeWarning
+from cryptolake.planning.plan import Plan
 from cryptolake.progress import Step, watched
 from cryptolake.readers.unusable import unusable
 from cryptolake.report import FILES, MONTHS, Report, State
@@ -418,14 +419,26 @@ def build(
     return report
 
 
-def build_query(lake: LakeContext, query: Query | None = None, **options: Any) -> Report:
-    """Build the months of a query, or all; name the files of it that lie in quarantine, as a pull does.
+def build_asked(lake: LakeContext, asked: Query | Plan | None = None, **options: Any) -> Report:
+    """Build the months of a query, of a plan's files, or all; name files of it in quarantine, as a pull does.
 
     Options are those of :func:`build`.
     """
-    report = build(lake, holdings(lake.records, query), **options)
+    plan, query = (asked, asked.query) if isinstance(asked, Plan) else (None, asked)
+    rows = holdings(lake.records, query) if plan is None else planned_rows(lake, plan)
+    report = build(lake, rows, **options)
     lost = unusable(lake.records, query).filter(pl.col("state") == "quarantined")
+    if plan is not None:
+        lost = lost.filter(pl.col("key").is_in(plan.rows.select("key")["key"].implode()))
     return report.naming(lost.select("key", error="reason"))
+
+
+def planned_rows(lake: LakeContext, plan: Plan) -> pl.DataFrame:
+    """Return the ledger's rows, with key parts, of the symbol-months that a plan's files lie in."""
+    planned = plan.rows.select("market", "data_type", "symbol", "interval", "period", "key")
+    month = pl.col("period").str.head(7).alias("month")
+    months = planned.select("market", "data_type", "symbol", "interval", month).unique()
+    return in_months(holdings_beside(lake.records, planned["key"]), months)
 
 
 def _at_once(storage: Storage) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cryptolake.listing.identity import require_own_archive
+from cryptolake.report import Report
 from cryptolake.transfer.options import TransferOptions
 from cryptolake.transfer.routing import route
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from cryptolake.planning.plan import Plan
     from cryptolake.progress import Progress
     from cryptolake.query import Query
-    from cryptolake.report import Report
     from cryptolake.storage.files import Storage
     from cryptolake.transfer.routing import Route
 
@@ -122,7 +122,7 @@ def pull(
         lake,
         settings,
     )
-    return plan, moved.combine(built)
+    return plan, Report.merge([moved, built])
 
 
 def pull_rows(
@@ -175,9 +175,10 @@ def build_and_refetch(
     built = settings.build(bronze_rows(), lake)
     if not built.damaged:
         return built
+    done = [replace(built, damaged=())]  # what is damaged is dealt with below
     taken = take_out(lake.storage, lake.tables, built.damaged)
     lake.records.forget()
     if taken:
-        built = built.combine(settings.transfer(plan_of_damaged(built.damaged), lake))
+        done.append(settings.transfer(plan_of_damaged(built.damaged), lake))
     # Without: all of them are good, as the build itself found out what ETags say, or were stored again meanwhile.
-    return built.combine(settings.build(bronze_rows(), lake))
+    return Report.merge([*done, settings.build(bronze_rows(), lake)])

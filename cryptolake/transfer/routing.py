@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast, get_args
 
 from cryptolake.archive.source import server_of
 from cryptolake.errors import InvalidQuery, unknown_word
+from cryptolake.planning.plan import ROUTE_NOTE
 from cryptolake.storage.files import S3Storage
 from cryptolake.transfer.options import Mode
 from cryptolake.transfer.s5cmd import global_flags
@@ -33,7 +34,7 @@ class Route(NamedTuple):
 
     def note(self, plan: Counted) -> str:
         """Return the line that a plan shows of its route."""
-        return f"files move by {self}; about {self.requests(plan):,} requests"
+        return f"{ROUTE_NOTE}{self}; about {self.requests(plan):,} requests"
 
     def __str__(self) -> str:
         then = f", else {', else '.join(self.modes[1:])}" if self.modes[1:] else ""
