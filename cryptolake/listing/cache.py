@@ -59,6 +59,9 @@ RAW: dict[str, Any] = {
 
 _NAME = "folder"
 
+FEW = 8
+"""Folders up to which each one's place is looked at by itself; for more, what is above them is listed."""
+
 _TOGETHER = 256
 """Cached files read in one scan: enough to be quick, few enough to be light."""
 
@@ -188,6 +191,13 @@ def read_folders(storage: Storage, paths: dict[int, str], windows: pl.DataFrame)
     return together(parts)
 
 
+def read_few(storage: Storage, paths: dict[int, str]) -> pl.DataFrame | None:
+    """Return all rows that a few folders' places in a bucket hold, one request each; None for others."""
+    if storage.is_local or len(paths) > FEW:
+        return None
+    return _read(storage, paths)
+
+
 def read_whole_folders(storage: Storage, paths: dict[int, str]) -> Kept:
     """Return everything that is cached of some folders, which are given as number and path."""
     present = _present(storage, paths)
@@ -200,17 +210,23 @@ def read_kept_file(storage: Storage, path: str) -> pl.DataFrame:
 
 
 def write_folders(
-    storage: Storage, new: pl.DataFrame, paths: dict[int, str], *, empty_too: bool = True
+    storage: Storage,
+    new: pl.DataFrame,
+    paths: dict[int, str],
+    *,
+    empty_too: bool = True,
+    known: pl.DataFrame | None = None,
 ) -> None:
     """Put newly listed windows beside the others that each folder's place in the cache holds.
+
+    ``known`` is what those places held a moment ago, where that was read: what is as it was is not read again.
 
     A folder whose windows are as they are kept is not written while those are fresh: the same answer, asked
     some minutes later, saves nobody a request. Later it is written for its age. Nor is a folder written only
     because windows that were never listed hold nothing, unless ``empty_too``.
     """
     name = [_NAME, *WINDOW]
-    present = _present(storage, paths)
-    held = _load(storage, present, None) if present else empty()
+    held = _held(storage, paths) if known is None else known
     told = new
     if not empty_too:
         filled = new.drop_nulls("key")
@@ -219,6 +235,8 @@ def write_folders(
     new = new.filter(pl.col(_NAME).is_in(_changed(held, told).implode()))
     if not new.height:
         return
+    if known is not None:  # another process may have listed other windows since
+        held = _held(storage, {number: paths[number] for number in new[_NAME].unique()})
     others = held.filter(pl.col(_NAME).is_in(new[_NAME].unique().implode()))
     rows = pl.concat([others.join(new, on=name, how="anti", maintain_order="left"), new])
     folders = rows.partition_by(_NAME, as_dict=True)
@@ -226,6 +244,11 @@ def write_folders(
     with where_allowed():
         mark_format(storage)
         _each(storage, jobs, lambda job: _write(storage, *job))
+
+
+def _held(storage: Storage, paths: dict[int, str]) -> pl.DataFrame:
+    present = _present(storage, paths)
+    return _load(storage, present, None) if present else empty()
 
 
 def _changed(held: pl.DataFrame, new: pl.DataFrame) -> pl.Series:
@@ -270,7 +293,9 @@ def _write(storage: Storage, path: str, frame: pl.DataFrame) -> None:
 
 
 def _present(storage: Storage, paths: dict[int, str]) -> dict[int, str]:
-    if len(paths) <= 8:
+    if len(paths) <= FEW:
+        if not storage.is_local:
+            return paths  # that one is absent is told by the request that reads it
         return {number: path for number, path in paths.items() if storage.exists(path)}
     above = {path.rsplit("/", 2)[0] for path in paths.values()}
     there = {entry.path for folder in above for entry in storage.list(folder)}

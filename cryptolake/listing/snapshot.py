@@ -109,7 +109,11 @@ def listed(
     name = ["folder", *cache.WINDOW]
     wanted = _wanted(folders, days, since)
     paths = {number: place(folder) for number, folder in enumerate(folders)}
-    kept = cache.read_folders(listing.storage, paths, wanted.select(name))
+    known = cache.read_few(listing.storage, paths)
+    if known is None:
+        kept = cache.read_folders(listing.storage, paths, wanted.select(name))
+    else:
+        kept = cache.split(known.join(wanted, on=name, how="semi"))
     # What was asked in the future was asked by a wrong clock, and would else stay fresh until then.
     latest = datetime.now(UTC) + CLOCKS_DIFFER
     marks = kept.marks.filter("mark", pl.col("at") <= latest).select(*name, "at")
@@ -118,7 +122,7 @@ def listed(
     trouble = None
     if stale.height:
         jobs = [(folders[number], number, *window) for number, *window in stale.iter_rows()]
-        new, trouble = _renew(listing, jobs, paths, empty_too=empty_too)
+        new, trouble = _renew(listing, jobs, paths, empty_too=empty_too, known=known)
         kept = cache.together([kept.without(new.marks), new])
     never = wanted.join(kept.marks.filter("mark"), on=name, how="anti").height
     if never:
@@ -148,7 +152,12 @@ def _wanted(folders: Sequence[Folder], days: Days | None, since: Since) -> pl.Da
 
 
 def _renew(
-    listing: Asker, jobs: Sequence[Job], paths: dict[int, str], *, empty_too: bool
+    listing: Asker,
+    jobs: Sequence[Job],
+    paths: dict[int, str],
+    *,
+    empty_too: bool,
+    known: pl.DataFrame | None,
 ) -> tuple[cache.Kept, ListingError | None]:
     """Ask for windows, some at a time, and put what comes into the cache, up to the first trouble."""
 
@@ -173,7 +182,7 @@ def _renew(
         if answers:
             new = cache.shaped(pl.concat(answers))
             some = {number: paths[number] for number in new["folder"].unique()}
-            cache.write_folders(listing.storage, new, some, empty_too=empty_too)
+            cache.write_folders(listing.storage, new, some, empty_too=empty_too, known=known)
             parts.append(cache.split(new))
         if trouble:
             break

@@ -27,6 +27,7 @@ from cryptolake.storage.errors import in_words
 from cryptolake.storage.layout import ZONES, checked
 from cryptolake.storage.process import check_system
 from cryptolake.storage.s3_config import S3Config, keys_among
+from cryptolake.storage.s3_listing import objects
 
 if TYPE_CHECKING:
     from cryptolake.archive.source import ArchivePlace
@@ -90,8 +91,11 @@ class Storage(ABC):
     """When that archive took another one's place (UTC); None where none did."""
 
     @abstractmethod
-    def list(self, prefix: str) -> Files:
-        """Return every file below a folder, recursively and sorted; empty when there is none."""
+    def list(self, prefix: str, skip: tuple[str, ...] = ()) -> Files:
+        """Return every file below a folder, recursively and sorted; empty when there is none.
+
+        What is below the folders ``skip`` is left out, and costs a bucket no requests.
+        """
 
     @abstractmethod
     def begun(self) -> bool:
@@ -202,10 +206,11 @@ class LocalStorage(Storage):
         """Return the absolute path as text."""
         return str(self.local(path))
 
-    def list(self, prefix: str) -> Files:
+    def list(self, prefix: str, skip: tuple[str, ...] = ()) -> Files:
         """Return every file below a folder, recursively and sorted; empty when there is none."""
         folder = self.local(prefix.rstrip("/"))
         start = len(self.root.rstrip("/")) + 1
+        left_out = tuple(os.path.join(name, "") for name in skip)  # noqa: PTH118 - of paths as text
         with in_words("list", prefix, self.root):
             return sorted(
                 Entry(
@@ -215,6 +220,7 @@ class LocalStorage(Storage):
                     datetime.fromtimestamp(found.st_mtime, UTC),
                 )
                 for item, found in walk(str(folder))
+                if not item.path[start:].startswith(left_out)
             )
 
     def begun(self) -> bool:
@@ -350,25 +356,19 @@ class S3Storage(Storage):
         """Return the ``s3://`` URL of a path."""
         return "/".join(part for part in (f"s3://{self.bucket}", self.key(path)) if part)
 
-    def list(self, prefix: str) -> Files:
+    def list(self, prefix: str, skip: tuple[str, ...] = ()) -> Files:
         """Return every object below a folder, sorted; empty when there is none."""
+        start = len(self.key()) + 1 if self.prefix else 0
+        left_out = [f"{self.key(folder)}/" for folder in skip]
+        below = f"{key}/" if (key := self.key(prefix.rstrip("/"))) else ""
         with in_words("list", prefix, self.root):
             try:
-                found = self.filesystem.find(self._path(prefix.rstrip("/")), detail=True)
+                found = objects(self.filesystem, self.bucket, below, left_out)
+                return sorted(
+                    Entry(item.key[start:], item.size, item.etag, item.modified) for item in found
+                )
             except FileNotFoundError as error:  # what an absent folder is not: it is empty
                 raise self._no_bucket() from error
-        start = len("/".join(part for part in (self.bucket, self.prefix) if part)) + 1
-        return sorted(
-            Entry(
-                name[start:],
-                int(info["size"]),
-                str(info.get("ETag", "")).strip('"') or None,
-                info["LastModified"],
-            )
-            for name, info in found.items()
-            # A folder that gets its first object during the call is told of as a folder.
-            if info.get("type") != "directory"
-        )
 
     def begun(self) -> bool:
         """Say whether there is a lake at the root yet."""

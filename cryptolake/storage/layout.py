@@ -51,6 +51,9 @@ LOCKS = f"{META}/locks"
 """The locks that were made of this lake, or restored into it, one file each."""
 
 _KEPT = f"{META}/kept"
+
+NO_TABLES = (LISTINGS, INCOMING, DRAFTS, LOCKS, _KEPT, f"{QUARANTINE}/data")
+"""Folders below ``meta/`` that hold no segments of tables, and may hold many files."""
 """Zips that the archive has replaced and that a lock pins, by sha256."""
 
 PARQUET = ".parquet"

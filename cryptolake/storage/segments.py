@@ -103,6 +103,16 @@ def segments(storage: Storage, folder: str) -> list[Entry]:
     return [entry for entry in storage.list(folder) if entry.path.endswith(".parquet")]
 
 
+def all_segments(storage: Storage) -> dict[str, list[Entry]]:
+    """Return the segments of each table that has some, as :func:`segments` does, by as few requests as there can be."""
+    found: dict[str, list[Entry]] = {}
+    for entry in storage.list(layout.META, skip=layout.NO_TABLES):
+        folder = entry.path.rpartition("/")[0]
+        if entry.path.endswith(".parquet") and (table := layout.table_of(folder)):
+            found.setdefault(table, []).append(entry)
+    return found
+
+
 def current(storage: Storage, found: Sequence[Entry]) -> list[Entry]:
     """Leave out the segments whose rows another one holds: a merged one, or one with the same bytes.
 
@@ -129,30 +139,31 @@ def replaces(storage: Storage, entry: Entry) -> frozenset[str]:
         if storage.is_local and not storage.exists(entry.path) and _is_there(storage, entry):
             return frozenset()  # a pipe, or a link that leads nowhere: reading it names it
         try:
-            names = _names(storage, entry)
+            _REPLACED[key] = _replaced(entry, _metadata(storage, entry))
         except (pl.exceptions.PolarsError, ValueError):
             return frozenset()
-        folder = entry.path.rpartition("/")[0]
-        _REPLACED[key] = frozenset(f"{folder}/{name}" for name in names)
     return _REPLACED[key]
 
 
-def _names(storage: Storage, entry: Entry) -> list[str]:
-    """Return the names that a merged segment's metadata has.
+def _replaced(entry: Entry, metadata: Mapping[str, str]) -> frozenset[str]:
+    """Return the paths that a merged segment's metadata names."""
+    folder = entry.path.rpartition("/")[0]
+    return frozenset(f"{folder}/{name}" for name in json.loads(metadata.get(_REPLACES, "[]")))
+
+
+def _metadata(storage: Storage, entry: Entry) -> dict[str, str]:
+    """Return a merged segment's metadata.
 
     A small one in a bucket is read whole, by one request: its rows are wanted next.
     """
     if storage.is_local or entry.size >= _SCANNED_FROM[False]:
         url = storage.url(entry.path)
-        metadata = pl.read_parquet_metadata(url, **storage.polars_arguments)
-    else:
-        data = _bytes(storage, entry)
-        if len(_FETCHED) >= _AT_ONCE:
-            _FETCHED.clear()
-        _FETCHED[storage.url(entry.path), entry.size] = data
-        metadata = pl.read_parquet_metadata(BytesIO(data))
-    names: list[str] = json.loads(metadata.get(_REPLACES, "[]"))
-    return names
+        return pl.read_parquet_metadata(url, **storage.polars_arguments)
+    data = _bytes(storage, entry)
+    if len(_FETCHED) >= _AT_ONCE:
+        _FETCHED.clear()
+    _FETCHED[storage.url(entry.path), entry.size] = data
+    return pl.read_parquet_metadata(BytesIO(data))
 
 
 def read(
@@ -336,10 +347,9 @@ def _hash(data: bytes) -> str:
 
 def overlap(storage: Storage, found: Sequence[Entry]) -> bool:
     """Say whether two merged segments hold the rows of the same older one (two merges at once)."""
+    merged = [entry for entry in current(storage, found) if MERGED in entry.path]
     seen: set[str] = set()
-    for entry in current(storage, found):
-        if MERGED not in entry.path:
-            continue
+    for entry in merged if len(merged) > 1 else []:
         names = replaces(storage, entry)
         if seen & names:
             return True
@@ -378,8 +388,11 @@ def _read(
 
 
 def _parsed(storage: Storage, entry: Entry, schema: Schema) -> _Frame:
-    data = _FETCHED.pop((storage.url(entry.path), entry.size), None)
-    raw = pl.read_parquet(BytesIO(_bytes(storage, entry) if data is None else data))
+    key = (storage.url(entry.path), entry.size)
+    data = _FETCHED.pop(key, None) or _bytes(storage, entry)
+    if MERGED in entry.path and key not in _REPLACED:
+        _REPLACED[key] = _replaced(entry, pl.read_parquet_metadata(BytesIO(data)))
+    raw = pl.read_parquet(BytesIO(data))
     return _Frame(_stamped(entry, shaped(raw, schema)), whole=not set(raw.columns) - set(schema))
 
 

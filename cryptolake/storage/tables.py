@@ -122,6 +122,8 @@ class Meta(TableReader):
         self._seen: dict[str, str] = {}
         self._written: Counter[str] = Counter()
         self._unsettled: set[str] = set()
+        self.changes = 0
+        """Counts what this process adds to the tables and takes from them: a listing of before is another one's."""
 
     def append(self, table: str, rows: pl.DataFrame | Sequence[Mapping[str, Any]]) -> None:
         """Add rows as one new segment. Columns left out are null; others than the table's fail.
@@ -137,13 +139,20 @@ class Meta(TableReader):
         mark_format(self.storage)
         if table == "files":  # its rows say what is in Bronze, which has to outlive a power failure
             self.storage.sync()
+        self.changes += 1
         segments.write(self.storage, _folder(table), self._after_all_seen(table), frame)
         self._unsettled.add(table)
         self._written[table] += 1
         if self._written[table] % _LOOK_EVERY == 0:
             self.compact(table)
 
-    def read(self, table: str, *, where: pl.Expr | None = None) -> pl.DataFrame:
+    def read(
+        self,
+        table: str,
+        *,
+        where: pl.Expr | None = None,
+        listed: Mapping[str, list[Entry]] | None = None,
+    ) -> pl.DataFrame:
         """Return the rows of a table in the order they were written; typed and empty when none.
 
         Parameters
@@ -152,13 +161,26 @@ class Meta(TableReader):
             Its name, one of :data:`TABLES`.
         where
             Only these rows; of long segments only the row groups that can hold them are read.
+        listed
+            The segments of the tables, as :meth:`segments` returned them; they are listed anew when left out, and
+            where one of them was merged into another since.
 
         Warns
         -----
         DamagedLakeWarning
             A segment cannot be read; its rows are left out.
         """
+        if listed is not None:
+            with suppress(FileNotFoundError):
+                return self._load(table, listed.get(table, []), where)
         return self._again(lambda: self._load(table, self._segments(table), where))
+
+    def segments(self) -> dict[str, list[Entry]]:
+        """Return the segments of all tables; a bucket is asked once for the lot."""
+        listed = segments.all_segments(self.storage)
+        for table, entries in listed.items():
+            self._saw(table, entries)
+        return listed
 
     def ledger(self, where: pl.Expr | None = None, scope: Scope = EVERYTHING) -> pl.DataFrame:
         """Return the newest row of every Bronze file; keys that lead out of the lake are named and left out."""
@@ -189,6 +211,7 @@ class Meta(TableReader):
         those of all tables by one request. A night's requests do not grow with the nights before it.
         """
         written, self._unsettled = self._unsettled, set()
+        self.changes += 1
         many = FEW + 1 if self.storage.is_local else 2
         with suppress(FileNotFoundError):
             self.storage.delete_all(
@@ -213,6 +236,7 @@ class Meta(TableReader):
             How many segments were removed, since one merged from them holds their rows; none where another process
             merges them now.
         """
+        self.changes += 1
         done = self._merged(table, many, whole=whole)
         self.storage.delete_all(done)
         return len(done)
@@ -267,10 +291,13 @@ class Meta(TableReader):
 
     def _segments(self, table: str) -> list[Entry]:
         listed = segments.segments(self.storage, _folder(table))
+        self._saw(table, listed)
+        return listed
+
+    def _saw(self, table: str, listed: list[Entry]) -> None:
         if listed:
             stamp = segments.stamp_of(listed[-1])
             self._seen[table] = max(stamp, self._seen.get(table, ""))
-        return listed
 
     def _load(
         self,
@@ -305,6 +332,22 @@ class Meta(TableReader):
         return stamp
 
 
+class _Moment(TableReader):
+    """The tables of a lake in a bucket, whose segments were listed together, by one request."""
+
+    def __init__(self, tables: Meta) -> None:
+        self.changes = tables.changes
+        self._tables, self._listed = tables, tables.segments()
+
+    def read(self, table: str, *, where: pl.Expr | None = None) -> pl.DataFrame:
+        """Return the rows of a table as they were at that moment."""
+        return self._tables.read(table, where=where, listed=self._listed)
+
+    def ledger(self, where: pl.Expr | None = None, scope: Scope = EVERYTHING) -> pl.DataFrame:
+        """Return the newest row of every Bronze file, as :meth:`Meta.ledger`."""
+        return without_strays(super().ledger(where, scope), self._tables.storage.root)
+
+
 class Snapshot(TableReader):
     """The tables as one call sees them: each is read once, until :meth:`forget`.
 
@@ -318,6 +361,7 @@ class Snapshot(TableReader):
         self._parts: dict[tuple[str, Scope], pl.DataFrame] = {}
         self._about = self._covered = NOTHING
         self._ledger: pl.DataFrame | None = None
+        self._moment: _Moment | None = None
         self.ledger_names: frozenset[str] | None = None
         """On a disk, the segments that the ledger had just before it was read; in a bucket they cost a request."""
 
@@ -330,7 +374,7 @@ class Snapshot(TableReader):
         if table in self._whole:
             rows = self._whole[table]
             return rows if where is None else rows.filter(where)
-        rows = self._tables.read(table, where=where)
+        rows = self._now().read(table, where=where)
         if where is None:
             self._whole[table] = rows
         return rows
@@ -347,11 +391,11 @@ class Snapshot(TableReader):
         """Return the newest row of every Bronze file the lake holds; parameters as above."""
         if self._ledger is None or not self._covered.covers(scope):
             if where is not None and scope == EVERYTHING:
-                return self._tables.ledger(where)
+                return self._now().ledger(where)
             self._covered = self._about if self._about.covers(scope) else scope
             local = self._tables.storage.is_local
             self.ledger_names = self._tables.names("files") if local else None
-            self._ledger = self._tables.ledger(scope=self._covered)
+            self._ledger = self._now().ledger(scope=self._covered)
         both = _both(None if scope == self._covered else scope.where(), where)
         return self._ledger if both is None else self._ledger.filter(both)
 
@@ -359,7 +403,19 @@ class Snapshot(TableReader):
         """Drop what was read: the next question reads the lake again."""
         self._whole.clear()
         self._parts.clear()
-        self._ledger = None
+        self._ledger = self._moment = None
+
+    def _now(self) -> TableReader:
+        """Return what reads a table for the first time.
+
+        In a bucket, what lists segments of all tables by one request: tables that this call reads later are as they
+        were then. Where this process has written since, they are listed again.
+        """
+        if self._tables.storage.is_local:
+            return self._tables
+        if self._moment is None or self._moment.changes != self._tables.changes:
+            self._moment = _Moment(self._tables)
+        return self._moment
 
 
 def _both(one: pl.Expr | None, other: pl.Expr | None) -> pl.Expr | None:
