@@ -193,7 +193,7 @@ def update(
             }
         )
     else:
-        typer.echo(found.summary())
+        show.text(found.summary())
         if found.changed:
             show.table(found.changes)
     if found.report is not None:
@@ -216,12 +216,15 @@ def save_query(
     One of the name is replaced. With --since or --last it goes to the newest published day.
     """
     if name is None:
-        show.either(lake.queries(), json=json)
+        nothing = "no stored query: cryptolake save-query NAME with the words of a query stores one"
+        show.either(
+            lake.queries().drop("json") if not json else lake.queries(), json=json, nothing=nothing
+        )
     elif drop:
         lake.drop_query(name)
     else:
         lake.save_query(name, query)
-        typer.echo(f"saved {name!r}: {query!r}", err=json)
+        show.text(f"saved {name!r}: {query!r}", err=json)
 
 
 def heal(
@@ -238,7 +241,8 @@ def heal(
     Says for each gap what it came to; none is filled with rows that the archive does not have.
     """
     show.absence(lake, json=json)
-    show.either(lake.heal(query.check(), refresh=refresh, progress=not quiet, **how), json=json)
+    found = lake.heal(query.check(), refresh=refresh, progress=not quiet, **how)
+    show.either(found, json=json, nothing="no gaps")
 
 
 def fill(
@@ -283,7 +287,7 @@ def finish(report: Report, *, json: bool) -> None:
     if json:
         show.as_json(report_facts(report))
     else:
-        typer.echo(report.summary())
+        show.text(report.summary())
     _exit_by(report)
 
 

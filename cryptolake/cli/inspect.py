@@ -25,6 +25,21 @@ if TYPE_CHECKING:
     from cryptolake.query import Query
 
 
+NO_DATA = "the lake holds no data yet: cryptolake pull brings some"
+_MONTH = (
+    "symbol",
+    "interval",
+    "month",
+    "rows",
+    "expected",
+    "missing",
+    "causes",
+    "rejects",
+    "verdict",
+)
+"""What a month's quality is about, where not all of it has room."""
+
+
 def add_to(app: typer.Typer) -> None:
     """Register this module's commands."""
     looking = (matrix, symbols, datasets, status, freshness, runs, quality, gaps, ids)
@@ -51,9 +66,8 @@ def matrix(
     if json:
         show.as_json(frame)
         return
-    show.table(
-        frame.select("market", "data_type", "status", "first_date", "partitions", "intervals")
-    )
+    columns = ("market", "data_type", "status", "first_date", "partitions", "intervals")
+    show.table(frame.select(columns), about=columns)
 
 
 def symbols(
@@ -100,7 +114,7 @@ def symbols(
 def datasets(lake: Lake, *, json: Json = False) -> None:
     """Show the datasets that the lake holds."""
     show.absence(lake, json=json)
-    show.either(lake.datasets(), json=json)
+    show.either(lake.datasets(), json=json, nothing=NO_DATA)
 
 
 def status(lake: Lake, *, json: Json = False) -> None:
@@ -111,7 +125,8 @@ def status(lake: Lake, *, json: Json = False) -> None:
         show.as_json(found)
         return
     typer.echo(f"archive: {archive_text(lake.source, lake.storage.archive)}")
-    show.table(found.drop("archive"))
+    about = ("dataset", "newest", "behind", "quarantined", "rejects", "damaged")
+    show.table(found.drop("archive"), about=about, nothing=NO_DATA)
 
 
 def runs(lake: Lake, *, json: Json = False) -> None:
@@ -120,7 +135,8 @@ def runs(lake: Lake, *, json: Json = False) -> None:
     One row a run; ``lost`` is one that was killed, or has been quiet for ten minutes.
     """
     show.absence(lake, json=json)
-    show.either(lake.runs(), json=json)
+    about = ("kind", "state", "started_at", "seconds", "files", "bytes", "failed", "note")
+    show.either(lake.runs(), json=json, about=about, nothing="no run has written here yet")
 
 
 def compact(lake: Lake, *, json: Json = False) -> None:
@@ -138,7 +154,9 @@ def freshness(lake: Lake, *, refresh: Refresh = False, json: Json = False) -> No
     By market and data type held, in days; asks the archive's listing.
     """
     show.absence(lake, json=json)
-    show.either(lake.freshness(refresh=refresh), json=json)
+    about = ("market", "data_type", "archive_newest", "lake_newest", "lake_behind", "status")
+    found = lake.freshness(refresh=refresh)
+    show.either(found, json=json, about=about, nothing=NO_DATA)
 
 
 def quality(
@@ -174,10 +192,10 @@ def quality(
     if json:
         show.as_json(found)
     else:
-        typer.echo(summary(found))
+        show.text(summary(found))
         shown = worst_first(found if every else found.filter(found["verdict"] != WHOLE))
         if not shown.is_empty():
-            show.table(shown)
+            show.table(shown, about=_MONTH)
     if page is not None:
         typer.echo(f"wrote {lake.quality_page(query, page)}", err=True)
     if not bad.is_empty():
@@ -187,13 +205,15 @@ def quality(
 def gaps(query: Query, lake: Lake, *, refresh: Refresh = False, json: Json = False) -> None:
     """Show each gap of a query's klines, with its cause."""
     show.absence(lake, json=json)
-    show.either(lake.gaps(query.check(), refresh=refresh), json=json)
+    about = ("symbol", "interval", "first", "last", "bars", "cause", "evidence")
+    found = lake.gaps(query.check(), refresh=refresh)
+    show.either(found, json=json, about=about, nothing="no gaps")
 
 
 def ids(query: Query, lake: Lake, *, json: Json = False) -> None:
     """Show holes and repeats in trade and aggregate ids."""
     show.absence(lake, json=json)
-    show.either(lake.ids(query.check()), json=json)
+    show.either(lake.ids(query.check()), json=json, nothing="no holes and no repeats")
 
 
 def verify(
@@ -243,12 +263,10 @@ _CORRUPT = re.compile(r"CorruptArchive: (.+)")
 def _audited(found: pl.DataFrame, bad: pl.DataFrame) -> None:
     told = found.filter(found["status"] != "ok")
     if not told.is_empty():
-        show.table(told)
+        show.table(told, about=("key", "path", "status", "reason"))
     unrecorded = told.height - bad.height
     more = f", {unrecorded:,} have no record" if unrecorded else ""
-    typer.echo(
-        f"{found.height - told.height:,} files are as recorded, {bad.height:,} are not{more}"
-    )
+    show.text(f"{found.height - told.height:,} files are as recorded, {bad.height:,} are not{more}")
 
 
 def describe(
@@ -259,11 +277,18 @@ def describe(
     json: Json = False,
 ) -> None:
     """Show a dataset's columns and their meaning."""
-    about = lake.describe(market, data_type)
+    found = lake.describe(market, data_type)
     if json:
-        show.as_json(about.to_dict())
-    else:
-        typer.echo(str(about))
+        show.as_json(found.to_dict())
+        return
+    for name, fact in found.facts():
+        show.text(f"{name:<12}{fact}", " " * 12)
+    typer.echo()
+    columns = ("published", "name", "silver_type", "unit", "meaning")
+    show.table(found.columns.select(columns), about=("name", "unit", "meaning"))
+    typer.echo()
+    for quirk in found.quirks:
+        show.text(f"- {quirk}")
 
 
 def views(
@@ -292,7 +317,7 @@ def views(
         show.as_json(found)
         return
     for schema, view, holds in found.iter_rows():
-        typer.echo(f"{schema}.{view}\n    {holds}")
+        show.text(f"{schema}.{view}\n    {holds}", " " * 4)
 
 
 class Format(StrEnum):

@@ -44,7 +44,7 @@ def diff(lake: Lake, lock: LockFile, *, json: Json = False) -> None:
     From its listing alone; the lake need not hold the files. Exit code 1 when there is a difference.
     """
     found = lake.diff(lock)
-    show.either(found, json=json)
+    show.either(found, json=json, nothing="nothing has changed since")
     if found.height:
         raise typer.Exit(1)
 

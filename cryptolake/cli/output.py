@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
@@ -24,38 +26,80 @@ if TYPE_CHECKING:
 _WIDE = 10_000
 
 
-def table(frame: pl.DataFrame, limit: int | None = None) -> None:
-    """Print a frame whole, or its first ``limit`` rows and how many there are."""
-    import polars as pl
+def table(
+    frame: pl.DataFrame,
+    limit: int | None = None,
+    *,
+    about: Sequence[str] = (),
+    nothing: str = "nothing",
+    plain: bool = False,
+) -> None:
+    """Print a frame whole, or its first ``limit`` rows and how many there are.
 
-    shown = frame if limit is None else frame.head(limit)
-    lists = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.List)]
-    shown = shown.with_columns(pl.col(lists).cast(pl.List(pl.String)).list.join(" "))
-    # What a pipe reads must not depend on a terminal's width.
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDE
-    with pl.Config(
-        tbl_formatting="NOTHING",
-        tbl_hide_column_data_types=True,
-        tbl_hide_dataframe_shape=True,
-        tbl_rows=-1,
-        tbl_cols=-1,
-        tbl_width_chars=width,
-        fmt_str_lengths=_WIDE,
-        fmt_table_cell_list_len=-1,
-    ):
-        typer.echo("\n".join(line.rstrip() for line in str(shown).splitlines()))
+    A terminal's width is kept (:mod:`cryptolake.cli.tables`); what a pipe reads does not depend on one, unless
+    ``COLUMNS`` is in its environment.
+    """
+    from rich.console import Console
+
+    from cryptolake.cli.tables import columns_of, fitted, laid_out
+
     if frame.is_empty():
-        typer.echo(" (nothing)")
-    elif shown.height < frame.height:
-        typer.echo(f" … {shown.height:,} of {frame.height:,} rows")
+        text(f"({nothing})", " ")
+        return
+    shown = frame if limit is None else frame.head(limit)
+    width = terminal_width()
+    columns, left_out = fitted(columns_of(shown, plain=plain), width, about)
+    console = Console(width=width, highlight=False, markup=False, emoji=False)
+    with console.capture() as capture:
+        console.print(laid_out(columns, width))
+    typer.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
+    if left_out:
+        _told(f"left out for the width: {', '.join(left_out)}", width)
+    if shown.height < frame.height:
+        _told(f"{shown.height:,} of {frame.height:,} rows", width)
 
 
-def either(frame: pl.DataFrame, *, json: bool) -> None:
+def terminal_width() -> int:
+    """Return the width that tables keep."""
+    asked = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return max(shutil.get_terminal_size().columns, 20) if asked else _WIDE
+
+
+def _told(text: str, width: int) -> None:
+    typer.echo(folded(f"… {text}", width, "  "))
+
+
+def text(said: str, indent: str = "  ", *, err: bool = False) -> None:
+    """Print lines; one that is longer than the terminal goes on below, indented."""
+    width = terminal_width()
+    typer.echo("\n".join(folded(line, width, indent) for line in said.splitlines()), err=err)
+
+
+def folded(line: str, width: int, indent: str = "  ") -> str:
+    """Return a line in as many as a width asks for; no word is broken.
+
+    Examples
+    --------
+    >>> print(folded("a table of four columns", 12))
+    a table of
+      four
+      columns
+    """
+    if len(line) <= width:
+        return line
+    return textwrap.fill(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def either(
+    frame: pl.DataFrame, *, json: bool, about: Sequence[str] = (), nothing: str = "nothing"
+) -> None:
     """Print a frame as JSON or as a table."""
     if json:
         as_json(frame)
     else:
-        table(frame)
+        table(frame, about=about, nothing=nothing)
 
 
 def absence(lake: Lake, *, json: bool) -> None:
@@ -115,17 +159,21 @@ def rows(names: Sequence[str], found: Sequence[Sequence[Any]], limit: int) -> No
     if not found and list(names) in ([], ["Success"]):
         return
     columns = [
-        pl.Series(name, [plain(row[at]) for row in found[:limit]], strict=False)
+        pl.Series(name, [_sql_cell(row[at]) for row in found[:limit]], strict=False)
         for at, name in enumerate(names)
     ]
-    table(pl.DataFrame(columns))
+    table(pl.DataFrame(columns), plain=True)
     if len(found) > limit:
-        typer.echo(" … and more rows: --limit shows them, --output keeps all")
+        _told("and more rows: --limit shows them, --output keeps all", terminal_width())
+
+
+def _sql_cell(value: Any) -> Any:
+    return value if isinstance(value, datetime) else plain(value)
 
 
 def plan(made: Plan) -> None:
     """Print a plan: its totals by dataset, and the periods that are not published."""
-    typer.echo(str(made))
+    text(str(made))
     if not made.missing_periods.is_empty():
         typer.echo("\nnot published:")
         table(made.missing_periods, limit=20)

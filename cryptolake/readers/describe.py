@@ -166,7 +166,7 @@ class Description:
         }
 
     def __repr__(self) -> str:
-        head = [f"{name:<11} {value}" for name, value in self._facts()]
+        head = [f"{name:<11} {value}" for name, value in self.facts()]
         tail = ["", *(f"- {quirk}" for quirk in self.quirks)] if self.quirks else []
         return "\n".join([*head, "", *self._table(), *tail])
 
@@ -174,13 +174,14 @@ class Description:
         from cryptolake.render.html import drawing, facts, table, text
 
         head = f"<h4>{text(self.dataset)}</h4>" + facts(
-            [(name, value) for name, value in self._facts() if name != "dataset"]
+            [(name, value) for name, value in self.facts() if name != "dataset"]
         )
         names = ["published", "Silver", "type", "unit", "meaning", "example"]
         quirks = "".join(f"<li>{text(quirk)}</li>" for quirk in self.quirks)
         return drawing(head, table(names, self._cells()), f"<ul>{quirks}</ul>" if quirks else "")
 
-    def _facts(self) -> list[tuple[str, str]]:
+    def facts(self) -> list[tuple[str, str]]:
+        """Return what there is to say of it beside its columns and quirks, as pairs of a name and a text."""
         until = f" to {self.last_date}" if self.last_date else ""
         found = [
             ("dataset", self.dataset),

@@ -21,7 +21,7 @@ import cryptolake
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.cli.app import app, exit_code
 from cryptolake.errors import CryptolakeError
-from cryptolake.readers.describe import Description, describe
+from cryptolake.readers.describe import describe
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -76,7 +76,7 @@ def datasets() -> Iterator[str]:
         found = describe(row.market.value, row.data_type.value)
         yield f"## {row.market.value} {row.data_type.value}\n"
         yield "| | |\n|---|---|"
-        for name, text in _facts(found):
+        for name, text in found.facts():
             yield f"| {name} | {_cell(text)} |"
         yield "\n| published | in Silver | type | unit | meaning |\n|---|---|---|---|---|"
         for column in found.columns.iter_rows(named=True):
@@ -87,18 +87,6 @@ def datasets() -> Iterator[str]:
         yield ""
         yield from (f"- {quirk}" for quirk in found.quirks)
         yield ""
-
-
-def _facts(found: Description) -> Iterator[tuple[str, str]]:
-    intervals = (f"{name}: {' '.join(them)}" for name, them in found.intervals.items())
-    yield "dataset", f"`{found.dataset}`"
-    yield "key", f"`{found.key_pattern}`"
-    yield "partitions", ", ".join(found.partitions)
-    if found.intervals:
-        yield "intervals", "; ".join(intervals)
-    yield "dates", f"{found.first_date} to {found.last_date or 'now'}"
-    yield "status", found.status
-    yield "known at", found.known
 
 
 def _cell(value: object) -> str:
