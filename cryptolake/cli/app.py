@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import cryptolake
-from cryptolake.cli import fetch, inspect, local, locks
+from cryptolake.cli import examples, fetch, inspect, local, locks
 from cryptolake.errors import (
     BuildError,
     ChecksumMismatch,
@@ -45,27 +45,27 @@ HELP = """Query, mirror and normalize the public Binance archive.
 \b
 Exit codes:
   0  done
-  1  done in part: files failed or were quarantined, months failed, or findings were made
-  2  a mistake in what was asked: an unknown word, a symbol or day that does not exist, bad SQL
-  3  the archive's endpoint cannot be reached or listed, or refuses to hand out files
+  1  done in part: files or months failed, or findings were made
+  2  a mistake in what was asked: an unknown word, symbol or day; bad SQL
+  3  the archive cannot be reached or listed, or refuses to hand out files
   4  the lake's storage cannot be read or written
-  5  data that is not what it should be: a zip, a checksum, a schema, a month that does not build
+  5  data that is not as it should be: a zip, checksum, schema or month
   6  a program or an optional package is missing or too old
-  130  interrupted; what was done is kept, and the same command goes on from there
+  130  interrupted; the same command goes on from there
 
 \b
 Environment:
   CRYPTOLAKE_ROOT          the lake's root where --root is not given
-  CRYPTOLAKE_ENDPOINT_URL  an S3 endpoint that stands in for the archive, e.g. serve-archive's
+  CRYPTOLAKE_ENDPOINT_URL  an S3 endpoint in the archive's place
 """
 
 app = typer.Typer(
     name="cryptolake",
     help=HELP,
     no_args_is_help=True,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    add_completion=False,
+    add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -91,6 +91,7 @@ def _program(
 
 for commands in (local, inspect, fetch, locks):
     commands.add_to(app)
+examples.explain(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -269,9 +269,16 @@ class Checksums(StrEnum):
 
 def how(
     *,
-    mode: Annotated[Mode, typer.Option(help="How files come.")] = Mode.AUTO,
+    mode: Annotated[
+        Mode,
+        typer.Option(metavar="MODE", help=f"How files come: {', '.join(Mode)}."),
+    ] = Mode.AUTO,
     checksums: Annotated[
-        Checksums, typer.Option(help="What to do with a file whose CHECKSUM is stale.")
+        Checksums,
+        typer.Option(
+            metavar="POLICY",
+            help=f"What to do with a file whose CHECKSUM is stale: {', '.join(Checksums)}.",
+        ),
     ] = Checksums.QUARANTINE,
     profile: Annotated[
         str, typer.Option(metavar="NAME", help=f"Transfer options by name: {', '.join(PRESETS)}.")
@@ -326,6 +333,9 @@ _MAKERS: dict[str, Callable[..., Any]] = {
 }
 """The function that makes each shared parameter; its own parameters are the options."""
 
+_PANELS = {"query": "Query", "scope": "Query", "lake": "Lake", "how": "How files come"}
+"""The panel of the help that the options stand in."""
+
 
 def shared(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command, in place of its ``query``, ``lake`` and the like, the options that make them."""
@@ -341,8 +351,11 @@ def shared(command: Callable[..., None]) -> Callable[..., None]:
 
     hints: dict[str, Any] = {}
     parameters: list[inspect.Parameter] = []
-    for function in (*makers.values(), command):
-        hints |= _hints(function)
+    for panel, function in (
+        *((_PANELS[name], made) for name, made in makers.items()),
+        ("", command),
+    ):
+        hints |= _in_panel(_hints(function), panel)
         parameters += [p for name, p in _parameters(function).items() if name not in makers]
     parameters = [parameter.replace(annotation=hints[parameter.name]) for parameter in parameters]
     parameters.sort(key=lambda parameter: parameter.kind)
@@ -350,6 +363,13 @@ def shared(command: Callable[..., None]) -> Callable[..., None]:
     run.__annotations__ = hints | {"return": None}
     del run.__wrapped__
     return run
+
+
+def _in_panel(hints: dict[str, Any], panel: str) -> dict[str, Any]:
+    for hint in hints.values() if panel else ():
+        for option in getattr(hint, "__metadata__", ()):
+            option.rich_help_panel = panel
+    return hints
 
 
 def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

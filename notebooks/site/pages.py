@@ -58,12 +58,14 @@ def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
 
 def commands() -> Iterator[str]:
     """Yield the page of commands: what ``--help`` says of each."""
-    program = typer.main.get_command(app)
+    program: Any = typer.main.get_command(app)
+    program.rich_markup_mode = None  # as plain text: a page needs no frames
     top = Context(program, info_name="cryptolake")
     yield "# Commands\n\nWhat `cryptolake COMMAND --help` says. All commands take the words of a query alike.\n"
     yield f"```text\n{program.get_help(top).rstrip()}\n```\n"
-    for name in program.list_commands(top):  # type: ignore[attr-defined]
-        command = program.get_command(top, name)  # type: ignore[attr-defined]
+    for name in program.list_commands(top):
+        command = program.get_command(top, name)
+        command.rich_markup_mode = None
         yield f"## {name}\n"
         yield f"```text\n{command.get_help(Context(command, parent=top, info_name=name)).rstrip()}\n```\n"
 
