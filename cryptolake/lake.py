@@ -946,7 +946,7 @@ class Lake:
         """Pin what the lake holds of a query: every source file with its sha256, in a file of JSON.
 
         The lock is recorded in the lake, too (``meta/locks``). From then on a zip that the archive rewrites is kept
-        (``meta/kept``) when an update or a pull replaces it; delete the lock's file there to let go of it.
+        (``meta/kept``) when an update or a pull replaces it, until :meth:`unlock` lets go of it.
 
         Parameters
         ----------
@@ -987,6 +987,53 @@ class Lake:
         from cryptolake.maintenance.locks import freeze
 
         return freeze(self.context, query, path)
+
+    def locks(self) -> pl.DataFrame:
+        """List the locks that this lake keeps: those that were made of it, and those that were thawed into it.
+
+        Returns
+        -------
+        polars.DataFrame
+            A row a lock, the newest first: ``id``, ``created_at`` (UTC), ``files``, ``bytes`` and Silver ``rows`` that it
+            pins, ``kept_files`` and ``kept_bytes`` (what the lake keeps for it since the archive replaced it),
+            ``made_by``, ``query`` (JSON), and ``problem``, why a damaged one cannot be read.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> cl.Lake("/data/empty").locks().height
+        0
+        """
+        from cryptolake.maintenance.lake_locks import list_locks
+
+        return list_locks(self.context)
+
+    def unlock(self, lock: Lock | str) -> pl.DataFrame:
+        """Drop a lock of this lake, and the zips that are kept for it alone. The lock's own file elsewhere stays.
+
+        Parameters
+        ----------
+        lock
+            A lock, its id, or the first letters of its id, six at least.
+
+        Returns
+        -------
+        polars.DataFrame
+            What was removed under ``meta/``: ``path`` and ``size`` (bytes).
+
+        Raises
+        ------
+        LockError
+            The lake keeps no such lock, or several begin with these letters.
+
+        Warns
+        -----
+        DamagedLakeWarning
+            Another lock of the lake is damaged, so that it is not known what it pins: all kept zips stay.
+        """
+        from cryptolake.maintenance.lake_locks import drop_lock
+
+        return drop_lock(self.context, lock if isinstance(lock, str) else lock.id)
 
     def diff(self, lock: Lock | str | os.PathLike[str], *, refresh: bool = True) -> pl.DataFrame:
         """Say what the archive has done to pinned files since, from its listing alone.

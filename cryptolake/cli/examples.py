@@ -40,6 +40,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "freeze": (KEEP, f"cryptolake freeze paper.lock.json {BTC}"),
     "diff": (KEEP, "cryptolake diff paper.lock.json"),
     "thaw": (KEEP, "cryptolake thaw paper.lock.json --root paper --donor ~/cryptolake"),
+    "locks": (KEEP, "cryptolake locks"),
+    "unlock": (KEEP, "cryptolake unlock 3f9c1e2a"),
     "views": (READ, "cryptolake views"),
     "sql": (READ, "cryptolake sql 'select max(high) from silver.spot_klines_1h'"),
     "export": (READ, f"cryptolake export {BTC} --folder out --format csv"),

@@ -1,4 +1,4 @@
-"""Commands that pin a dataset and restore it: freeze, diff, thaw."""
+"""Commands that pin a dataset and restore it: freeze, diff, thaw; and the lake's locks: locks, unlock."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LockFile = Annotated[Path, typer.Argument(metavar="LOCK", help="The lock's file.
 
 def add_to(app: typer.Typer) -> None:
     """Register this module's commands."""
-    for command in (freeze, diff, thaw):
+    for command in (freeze, diff, thaw, locks, unlock):
         app.command()(shared(command))
 
 
@@ -70,6 +70,32 @@ def thaw(
     """
     how.pop("checksum_policy")  # the pinned sha256 decides
     finish(lake.thaw(lock, donor or (), progress=not quiet, **how), json=json)
+
+
+def locks(lake: Lake, *, json: Json = False) -> None:
+    """List the locks that the lake keeps, and the bytes that are kept for them.
+
+    Exit code 1 when one cannot be read.
+    """
+    found = lake.locks()
+    show.either(found, json=json)
+    if found["problem"].count():
+        raise typer.Exit(1)
+
+
+def unlock(
+    lake: Lake,
+    lock: Annotated[
+        str, typer.Argument(metavar="ID", help="The lock's id, or its first letters, six at least.")
+    ],
+    *,
+    json: Json = False,
+) -> None:
+    """Drop a lock of the lake, and the zips that are kept for it alone.
+
+    Lists what was removed. The file that freeze wrote elsewhere stays.
+    """
+    show.either(lake.unlock(lock), json=json)
 
 
 def lock_facts(made: Lock) -> dict[str, Any]:

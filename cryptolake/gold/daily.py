@@ -32,7 +32,14 @@ from cryptolake.bronze.ledger import with_key_parts
 from cryptolake.errors import IncompleteWarning
 from cryptolake.gold.code import code_hash
 from cryptolake.gold.daily_zips import DailyZips
-from cryptolake.gold.lineage import Input, Lineage, Written, lineage_row
+from cryptolake.gold.lineage import (
+    GoldRecord,
+    Input,
+    Lineage,
+    Written,
+    gold_records,
+    lineage_row,
+)
 from cryptolake.storage import layout
 from cryptolake.storage.scope import Scope
 from cryptolake.storage.tables import new_run_id
@@ -217,7 +224,11 @@ def make_months(lake: LakeContext, months: Sequence[MarketMonth]) -> list[MadeMo
 def _recorded(lake: LakeContext, months: Sequence[MarketMonth]) -> list[MadeMonth]:
     """Return months made, and said in the lake's tables what they are."""
     now, run = datetime.now(UTC), new_run_id()
-    made = [month.make(schema_of(month.market, DataType.KLINES)) for month in months]
+    records = gold_records(lake.records, RECIPE)
+    made = [
+        month.make(schema_of(month.market, DataType.KLINES), records.get(month.path))
+        for month in months
+    ]
     lineage = [lineage_row(one.path, one.lineage, one.file, run, now) for one in made]
     rejects = [row | {"at": now, "run_id": run} for one in made for row in one.reject_rows]
     lake.tables.append("lineage", lineage)
@@ -341,9 +352,12 @@ class MarketMonth:
         """What names the files."""
         return self._digest(self.files)
 
-    def make(self, schema: Schema) -> MadeMonth:
-        """Return the month's file, and what is wrong with files and rows that could not be used."""
-        before, old = self._before(schema)
+    def make(self, schema: Schema, record: GoldRecord | None = None) -> MadeMonth:
+        """Return the month's file, and what is wrong with files and rows that could not be used.
+
+        The file that stands there is extended where it is the recorded one; without a record, where it can be read.
+        """
+        before, old = self._before(schema, record)
         changed, gone = (
             one.join(other, on=["key", "id"], how="anti")
             for one, other in ((self.files, before), (before, self.files))
@@ -363,17 +377,24 @@ class MarketMonth:
         bad = tuple(f"{key} ({reason})" for key, reason in zips.unusable.items())
         return MadeMonth(self, lineage, file, data, bad, tuple(zips.rejects))
 
-    def _before(self, schema: Schema) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Return the inputs and the rows of the file that stands there; none where it is of another version."""
+    def _before(
+        self, schema: Schema, record: GoldRecord | None
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return the inputs and the rows of the file that stands there.
+
+        None where it is of another version, or has other bytes than were recorded: the month is made whole.
+        """
         told = json.loads(self.standing.get(_METADATA, "{}"))
         if (told.get("version"), told.get("schema_version")) != (VERSION, schema.version):
             return self.files.clear(), none(schema)
         inputs = pl.DataFrame(
             told["inputs"], schema={"key": pl.String, "id": pl.String}, orient="row"
         )
-        data = BytesIO(self.storage.read(self.path))
+        data = self.storage.read(self.path)
+        if record is not None and hashlib.sha256(data).hexdigest() != record.sha256:
+            return self.files.clear(), none(schema)
         try:
-            rows = pl.read_parquet(data, hive_partitioning=False)
+            rows = pl.read_parquet(BytesIO(data), hive_partitioning=False)
         except (KeyboardInterrupt, SystemExit, MemoryError):
             raise
         except BaseException:  # noqa: BLE001 - damaged, and Polars may panic: the month is made whole

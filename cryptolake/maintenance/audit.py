@@ -13,6 +13,7 @@ from cryptolake.bronze.audit import audit_files, set_aside, take_out
 from cryptolake.bronze.ledger import holdings, narrowed, with_key_parts
 from cryptolake.errors import IncompleteWarning, InvalidQuery
 from cryptolake.gold.audit import audit_gold, repair_gold
+from cryptolake.maintenance.lake_locks import audit_locks
 from cryptolake.maintenance.ledger_rebuild import Judged, Unknown, enter_again, unknown_zips
 from cryptolake.quality.crosscheck import crosscheck
 from cryptolake.silver.audit import audit_months, months_of_lake
@@ -38,7 +39,7 @@ AUDIT = {
     "detail": pl.String,
 }
 """Columns of an audit. ``zone``: ``bronze``, ``silver``, ``gold`` or ``meta``. ``key``: the archive's key of a Bronze file,
-the path in the lake of a Silver or Gold file or of a segment of the lake's tables. ``status``: ``ok``, ``damaged`` (other
+the path in the lake of a Silver or Gold file, of a segment of the lake's tables, or of a lock and what is kept for it. ``status``: ``ok``, ``damaged`` (other
 bytes than were recorded, or not to be read), ``gone``, or ``unrecorded``: it is there without a record, a Bronze
 file of a lost ledger or a Silver file of the first release, which is no failure."""
 
@@ -77,7 +78,7 @@ def audit(lake: LakeContext, query: Query | None = None, *, repair: bool = False
     lake
         The lake.
     query
-        Which files; all when left out. The lake's own tables are always looked at.
+        Which files; all when left out. The lake's own tables and locks are always looked at.
     repair
         Set damaged segments of the tables aside; take keys that lead out of the lake out of the ledger; enter Bronze files that the ledger does not know and that
         their CHECKSUM proves, and quarantine those that it contradicts; take damaged files out of Bronze,
@@ -88,7 +89,8 @@ def audit(lake: LakeContext, query: Query | None = None, *, repair: bool = False
     -------
     polars.DataFrame
         A row per file as it was found, before any repair, the bad ones first; columns as :data:`AUDIT`.
-        Segments of the tables have a row only where they are damaged.
+        Segments of the tables, locks (``meta/locks``) and zips that are kept for them (``meta/kept``) have a row
+        only where they are damaged; ``detail`` says why.
 
     Warns
     -----
@@ -122,11 +124,21 @@ def audit(lake: LakeContext, query: Query | None = None, *, repair: bool = False
         *_unknown_rows(unknown, judged),
         *((*item, layout.SILVER, None) for item in silver),
         *((*item, layout.GOLD, None) for item in gold),
-        *((d.path, "damaged", None, None, None, None, layout.META, d.reason) for d in damaged),
-        *((key, "damaged", None, None, None, None, layout.META, _STRAY) for key in astray),
+        *_meta_rows(lake, damaged, astray),
     ]
     found = pl.DataFrame(rows, schema=AUDIT, orient="row")
     return found.sort(pl.col("status").replace_strict(_ORDER, return_dtype=pl.Int8), "zone", "key")
+
+
+def _meta_rows(
+    lake: LakeContext, damaged: list[Damaged], astray: list[str | None]
+) -> Iterable[tuple[Any, ...]]:
+    """Yield a row for each segment, key, lock and kept zip that is not what it should be."""
+    for key, reason in (*((d.path, d.reason) for d in damaged), *((k, _STRAY) for k in astray)):
+        yield (key, "damaged", None, None, None, None, layout.META, reason)
+    for pin in audit_locks(lake):
+        found = pin.found_size, pin.found_sha256
+        yield (pin.path, "damaged", None, pin.sha256, *found, layout.META, pin.reason)
 
 
 def _narrowed(unknown: list[Unknown], query: Query | None) -> list[Unknown]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
+from cryptolake.bronze.ledger import holdings, narrowed, with_key_parts
 from cryptolake.errors import StorageError
 from cryptolake.quality.causes import OUTSIDE
 from cryptolake.quality.outliers import RULE, outliers
@@ -18,6 +19,7 @@ from cryptolake.quality.report import GAPS, AssessedMonth, assessed, gap_rows, q
 from cryptolake.quality.survey import survey
 from cryptolake.quality.verdict import TOLD, WHOLE, in_words, summary, worst_first
 from cryptolake.render.quality import HeatSpan, QualityFacts, Section, State, quality_page_html
+from cryptolake.transfer.kept import recorded_locks
 
 if TYPE_CHECKING:
     import os
@@ -94,9 +96,33 @@ def page_facts(query: Query, lake: LakeContext, *, refresh: bool = False) -> Qua
             _findings("Files that disagree", months, _DISAGREE),
             _findings("Other findings", months, None),
             _outliers(months, odd),
+            *_locks(query, lake),
         ],
         made=f"Made {now:%F %R} UTC of {lake.storage.root}; the same facts: lake.quality, lake.gaps, meta.findings.",
     )
+
+
+def _locks(query: Query, lake: LakeContext) -> Iterator[Section]:
+    """Name the lake's locks that pin files of the query, and how many of those the lake has as they are pinned."""
+    rows: list[tuple[str, ...]] = []
+    held = None
+    for item in recorded_locks(lake.storage):
+        if item.lock is None:
+            rows.append((item.id, "-", "-", f"it cannot be read: {item.reason}"))
+            continue
+        pinned = narrowed(with_key_parts(item.lock.files), query)
+        if not pinned.height:
+            continue
+        if held is None:
+            held = holdings(lake.records, query).select("key", has="sha256", has_etag="etag")
+        # A copy inside S3 has no sha256 before Silver reads it.
+        same = pl.coalesce(pl.col("has") == pl.col("sha256"), pl.col("has_etag") == pl.col("etag"))
+        here = pinned.join(held, on="key").filter(same).height
+        files = f"{here:,} of {pinned.height:,}"
+        rows.append((item.id, f"{item.lock.created_at:%F %R} UTC", files, item.lock.made_by))
+    if rows:
+        note = "What the lake's locks pin of the query; here: files that are in Bronze with the pinned sha256."
+        yield Section("Locks", note, ("id", "made", "here", "by"), rows, ("here",))
 
 
 def _figures(quality: pl.DataFrame) -> list[tuple[str, str]]:

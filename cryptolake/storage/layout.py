@@ -50,11 +50,11 @@ LISTINGS = f"{META}/listings"
 LOCKS = f"{META}/locks"
 """The locks that were made of this lake, or restored into it, one file each."""
 
-_KEPT = f"{META}/kept"
-
-NO_TABLES = (LISTINGS, INCOMING, DRAFTS, LOCKS, _KEPT, f"{QUARANTINE}/data")
-"""Folders below ``meta/`` that hold no segments of tables, and may hold many files."""
+KEPT = f"{META}/kept"
 """Zips that the archive has replaced and that a lock pins, by sha256."""
+
+NO_TABLES = (LISTINGS, INCOMING, DRAFTS, LOCKS, KEPT, f"{QUARANTINE}/data")
+"""Folders below ``meta/`` that hold no segments of tables, and may hold many files."""
 
 PARQUET = ".parquet"
 
@@ -423,6 +423,17 @@ def lock_path(lock_id: str) -> str:
     return f"{inside(LOCKS, lock_id)}.json"
 
 
+def lock_id_of(path: str) -> str | None:
+    """Return the id of the lock that is kept at a path; None for any other path.
+
+    Examples
+    --------
+    >>> lock_id_of("meta/locks/ab12.json"), lock_id_of("meta/locks/notes.txt")
+    ('ab12', None)
+    """
+    return _named_in(LOCKS, path, ".json")
+
+
 def kept_path(sha256: str) -> str:
     """Return where a lake keeps a zip that was replaced and that a lock pins.
 
@@ -431,7 +442,23 @@ def kept_path(sha256: str) -> str:
     >>> kept_path("ab12")
     'meta/kept/ab12.zip'
     """
-    return f"{inside(_KEPT, sha256)}.zip"
+    return f"{inside(KEPT, sha256)}.zip"
+
+
+def kept_sha256(path: str) -> str | None:
+    """Return the sha256 of the zip that is kept at a path; None for any other path, as that of its CHECKSUM.
+
+    Examples
+    --------
+    >>> kept_sha256("meta/kept/ab12.zip"), kept_sha256("meta/kept/ab12.zip.CHECKSUM")
+    ('ab12', None)
+    """
+    return _named_in(KEPT, path, ".zip")
+
+
+def _named_in(folder: str, path: str, ending: str) -> str | None:
+    name = path.removeprefix(f"{folder}/").removesuffix(ending)
+    return name if name and path == f"{folder}/{name}{ending}" and "/" not in name else None
 
 
 def listed_files(archive: str) -> str:

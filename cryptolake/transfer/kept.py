@@ -1,7 +1,7 @@
 """Zips that a lock pins stay in the lake when a transfer replaces them: the archive does not have them any more.
 
-They lie in ``meta/kept`` by their sha256, on a disk as another name of the same bytes. A lock is in ``meta/locks``
-where it was made of this lake or restored into it; who deletes its file there lets go of what it pins.
+They are in ``meta/kept`` by their sha256, on a disk as another name of the same bytes. A lock is in ``meta/locks``
+where it was made of this lake or restored into it; ``lake.unlock`` drops it, and with it what only it pins.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
@@ -35,14 +35,41 @@ def pinned_files(storage: Storage) -> pl.DataFrame:
         A lock of the lake cannot be read.
     """
     found = [pl.DataFrame(schema=FILES)]
-    for entry in storage.list(layout.LOCKS):
-        try:
-            text = storage.read(entry.path).decode("utf-8", "replace")
-            found.append(Lock.from_text(text, storage.url(entry.path)).files)
-        except LockError as error:
-            message = f"a lock of the lake pins nothing any more: {error}"
+    for item in recorded_locks(storage):
+        if item.lock is None:
+            message = f"a lock of the lake pins nothing any more: {item.reason}"
             warnings.warn(message, DamagedLakeWarning, stacklevel=2)
+        else:
+            found.append(item.lock.files)
     return pl.concat(found).unique()
+
+
+class RecordedLock(NamedTuple):
+    """A lock that a lake keeps: its path and name, and the lock, or the reason why it cannot be read."""
+
+    path: str
+    id: str
+    lock: Lock | None
+    reason: str | None
+
+
+def recorded_locks(storage: Storage) -> list[RecordedLock]:
+    """Return the locks that a lake keeps, by id; one that is damaged has its reason."""
+    entries = sorted(storage.list(layout.LOCKS), key=lambda entry: entry.path)
+    ids = {entry.path: layout.lock_id_of(entry.path) for entry in entries}
+    return [_recorded(storage, path, name) for path, name in ids.items() if name is not None]
+
+
+def _recorded(storage: Storage, path: str, name: str) -> RecordedLock:
+    try:
+        lock = Lock.from_text(storage.read(path).decode("utf-8", "replace"), storage.url(path))
+    except FileNotFoundError:
+        return RecordedLock(path, name, None, "it is gone meanwhile")
+    except LockError as error:
+        return RecordedLock(path, name, None, str(error))
+    if lock.id != name:
+        return RecordedLock(path, name, None, f"it holds another lock, {lock.id}")
+    return RecordedLock(path, name, lock, None)
 
 
 def keep_pinned(lake: LakeContext, pieces: Iterable[pl.DataFrame]) -> None:

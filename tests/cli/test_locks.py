@@ -17,6 +17,11 @@ def test_a_dataset_is_frozen_compared_and_thawed(run, tmp_path, pulled):
     done = run("thaw", lock, "--donor", pulled, "--quiet", "--json")
     assert (done.code, json.loads(done.out)["transferred"]) == (0, made.files.height)
     assert cl.Lake(tmp_path / "lake").silver(made.query).collect().height == made.rows
+    [held] = json.loads(run("locks", "--json").out)
+    assert (held["id"], held["kept_files"]) == (made.id, 0)
+    assert run("unlock", "nosuch").code == 2
+    assert f"meta/locks/{made.id}.json" in run("unlock", made.id[:8]).out
+    assert json.loads(run("locks", "--json").out) == []
 
 
 def test_differences_and_mistakes_have_their_exit_codes(run, tmp_path, pulled):

@@ -191,6 +191,18 @@ def test_a_month_whose_rows_are_damaged_is_made_whole_when_a_file_comes(lake: cl
     assert (found["AUSDT", 1], found["BUSDT", 1]) == (130, 62)
 
 
+def test_a_flipped_bit_that_decodes_is_not_carried_into_the_next_file(lake: cl.Lake) -> None:
+    assert months(lake)["BUSDT", 1] == 62
+    place = Path(lake.root, "gold/daily/market=futures_um/2024-01.parquet")
+    told = pl.read_parquet_metadata(place)
+    other = pl.read_parquet(place).with_columns(quote_volume=pl.col("quote_volume") + 1)
+    kept = {name: told[name] for name in ("cryptolake", "cryptolake.digest")}
+    other.write_parquet(place, metadata=kept)  # other bytes that decode, under the same metadata
+    put(lake, daily_key("AUSDT", "2024-01-10"), [daily_line(date(2024, 1, 10), 100.0)])
+    found = months(lake)
+    assert (found["AUSDT", 1], found["BUSDT", 1]) == (130, 62)
+
+
 def test_nothing_here_is_an_empty_typed_frame(tmp_path: Path) -> None:
     found = daily_bars(cl.Lake(tmp_path / "none").context, Market.SPOT, YEAR).collect()
     assert found.height == 0

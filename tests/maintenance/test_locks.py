@@ -109,6 +109,39 @@ def test_what_was_frozen_comes_back_by_its_keys_and_a_rewritten_file_is_named_or
     assert report.files.filter(mode="donor")["key"].sort().to_list() == [rewritten, gone]
     assert rows_of(bare) == frozen
 
+    # The lake says what it keeps; a damaged zip or lock is named; a lock that is dropped takes its zip along.
+    held = lake.locks().rows(named=True)
+    size = lock.files.filter(key=rewritten)["size"].item()
+    assert [(row["id"], row["kept_files"], row["kept_bytes"]) for row in held] == [
+        (lock.id, 1, size)
+    ]
+    page = lake.quality_page(QUERY, tmp_path / "quality.html").read_text("utf-8")
+    assert f"{lock.id}" in page
+    assert "31 of 32" in page
+    kept, own = f"meta/kept/{pins[rewritten]}.zip", f"meta/locks/{lock.id}.json"
+    assert damaged(lake) == {}
+    storage, true = lake.storage, lake.storage.read(kept)
+    storage.write(kept, true[:-1] + b"x")
+    storage.write("meta/locks/other.json", storage.read(own))
+    said = damaged(lake)
+    assert said.keys() == {kept, "meta/locks/other.json"}
+    assert "other bytes than the lock pins" in said[kept]
+    assert "holds another lock" in said["meta/locks/other.json"]
+    assert lake.locks()["problem"].to_list() == [None, said["meta/locks/other.json"]]
+    with pytest.raises(cl.LockError, match="is none of the locks"):
+        lake.unlock(lock.id[:5])
+    with pytest.warns(cl.DamagedLakeWarning, match="kept zips stay"):
+        assert lake.unlock(lock.id[:6])["path"].to_list() == [own]
+    assert lake.unlock("other")["path"].to_list() == ["meta/locks/other.json", kept]
+    assert storage.list("meta/kept") == []
+    assert lake.locks().is_empty()
+
+
+def damaged(lake: cl.Lake) -> dict[str, str]:
+    """Return what verify says of damaged files of the lake's own."""
+    found = lake.verify().filter(zone="meta", status="damaged")
+    return dict(found.select("key", "detail").iter_rows())
+
 
 def test_a_lake_in_a_bucket_is_restored_by_donors_keeps_what_is_pinned_and_is_a_donor(
     here: World, tmp_path: Path, bucket_options: dict[str, Any]
