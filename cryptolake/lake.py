@@ -693,19 +693,21 @@ class Lake:
         name
             One of ours (:meth:`recipes`), or a function under ``@cl.recipe``.
         query
-            Symbols (of the recipe's first input) and days. Markets, data types and intervals may be left out, since
-            the recipe says them; where they are named, they include those of its first input.
+            Symbols (of the recipe's first input) and days. Markets and intervals pick among those that the recipe
+            holds for (``lake.recipes()``): ``lake.gold("panel", query.markets("spot").klines("1d"))``. Without them,
+            those of its first input are meant; a data type that is named is that of its first input.
 
         Returns
         -------
         polars.LazyFrame
             ``market``, ``symbol``, ``interval`` (null where the first input has none), then the recipe's columns, by
-            symbol and time. Times are UTC; units are in the recipe's docstring.
+            symbol and time, one market and interval after the other. Times are UTC; units are in the recipe's
+            docstring.
 
         Raises
         ------
         InvalidQuery
-            There is no such recipe, or the query leaves its first input out.
+            There is no such recipe, or it does not hold for the query's markets, data types or intervals.
         BuildError
             The recipe's function failed: the message names recipe and month, ``error.report`` all of them. The
             other months are built.
@@ -734,7 +736,8 @@ class Lake:
         -------
         polars.DataFrame
             ``name``; ``version``; ``each`` (``symbol-month`` or ``market-month``: what one file is about);
-            ``inputs``; ``before``, the warm-up; ``columns`` with their types; ``what``, the first line of the
+            ``inputs``, as a query without markets and intervals means them; ``markets`` and ``intervals`` that a
+            query may pick; ``before``, the warm-up; ``columns`` with their types; ``what``, the first line of the
             function's docstring; ``source``, where the function is.
 
         Examples

@@ -20,9 +20,11 @@ from cryptolake.storage.layout import parse_gold_path
 from cryptolake.storage.tables import new_run_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from cryptolake.gold.recipes import Recipe
     from cryptolake.listing.context import LakeContext
+    from cryptolake.storage.layout import GoldPath
 
 _AT_ONCE = 4
 
@@ -74,17 +76,30 @@ def _made(lake: LakeContext, name: str, paths: list[str]) -> str | None:
         return remake_daily(lake, paths)
     if name not in recipes():
         return f"the recipe {name!r} is not registered in this process; run its definition, and verify again."
-    places = [place for path in paths if (place := parse_gold_path(path)) is not None]
-    days = [place.month.days for place in places]
+    places = {path: place for path in paths if (place := parse_gold_path(path)) is not None}
+    reasons = []
+    for level in sorted({(p.market, p.interval) for p in places.values()}, key=str):
+        recipe = recipe_named(name).at(*level)
+        some = {path: p for path, p in places.items() if (p.market, p.interval) == level}
+        if recipe is None:
+            reasons.append(f"the recipe {name!r} does not hold for {level[0].value} any more.")
+        elif reason := _made_at(lake, recipe, some):
+            reasons.append(reason)
+    return reasons[0] if reasons else None
+
+
+def _made_at(lake: LakeContext, recipe: Recipe, places: Mapping[str, GoldPath]) -> str | None:
+    """Make files of one market and interval anew; return why some are not."""
+    days = [place.month.days for place in places.values()]
     query = Query().between(min(d.first for d in days), max(d.last for d in days))
-    symbols = sorted({place.symbol for place in places if place.symbol is not None})
+    symbols = sorted({place.symbol for place in places.values() if place.symbol is not None})
     asked = query.symbols(symbols) if symbols else query
     try:
-        report = build_gold(lake, recipe_named(name), asked, progress=False)
+        report = build_gold(lake, recipe, asked, progress=False)
     except CryptolakeError as error:
         return str(error)
     made = dict(report.months.select("path", "status").iter_rows())
-    left = [path for path in paths if made.get(path) != "built"]
+    left = [path for path in places if made.get(path) != "built"]
     errors = [*report.months["error"].drop_nulls(), "its Silver files are not there."]
     return errors[0] if left else None
 

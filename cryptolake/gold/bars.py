@@ -18,7 +18,7 @@ _SLACK = 1e-9
 """The part of a bar's size that is the rounding of a sum: 0.1 + 0.2 does reach 0.3, and 0.7 + 0.1 reaches 0.8."""
 
 
-@recipe(trades="futures_um_trades")
+@recipe(trades="futures_um_trades", markets=("spot",))
 def tick_bars(trades: pl.LazyFrame, size: int = 1_000) -> pl.LazyFrame:
     """Make bars of a number of trades each: 1,000, or ``size``.
 
@@ -63,7 +63,8 @@ def tick_bars(trades: pl.LazyFrame, size: int = 1_000) -> pl.LazyFrame:
     >>> tick_bars(trades, 2).select("open", "close", "volume", "partial").collect().rows()
     [(10.0, 12.0, 3.0, False), (11.0, 13.0, 5.0, False), (9.0, 9.0, 1.0, True)]
 
-    Bars of spot, and of another size, are a recipe of one's own; ``version`` is raised with this function's:
+    Bars of spot are those of a query that names it; of another size, a recipe of one's own, whose ``version`` is
+    raised with this function's:
 
     >>> import cryptolake as cl
     >>> @cl.recipe(trades="spot_trades")
@@ -75,7 +76,7 @@ def tick_bars(trades: pl.LazyFrame, size: int = 1_000) -> pl.LazyFrame:
     return _bars(trades, pl.lit(1.0), size)
 
 
-@recipe(trades="futures_um_trades")
+@recipe(trades="futures_um_trades", markets=("spot",))
 def volume_bars(trades: pl.LazyFrame, size: float = 100.0) -> pl.LazyFrame:
     """Make bars of a volume each: 100 of the base asset, or ``size``.
 
@@ -122,7 +123,7 @@ def volume_bars(trades: pl.LazyFrame, size: float = 100.0) -> pl.LazyFrame:
     return _bars(trades, pl.col("quantity"), size)
 
 
-@recipe(trades="futures_um_trades")
+@recipe(trades="futures_um_trades", markets=("spot",))
 def dollar_bars(trades: pl.LazyFrame, size: float = 1_000_000.0) -> pl.LazyFrame:
     """Make bars of a quote volume each: 1,000,000 of the quote asset, or ``size``.
 

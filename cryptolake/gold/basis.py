@@ -45,25 +45,27 @@ def multiplier(symbol: pl.Expr) -> pl.Expr:
 @recipe(
     perp="futures_um_klines:1h",
     spot="spot_klines:1h",
+    intervals="all",
     pair=spot_of,
     depends=load_assets().multiplied,
 )
 def basis(perp: pl.LazyFrame, spot: pl.LazyFrame) -> pl.LazyFrame:
-    """Compare a USD-margined contract with spot, as a fraction of spot, at each hour's close.
+    """Compare a USD-margined contract with spot, as a fraction of spot, at each bar's close.
 
-    ``basis = perp / (multiplier * spot) - 1``, of the closes of the same hour: 0.001 is 0.1 % above spot. It is not
+    ``basis = perp / (multiplier * spot) - 1``, of the closes of the same bar, hourly ones where the query names no
+    interval: 0.001 is 0.1 % above spot. It is not
     annualized; of a contract that expires, ``basis * 365 / days to expiry`` is. Source: Binance, "Basis data"
     (``/futures/data/basis``), where ``basisRate = (futuresPrice - indexPrice) / indexPrice``; here spot's own close
     takes the place of the index.
 
     ``multiplier`` is how many coins the contract's base stands for: 1000 for 1000SHIB, whose spot is SHIB; 1 for
-    1INCH, which is a coin. A row is known when its hour is over.
+    1INCH, which is a coin. A row is known when its bar is over.
 
     Returns
     -------
     polars.LazyFrame
         ``open_time`` (UTC) of the contract's bars; ``perp`` and ``spot``, closes in the quote asset; ``multiplier``;
-        ``basis``, a fraction. ``spot`` and ``basis`` are null where spot has no bar of that hour, or none that opens
+        ``basis``, a fraction. ``spot`` and ``basis`` are null where spot has no bar of that time, or none that opens
         at that instant; nothing is carried forward.
 
     Examples

@@ -30,7 +30,7 @@ from cryptolake.gold.lineage import (
 )
 from cryptolake.gold.month import make_month
 from cryptolake.gold.recipes import Recipe, recipe_named
-from cryptolake.gold.targets import GoldMonth, Silver, check_query, find_targets
+from cryptolake.gold.targets import GoldMonth, Silver, find_targets, variants_of
 from cryptolake.planning.plan import Plan
 from cryptolake.progress import Bar, Step, watched
 from cryptolake.query import Query
@@ -287,7 +287,8 @@ def build_gold(
     name
         The recipe.
     query
-        Symbols and days; everything held when left out. A market-month is always made of all symbols.
+        Symbols and days; everything held when left out. Its markets and intervals pick the variants of the
+        recipe. A market-month is always made of all symbols.
     progress
         Show a bar, or a callable that receives each step.
     force
@@ -314,14 +315,31 @@ def build_gold(
     if name == RECIPE:
         return build_daily(lake, asked, force=force)
     recipe = name if isinstance(name, Recipe) else recipe_named(name)
-    check_query(recipe, asked)
-    _ = recipe.columns  # a function that fails on nothing fails before anything is written
-    begun = time.perf_counter()
+    variants = variants_of(recipe, asked)
+    for variant in variants:
+        _ = variant.columns  # a function that fails on nothing fails before anything is written
     sweep(lake.storage)
+    return Report.merge(
+        _build_one(lake, variant, asked, progress=progress, force=force, threads=threads)
+        for variant in variants
+    )
+
+
+def _build_one(
+    lake: LakeContext,
+    recipe: Recipe,
+    query: Query,
+    *,
+    progress: Progress,
+    force: bool,
+    threads: int | None,
+) -> Report:
+    """Build the stale files of a recipe of one market and interval."""
+    begun = time.perf_counter()
     run = GoldRun(lake, recipe, threads)
     try:
         with _shown(progress, recipe.name) as bar:
-            run.run(asked, bar, force=force)
+            run.run(query, bar, force=force)
     finally:
         run.close()
     months = pl.DataFrame(list(run.rows.values()), schema=MONTHS).sort("path")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-@recipe(book="futures_um_book_depth")
+@recipe(book="futures_um_book_depth", markets=("futures_cm",))
 def depth(book: pl.LazyFrame) -> pl.LazyFrame:
     """Set the bids of each snapshot of the book against its asks, within each percentage of the price.
 
@@ -25,7 +25,8 @@ def depth(book: pl.LazyFrame) -> pl.LazyFrame:
     -------
     polars.LazyFrame
         ``time`` (UTC) of the snapshot; ``percentage``: 1 to 5, and 0.2 from January 2026 on; ``bid_depth`` and
-        ``ask_depth``, in the base asset; ``bid_notional`` and ``ask_notional``, in the quote asset; ``imbalance``,
+        ``ask_depth``, in the base asset (coin-margined: contracts); ``bid_notional`` and ``ask_notional``, in the
+        quote asset (coin-margined: the base asset); ``imbalance``,
         a fraction. A side that is not published is null, and so is ``imbalance`` then, or where both are 0.
 
     Examples

@@ -10,16 +10,17 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-@recipe(bars="futures_um_klines:1m")
+@recipe(bars="futures_um_klines:1m", markets=("spot",), intervals="all")
 def flow(bars: pl.LazyFrame) -> pl.LazyFrame:
-    """Give a contract's signed volume and taker imbalance, minute by minute.
+    """Give a contract's signed volume and taker imbalance, bar by bar.
 
     ``signed_volume = taker_buy_volume - taker_sell_volume = 2 * taker_buy_volume - volume``, above 0 where buyers
     took more than sellers did; ``signed_quote_volume`` likewise; ``imbalance = signed_volume / volume``, from -1 to
     1. Source: T. Chordia, R. Roll, A. Subrahmanyam, "Order imbalance, liquidity, and market returns" (2002); who
-    took is published, so no rule has to guess it. The function takes bars of any length and of spot as well.
+    took is published, so no rule has to guess it. A query's market (spot too) and interval pick the bars; without
+    them, the minutes of USD-margined contracts.
 
-    A row is known when its minute is over.
+    A row is known when its bar is over.
 
     Returns
     -------

@@ -10,26 +10,30 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-@recipe(bars="futures_um_klines:1h", metrics="futures_um_metrics")
-def open_interest(bars: pl.LazyFrame, metrics: pl.LazyFrame) -> pl.LazyFrame:
-    """Give a USD-margined contract's open interest at each hour's end: the newest that was known by then.
+@recipe(
+    bars="futures_um_klines:1h",
+    metrics="futures_um_metrics",
+    intervals=("5m", "15m", "30m", "2h", "4h", "6h", "8h", "12h", "1d"),
+)
+def open_interest(bars: pl.LazyFrame, metrics: pl.LazyFrame, interval: str = "1h") -> pl.LazyFrame:
+    """Give a USD-margined contract's open interest at each bar's end: the newest that was known by then.
 
     Open interest is the number of contracts that are held, each counted once. ``snapshot_time`` is the stamp of the
-    newest row of ``metrics`` whose five minutes are over by ``open_time + 1h``: that of minute 55. Joined by its
+    newest row of ``metrics`` whose five minutes are over by the bar's end: that of minute 55 of an hour. Joined by its
     stamp, a row would be used five minutes before it is known. ``snapshot_price = open_interest_value /
     open_interest``, the mark price at the snapshot. Source: Binance, "Open Interest Statistics"
     (``/futures/data/openInterestHist``, ``sumOpenInterest`` and ``sumOpenInterestValue``), of which the archive's
     ``metrics`` are the record.
 
-    A row is known when its hour is over.
+    A query's interval picks the bars; without one, hours. A row is known when its bar is over.
 
     Returns
     -------
     polars.LazyFrame
-        ``open_time`` (UTC) of the contract's hourly bars; ``open_interest``, in the base asset;
+        ``open_time`` (UTC) of the contract's bars; ``open_interest``, in the base asset;
         ``open_interest_value``, in the quote asset; ``snapshot_price``, in the quote asset; ``snapshot_time`` (UTC),
-        the stamp. Null where no row of the hour is there, and where the archive published 0, which means no data:
-        nothing is carried forward, from hour to hour or within one.
+        the stamp. Null where no row known within the bar is there, and where the archive published 0, which means no
+        data: nothing is carried forward, from bar to bar or within one.
 
     Examples
     --------
@@ -64,7 +68,7 @@ def open_interest(bars: pl.LazyFrame, metrics: pl.LazyFrame) -> pl.LazyFrame:
         )
     )
     joined = (
-        bars.select("open_time", end=pl.col("open_time").dt.offset_by("1h"))
+        bars.select("open_time", end=pl.col("open_time").dt.offset_by(interval))
         .sort("end")
         .join_asof(newest, left_on="end", right_on="over", strategy="backward")
     )

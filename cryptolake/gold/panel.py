@@ -10,25 +10,30 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-@recipe(bars="futures_um_klines:1h", each="market-month")
+@recipe(
+    bars="futures_um_klines:1h",
+    each="market-month",
+    markets=("spot", "futures_cm"),
+    intervals="all",
+)
 def panel(bars: pl.LazyFrame) -> pl.LazyFrame:
-    """Keep the hourly klines of all USD-margined contracts as one file a month, by symbol and time.
+    """Keep the klines of all symbols of a market as one file a month, by symbol and time.
 
     Nothing is computed: the rows are Silver's. What changes is how many files are opened for a cross-section: one
     a month instead of one a symbol and month, so a day of all symbols of a lake of 20,000 files is read in a
-    hundredth of the time. Source: none, a layout. Other markets and intervals are a recipe of two lines::
+    hundredth of the time. Source: none, a layout. A query's market and interval pick the bars; without them, the
+    hourly ones of USD-margined contracts::
 
-        @cl.recipe(bars="spot_klines:1d", each="market-month")
-        def spot_days(bars):
-            return bars.drop("market", "interval")
+        lake.gold("panel", cl.query().markets("spot").klines("1d").between("2024"))
 
-    A row is known when its hour is over.
+    A row is known when its bar is over.
 
     Returns
     -------
     polars.LazyFrame
         ``symbol``, ``open_time`` (UTC), and the columns of klines: prices in the quote asset, ``volume`` in the base
-        asset, ``quote_volume`` in the quote asset. Never null: an hour without a bar has no row, which ``lake.panel``
+        asset, ``quote_volume`` in the quote asset (coin-margined: ``volume`` in contracts, ``base_volume`` in the
+        base asset). Never null: a time without a bar has no row, which ``lake.panel``
         shows as null on the whole grid, with its cause.
 
     Examples

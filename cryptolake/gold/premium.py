@@ -10,23 +10,24 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-@recipe(index="futures_um_premium_index_klines:1h")
+@recipe(index="futures_um_premium_index_klines:1h", markets=("futures_cm",), intervals="all")
 def premium(index: pl.LazyFrame) -> pl.LazyFrame:
-    """Give a USD-margined perpetual's premium over its index at each hour's end, and its range in the hour.
+    """Give a perpetual's premium over its index at each bar's end, and its range in the bar.
 
     ``premium = (max(0, impact bid - index) - max(0, index - impact ask)) / index``, computed by Binance every five
     seconds: 0.001 is 0.1 % above the index. Impact prices are those at which a position of a given margin would be
     filled. Source: Binance, "Introduction to Binance Futures Funding Rates"; the values are the archive's premium
     index klines. Against spot's own trades, see ``basis``. The funding rate of an interval follows from its mean.
 
-    A row is known when its hour is over.
+    A query's market and interval pick the contracts and the bars; without them, USD-margined ones by the hour. A row is
+    known when its bar is over.
 
     Returns
     -------
     polars.LazyFrame
-        ``open_time`` (UTC); ``premium``, the last value of the hour; ``premium_low`` and ``premium_high``, of the
+        ``open_time`` (UTC); ``premium``, the last value of the bar; ``premium_low`` and ``premium_high``, of the
         values in it, all fractions of the index; ``samples``, how many values there were. Premiums are null in a
-        bar that has no sample and is 0 throughout, which is a bar that was filled in; hours that the archive does
+        bar that has no sample and is 0 throughout, which is a bar that was filled in; bars that the archive does
         not have are left out.
 
     Examples

@@ -1,7 +1,9 @@
 """Recipes: plain functions from LazyFrames to a LazyFrame, registered as datasets of Gold.
 
-A recipe's first input leads: its market, symbol and interval are those of the Gold file. Ours are the modules
-that :data:`OURS` names; a user's are those of the process. Nothing is built here (:mod:`cryptolake.gold.build`).
+A recipe's first input leads: its market, symbol and interval are those of the Gold file. One that holds for other
+markets and intervals too has a variant for each (:meth:`Recipe.at`), whose files are in folders of their own. Ours are
+the modules that :data:`OURS` names; a user's are those of the process. Nothing is built here
+(:mod:`cryptolake.gold.build`).
 """
 
 from __future__ import annotations
@@ -9,13 +11,15 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
+from cryptolake.archive.enums import Interval, Market, parse_interval, parse_market
 from cryptolake.archive.feeds import Feed
+from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.periods import Days, parse_duration
 from cryptolake.errors import BuildError, InvalidQuery, unknown_word
 from cryptolake.gold.code import code_hash
@@ -30,10 +34,14 @@ if TYPE_CHECKING:
 Each = Literal["symbol-month", "market-month"]
 """What one file, and one call of the function, is about: a symbol's month, or a market's with all symbols."""
 
-Pair = Callable[[str], Mapping[str, str]]
+Pair = Callable[..., Mapping[str, str]]
 """From the leading input's symbol to the symbols of the others, by input; those left out have the same name.
 
-An empty one says that there is no such input: it has no rows then, and nothing is missing."""
+An empty one says that there is no such input: it has no rows then, and nothing is missing. One with a second parameter
+``market`` gets the leading input's."""
+
+ALL = "all"
+"""In place of a recipe's intervals: all that its inputs have."""
 
 OURS: dict[str, str] = {
     "basis": "basis",
@@ -83,6 +91,8 @@ class Recipe:
         How long after the month the inputs other than the leading one go on.
     depends
         Data that the function reads elsewhere, as JSON: part of the code's hash.
+    markets, intervals
+        What it holds for, the leading input's among them: :meth:`at`.
     """
 
     name: str
@@ -94,6 +104,8 @@ class Recipe:
     pair: Pair | None = field(default=None, repr=False)
     after: timedelta = timedelta()
     depends: str | None = field(default=None, repr=False)
+    markets: tuple[Market, ...] = ()
+    intervals: tuple[Interval, ...] = ()
 
     @property
     def lead(self) -> Feed:
@@ -109,6 +121,28 @@ class Recipe:
         late += [] if self.depends is None else [f"depends={self.depends}"]
         words = (code_hash(self.make), pair, *inputs, str(self.before), self.each, *late)
         return _digest(*words)
+
+    def at(self, market: Market, interval: Interval | None) -> Recipe | None:
+        """Return the recipe of another market and interval: the inputs of the leading one's market and interval follow.
+
+        None where there is no such variant, or an input of it does not exist.
+        """
+        if (market, interval) == (self.lead.market, self.lead.interval):
+            return self
+        if market not in self.markets or (interval is not None and interval not in self.intervals):
+            return None
+        inputs = _following(self.inputs, market, interval)
+        return None if inputs is None else replace(self, inputs=inputs)
+
+    def variants(
+        self, markets: Iterable[Market] = (), intervals: Iterable[Interval] = ()
+    ) -> Iterator[Recipe]:
+        """Yield the recipe of each of some markets and intervals; without any, of the leading input's."""
+        lead = self.lead
+        levels = (list(intervals) or [lead.interval]) if lead.interval else [None]
+        for market in list(markets) or [lead.market]:
+            found = (self.at(market, level) for level in levels)
+            yield from (variant for variant in found if variant is not None)
 
     def days_of(self, name: str, month: Period) -> tuple[datetime, datetime]:
         """Return from when to when an input's rows are given for a month: ``[begin, end)``."""
@@ -135,7 +169,8 @@ class Recipe:
         """Return the symbol of an input that belongs to a symbol of the leading one."""
         if self.pair is None or name == next(iter(self.inputs)):
             return symbol
-        return dict(self.pair(symbol)).get(name, symbol)
+        more = {"market": self.lead.market} if _takes(self.pair, "market") else {}
+        return dict(self.pair(symbol, **more)).get(name, symbol)
 
     def __call__(self, frames: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
         """Return the function's rows.
@@ -147,13 +182,20 @@ class Recipe:
         """
         import polars as pl
 
-        made: Any = self.make(**frames)
+        made: Any = self.make(**frames, **self._told)
         if isinstance(made, pl.DataFrame):
             return made.lazy()
         if not isinstance(made, pl.LazyFrame):
             message = f"recipe {self.name!r} returned {type(made).__name__}, not a LazyFrame"
             raise TypeError(message)
         return made
+
+    @property
+    def _told(self) -> dict[str, str]:
+        """What the function is told beside its inputs: the bars' interval, where it has such a parameter."""
+        level = self.lead.interval
+        told = level is not None and "interval" not in self.inputs and _takes(self.make, "interval")
+        return {"interval": level.value} if told and level is not None else {}
 
     @cached_property
     def columns(self) -> dict[str, pl.DataType]:
@@ -202,6 +244,34 @@ class Recipe:
         return {name: pl.LazyFrame(schema=input_schema(feed)) for name, feed in self.inputs.items()}
 
 
+def _following(
+    inputs: Mapping[str, Feed], market: Market, interval: Interval | None
+) -> dict[str, Feed] | None:
+    """Return inputs of another market and interval than the leading one's; None where one does not exist."""
+    lead = next(iter(inputs.values()))
+    found = {
+        name: Feed(
+            market if feed.market is lead.market else feed.market,
+            feed.data_type,
+            interval if feed.interval is lead.interval else feed.interval,
+        )
+        for name, feed in inputs.items()
+    }
+    return found if all(map(_exists, found.values())) else None
+
+
+def _exists(feed: Feed) -> bool:
+    matrix = load_matrix()
+    if (feed.market, feed.data_type) not in matrix:
+        return False
+    levels = matrix.row(feed.market, feed.data_type).all_intervals
+    return feed.interval in levels if feed.interval else not levels
+
+
+def _takes(function: Callable[..., Any], name: str) -> bool:
+    return name in inspect.signature(function).parameters
+
+
 def input_schema(feed: Feed) -> dict[str, pl.DataType]:
     """Return the columns that a recipe sees of an input: market, symbol, interval, and the schema's."""
     import polars as pl
@@ -220,6 +290,8 @@ def recipe(
     each: Each = "symbol-month",
     pair: Pair | None = None,
     depends: object = None,
+    markets: Iterable[str] = (),
+    intervals: Iterable[str] | str = (),
     **inputs: str,
 ) -> Callable[[Made], Made]:
     """Register a function as a dataset of Gold, under its own name.
@@ -249,6 +321,12 @@ def recipe(
     depends
         Data that the function reads from elsewhere (numbers, text, lists and dicts of them): with another value all
         months are made anew, as with another function.
+    markets, intervals
+        What else the recipe holds for: ``markets=("spot", "futures_cm")``, ``intervals=("5m", "15m")`` or
+        ``intervals="all"``. A query's markets and intervals pick among them and the first input's own; one that
+        names none means the first input's. The inputs of the first one's market follow to another market, and
+        those of its interval to another interval; each has its own files. A function with a parameter
+        ``interval`` is told the bars' interval, as ``"5m"``.
     **inputs
         ``"dataset:interval"`` (``"futures_um_klines:1h"``, ``"spot_trades"``) by parameter of the function. The
         first one leads: the result has its market, symbol and interval, and no rows where it has none.
@@ -261,8 +339,8 @@ def recipe(
     Raises
     ------
     InvalidQuery
-        An unknown dataset or interval, parameters that the function does not have, a name of ours, or ``depends``
-        is no JSON.
+        An unknown dataset, market or interval, one that an input does not have, parameters that the function does
+        not have, a name of ours, or ``depends`` is no JSON.
 
     Examples
     --------
@@ -285,6 +363,7 @@ def recipe(
         raise InvalidQuery(message, what="pair")
     span, late = parse_duration(before), parse_duration(after)
     data = None if depends is None else _as_json(depends)
+    held = _held_for(feeds, markets, intervals)
 
     def register(make: Made) -> Made:
         name = make.__name__
@@ -293,10 +372,46 @@ def recipe(
             message = f"a recipe cannot be named {name!r}: {'it is one of ours' if name in _KEPT else 'write a plain name'}."
             raise InvalidQuery(message, what="recipe", given=name)
         _check_parameters(make, feeds)
-        _RECIPES[name] = Recipe(name, make, feeds, span, str(version), each, pair, late, data)
+        how = (each, pair, late, data, *held)
+        _RECIPES[name] = Recipe(name, make, feeds, span, str(version), *how)
         return make
 
     return register
+
+
+def _held_for(
+    feeds: Mapping[str, Feed], markets: Iterable[str], intervals: Iterable[str] | str
+) -> tuple[tuple[Market, ...], tuple[Interval, ...]]:
+    """Return the markets and intervals of a recipe, the leading input's first.
+
+    Raises
+    ------
+    InvalidQuery
+        A word is unknown, or no variant of that market or interval has all inputs.
+    """
+    lead = next(iter(feeds.values()))
+    words = [markets] if isinstance(markets, str) else markets
+    places = dict.fromkeys([lead.market, *map(parse_market, words)])
+    if lead.interval is None and intervals:
+        message = f"intervals= is of recipes of bars, and {lead} has no intervals."
+        raise InvalidQuery(message, what="intervals", given=intervals)
+    named = [intervals] if isinstance(intervals, str) else list(intervals)
+    asked = list(Interval) if intervals == ALL else [parse_interval(word) for word in named]
+    levels = [] if lead.interval is None else list(dict.fromkeys([lead.interval, *asked]))
+    for market in places:
+        if not any(_following(feeds, market, level) for level in levels or (None,)):
+            message = (
+                f"a recipe led by {lead} does not hold for {market.value}: it lacks an input there."
+            )
+            raise InvalidQuery(message, what="markets", given=market.value)
+    found = tuple(
+        level for level in levels if any(_following(feeds, market, level) for market in places)
+    )
+    lost = [level.value for level in asked if level not in found and intervals != ALL]
+    if lost:
+        message = f"no market of a recipe led by {lead} has its inputs at {', '.join(lost)}."
+        raise InvalidQuery(message, what="intervals", given=lost)
+    return tuple(places), found
 
 
 def _as_json(depends: object) -> str:
@@ -311,7 +426,8 @@ def _as_json(depends: object) -> str:
 
 def _check_parameters(make: Callable[..., Any], feeds: Mapping[str, Feed]) -> None:
     try:
-        inspect.signature(make).bind(**feeds)
+        told = {"interval": ""} if "interval" not in feeds and _takes(make, "interval") else {}
+        inspect.signature(make).bind(**feeds, **told)
     except TypeError as error:
         has = ", ".join(inspect.signature(make).parameters) or "none"
         message = (

@@ -16,6 +16,7 @@ from cryptolake.gold.daily import RECIPE
 from cryptolake.gold.daily_recipe import daily_row, daily_rows
 from cryptolake.gold.lineage import gold_records
 from cryptolake.gold.recipes import recipe_named, recipes
+from cryptolake.gold.targets import variants_of
 from cryptolake.listing.unpublished import unpublished_months
 from cryptolake.readers.silver_files import current_sources
 from cryptolake.storage import layout
@@ -49,42 +50,68 @@ def gold_rows(
     """
     if name == RECIPE:
         return daily_rows(lake, query)
+    variants = _built(lake, name, query, progress=progress)
+    return _together([_scan(lake, recipe, query.selection) for recipe in variants])
+
+
+def _built(
+    lake: LakeContext, name: str, query: Query, *, progress: Progress = True
+) -> list[Recipe]:
+    """Build what is stale, and return the recipe of each market and interval that the query picks."""
     recipe = recipe_named(name)
+    variants = variants_of(recipe, query)
     report = build_gold(lake, recipe, query, progress=progress)
     _raise_for(recipe, report)
-    _warn_of_missing(lake, recipe, report)
-    return _scan(lake, recipe, query.selection)
+    _warn_of_missing(lake, variants, report)
+    return variants
+
+
+def _together(parts: list[pl.LazyFrame]) -> pl.LazyFrame:
+    """Return the rows of all variants; columns that a market has not are null there."""
+    return parts[0] if len(parts) == 1 else pl.concat(parts, how="diagonal")
 
 
 def gold_symbols(
     lake: LakeContext, name: str, query: Query, *, progress: Progress = True
 ) -> Iterator[tuple[str, pl.LazyFrame]]:
     """Yield the rows of :func:`gold_rows` symbol by symbol."""
-    recipe = recipe_named(name)
-    report = build_gold(lake, recipe, query, progress=progress)
-    _raise_for(recipe, report)
-    _warn_of_missing(lake, recipe, report)
+    by_symbol: dict[str, list[pl.LazyFrame]] = {}
+    for recipe in _built(lake, name, query, progress=progress):
+        for symbol, rows in _by_symbol(lake, recipe, query.selection):
+            by_symbol.setdefault(symbol, []).append(rows)
+    for symbol, parts in sorted(by_symbol.items()):
+        yield symbol, _together(parts)
+
+
+def _by_symbol(
+    lake: LakeContext, recipe: Recipe, asked: Selection
+) -> Iterator[tuple[str, pl.LazyFrame]]:
     if recipe.each == "market-month":
-        rows = _scan(lake, recipe, query.selection)
-        names = rows.select(pl.col("symbol").unique()).collect()["symbol"]
-        for symbol in names.drop_nulls().sort():
-            yield symbol, rows.filter(pl.col("symbol") == symbol)
+        yield from split_by_symbol(_scan(lake, recipe, asked))
         return
     found: dict[str, list[layout.GoldPath]] = {}
-    for where in _whole(lake, recipe, query.selection):
+    for where in _whole(lake, recipe, asked):
         found.setdefault(where.symbol or "", []).append(where)
-    for symbol, months in sorted(found.items()):
-        yield symbol, _rows_of(lake, recipe, months, query.selection)
+    for symbol, months in found.items():
+        yield symbol, _rows_of(lake, recipe, months, asked)
+
+
+def split_by_symbol(rows: pl.LazyFrame) -> Iterator[tuple[str, pl.LazyFrame]]:
+    """Yield the rows of each symbol of a frame."""
+    names = rows.select(pl.col("symbol").unique()).collect()["symbol"]
+    for symbol in names.drop_nulls().sort():
+        yield symbol, rows.filter(pl.col("symbol") == symbol)
 
 
 def gold_sources(lake: LakeContext, name: str, query: Query) -> pl.DataFrame:
     """Return the ledger's rows of the archive's files that a recipe's rows of a query were made of."""
-    recipe = recipe_named(name)
-    records = gold_records(lake.records, recipe.name)
+    variants = variants_of(recipe_named(name), query)
+    records = gold_records(lake.records, name)
     months = (
         path
         for path in records
-        if (where := layout.parse_gold_path(path)) and _is_meant(where, query.selection)
+        if (where := layout.parse_gold_path(path))
+        and any(_is_meant(where, recipe, query.selection) for recipe in variants)
     )
     inputs = pl.Series(
         sorted({path for month in months for path in records[month].paths}), dtype=pl.String
@@ -102,7 +129,7 @@ def _whole(lake: LakeContext, recipe: Recipe, asked: Selection) -> list[layout.G
     damaged: list[str] = []
     for entry in lake.storage.list(layout.gold_folder(recipe.name)):
         where = layout.parse_gold_path(entry.path)
-        if where is None or not _is_meant(where, asked):
+        if where is None or not _is_meant(where, recipe, asked):
             continue
         record = records.get(entry.path)
         if record is not None and record.size == entry.size:
@@ -151,7 +178,9 @@ def _rows_of(
     return rows
 
 
-def _is_meant(where: layout.GoldPath, asked: Selection) -> bool:
+def _is_meant(where: layout.GoldPath, recipe: Recipe, asked: Selection) -> bool:
+    if (where.market, where.interval) != (recipe.lead.market, recipe.lead.interval):
+        return False
     if asked.days and asked.days.clip(where.month.days) is None:
         return False
     return where.symbol is None or means(asked, where.market, where.symbol)
@@ -169,16 +198,16 @@ def _raise_for(recipe: Recipe, report: Report) -> None:
     raise BuildError(message, recipe=recipe.name, months=bad["path"].to_list(), report=report)
 
 
-def _warn_of_missing(lake: LakeContext, recipe: Recipe, report: Report) -> None:
+def _warn_of_missing(lake: LakeContext, variants: Sequence[Recipe], report: Report) -> None:
     """Name the inputs that are missing, but not what is known to be unpublished.
 
     Warm-up rows of the leading one may be before its first month.
     """
-    lead = f"{layout.silver_folder(*recipe.lead)}/"
+    leads = tuple(f"{layout.silver_folder(*recipe.lead)}/" for recipe in variants)
     lacking = []
     for path, status, missing in report.months.select("path", "status", "missing").iter_rows():
         named = (missing or "").split(", ") if missing else []
-        asked = named if status == "missing" else [p for p in named if not p.startswith(lead)]
+        asked = named if status == "missing" else [p for p in named if not p.startswith(leads)]
         month = path.rpartition("/")[2]
         lacking += [p for p in asked if p.endswith(month)]
     places = [where for path in set(lacking) if (where := layout.parse_silver_path(path))]
@@ -188,7 +217,7 @@ def _warn_of_missing(lake: LakeContext, recipe: Recipe, report: Report) -> None:
         return
     more = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
     message = (
-        f"gold.{recipe.name} lacks {len(found):,} Silver files that it is made of: {', '.join(found[:_NAMED])}{more}. "
+        f"gold.{variants[0].name} lacks {len(found):,} Silver files that it is made of: {', '.join(found[:_NAMED])}{more}. "
         "Pull them, or build Silver; lake.build(query, gold=[...]) says all of it in its report."
     )
     warnings.warn(message, IncompleteWarning, stacklevel=4)
@@ -202,6 +231,8 @@ def recipe_table() -> pl.DataFrame:
             "version": recipe.version,
             "each": recipe.each,
             "inputs": [f"{name}={feed}" for name, feed in recipe.inputs.items()],
+            "markets": [market.value for market in recipe.markets],
+            "intervals": [level.value for level in recipe.intervals],
             "before": recipe.before,
             **_told_columns(recipe),
             "source": recipe.source,
@@ -240,9 +271,13 @@ RECIPES = {
     "version": pl.String(),
     "each": pl.String(),
     "inputs": pl.List(pl.String()),
+    "markets": pl.List(pl.String()),
+    "intervals": pl.List(pl.String()),
     "before": pl.Duration("us"),
     "columns": pl.List(pl.String()),
     "what": pl.String(),
     "source": pl.String(),
 }
-"""Columns of ``lake.recipes()``. ``each``: ``symbol-month`` or ``market-month``; ``columns``: a name and a type."""
+"""Columns of ``lake.recipes()``. ``each``: ``symbol-month`` or ``market-month``; ``inputs``: those of the variant that a
+query without markets and intervals means; ``markets`` and ``intervals``: what a query may pick; ``columns``: a name and a
+type."""

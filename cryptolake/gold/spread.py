@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _QUOTE = ("best_bid_price", "best_ask_price", "best_bid_quantity", "best_ask_quantity")
 
 
-@recipe(book="futures_um_book_ticker", before="2m")
+@recipe(book="futures_um_book_ticker", before="2m", markets=("futures_cm",))
 def spread(book: pl.LazyFrame) -> pl.LazyFrame:
     """Give the best bid and ask of each minute, weighted by time, with their spread and imbalance.
 
@@ -29,8 +29,8 @@ def spread(book: pl.LazyFrame) -> pl.LazyFrame:
     -------
     polars.LazyFrame
         ``open_time`` (UTC) of the minute; ``bid``, ``ask``, ``mid`` and ``spread``, in the quote asset;
-        ``relative_spread``, a fraction; ``bid_quantity`` and ``ask_quantity``, in the base asset; ``imbalance``, a
-        fraction, null where both quantities are 0; ``quotes``, that came in the minute; ``quoted``, the part of the
+        ``relative_spread``, a fraction; ``bid_quantity`` and ``ask_quantity``, in the base asset (coin-margined:
+        contracts); ``imbalance``, a fraction, null where both quantities are 0; ``quotes``, that came in the minute; ``quoted``, the part of the
         minute in which a quote stood. The last quote of the minute before stands at the first of this one; older
         ones are not carried on, and a minute without quotes has no row.
 

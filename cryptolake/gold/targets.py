@@ -102,27 +102,38 @@ def _version(record: MonthRecord) -> str:
     return record.schema_version or ""
 
 
-def check_query(recipe: Recipe, query: Query) -> None:
-    """Refuse a query that leaves the recipe's leading input out.
+def variants_of(recipe: Recipe, query: Query) -> list[Recipe]:
+    """Return the recipe of each market and interval that a query picks; of the leading input's where it names none.
 
     Raises
     ------
     InvalidQuery
-        It names markets, data types or intervals, and not those of the leading input.
+        The query names markets, data types or intervals, and none that the recipe holds for.
     """
     asked, lead = query.selection, recipe.lead
-    for what, named, own in (
-        ("markets", asked.markets, lead.market),
-        ("data types", asked.data_types, lead.data_type),
-        ("intervals", asked.intervals, lead.interval),
+    for what, named, own, held in (
+        ("markets", asked.markets, lead.market, recipe.markets),
+        ("data types", asked.data_types, lead.data_type, ()),
+        ("intervals", asked.intervals, lead.interval, recipe.intervals),
     ):
-        if named and own is not None and own not in named:
-            words = ", ".join(word.value for word in named)
-            message = (
-                f"recipe {recipe.name!r} is led by {lead}, and the query names the {what} {words}; "
-                f"name {own.value!r} too, or no {what}: a recipe says them itself."
-            )
-            raise InvalidQuery(message, what=what, given=words, recipe=recipe.name)
+        if named and own is not None and not {own, *held} & {*named}:
+            words = [word.value for word in named]
+            _refuse(recipe, what, words, [word.value for word in held or [own]])
+    found = list(recipe.variants(asked.markets, asked.intervals))
+    if not found:
+        words = [word.value for word in (*asked.markets, *asked.intervals)]
+        _refuse(recipe, "markets and intervals", words, [str(recipe.lead)])
+    return found
+
+
+def _refuse(recipe: Recipe, what: str, named: list[str], held: list[str]) -> None:
+    words = ", ".join(named)
+    own = repr(held[0]) if len(held) == 1 else f"one of {', '.join(map(repr, held))}"
+    message = (
+        f"recipe {recipe.name!r} is led by {recipe.lead}, and the query names the {what} {words}; "
+        f"name {own} too, or no {what}: a recipe says them itself."
+    )
+    raise InvalidQuery(message, what=what, given=words, recipe=recipe.name)
 
 
 def find_targets(lake: LakeContext, recipe: Recipe, query: Query) -> tuple[list[GoldMonth], Silver]:

@@ -145,8 +145,8 @@ def test_a_market_month_has_all_symbols_by_symbol_and_time(pulled: World):
 def test_a_query_that_leaves_the_first_input_out_is_refused(pulled: World):
     with pytest.raises(cl.InvalidQuery, match=r"led by futures_um_klines:1h, .* the markets spot"):
         pulled.lake.gold("basis", ASKED.markets("spot"))
-    with pytest.raises(cl.InvalidQuery, match="the intervals 1m"):
-        pulled.lake.build(ASKED.klines("1m"), gold="basis")
+    with pytest.raises(cl.InvalidQuery, match="the intervals 1s; name one of '1h', '1m'"):
+        pulled.lake.build(ASKED.klines("1s"), gold="basis")
 
 
 def test_an_input_that_cannot_be_read_keeps_the_month_that_stands(pulled: World):
