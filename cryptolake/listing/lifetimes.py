@@ -7,9 +7,9 @@ in :mod:`cryptolake.archive.lives`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
@@ -62,20 +62,28 @@ def published_of(folders: Sequence[Folder], listed: Listed, days: Days | None) -
     for number, month, *files in by_month.iter_rows():
         months[number][month] = MonthFiles(*files)
     facts = {number: (first, more) for number, first, more in listed.folders.iter_rows()}
+    asked: dict[int, dict[int, bool]] = {}
+    for number, more, year in listed.years().iter_rows():
+        asked.setdefault(number, {})[year] = bool(more)
     published = []
     for number, folder in enumerate(folders):
         first, more = facts.get(number, (None, False))
-        years = _years(folder, days)
-        followed = frozenset([max(years)] if more and years else ())
+        if days is None or Partition.DAILY not in folder.partitions:
+            published.append(Published(months[number], first, None))
+            continue
+        mine = asked.get(number, {})
+        years = _known(mine, first, days)
+        followed = frozenset([max(mine)] if more and mine else ())
         published.append(Published(months[number], first, years, followed))
     return published
 
 
-def _years(folder: Folder, days: Days | None) -> frozenset[int] | None:
-    """Return the years whose daily files a question about some days lists; None for all."""
-    if days is None or Partition.DAILY not in folder.partitions:
-        return None
-    return frozenset(int(name) for _, name in folder.windows(days) if name.isdigit())
+def _known(asked: Mapping[int, bool], first: date | None, days: Days) -> frozenset[int]:
+    """Return the years whose daily files are known: those asked for, and those that these say are empty."""
+    end = min((year for year, more in asked.items() if not more), default=9999)
+    begin = first.year if first else 0
+    span = range(max(days.first.year, _FIRST_YEAR), min(days.last.year, datetime.now(UTC).year) + 1)
+    return frozenset(asked) | {year for year in span if year < begin or year > end}
 
 
 @dataclass(frozen=True)

@@ -172,10 +172,11 @@ class Listing:
         refresh: bool = False,
         max_age: timedelta | None = None,
         since: Since | None = None,
+        only: Callable[[int, Partition, str], bool] | None = None,
     ) -> Listed:
         """Return what several folders have, from the cache where it is fresh, else from the archive.
 
-        ``since`` says it for each window, in place of ``refresh`` and ``max_age``; who says it asks each time
+        ``only`` says which windows (folder's number, partition and name) are meant, all when None. ``since`` says it for each window, in place of ``refresh`` and ``max_age``; who says it asks each time
         for windows that hold nothing yet, so that is not cached.
 
         Raises
@@ -190,7 +191,7 @@ class Listing:
             self,
             folders,
             days,
-            since=since or (lambda *_: oldest),
+            since=since or (lambda *window: oldest if only is None or only(*window) else None),
             place=self.folder_path,
             empty_too=since is None,
         )

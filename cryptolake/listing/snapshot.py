@@ -54,7 +54,7 @@ class Listed(NamedTuple):
     ``zips``: ``folder`` (its place in the list given), ``partition, period, day`` (the first UTC day),
     ``size, etag, last_modified, checksum_size, checksum_etag``. ``stems``: ``folder, partition, stem``,
     what the keys begin with. ``strange``: ``folder, key`` of what lies among them and fits no pattern.
-    ``folders``: ``folder, first_daily, more_daily``. ``at``: when the oldest part was asked (UTC).
+    ``folders``: ``folder, first_daily, more_daily``. ``marks``: the windows that were asked for. ``at``: when the oldest part was asked (UTC).
     ``trouble``: why the archive could not be asked, where cached listings stand in.
     """
 
@@ -64,6 +64,25 @@ class Listed(NamedTuple):
     folders: pl.DataFrame
     at: datetime | None
     trouble: ListingError | None
+    marks: pl.DataFrame
+
+    def with_more(self, other: Listed) -> Listed:
+        """Return this with other windows of the same folders."""
+        marks = pl.concat([self.marks, other.marks])
+        times = [listed.at for listed in (self, other) if listed.at]
+        return Listed(
+            pl.concat([self.zips, other.zips]),
+            self.stems,
+            pl.concat([self.strange, other.strange]),
+            _folders(marks),
+            min(times, default=None),
+            self.trouble or other.trouble,
+            marks,
+        )
+
+    def years(self) -> pl.DataFrame:
+        """Return the years of daily files that were asked for: ``folder, year, more``, whether files go on."""
+        return _years(self.marks).select("folder", "more", year=pl.col("window").cast(pl.Int32))
 
     @property
     def files(self) -> pl.DataFrame:
@@ -136,6 +155,7 @@ def listed(
         _folders(kept.marks),
         asked if isinstance(asked, datetime) else None,
         trouble,
+        kept.marks,
     )
 
 
@@ -202,8 +222,7 @@ def _stems(folders: Sequence[Folder]) -> pl.DataFrame:
 def _folders(marks: pl.DataFrame) -> pl.DataFrame:
     """Return what the marks tell of each folder: its first daily file ever, and whether files go on."""
     first = marks.filter(~pl.col("mark")).select("folder", first_daily="day")
-    years = marks.filter("mark", pl.col("partition") == "daily", pl.col("window") != "first")
-    last = years.sort("window").group_by("folder").agg(more_daily=pl.col("more").last())
+    last = _years(marks).sort("window").group_by("folder").agg(more_daily=pl.col("more").last())
     return (
         marks.select("folder")
         .unique()
@@ -212,3 +231,7 @@ def _folders(marks: pl.DataFrame) -> pl.DataFrame:
         .with_columns(pl.col("more_daily").fill_null(value=False))
         .sort("folder")
     )
+
+
+def _years(marks: pl.DataFrame) -> pl.DataFrame:
+    return marks.filter("mark", pl.col("partition") == "daily", pl.col("window") != "first")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from cryptolake.planning.plan import TO_MOVE, Counts, Plan, age_of
 from cryptolake.planning.resolve import find_targets
 from cryptolake.planning.serialization import FILES, MISSING
 from cryptolake.planning.status import status_of
+from cryptolake.planning.windows import listed_for_plan
 from cryptolake.progress import Step, tell
 from cryptolake.query import Query
 from cryptolake.storage.spooled import Rows
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from cryptolake.listing.folders import Folder
     from cryptolake.listing.snapshot import Listed
     from cryptolake.planning.plan import Way
+
+
+_ANY_AGE = timedelta(days=36_500)
 
 
 def make_plan(
@@ -73,7 +77,7 @@ def make_plan(
     days = selection.days or Days(date.min, date.min)  # a checked query names its days
     targets = find_targets(selection, lake.listing, refresh=refresh, max_age=max_age)
     wide = days_to_list(targets.folders, days)
-    listed = lake.listing.listed(targets.folders, wide, refresh=refresh, max_age=max_age)
+    listed = _listed(targets.folders, wide, lake, refresh=refresh, max_age=max_age)
     _tell(1)
     targets = targets.checked(selection, listed, lake.listing)
     asof = (listed.at or datetime.now(UTC)).date()
@@ -97,6 +101,19 @@ def make_plan(
             *([route.note(counts)] if route and counts.objects else []),
         ),
     )
+
+
+def _listed(folders: Sequence[Folder], days: Days, lake: LakeContext, **how: Any) -> Listed:
+    """List what decides which files cover the days; where the archive does not answer, ask it once."""
+    trouble: list[object] = []
+
+    def ask(only: Callable[[int, Partition, str], bool]) -> Listed:
+        age = {"max_age": _ANY_AGE} if trouble else how
+        listed = lake.listing.listed(folders, days, **age, only=only)
+        trouble.extend([listed.trouble] if listed.trouble else [])
+        return listed
+
+    return listed_for_plan(folders, days, ask)
 
 
 def _files(

@@ -80,8 +80,8 @@ build and for the read after it) and Gold. ``status`` looks into a dataset's cac
 how far the archive was when it was asked last; one of them was never kept, which its request tells.
 """
 
-ASKED_ANEW = 3
-"""Requests to the archive where it is asked again: the months, the days of the year, the first day."""
+ASKED_ANEW = 1
+"""Requests to the archive where it is asked again: a whole month needs no listing of its days."""
 
 
 def child(call: str, root: str, options: dict[str, Any] | None, endpoint: str) -> Counter[str]:

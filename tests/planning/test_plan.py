@@ -346,10 +346,10 @@ def test_an_unknown_market_or_type_is_refused(lake: cl.Lake):
 
 def test_a_plan_of_named_symbols_asks_each_question_once(filled: Source, lake: cl.Lake):
     lake.plan(klines("BTCUSDT", "ETHUSDT"))
-    assert len(filled.asked) == 6
+    assert len(filled.asked) == 4
     filled.forget()
     lake.plan(klines("BTCUSDT", "ETHUSDT"), refresh=True)
-    assert len(filled.asked) == 6
+    assert len(filled.asked) == 4
     filled.forget()
     lake.plan(klines("BTCUSDT"))
     assert filled.asked == []
