@@ -781,7 +781,8 @@ class Lake:
             ``symbol``: a file a symbol, named by it, and by market and interval where the query does not name one
             of each; signs that are unsafe in a file's name are percent-quoted. ``all``: one file, ``all``.
         of
-            The name of a recipe of Gold, whose rows are written instead.
+            A table of Gold, whose rows are written instead: a recipe, ``daily``, or ``filled``, which has what
+            :meth:`fill` has made.
         overwrite
             Replace what an earlier export wrote there, and files of the same names; other files stay.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,6 @@ from cryptolake.gold.lineage import gold_records
 from cryptolake.gold.recipes import recipe_named, recipes
 from cryptolake.gold.targets import variants_of
 from cryptolake.listing.unpublished import unpublished_months
-from cryptolake.readers.silver_files import current_sources
 from cryptolake.storage import layout
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def gold_rows(
     if name == RECIPE:
         return daily_rows(lake, query)
     variants = _built(lake, name, query, progress=progress)
-    return _together([_scan(lake, recipe, query.selection) for recipe in variants])
+    return together([_scan(lake, recipe, query.selection) for recipe in variants])
 
 
 def _built(
@@ -66,7 +65,7 @@ def _built(
     return variants
 
 
-def _together(parts: list[pl.LazyFrame]) -> pl.LazyFrame:
+def together(parts: list[pl.LazyFrame]) -> pl.LazyFrame:
     """Return the rows of all variants; columns that a market has not are null there."""
     return parts[0] if len(parts) == 1 else pl.concat(parts, how="diagonal")
 
@@ -75,19 +74,19 @@ def gold_symbols(
     lake: LakeContext, name: str, query: Query, *, progress: Progress = True
 ) -> Iterator[tuple[str, pl.LazyFrame]]:
     """Yield the rows of :func:`gold_rows` symbol by symbol."""
-    by_symbol: dict[str, list[pl.LazyFrame]] = {}
+    parts_of: dict[str, list[pl.LazyFrame]] = {}
     for recipe in _built(lake, name, query, progress=progress):
-        for symbol, rows in _by_symbol(lake, recipe, query.selection):
-            by_symbol.setdefault(symbol, []).append(rows)
-    for symbol, parts in sorted(by_symbol.items()):
-        yield symbol, _together(parts)
+        for symbol, rows in _symbols_of(lake, recipe, query.selection):
+            parts_of.setdefault(symbol, []).append(rows)
+    for symbol, parts in sorted(parts_of.items()):
+        yield symbol, together(parts)
 
 
-def _by_symbol(
+def _symbols_of(
     lake: LakeContext, recipe: Recipe, asked: Selection
 ) -> Iterator[tuple[str, pl.LazyFrame]]:
     if recipe.each == "market-month":
-        yield from split_by_symbol(_scan(lake, recipe, asked))
+        yield from by_symbol(_scan(lake, recipe, asked))
         return
     found: dict[str, list[layout.GoldPath]] = {}
     for where in _whole(lake, recipe, asked):
@@ -96,40 +95,29 @@ def _by_symbol(
         yield symbol, _rows_of(lake, recipe, months, asked)
 
 
-def split_by_symbol(rows: pl.LazyFrame) -> Iterator[tuple[str, pl.LazyFrame]]:
+def by_symbol(rows: pl.LazyFrame) -> Iterator[tuple[str, pl.LazyFrame]]:
     """Yield the rows of each symbol of a frame."""
     names = rows.select(pl.col("symbol").unique()).collect()["symbol"]
     for symbol in names.drop_nulls().sort():
         yield symbol, rows.filter(pl.col("symbol") == symbol)
 
 
-def gold_sources(lake: LakeContext, name: str, query: Query) -> pl.DataFrame:
-    """Return the ledger's rows of the archive's files that a recipe's rows of a query were made of."""
-    variants = variants_of(recipe_named(name), query)
+def whole_files(
+    lake: LakeContext, name: str, meant: Callable[[layout.GoldPath], bool], remedy: str
+) -> list[layout.GoldPath]:
+    """Return the files of a table that are meant and are as recorded, and warn of the others.
+
+    Warns
+    -----
+    DamagedLakeWarning
+        Files are not what was recorded; the warning ends with the remedy.
+    """
     records = gold_records(lake.records, name)
-    months = (
-        path
-        for path in records
-        if (where := layout.parse_gold_path(path))
-        and any(_is_meant(where, recipe, query.selection) for recipe in variants)
-    )
-    inputs = pl.Series(
-        sorted({path for month in months for path in records[month].paths}), dtype=pl.String
-    )
-    made_of = current_sources(
-        lake.records.read("sources", where=pl.col("path").is_in(inputs.implode()))
-    )
-    return lake.records.ledger().join(made_of, on="key", how="semi")
-
-
-def _whole(lake: LakeContext, recipe: Recipe, asked: Selection) -> list[layout.GoldPath]:
-    """Return a selection's files that are as recorded, and warn of the others."""
-    records = gold_records(lake.records, recipe.name)
     files: list[layout.GoldPath] = []
     damaged: list[str] = []
-    for entry in lake.storage.list(layout.gold_folder(recipe.name)):
+    for entry in lake.storage.list(layout.gold_folder(name)):
         where = layout.parse_gold_path(entry.path)
-        if where is None or not _is_meant(where, recipe, asked):
+        if where is None or not meant(where):
             continue
         record = records.get(entry.path)
         if record is not None and record.size == entry.size:
@@ -138,11 +126,17 @@ def _whole(lake: LakeContext, recipe: Recipe, asked: Selection) -> list[layout.G
             damaged.append(entry.path)
     if damaged:
         message = (
-            f"{len(damaged)} files of gold.{recipe.name} are not what was recorded, so their rows are left out: "
-            f"{', '.join(damaged[:_NAMED])}. lake.build(query, gold=[{recipe.name!r}]) makes them anew."
+            f"{len(damaged)} files of gold.{name} are not what was recorded, so their rows are left out: "
+            f"{', '.join(damaged[:_NAMED])}. {remedy}"
         )
-        warnings.warn(message, DamagedLakeWarning, stacklevel=5)
+        warnings.warn(message, DamagedLakeWarning, stacklevel=6)
     return files
+
+
+def _whole(lake: LakeContext, recipe: Recipe, asked: Selection) -> list[layout.GoldPath]:
+    """Return a selection's files of a recipe that are as recorded."""
+    remedy = f"lake.build(query, gold=[{recipe.name!r}]) makes them anew."
+    return whole_files(lake, recipe.name, lambda where: is_meant(where, recipe, asked), remedy)
 
 
 def _scan(lake: LakeContext, recipe: Recipe, asked: Selection) -> pl.LazyFrame:
@@ -178,7 +172,8 @@ def _rows_of(
     return rows
 
 
-def _is_meant(where: layout.GoldPath, recipe: Recipe, asked: Selection) -> bool:
+def is_meant(where: layout.GoldPath, recipe: Recipe, asked: Selection) -> bool:
+    """Say whether a file of a recipe is of its market and interval, and has rows of a selection's symbols and days."""
     if (where.market, where.interval) != (recipe.lead.market, recipe.lead.interval):
         return False
     if asked.days and asked.days.clip(where.month.days) is None:

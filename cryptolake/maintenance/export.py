@@ -17,7 +17,7 @@ import polars as pl
 
 from cryptolake.bronze.ledger import one_data_type
 from cryptolake.errors import InvalidQuery, StorageError, unknown_word
-from cryptolake.gold.rows import gold_rows, gold_symbols
+from cryptolake.gold.tables import table_rows, table_symbols
 from cryptolake.maintenance.export_notes import COLUMNS, Notes, readme, sources_text
 from cryptolake.readers.polars_frames import silver_frame, silver_symbols
 from cryptolake.readers.silver_files import reading
@@ -64,7 +64,7 @@ def export(
     of: str | None = None,
     overwrite: bool = False,
 ) -> pl.DataFrame:
-    """Write a query's rows of Silver, or of a recipe of Gold, into a folder.
+    """Write a query's rows of Silver, or of a table of Gold, into a folder.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def export(
     format, each
         Of :data:`FORMATS` and :data:`EACH`.
     of
-        A recipe of Gold; Silver when left out.
+        A recipe of Gold, ``daily`` or ``filled``; Silver when left out.
     overwrite
         Replace what an earlier export wrote there, and files of the same names.
 
@@ -136,9 +136,9 @@ def _silver_parts(query: Query, lake: LakeContext, each: str) -> Iterator[Part]:
 
 def _gold_parts(query: Query, lake: LakeContext, each: str, recipe: str) -> Iterator[Part]:
     if each == "all":
-        yield Part("all", None, gold_rows(lake, recipe, query))
+        yield Part("all", None, table_rows(lake, recipe, query))
         return
-    for symbol, rows in gold_symbols(lake, recipe, query):
+    for symbol, rows in table_symbols(lake, recipe, query):
         yield Part(file_stem(symbol), symbol, rows)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,8 +9,7 @@ import polars as pl
 
 from cryptolake.archive.schemas import schema_of
 from cryptolake.bronze.ledger import one_data_type
-from cryptolake.gold.recipes import recipe_named
-from cryptolake.gold.rows import gold_sources
+from cryptolake.gold.tables import table_notes, table_sources
 from cryptolake.maintenance.locks import pinned_files
 from cryptolake.planning.lockfile import lock_id
 from cryptolake.readers.polars_frames import silver_frame
@@ -66,16 +64,15 @@ class Notes(NamedTuple):
 
     @classmethod
     def of(cls, query: Query, lake: LakeContext, recipe: str | None) -> Notes:
-        """Gather what is told of a query's rows, of Silver or of a recipe of Gold."""
+        """Gather what is told of a query's rows, of Silver or of a table of Gold."""
         names = ["key", "size", "sha256"]
         if recipe is None:
             files = pinned_files(lake, query).select(names).sort("key")
             what = f"Rows of Silver: {one_data_type(query).value}."
             return cls(query, what, tuple(_of_silver(query, lake)), files)
-        made = recipe_named(recipe)
-        files = gold_sources(lake, recipe, query).select(names).sort("key")
-        text = inspect.getdoc(made.make) or made.what
-        what = f"Rows of Gold: {recipe}, version {made.version}.\n\n{text}"
+        made = table_notes(recipe, query)
+        files = table_sources(lake, recipe, query).select(names).sort("key")
+        what = f"Rows of Gold: {recipe}, version {made.version}.\n\n{made.text}"
         return cls(query, what, tuple(_of_types(made.columns)), files)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -216,3 +217,22 @@ def test_each_variant_of_ours_has_its_columns():
         recipe = recipe_named(name)
         for variant in recipe.variants(recipe.markets, recipe.intervals):
             assert variant.columns.keys() >= {"market", "symbol", "interval"}, variant.inputs
+
+
+def test_filled_bars_are_exported_as_they_stand(pulled: World, tmp_path: Path):
+    lake, query = pulled.lake, ASKED.symbols("BTCUSDT").markets("spot").klines("1h")
+    empty = lake.export(query, tmp_path / "none", each="all", of="filled")
+    assert empty["rows"].to_list() == [0]
+    pulled.edit(key_of("2024-12-31", market="spot"), lambda lines: [*lines[:-5], *lines[-4:]])
+    pulled.publish()
+    pulled.pull(query)
+    bars = lake.fill(query, against="klines")
+    assert bars["open_time"].to_list() == [datetime(2024, 12, 31, 19, tzinfo=UTC)]
+    made = lake.export(query, tmp_path / "filled", of="filled")
+    assert made.select("symbol", "rows").rows() == [("BTCUSDT", 1)]
+    assert pl.read_parquet(made["path"][0]).equals(bars.cast({"origin": pl.String}))
+    sources = (tmp_path / "filled" / "sources.sha256").read_text("utf-8")
+    assert "/1m/" in sources
+    assert "Gold: filled" in (tmp_path / "filled" / "README.md").read_text("utf-8")
+    with pytest.raises(cl.InvalidQuery, match="has klines"):
+        lake.export(ASKED.data_types("trades"), tmp_path / "no", of="filled")

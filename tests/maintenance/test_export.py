@@ -129,6 +129,32 @@ def test_rows_of_gold_are_exported_with_their_sources(lake: cl.Lake, tmp_path: P
     assert "Gold: basis" in (tmp_path / "README.md").read_text("utf-8")
 
 
+def test_daily_bars_are_exported_each_with_its_own_sources(lake: cl.Lake, tmp_path: Path):
+    query = cl.query().markets("spot").symbols("BTCUSDT").between(*DAYS)
+    made = lake.export(query, tmp_path / "one", of="daily")
+    assert made["symbol"].to_list() == ["BTCUSDT"]
+    rows = pl.read_parquet(made["path"][0])
+    assert rows.equals(lake.gold("daily", query).collect())
+    assert rows.height == 3
+    sources = (tmp_path / "one" / "sources.sha256").read_text("utf-8").splitlines()
+    assert sources
+    assert all("/BTCUSDT/1d/" in line for line in sources)
+    assert "Gold: daily" in (tmp_path / "one" / "README.md").read_text("utf-8")
+    every = lake.export(query.symbols("*"), tmp_path / "all", each="all", of="daily")
+    assert every["rows"].to_list() == [6]
+    with pytest.raises(cl.InvalidQuery, match="one market"):
+        lake.export(query.markets("spot", "futures_um"), tmp_path / "no", of="daily")
+
+
+def test_the_panel_of_two_markets_is_exported_in_one_file(lake: cl.Lake, tmp_path: Path):
+    query = cl.query().markets("spot", "futures_um").klines("1h").symbols("BTCUSDT").between(*DAYS)
+    made = lake.export(query, tmp_path, of="panel")
+    assert made.select("symbol", "rows").rows() == [("BTCUSDT", 144)]
+    sources = (tmp_path / "sources.sha256").read_text("utf-8")
+    assert "/futures/um/" in sources
+    assert "/spot/" in sources
+
+
 def test_the_program_exports(lake: cl.Lake, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     words = ["--root", lake.root, "-m", "spot", "-i", "1h", "-s", "BTCUSDT", "--from", "2025-02-01"]
     with pytest.raises(SystemExit) as ended:
