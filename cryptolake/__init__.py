@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from cryptolake.errors import SchemaMismatch as SchemaMismatch
     from cryptolake.errors import StorageError as StorageError
     from cryptolake.errors import TransferError as TransferError
+    from cryptolake.errors import WorkerLost as WorkerLost
     from cryptolake.gold.recipes import recipe as recipe
     from cryptolake.lake import Lake as Lake
     from cryptolake.lake import klines as klines
@@ -88,6 +89,7 @@ _HOMES = {
     "SchemaMismatch": "errors",
     "StorageError": "errors",
     "TransferError": "errors",
+    "WorkerLost": "errors",
 }
 """Where each public name lives; a module is imported when one of its names is first used."""
 

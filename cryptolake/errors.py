@@ -16,6 +16,7 @@
     ├── CorruptArchive (ValueError)      a zip that is not what the archive publishes
     ├── SchemaMismatch (ValueError)      a file whose columns do not fit its dataset
     ├── BuildError (RuntimeError)        Silver months that could not be built
+    ├── WorkerLost (RuntimeError)        a worker of an executor died, and its part is not run again
     └── MissingTool (RuntimeError)       s5cmd, or an optional package, is absent or too old
 
 Two warnings (UserWarning): ``IncompleteWarning``, a result lacks rows; ``DamagedLakeWarning``, a file of the
@@ -117,6 +118,10 @@ class SchemaMismatch(CryptolakeError, ValueError):
 
 class BuildError(CryptolakeError, RuntimeError):
     """Silver months that could not be built. ``facts`` name the months and their reasons."""
+
+
+class WorkerLost(CryptolakeError, RuntimeError):
+    """A worker of an executor died. ``report`` has what was done; the same call completes the rest."""
 
 
 class MissingTool(CryptolakeError, RuntimeError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from cryptolake.archive.periods import DayLike
     from cryptolake.bronze.verify import Policy as ChecksumPolicy
+    from cryptolake.executors.pool import Given as OnExecutor
     from cryptolake.listing.context import LakeContext
     from cryptolake.listing.listing import Listing
     from cryptolake.maintenance.update import Update
@@ -91,6 +93,11 @@ class Lake:
     checksum_policy
         What to do with a file whose CHECKSUM is stale: ``quarantine`` it, ``accept`` it with a mark, or
         ``raise`` when everything else is done.
+    executor
+        Any ``concurrent.futures.Executor``: of threads, of processes started by ``spawn``, or a Dask client's
+        ``client.get_executor(retries=3)``. The work is cut into parts of whole symbol-months that run there, and
+        ``workers`` of the options, the objects in flight, are divided among them. ``(executor, 4)`` says how many
+        workers it has, where that cannot be found. See ``notebooks/guide/scaleout.md``.
     options
         :class:`cryptolake.TransferOptions`, the name of a preset (``"cost_optimized"``; with changes
         ``cl.TransferOptions.preset("cost_optimized", workers=8)``), or a mapping of option names.
@@ -232,6 +239,7 @@ class Lake:
         progress: Progress = True,
         checksum_policy: ChecksumPolicy = "quarantine",
         options: Options = None,
+        executor: OnExecutor | None = None,
     ) -> Report:
         """Move a plan's files into Bronze, each verified before it is seen.
 
@@ -246,11 +254,15 @@ class Lake:
             A mode, policy or option that does not exist, or a mode that does not fit the lake.
         TransferError
             Nothing could be moved. Where only some files failed, the report says which.
+        WorkerLost
+            A worker of the executor died, and its part is not run again.
         """
         from cryptolake.transfer.pull import RunSettings
 
         way = (mode, progress, checksum_policy, options)
-        return RunSettings.of(plan.archive, self.storage, *way).transfer(plan, self.context)
+        settings = RunSettings.of(plan.archive, self.storage, *way)
+        with self._on(executor, settings, "transfer", build=False) as (how, lake):
+            return how.transfer(plan, lake)
 
     @days_from("lake", plans=True)
     def build(
@@ -261,6 +273,7 @@ class Lake:
         force: bool = False,
         checksum_policy: ChecksumPolicy = "quarantine",
         gold: Iterable[str] = (),
+        executor: OnExecutor | None = None,
     ) -> Report:
         """Build the Silver months of a query from Bronze, then Gold from Silver: only what changed.
 
@@ -290,8 +303,13 @@ class Lake:
         from cryptolake.silver.build import build_asked
 
         named = [gold] if isinstance(gold, str) else list(gold)
-        how = {"progress": progress, "force": force, "checksum_policy": checksum_policy}
-        report = build_asked(self.context, query, **how)
+        if executor is not None:
+            from cryptolake.executors.spread import build_on
+
+            settings = self._settings("auto", progress, checksum_policy, None)
+            return build_on(executor, self.context, query, settings, gold=named, force=force)
+        how: dict[str, Any] = {"progress": progress, "force": force}
+        report = build_asked(self.context, query, checksum_policy=checksum_policy, **how)
         if named:
             from cryptolake.gold.build import build_recipes
 
@@ -310,6 +328,7 @@ class Lake:
         refresh: bool = False,
         checksum_policy: ChecksumPolicy = "quarantine",
         options: Options = None,
+        executor: OnExecutor | None = None,
     ) -> Report:
         """Plan, transfer and build in one call.
 
@@ -317,11 +336,34 @@ class Lake:
         -------
         Report
             Files moved and months built; ``report.ok`` says whether all of it worked.
+
+        Raises
+        ------
+        WorkerLost
+            A worker of the executor died, and its part is not run again; the same call completes the work.
+
+        Examples
+        --------
+        ::
+
+            with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
+                report = lake.pull(query, executor=pool)
         """
         from cryptolake.transfer.pull import pull
 
         settings = self._settings(mode, progress, checksum_policy, options)
-        return pull(query, self.context, settings, refresh=refresh)[1]
+        with self._on(executor, settings, "pull") as (how, lake):
+            return pull(query, lake, how, refresh=refresh)[1]
+
+    def _on(
+        self, executor: OnExecutor | None, settings: RunSettings, kind: str, *, build: bool = True
+    ) -> AbstractContextManager[tuple[RunSettings, LakeContext]]:
+        """Return what a call works with: on an executor its parts run there, and its run has them as parts."""
+        if executor is None:
+            return nullcontext((settings, self.context))
+        from cryptolake.executors.spread import spread_over
+
+        return spread_over(executor, settings, self.context, kind, build=build)
 
     def _settings(
         self, mode: Mode, progress: Progress, checksum_policy: ChecksumPolicy, options: Options
@@ -1153,6 +1195,7 @@ class Lake:
         progress: Progress = True,
         checksum_policy: ChecksumPolicy = "quarantine",
         options: Options = None,
+        executor: OnExecutor | None = None,
     ) -> Update:
         """Bring what the lake holds to the newest published day; done twice, the second does nothing.
 
@@ -1178,16 +1221,16 @@ class Lake:
             The lake holds nothing of the query, or there is no stored query of that name; the nearest is named.
         """
         settings = self._settings(mode, progress, checksum_policy, options)
-        if isinstance(query, str):
-            from cryptolake.maintenance.stored import update_stored
-
-            return update_stored(self.context, settings, query)
+        from cryptolake.maintenance.stored import update_stored
         from cryptolake.maintenance.update import update
         from cryptolake.planning.dates import require_query
 
-        if query is not None:
+        if query is not None and not isinstance(query, str):
             require_query(query)
-        return update(self.context, settings, query)
+        with self._on(executor, settings, "update") as (how, lake):
+            if isinstance(query, str):
+                return update_stored(lake, how, query)
+            return update(lake, how, query)
 
     def save_query(self, name: str, query: Query) -> None:
         """Store a query in the lake under a name, for :meth:`update`; saving the name again replaces it.

@@ -66,7 +66,14 @@ class GoldResult(NamedTuple):
 class GoldRun:
     """One build of a recipe: months handed to threads, results recorded and placed in groups."""
 
-    def __init__(self, lake: LakeContext, recipe: Recipe, threads: int | None) -> None:
+    def __init__(
+        self,
+        lake: LakeContext,
+        recipe: Recipe,
+        threads: int | None = None,
+        only: frozenset[str] | None = None,
+    ) -> None:
+        self._only = only
         self.id = new_run_id()
         self.state: State = "stopped"
         self.rows: dict[str, dict[str, Any]] = {}
@@ -80,16 +87,16 @@ class GoldRun:
 
     def run(self, query: Query, bar: Callable[[Step], None], *, force: bool) -> None:
         """Build what is stale, and again what was changed meanwhile."""
-        stale = self._stale(query, force=force)
+        stale = self.stale(query, force=force)
         for _ in range(_ROUNDS):
             if not stale:
                 break
             self._build(stale, bar)
             self._lake.records.forget()
-            stale = self._stale(query, force=False)
+            stale = self.stale(query, force=False)
         self.state = "done"
 
-    def _stale(self, query: Query, *, force: bool) -> list[GoldMonth]:
+    def stale(self, query: Query, *, force: bool) -> list[GoldMonth]:
         """Return the targets to make; say of the others what they are."""
         targets, silver = find_targets(self._lake, self._recipe, query)
         self._silver = silver
@@ -98,6 +105,8 @@ class GoldRun:
         standing = {entry.path: entry.size for entry in self._lake.storage.list(folder)}
         todo = []
         for target in targets:
+            if self._only is not None and target.path not in self._only:
+                continue
             record = records.get(target.path)
             size = standing.get(target.path)
             status, error = self._judged(target, silver, record, size)
@@ -277,6 +286,7 @@ def build_gold(
     progress: Progress = True,
     force: bool = False,
     threads: int | None = None,
+    only: frozenset[str] | None = None,
 ) -> Report:
     """Build the stale Gold files of a recipe that a query means.
 
@@ -295,6 +305,8 @@ def build_gold(
         Make files anew although nothing changed.
     threads
         Months worked on at a time.
+    only
+        The paths of some of these files; the others are left alone.
 
     Returns
     -------
@@ -319,10 +331,8 @@ def build_gold(
     for variant in variants:
         _ = variant.columns  # a function that fails on nothing fails before anything is written
     sweep(lake.storage)
-    return Report.merge(
-        _build_one(lake, variant, asked, progress=progress, force=force, threads=threads)
-        for variant in variants
-    )
+    how: dict[str, Any] = {"progress": progress, "force": force, "threads": threads, "only": only}
+    return Report.merge(_build_one(lake, variant, asked, **how) for variant in variants)
 
 
 def _build_one(
@@ -333,10 +343,11 @@ def _build_one(
     progress: Progress,
     force: bool,
     threads: int | None,
+    only: frozenset[str] | None,
 ) -> Report:
     """Build the stale files of a recipe of one market and interval."""
     begun = time.perf_counter()
-    run = GoldRun(lake, recipe, threads)
+    run = GoldRun(lake, recipe, threads, only)
     try:
         with _shown(progress, recipe.name) as bar:
             run.run(query, bar, force=force)
@@ -344,6 +355,25 @@ def _build_one(
         run.close()
     months = pl.DataFrame(list(run.rows.values()), schema=MONTHS).sort("path")
     return Report("build", run.id, time.perf_counter() - begun, months=months, state=run.state)
+
+
+def stale_targets(
+    lake: LakeContext, recipe: Recipe, query: Query, *, force: bool = False
+) -> list[GoldMonth]:
+    """Return the files of a recipe that a query means and that are to be made.
+
+    Raises
+    ------
+    InvalidQuery
+        The query leaves the recipe's leading input out.
+    BuildError
+        The recipe fails on empty inputs, or its result lacks a time.
+    """
+    found: list[GoldMonth] = []
+    for variant in variants_of(recipe, query):
+        _ = variant.columns  # a function that fails on nothing fails before anything is written
+        found += GoldRun(lake, variant).stale(query, force=force)
+    return found
 
 
 def build_recipes(

@@ -88,6 +88,7 @@ class BuildRun:
         self._flushed = time.monotonic()
         self._files = 0
         self._beaten: float | None = None
+        self._closed = False
         self.placed: dict[str, Placed] = {}
         self.damaged: set[str] = set()
         self._whole: list[Month] = []
@@ -243,8 +244,9 @@ class BuildRun:
         """Store what is ready, and record the run."""
         if self._waiting:
             self._flush()
-        if self._beaten is None:
+        if self._beaten is None or self._closed:
             return  # what did nothing leaves nothing
+        self._closed = True
         self.tables.append("runs", [self._run_row(self.state)])
         self.tables.settle()
 
@@ -270,6 +272,18 @@ class BuildRun:
             "note": f"{statuses.count('built')} of {len(statuses)} months built",
             **signs_of_life(),
         }
+
+    def report(self, seconds: float) -> Report:
+        """Return the receipt."""
+        return Report(
+            "build",
+            self.id,
+            seconds,
+            files=self.files(),
+            months=self.months(),
+            state=self.state,
+            damaged=tuple(sorted(self.damaged)),
+        )
 
     def files(self) -> pl.DataFrame:
         """Return the report's rows of files that the build put into quarantine."""
@@ -401,17 +415,13 @@ def build(
         _converge(run, bronze_rows, options)
         _describe(run, bronze_rows, options)
         run.state = "done"
+    except (KeyboardInterrupt, SystemExit) as stop:
+        run.close()
+        vars(stop)["report"] = run.report(time.perf_counter() - begun)
+        raise
     finally:
         run.close()
-    report = Report(
-        "build",
-        run.id,
-        time.perf_counter() - begun,
-        files=run.files(),
-        months=run.months(),
-        state=run.state,
-        damaged=tuple(sorted(run.damaged)),
-    )
+    report = run.report(time.perf_counter() - begun)
     if checksum_policy == "raise":
         _raise_if_quarantined(report)
     if strict:
@@ -419,14 +429,19 @@ def build(
     return report
 
 
-def build_asked(lake: LakeContext, asked: Query | Plan | None = None, **options: Any) -> Report:
+def build_asked(
+    lake: LakeContext,
+    asked: Query | Plan | None = None,
+    make: Callable[[pl.DataFrame], Report] | None = None,
+    **options: Any,
+) -> Report:
     """Build the months of a query, of a plan's files, or all; name files of it in quarantine, as a pull does.
 
-    Options are those of :func:`build`.
+    Options are those of :func:`build`; ``make`` builds the months of ledger rows in its place.
     """
     plan, query = (asked, asked.query) if isinstance(asked, Plan) else (None, asked)
     rows = holdings(lake.records, query) if plan is None else planned_rows(lake, plan)
-    report = build(lake, rows, **options)
+    report = make(rows) if make else build(lake, rows, **options)
     lost = unusable(lake.records, query).filter(pl.col("state") == "quarantined")
     if plan is not None:
         lost = lost.filter(pl.col("key").is_in(plan.rows.select("key")["key"].implode()))

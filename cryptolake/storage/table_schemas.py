@@ -52,6 +52,7 @@ TABLES: dict[str, dict[str, Any]] = {
         "host": pl.String,
         "pid": pl.Int64,
         "heartbeat_at": _TIME,
+        "part_of": pl.String,
     },
     "transfers": {
         "run_id": pl.String,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -122,6 +122,8 @@ class Meta(TableReader):
         self._seen: dict[str, str] = {}
         self._written: Counter[str] = Counter()
         self._unsettled: set[str] = set()
+        self.part_of: str | None = None
+        """The run that runs recorded here are parts of. Its parts leave the merging of segments to it."""
         self.changes = 0
         """Counts what this process adds to the tables and takes from them: a listing of before is another one's."""
 
@@ -136,6 +138,8 @@ class Meta(TableReader):
         frame = _shaped(table, rows)
         if not frame.height:
             return
+        if table == "runs" and self.part_of is not None:
+            frame = frame.with_columns(part_of=pl.lit(self.part_of))
         mark_format(self.storage)
         if table == "files":  # its rows say what is in Bronze, which has to outlive a power failure
             self.storage.sync()
@@ -204,13 +208,15 @@ class Meta(TableReader):
         """Return how many segments a table has."""
         return len(self._segments(table))
 
-    def settle(self) -> None:
-        """End a run: merge the segments of tables that were written, where they are too many.
+    def settle(self, tables: Iterable[str] = ()) -> None:
+        """End a run: merge the segments of tables that were written, where they are too many; and of others named.
 
         In a bucket that is each time: the new segments are known, so a merge reads one, writes one, and removes
         those of all tables by one request. A night's requests do not grow with the nights before it.
         """
-        written, self._unsettled = self._unsettled, set()
+        if self.part_of is not None:
+            return
+        written, self._unsettled = self._unsettled | set(tables), set()
         self.changes += 1
         many = FEW + 1 if self.storage.is_local else 2
         with suppress(FileNotFoundError):

@@ -108,6 +108,8 @@ def transfer(
         Under policy ``raise``.
     StorageError
         The lake cannot be written, or its disk is full.
+    KeyboardInterrupt
+        Ctrl-C; its ``report`` says what was done until then.
     """
     if checksum_policy not in get_args(Policy):
         raise unknown_word("checksum policy", str(checksum_policy), get_args(Policy))
@@ -160,6 +162,9 @@ def _recorded(
             answered = _run_modes(route, work, lake, recorder, *how, progress=progress)
             recorder.abandon(work.numbers, NOT_TRIED)
             state = "failed" if recorder.failed else "done"
+        except (KeyboardInterrupt, SystemExit) as stop:
+            vars(stop)["report"] = recorder.report(state)
+            raise
         finally:
             recorder.close(state)
     return state, answered

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cryptolake.listing.identity import require_own_archive
 from cryptolake.report import Report
@@ -25,17 +25,33 @@ if TYPE_CHECKING:
     from cryptolake.transfer.routing import Route
 
 
+class Spreads(Protocol):
+    """Spreads transfers and builds over the workers of an executor (:mod:`cryptolake.executors.spread`)."""
+
+    def transfer(
+        self, plan: Plan, lake: LakeContext, settings: RunSettings, pins: Mapping[str, str] | None
+    ) -> Report:
+        """Move a plan's files by parts, and build the months that they lie in where the call is to."""
+
+    def build(
+        self, rows: pl.DataFrame, lake: LakeContext, settings: RunSettings, *, force: bool = False
+    ) -> Report:
+        """Build the months that some ledger rows lie in, by parts."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """How one call moves files and builds months, as :func:`cryptolake.transfer.engine.transfer` takes it.
 
-    ``route`` and ``options`` are chosen once, before anything is asked of the archive.
+    ``route`` and ``options`` are chosen once, before anything is asked of the archive. With ``spread`` the work runs on
+    an executor.
     """
 
     route: Route
     options: TransferOptions = field(default_factory=TransferOptions)
     progress: Progress = True
     checksum_policy: Policy = "quarantine"
+    spread: Spreads | None = None
 
     @classmethod
     def of(
@@ -67,6 +83,8 @@ class RunSettings:
         """Move a plan's files into Bronze; of those that a lock pins, only these bytes."""
         from cryptolake.transfer.engine import transfer
 
+        if self.spread is not None:
+            return self.spread.transfer(plan, lake, self, pins)
         return transfer(
             plan,
             lake,
@@ -77,13 +95,14 @@ class RunSettings:
             pins=pins,
         )
 
-    def build(self, bronze_rows: pl.DataFrame, lake: LakeContext) -> Report:
+    def build(self, bronze_rows: pl.DataFrame, lake: LakeContext, *, force: bool = False) -> Report:
         """Build the Silver months that some ledger rows lie in."""
         from cryptolake.silver.build import build
 
-        return build(
-            lake, bronze_rows, progress=self.progress, checksum_policy=self.checksum_policy
-        )
+        if self.spread is not None:
+            return self.spread.build(bronze_rows, lake, self, force=force)
+        how: dict[str, Any] = {"progress": self.progress, "checksum_policy": self.checksum_policy}
+        return build(lake, bronze_rows, force=force, **how)
 
 
 def pull(
