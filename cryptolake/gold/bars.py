@@ -6,6 +6,7 @@ one line (:func:`tick_bars` shows it). The lake calls them with a month of trade
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from cryptolake.errors import InvalidQuery
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
 
 _SLACK = 1e-9
 """The part of a bar's size that is the rounding of a sum: 0.1 + 0.2 does reach 0.3, and 0.7 + 0.1 reaches 0.8."""
+
+_PART = 131_072
+"""Trades that are held at once."""
+
+_COLUMNS = (
+    *("open_time", "close_time", "open", "high", "low", "close"),
+    *("volume", "quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume"),
+)
 
 
 @recipe(trades="futures_um_trades", markets=("spot",))
@@ -169,24 +178,67 @@ def dollar_bars(trades: pl.LazyFrame, size: float = 1_000_000.0) -> pl.LazyFrame
 
 
 def _bars(trades: pl.LazyFrame, amount: pl.Expr, size: float) -> pl.LazyFrame:
-    """Return the bars of trades in order: each closes with the trade that reaches the next multiple of a size."""
-    import polars as pl
+    """Return the bars of trades in order: each closes with the trade that reaches the next multiple of a size.
+
+    Trades are read some at a time when the bars are collected, so a month of any length takes the same memory: the
+    running sum and the bar that is still open are what goes from one part to the next.
+    """
+    from polars.io.plugins import register_io_source
 
     if not size > 0:
         message = f"a bar's size is above 0; {size!r} is not."
         raise InvalidQuery(message, what="size", given=size)
-    taken = pl.col("taken")
-    numbered = (
-        trades.select(
-            "time", "price", "quantity", "quote_quantity", "is_buyer_maker", amount=amount
-        )
-        .with_columns(reached=pl.col("amount").cum_sum())
-        .with_columns(
-            bar=((pl.col("reached") - pl.col("amount")) / size + _SLACK).floor().cast(pl.Int64),
-            taken=(~pl.col("is_buyer_maker")).cast(pl.Float64),
-        )
+    rows = trades.select(
+        "time", "price", "quantity", "quote_quantity", "is_buyer_maker", amount=amount
     )
-    made = numbered.group_by("bar").agg(
+
+    def read(
+        with_columns: list[str] | None,
+        predicate: pl.Expr | None,
+        n_rows: int | None,
+        batch_size: int | None,  # noqa: ARG001  # parts are cut by trades, so that sums are the same each time
+    ) -> Iterator[pl.DataFrame]:
+        left = n_rows
+        for bars in _in_parts(rows, size):
+            found = bars if predicate is None else bars.filter(predicate)
+            found = found if left is None else found.head(left)
+            yield found if with_columns is None else found.select(with_columns)
+            if left is not None:
+                left -= found.height
+                if left == 0:
+                    return
+
+    def schema() -> pl.Schema:
+        return _closed(_part(rows.collect_schema().to_frame(), 0.0, size), size).schema
+
+    return register_io_source(read, schema=schema)
+
+
+def _in_parts(rows: pl.LazyFrame, size: float) -> Iterator[pl.DataFrame]:
+    """Yield bars as trades come: those that later trades cannot change, and at the end the last one."""
+    import polars as pl
+
+    reached, bars = 0.0, None
+    for part in rows.collect_batches(chunk_size=_PART, lazy=True):
+        made = _part(part, reached, size)
+        bars = made if bars is None else _joined(pl.concat([bars, made]))
+        reached = bars["reached"][-1]
+        yield _closed(bars[:-1], size)
+        bars = bars[-1:]
+    if bars is not None:
+        yield _closed(bars, size)
+
+
+def _part(trades: pl.DataFrame, reached: float, size: float) -> pl.DataFrame:
+    """Return the bars of a part of the trades, the first and last of which may be parts themselves."""
+    import polars as pl
+
+    taken = (~pl.col("is_buyer_maker")).cast(pl.Float64)
+    # The sum so far is added first, not last: the same rounding as of one sum over all trades.
+    sums = pl.concat([pl.Series([reached]), trades["amount"]]).cum_sum()
+    bar = (sums[:-1] / size + _SLACK).floor().cast(pl.Int64).set_sorted()
+    numbered = trades.with_columns(bar=bar, reached=sums[1:])
+    return numbered.group_by("bar", maintain_order=True).agg(
         open_time=pl.col("time").first(),
         close_time=pl.col("time").last(),
         open=pl.col("price").first(),
@@ -200,5 +252,27 @@ def _bars(trades: pl.LazyFrame, amount: pl.Expr, size: float) -> pl.LazyFrame:
         taker_buy_quote_volume=(pl.col("quote_quantity") * taken).sum(),
         reached=pl.col("reached").last(),
     )
+
+
+def _joined(bars: pl.DataFrame) -> pl.DataFrame:
+    """Make one of the parts of a bar, which follow each other."""
+    import polars as pl
+
+    first, last = ("open_time", "open"), ("close_time", "close", "reached")
+    sums = ("volume", "quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume")
+    parts = bars.group_by("bar", maintain_order=True)
+    return parts.agg(
+        pl.col(*first).first(),
+        pl.col(*last).last(),
+        pl.col("high").max(),
+        pl.col("low").min(),
+        pl.col(*sums).sum(),
+    ).select(bars.columns)
+
+
+def _closed(bars: pl.DataFrame, size: float) -> pl.DataFrame:
+    """Return the rows of bars that nothing is added to any more."""
+    import polars as pl
+
     full = (pl.col("reached") / size + _SLACK).floor() > pl.col("bar")
-    return made.sort("bar").with_columns(partial=~full).drop("bar", "reached")
+    return bars.select(*_COLUMNS, partial=~full)
