@@ -22,7 +22,7 @@ GAP = 2
 
 
 @dataclass(frozen=True)
-class Column:
+class TextColumn:
     """A column as it is printed."""
 
     name: str
@@ -55,7 +55,7 @@ def _length(text: str) -> int:
     return cell_len(text)
 
 
-def columns_of(frame: pl.DataFrame, *, plain: bool = False) -> list[Column]:
+def columns_of(frame: pl.DataFrame, *, plain: bool = False) -> list[TextColumn]:
     """Return a frame's columns as text.
 
     Parameters
@@ -70,7 +70,7 @@ def columns_of(frame: pl.DataFrame, *, plain: bool = False) -> list[Column]:
     for name, dtype in frame.schema.items():
         cells = tuple(cell(value, name, plain=plain) for value in frame[name].to_list())
         right = dtype.is_numeric() or dtype.is_decimal()
-        found.append(Column(name, cells, right, folds=not (right or dtype.is_temporal())))
+        found.append(TextColumn(name, cells, right, folds=not (right or dtype.is_temporal())))
     return found
 
 
@@ -110,8 +110,8 @@ def _measure(value: float, name: str) -> str:
 
 
 def fitted(
-    columns: Sequence[Column], width: int, about: Collection[str] = ()
-) -> tuple[list[Column], list[str]]:
+    columns: Sequence[TextColumn], width: int, about: Collection[str] = ()
+) -> tuple[list[TextColumn], list[str]]:
     """Choose the columns that a width has room for.
 
     Parameters
@@ -130,7 +130,7 @@ def fitted(
 
     Examples
     --------
-    >>> wide = [Column(name, ("x" * 30,), False) for name in ("a", "b", "c")]
+    >>> wide = [TextColumn(name, ("x" * 30,), False) for name in ("a", "b", "c")]
     >>> kept, left_out = fitted(wide, 70, about=("c",))
     >>> [column.name for column in kept], left_out
     (['a', 'c'], ['b'])
@@ -148,11 +148,11 @@ def fitted(
     return kept, [column.name for column in columns if column.name not in names]
 
 
-def _least(columns: Iterable[Column]) -> int:
+def _least(columns: Iterable[TextColumn]) -> int:
     return sum(column.least + GAP for column in columns) - GAP
 
 
-def widths(columns: Sequence[Column], width: int) -> list[int]:
+def widths(columns: Sequence[TextColumn], width: int) -> list[int]:
     """Share a width among columns that fit: each its longest word, then whole lines from the left."""
     left = max(width - _least(columns), 0)
     found = []
@@ -163,7 +163,7 @@ def widths(columns: Sequence[Column], width: int) -> list[int]:
     return found
 
 
-def laid_out(columns: Sequence[Column], width: int) -> Table:
+def laid_out(columns: Sequence[TextColumn], width: int) -> Table:
     """Return the table of columns that fit, for a console of that width."""
     from rich.table import Table
 

@@ -13,7 +13,16 @@ import polars as pl
 
 from cryptolake.errors import InvalidQuery, NotPublished
 from cryptolake.plot import specs
-from cryptolake.plot.decimate import decimate_bars, decimate_values
+from cryptolake.plot.candle_chart import (
+    BarSeries,
+    CandleChart,
+    Overlay,
+    close_overlay,
+    ends_of,
+    funding_overlay,
+)
+from cryptolake.plot.decimate import decimate_values
+from cryptolake.plot.levels import ROUND
 from cryptolake.render.picture import Picture
 
 if TYPE_CHECKING:
@@ -50,17 +59,26 @@ class Charts:
     def __repr__(self) -> str:
         return f"<charts of {self._lake!r}: candles, coverage, funding, depth>"
 
-    def candles(self, query: Query, *, bars: int = specs.BARS) -> Picture:
-        """Draw price bars with their volume.
+    def candles(
+        self, query: Query, *, bars: int = specs.BARS, funding: bool = False, mark: bool = False
+    ) -> CandleChart:
+        """Draw price bars with their volume: in a notebook a chart to zoom and read, elsewhere a picture.
 
         Parameters
         ----------
         query
-            One kline type. Where it selects several symbols or intervals the first is drawn, and the
-            heading says so.
+            One kline type and any number of symbols, which a list in the chart chooses among. Of several intervals the
+            finest is drawn.
         bars
-            The most bars to draw; longer ranges are merged, each bar with the first open, the last
-            close, the highest high and the lowest low of what it stands for.
+            The most bars of the static picture; longer ranges are merged to a round interval, which the heading names.
+        funding, mark
+            Draw funding rates (in percent, in a pane of their own) and mark prices too, where the lake holds them for
+            these days; ``chart.line(frame, "column")`` draws what you like.
+
+        Returns
+        -------
+        CandleChart
+            It shows itself; ``.save("chart.svg")``, ``.png()`` and ``.svg`` are its static form.
 
         Raises
         ------
@@ -68,17 +86,48 @@ class Charts:
             The query's data type has no bars.
         NotPublished
             The lake has no Silver rows for the query.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> asked = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
+        >>> cl.Lake("/data/empty").plot.candles(asked)
+        Traceback (most recent call last):
+        ...
+        cryptolake.errors.NotPublished: the lake has no Silver rows for this; lake.pull(query) fetches and builds them.
         """
         _require_data_type(query, BARS, "candles")
+        found = self._series(query)
+        overlays: list[Overlay] = []
+        for each in found if funding or mark else ():
+            of = query.markets(each.market).symbols(each.symbol)
+            if funding:
+                rows = self._lake.silver(of.data_types("fundingRate").intervals())
+                overlays.append(funding_overlay(rows, each.symbol))
+            if mark:
+                rows = self._lake.silver(of.data_types("markPriceKlines").intervals(each.interval))
+                overlays.append(close_overlay(rows, each.symbol, "mark price"))
+        return CandleChart(found, bars, overlays)
+
+    def _series(self, query: Query) -> list[BarSeries]:
+        """Return a query's series, the first interval of each symbol: finer ones stand first."""
+        (data_type,) = (kind.value for kind in query.selection.data_types)
         rows = self._lake.silver(query)
-        series, number = _first_series(rows, ("market", "symbol", "interval"))
-        merged = decimate_bars(_only(rows, series), bars)
-        name = _name(series)
-        count = f", the first of {number}" if number > 1 else ""
-        return Picture(
-            specs.candles(merged, name + count, _range(rows, "open_time")),
-            f"candles of {name}{count}: {merged.height} bars",
-        )
+        names = ("market", "symbol", "interval")
+        keys = rows.select(pl.col(names).cast(pl.String)).unique().collect()
+        order = {name: at for at, name in enumerate(ROUND)}
+        found: dict[tuple[str, str], BarSeries] = {}
+        for market, symbol, interval in sorted(
+            keys.rows(), key=lambda key: (key[0], key[1], order[key[2]])
+        ):
+            of = dict(zip(names, (market, symbol, interval), strict=True))
+            its = _only(rows, of)
+            ends = ends_of(its)
+            if ends is not None and (market, symbol) not in found:
+                found[market, symbol] = BarSeries(market, data_type, symbol, interval, its, *ends)
+        if not found:
+            raise _nothing(query)
+        return list(found.values())
 
     def funding(self, query: Query, *, steps: int = specs.STEPS) -> Picture:
         """Draw funding rates in percent, with the lowest and highest of each step.

@@ -13,54 +13,6 @@ if TYPE_CHECKING:
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def decimate_bars(bars: pl.LazyFrame, buckets: int, *, time: str = "open_time") -> pl.DataFrame:
-    """Merge price bars into at most ``buckets`` bars of equal length in time.
-
-    A merged bar opens where its first bar opens, closes where its last bar closes, spans the lowest low
-    and the highest high, and adds the volumes: the chart has the same outline, whatever was merged.
-
-    Parameters
-    ----------
-    bars
-        Columns ``time`` (UTC), ``open, high, low, close, volume``, in any order; one symbol's.
-    buckets
-        The most rows to return, 1 or more.
-    time
-        The column that says when a bar opens.
-
-    Returns
-    -------
-    polars.DataFrame
-        ``time, open, high, low, close, volume`` in order of time. ``time`` is the first merged bar's.
-
-    Examples
-    --------
-    >>> from datetime import datetime
-    >>> bars = pl.LazyFrame(
-    ...     {
-    ...         "open_time": [datetime(2024, 1, 1, 0, m) for m in range(4)],
-    ...         "open": [1.0, 2.0, 3.0, 4.0],
-    ...         "high": [2.0, 9.0, 4.0, 5.0],
-    ...         "low": [0.5, 2.0, 3.0, 1.0],
-    ...         "close": [2.0, 3.0, 4.0, 4.5],
-    ...         "volume": [1.0, 1.0, 1.0, 1.0],
-    ...     }
-    ... )
-    >>> decimate_bars(bars, 2).drop("open_time").rows()
-    [(1.0, 9.0, 0.5, 3.0, 2.0), (3.0, 5.0, 1.0, 4.5, 2.0)]
-    """
-    first_to_last = pl.col(time)
-    merged = [
-        pl.col(time).min(),
-        pl.col("open").sort_by(first_to_last).drop_nulls().first(),
-        pl.col("high").max(),
-        pl.col("low").min(),
-        pl.col("close").sort_by(first_to_last).drop_nulls().last(),
-        pl.col("volume").sum(),
-    ]
-    return _by_bucket(bars, [], buckets, time, merged)
-
-
 def decimate_values(
     rows: pl.LazyFrame, value: str, by: Sequence[str], buckets: int, *, time: str
 ) -> pl.DataFrame:

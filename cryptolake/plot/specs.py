@@ -42,11 +42,11 @@ _TIME_FORMATS = {
 Spec = dict[str, Any]
 
 
-def candles(bars: pl.DataFrame, heading: str, days: str) -> Spec:
-    """Return candles above volume, for ``open_time, open, high, low, close, volume`` rows."""
+def candles(bars: pl.DataFrame, heading: str, days: str, value: str = "price") -> Spec:
+    """Return candles above volume, for ``open_time, open, high, low, close, volume`` rows of a named value."""
     rose = {"condition": {"test": "datum.open <= datum.close", "value": UP}, "value": DOWN}
     thick = max(1.2, min(14.0, 0.7 * WIDTH / max(1, bars.height)))
-    price = {"field": "low", "type": "quantitative", "scale": {"zero": False}, "title": "price"}
+    price = {"field": "low", "type": "quantitative", "scale": {"zero": False}, "title": value}
     top: Spec = {
         "width": WIDTH,
         "height": 250,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import polars as pl
 import pytest
 
 import cryptolake as cl
@@ -28,14 +29,14 @@ def lake(tmp_path_factory, archive) -> cl.Lake:
 
 def test_candles_are_of_the_first_series_and_say_so(lake):
     picture = lake.plot.candles(BARS)
-    assert "BTCUSDT 1h spot, the first of 2" in picture.note
+    assert "BTCUSDT spot klines, 1h, shown as 2h, the first of 2" in picture.note
     assert "2025-01-01 00:00 to 2025-01-31 23:00 UTC" in picture.svg
 
 
 def test_candles_are_merged_to_what_was_asked(lake):
     bars = lake.plot.candles(BARS, bars=100).spec["data"]["values"]
     silver = lake.silver(BARS.symbols("BTCUSDT")).collect()
-    assert len(bars) == 100
+    assert len(bars) == 31 * 3  # as 8h: the finest round interval of at most 100 bars
     assert max(bar["high"] for bar in bars) == pytest.approx(silver["high"].max(), rel=1e-5)
     assert min(bar["low"] for bar in bars) == pytest.approx(silver["low"].min(), rel=1e-5)
     assert sum(bar["volume"] for bar in bars) == pytest.approx(silver["volume"].sum(), rel=1e-4)
@@ -102,3 +103,40 @@ def test_without_the_drawing_library_the_error_says_what_to_install(lake, monkey
     monkeypatch.setitem(__import__("sys").modules, "vl_convert", None)
     with pytest.raises(MissingTool, match=r"pip install 'cryptolake\[notebook\]'"):
         _ = lake.plot.candles(BARS).svg
+
+
+def test_a_view_asks_for_the_level_that_its_span_has_room_for(lake):
+    chart = lake.plot.candles(BARS)
+    whole = chart.view(0, None, None)
+    assert (whole.shown, whole.bars.height) == ("1h", 31 * 24)
+    first, last = whole.series.first.timestamp(), whole.series.last.timestamp()
+    assert chart.view(1, first + 3600, first + 7200).bars.height == 2
+    assert chart.view(0, first - 1e6, last + 1e6).bars.equals(whole.bars)
+
+
+def test_lines_of_the_user_are_at_the_level_of_the_bars(lake):
+    silver = lake.silver(BARS).with_columns(mean=pl.col("close").rolling_mean(24)).collect()
+    chart = lake.plot.candles(BARS).line(silver, "mean", name="24 h mean")
+    ((overlay, rows),) = chart.view(1, None, None).lines
+    of = silver.filter(pl.col("symbol").cast(pl.String) == "ETHUSDT")
+    assert (overlay.name, rows["value"].to_list()) == ("24 h mean", of["mean"].to_list())
+    with pytest.raises(InvalidQuery, match="a line needs a time and 'meen'"):
+        chart.line(silver, "meen")
+
+
+def test_funding_has_a_pane_of_its_own_and_mark_prices_the_bars(lake):
+    chart = lake.plot.candles(
+        UM.data_types("markPriceKlines").intervals("1h"), funding=True, mark=True
+    )
+    view = chart.view(0, None, None)
+    assert [(line.name, line.apart) for line, _ in view.lines] == [
+        ("funding, percent", True),
+        ("mark price", False),
+    ]
+    closes = view.bars["close"].to_list()
+    assert view.lines[1][1]["value"].to_list() == closes
+
+
+def test_what_the_bars_are_of_is_named(lake):
+    picture = lake.plot.candles(UM.data_types("markPriceKlines").intervals("1h"))
+    assert ">mark price<" in picture.svg

@@ -6,13 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from cryptolake.errors import InvalidQuery
 from cryptolake.plot import Picture, specs
 from cryptolake.plot.charts import coverage_picture
-from cryptolake.plot.decimate import decimate_bars, decimate_values
+from cryptolake.plot.decimate import decimate_values
+from cryptolake.plot.levels import merged_bars, shown_interval
 from cryptolake.render.picture import LARGEST_SVG
 
 BEGIN = datetime(2020, 1, 1, tzinfo=UTC)
@@ -33,53 +32,9 @@ def bars_of(closes: list[float], step: timedelta = timedelta(minutes=1)) -> pl.D
     )
 
 
-prices = st.lists(st.floats(min_value=1, max_value=1e6), min_size=1, max_size=60)
-
-
-@given(prices, st.integers(min_value=1, max_value=50), st.randoms(use_true_random=False))
-def test_merged_bars_have_the_outline_of_the_bars_they_stand_for(closes, buckets, shuffler):
-    bars = bars_of(closes)
-    order = list(range(bars.height))
-    shuffler.shuffle(order)
-    thin = decimate_bars(bars[order].lazy(), buckets)
-    assert thin.height <= buckets
-    assert thin["open"][0] == bars["open"][0]
-    assert thin["close"][-1] == bars["close"][-1]
-    assert thin["high"].max() == bars["high"].max()
-    assert thin["low"].min() == bars["low"].min()
-    assert thin["volume"].sum() == bars.height
-    assert thin["open_time"].is_sorted()
-
-
-@given(prices)
-def test_with_a_bucket_for_each_bar_nothing_is_merged(closes):
-    bars = bars_of(closes)
-    assert (
-        decimate_bars(bars.lazy(), bars.height).rows()
-        == bars.select("open_time", "open", "high", "low", "close", "volume").rows()
-    )
-
-
-@given(prices, st.integers(min_value=1, max_value=20))
-def test_each_merged_bar_is_the_first_open_the_last_close_and_the_extremes_of_its_time(closes, n):
-    bars = bars_of(closes)
-    thin = decimate_bars(bars.lazy(), n)
-    ends = [*thin["open_time"][1:], BEGIN + timedelta(days=999)]
-    for merged, end in zip(thin.rows(named=True), ends, strict=True):
-        part = bars.filter(pl.col("open_time").is_between(merged["open_time"], end, closed="left"))
-        assert merged["open"] == part["open"][0]
-        assert merged["close"] == part["close"][-1]
-        assert merged["high"] == part["high"].max()
-        assert merged["low"] == part["low"].min()
-
-
-def test_no_rows_give_no_bars():
-    assert decimate_bars(bars_of([1.0]).clear().lazy(), 10).is_empty()
-
-
 def test_a_chart_has_at_least_one_bucket():
     with pytest.raises(ValueError, match="at least one bucket"):
-        decimate_bars(bars_of([1.0]).lazy(), 0)
+        decimate_values(bars_of([1.0]).lazy(), "close", [], 0, time="open_time")
 
 
 def test_a_measure_keeps_its_extremes_for_each_series():
@@ -109,7 +64,8 @@ def test_a_million_bars_become_a_picture_within_the_stated_size():
     rows = rows.with_columns(
         open=pl.col("close") - 1, high=pl.col("close") + 2, low=pl.col("close") - 2, volume=1.5
     )
-    thin = decimate_bars(rows.lazy(), specs.BARS)
+    ends = BEGIN, BEGIN + timedelta(minutes=count - 1)
+    thin = merged_bars(rows.lazy(), "1m", shown_interval("1m", *ends, specs.BARS)).collect()
     svg = Picture(specs.candles(thin, "A", "days"), "candles").svg
     assert thin.height <= specs.BARS
     assert len(svg.encode()) < LARGEST_SVG
