@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -213,11 +214,7 @@ def in_kernel() -> bool:
     shell = sys.modules.get("IPython")
     if shell is None or getattr(shell.get_ipython(), "kernel", None) is None:
         return False
-    try:
-        import anywidget  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    return importlib.util.find_spec("anywidget") is not None
 
 
 def funding_overlay(rows: pl.LazyFrame, symbol: str) -> Overlay:
