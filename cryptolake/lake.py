@@ -1006,7 +1006,8 @@ class Lake:
         Lock
             ``lock.id`` is the sha256 over the sorted lines ``sha256  key``: the same bytes under the same keys have
             the same id, whoever pins them. ``lock.files`` has ``key, size`` (bytes)``, etag, sha256``;
-            ``lock.schemas`` and ``lock.recipes`` the versions of the rules; ``cl.Lock.load(path)`` reads the file.
+            ``lock.schemas`` and ``lock.recipes`` the versions of the rules, ``lock.gold`` the code of the Gold that
+            the lake has of the query; ``cl.Lock.load(path)`` reads the file.
 
         Raises
         ------
@@ -1118,7 +1119,7 @@ class Lake:
         progress: Progress = True,
         options: Options = None,
     ) -> Report:
-        """Restore exactly what a lock pins into this lake, or name each difference; then build its Silver.
+        """Restore exactly what a lock pins into this lake, or name each difference; then build its Silver and Gold.
 
         It goes by the pinned keys and never plans again: days stay days where the archive has their month by now.
         A file comes from a donor that holds the pinned bytes, else from the archive where that still has them; in
@@ -1138,8 +1139,8 @@ class Lake:
         Report
             ``files`` has a row a pinned file: ``transferred``, ``cached`` or ``failed``; ``mode`` is ``donor`` where a
             donor had it. The ``error`` of a failed one has the pinned sha256 and the archive's present one.
-            ``months`` are Silver's; one that lacks a pinned file is not built. ``report.ok`` says whether all of it
-            is as it was pinned.
+            ``months`` are Silver's, of which one that lacks a pinned file is not built, and those of the Gold that
+            the lock names (``lock.gold``). ``report.ok`` says whether all of it is as it was pinned.
 
         Raises
         ------
@@ -1152,7 +1153,9 @@ class Lake:
         Warns
         -----
         IncompleteWarning
-            This release makes Silver of these files by another schema version than the lock names.
+            This release makes Silver of these files by another schema version than the lock names. Gold that the
+            lock names is not made, or was made of more than the lock pins: each table is named with its reason
+            (another version or code, a recipe that this process has not, ...).
         """
         from cryptolake.maintenance.thaw import thaw
 

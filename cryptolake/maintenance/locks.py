@@ -14,6 +14,7 @@ from cryptolake.bronze.audit import Hashes, hashes
 from cryptolake.bronze.ledger import narrowed, scope_of, with_key_parts
 from cryptolake.errors import IncompleteWarning, ListingError, LockError, NoSuchSymbol
 from cryptolake.listing.identity import require_own_archive
+from cryptolake.maintenance.locked_gold import gold_pins
 from cryptolake.planning.lockfile import FILES, Lock
 from cryptolake.planning.planner import make_plan
 from cryptolake.planning.resolve import find_targets
@@ -107,6 +108,7 @@ def make_lock(lake: LakeContext, query: Query) -> Lock:
         recipes=recipe_versions(lake),
         rows=int(used["rows_out"].sum()),
         files=_hashed(lake, files.select(list(FILES)).sort("key")),
+        gold=gold_pins(lake, query, sources, files),
     )
 
 

@@ -29,6 +29,7 @@ from cryptolake.bronze.ledger import holdings_beside, in_months, with_key_parts
 from cryptolake.bronze.verify import parse_sidecar
 from cryptolake.errors import CorruptArchive, IncompleteWarning, ListingError, LockError
 from cryptolake.listing.identity import claim_archive
+from cryptolake.maintenance.locked_gold import restore_gold
 from cryptolake.maintenance.locks import listed_now, record, require_same_archive
 from cryptolake.planning.planner import plan_of
 from cryptolake.planning.status import status_of
@@ -92,7 +93,7 @@ def thaw(
     -------
     Report
         ``files`` has a row a pinned file; those that could not be restored are ``failed``, and their months are
-        not built.
+        not built. ``months`` has Silver's, and those of the Gold that the lock names.
 
     Raises
     ------
@@ -119,7 +120,9 @@ def thaw(
         report = Report.merge([report, _from_archive(lake, settings, lacking)])
         lake.records.forget()
     built = _build(lake, settings, pinned, report)
-    return Report.merge([report, built])
+    lake.records.forget()
+    gold = restore_gold(lake, lock, progress=settings.progress)
+    return Report.merge([report, built, *([gold] if gold else [])])
 
 
 # ------------------------------------------------------------------------------------ before anything moves

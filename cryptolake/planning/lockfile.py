@@ -10,15 +10,15 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
-from cryptolake.archive.enums import Partition
+from cryptolake.archive.enums import Interval, Market, Partition
 from cryptolake.archive.keys import ZIP, stem_in
 from cryptolake.archive.periods import Period
 from cryptolake.archive.source import ArchivePlace, checked_endpoint
@@ -50,6 +50,49 @@ _SHORT = 12
 """Letters of an id that a person is shown."""
 
 
+class GoldLabel(NamedTuple):
+    """A table of Gold at one market and interval, as a lock names it.
+
+    Examples
+    --------
+    >>> GoldLabel.parse("panel/futures_um/1h").interval.value, GoldLabel.parse("daily/spot").text
+    ('1h', 'daily/spot')
+    """
+
+    recipe: str
+    market: Market
+    interval: Interval | None
+
+    @property
+    def text(self) -> str:
+        """The label as the lock's file has it."""
+        level = [self.interval.value] if self.interval else []
+        return "/".join([self.recipe, self.market.value, *level])
+
+    @classmethod
+    def parse(cls, text: str) -> GoldLabel:
+        """Read a label.
+
+        Raises
+        ------
+        ValueError
+            It is none.
+        """
+        name, *words = text.split("/")
+        if not _NAME.fullmatch(name) or not 1 <= len(words) <= 2:
+            message = f"{quoted(text)} is no table of Gold with a market"
+            raise ValueError(message)
+        return cls(name, Market(words[0]), Interval(words[1]) if len(words) > 1 else None)
+
+
+class GoldPin(NamedTuple):
+    """By which version and code a table of Gold was made, and of how many files that the lock does not pin whole."""
+
+    version: str
+    code: str
+    unpinned: int
+
+
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Lock:
     r"""What a dataset was made of, so that it can be restored, or each difference named.
@@ -75,6 +118,8 @@ class Lock:
         Silver's rows of the pinned files.
     files
         A row a file: see :data:`FILES`.
+    gold
+        How Gold was made of these files, by table, market and interval (``"panel/futures_um/1h"``).
 
     Examples
     --------
@@ -92,6 +137,7 @@ class Lock:
     recipes: Mapping[str, str]
     rows: int
     files: pl.DataFrame
+    gold: Mapping[str, GoldPin] = field(default_factory=dict)
 
     @cached_property
     def id(self) -> str:
@@ -163,6 +209,7 @@ class Lock:
             "made_by": self.made_by,
             "schemas": dict(self.schemas),
             "recipes": dict(self.recipes),
+            "gold": {label: list(pin) for label, pin in self.gold.items()},
             "files": self.files.height,
             "bytes": self.bytes,
             "rows": self.rows,
@@ -257,6 +304,7 @@ def _read(found: Any, kind: type[Lock]) -> Lock:
         recipes=_versions(found["recipes"], "recipes"),
         rows=rows,
         files=files,
+        gold=_gold(found.get("gold", {})),
     )
     if lock.id != found["id"]:
         message = (
@@ -337,6 +385,22 @@ def _versions(found: Any, name: str) -> dict[str, str]:
         message = f"its {name} are no versions by name"
         raise ValueError(message)
     return kept
+
+
+def _gold(found: Any) -> dict[str, GoldPin]:
+    if not isinstance(found, dict) or len(found) > 10_000:
+        message = "its gold is no object of tables"
+        raise ValueError(message)
+    pins = {}
+    for label, facts in found.items():
+        GoldLabel.parse(label)
+        known = isinstance(facts, list) and len(facts) == 3
+        texts = known and is_text(facts[0], 100) and is_text(facts[1], 100)
+        if not texts or type(facts[2]) is not int or not 0 <= facts[2] < 2**63:
+            message = f"{quoted(label)} has not its version, code and count"
+            raise ValueError(message)
+        pins[label] = GoldPin(*facts)
+    return pins
 
 
 def _no_lock(path: str, why: str) -> LockError:

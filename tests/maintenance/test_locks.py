@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 import cryptolake as cl
+from cryptolake.gold import recipes
 from cryptolake.transfer.kept import pinned_files
 from tests.quality.world import World, key_of
 
@@ -135,6 +136,65 @@ def test_what_was_frozen_comes_back_by_its_keys_and_a_rewritten_file_is_named_or
     assert lake.unlock("other")["path"].to_list() == ["meta/locks/other.json", kept]
     assert storage.list("meta/kept") == []
     assert lake.locks().is_empty()
+
+
+def test_gold_of_the_lock_is_made_again_or_named(here: World, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(recipes, "_RECIPES", recipes.recipes())
+
+    @cl.recipe(bars="spot_klines:1d", before="31d")
+    def mine(bars):
+        return bars.select("open_time", high=pl.col("high").rolling_max_by("open_time", "7d"))
+
+    lake = here.lake
+    tables = {"panel": QUERY, "daily": QUERY, "mine": QUERY}
+    frozen = {name: hash_of(lake.gold(name, of).collect()) for name, of in tables.items()}
+    lock = lake.freeze(QUERY, tmp_path / "x.lock.json")
+    assert cl.Lock.load(tmp_path / "x.lock.json").gold == lock.gold
+    assert list(lock.gold) == ["daily/spot", "mine/spot/1d", "panel/spot/1d"]
+    assert {pin.unpinned for pin in lock.gold.values()} == {0}
+    paper = cl.Lake(tmp_path / "paper", source=lake.source)
+    report = paper.thaw(lock, lake, progress=False)
+    assert report.ok, report
+    made = report.months.filter(pl.col("path").str.starts_with("gold/"), status="built")
+    assert made.height == 6
+    assert {name: hash_of(paper.gold(name, of).collect()) for name, of in tables.items()} == frozen
+    assert paper.build(QUERY, gold=["mine"], progress=False).built == 0
+
+    recipes._RECIPES.pop("mine")
+    panel = lock.gold["panel/spot/1d"]
+    other = {
+        "mine/spot/1d": lock.gold["mine/spot/1d"],
+        "panel/spot/1d": panel._replace(code="f" * 32),
+        "panel/options": panel,
+        "basis/futures_um/1h": panel._replace(version="7"),
+        "filled/spot/1d": panel,
+        "daily/spot": lock.gold["daily/spot"]._replace(unpinned=3),
+    }
+    with pytest.warns(cl.IncompleteWarning) as warned:
+        report = paper.thaw(replace(lock, gold=other), lake, progress=False)
+    text = str(warned[0].message)
+    for part in (
+        "gold.mine of spot 1d is not made: the recipe is not registered",
+        f"gold.panel of spot 1d is not made: its code is another: hash {'f' * 12} then",
+        "gold.panel of options is not made: the recipe does not hold",
+        "by version 7, and here is version 1",
+        "lake.fill(query, against=...)",
+        "gold.daily of spot was made of 3 more files",
+    ):
+        assert part in text
+    assert (
+        report.months.filter(pl.col("path").str.starts_with("gold/"))["status"].to_list()
+        == ["unchanged"] * 2
+    )
+    part = lake.freeze(QUERY.between("2024-07-01", "2024-07-02"), tmp_path / "part.json")
+    assert {label: pin.unpinned for label, pin in part.gold.items()} == {
+        "daily/spot": 0,
+        "mine/spot/1d": 1,
+        "panel/spot/1d": 0,
+    }
+    text = (tmp_path / "part.json").read_text("utf-8").replace('"panel/spot/1d"', '"panel/moon"')
+    with pytest.raises(cl.LockError, match="moon"):
+        cl.Lock.from_text(text, "x")
 
 
 def damaged(lake: cl.Lake) -> dict[str, str]:
