@@ -101,10 +101,9 @@ def restore_gold(lake: LakeContext, lock: Lock, *, progress: Progress = True) ->
     reports, said = [], []
     for text, pin in lock.gold.items():
         label = GoldLabel.parse(text)
-        made = _unlike(label, pin)
-        if made is None:
-            lake.records.forget()
-            made = _restored(lake, label, lock, progress=progress)
+        lake.records.forget()
+        why = _unlike(label, pin)
+        made = why if why is not None else _restored(lake, label, lock, progress=progress)
         if isinstance(made, str):
             said.append(f"{_name(label)} is not made: {made}")
             continue

@@ -186,8 +186,8 @@ def test_gold_of_the_lock_is_made_again_or_named(here: World, tmp_path: Path, mo
         report.months.filter(pl.col("path").str.starts_with("gold/"))["status"].to_list()
         == ["unchanged"] * 2
     )
-    part = lake.freeze(QUERY.between("2024-07-01", "2024-07-02"), tmp_path / "part.json")
-    assert {label: pin.unpinned for label, pin in part.gold.items()} == {
+    july = lake.freeze(QUERY.between("2024-07-01", "2024-07-02"), tmp_path / "part.json")
+    assert {label: pin.unpinned for label, pin in july.gold.items()} == {
         "daily/spot": 0,
         "mine/spot/1d": 1,
         "panel/spot/1d": 0,
