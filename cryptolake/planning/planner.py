@@ -9,28 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from cryptolake.archive.enums import Partition
 from cryptolake.archive.periods import Days
 from cryptolake.bronze.ledger import scope_of
 from cryptolake.listing.folders import shown
 from cryptolake.listing.lifetimes import Lifetimes
-from cryptolake.planning.absence import with_reasons
-from cryptolake.planning.commands import selectors
-from cryptolake.planning.cover import FOLDER, cover
-from cryptolake.planning.estimates import suspect_sizes
-from cryptolake.planning.neighbours import days_to_list, files_before
-from cryptolake.planning.plan import TO_MOVE, Counts, Plan, age_of
+from cryptolake.planning.neighbours import days_to_list
+from cryptolake.planning.plan import Counts, Plan, age_of
+from cryptolake.planning.plan_files import files_and_missing, tell_step
 from cryptolake.planning.resolve import find_targets
 from cryptolake.planning.serialization import FILES, MISSING
 from cryptolake.planning.status import status_of
 from cryptolake.planning.windows import listed_for_plan
-from cryptolake.progress import Step, tell
 from cryptolake.query import Query
-from cryptolake.storage.spooled import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cryptolake.archive.enums import Partition
     from cryptolake.listing.context import LakeContext
     from cryptolake.listing.folders import Folder
     from cryptolake.listing.snapshot import Listed
@@ -78,12 +73,11 @@ def make_plan(
     targets = find_targets(selection, lake.listing, refresh=refresh, max_age=max_age)
     wide = days_to_list(targets.folders, days)
     listed = _listed(targets.folders, wide, lake, refresh=refresh, max_age=max_age)
-    _tell(1)
+    tell_step(1)
     targets = targets.checked(selection, listed, lake.listing)
     asof = (listed.at or datetime.now(UTC)).date()
     asker = Lifetimes(lake.listing, asof, refresh, max_age)
-    files, missing = _files(targets.folders, listed, days, lake, asker)
-    rows = Rows.of(_typed(files, FILES))
+    rows, missing = files_and_missing(targets.folders, listed, days, lake, asker)
     counts = Counts.of(rows)
     now = datetime.now(UTC)
     return Plan(
@@ -93,7 +87,7 @@ def make_plan(
         created_at=now,
         listed_at=listed.at,
         files=rows,
-        missing_periods=_typed(missing, MISSING),
+        missing_periods=missing,
         notes=(
             *targets.notes,
             *_notes(listed, now),
@@ -116,99 +110,12 @@ def _listed(folders: Sequence[Folder], days: Days, lake: LakeContext, **how: Any
     return listed_for_plan(folders, days, ask)
 
 
-def _files(
-    folders: Sequence[Folder], listed: Listed, days: Days, lake: LakeContext, asker: Lifetimes
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Choose the files that cover the days once; return them with their status, and what is missing."""
-    # Rows go by their number until the files are chosen: a listing is many times a plan.
-    slim = listed.zips.select("folder", "partition", "day").with_row_index("row")
-    chosen, missing = cover(_folders(folders, listed), slim, days, asker.today)
-    missing = with_reasons(missing, folders, listed, days, asker)
-    beside = files_before(folders, slim, days, chosen)
-    if beside.height:
-        chosen = pl.concat([beside, chosen]).sort("folder", "day", maintain_order=True)
-    _tell(2)
-    names = _names(folders)
-    suspects = suspect_sizes(listed.zips, by=["folder"])
-    files = chosen.select("row").with_columns(
-        *listed.keyed(listed.zips[chosen["row"]]), suspects[chosen["row"]]
-    )
-    files = _named(files, names)
-    _tell(3)
-    files = files.with_columns(status_of(files, lake))
-    _tell(4)
-    return _with_selectors(files, listed), _named(missing, names)
-
-
 def _typed(frame: pl.DataFrame, schema: dict[str, Any]) -> pl.DataFrame:
     return frame.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
 
 
 def _plan_id(now: datetime) -> str:
     return f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
-
-
-def _tell(step: int) -> None:
-    """Report a step of the plan, now that everything is listed; the callback may stop it."""
-    tell(Step(step, 5, step, 5, "steps"))
-
-
-def _folders(folders: Sequence[Folder], listed: Listed) -> pl.DataFrame:
-    facts = pl.DataFrame(
-        [
-            (
-                number,
-                Partition.DAILY in folder.partitions,
-                Partition.MONTHLY in folder.partitions,
-                folder.row.last_date,
-            )
-            for number, folder in enumerate(folders)
-        ],
-        schema={name: FOLDER[name] for name in ("folder", "daily", "monthly", "ends")},
-        orient="row",
-    )
-    return facts.join(listed.folders, on="folder", how="left").with_columns(
-        pl.col("more_daily").fill_null(value=False)
-    )
-
-
-def _names(folders: Sequence[Folder]) -> pl.DataFrame:
-    return pl.DataFrame(
-        [
-            (
-                number,
-                folder.row.market.value,
-                folder.row.data_type.value,
-                folder.symbol,
-                folder.interval.value if folder.interval else None,
-            )
-            for number, folder in enumerate(folders)
-        ],
-        schema={
-            "folder": pl.UInt32,
-            "market": pl.String,
-            "data_type": pl.String,
-            "symbol": pl.String,
-            "interval": pl.String,
-        },
-        orient="row",
-    )
-
-
-def _named(rows: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
-    return rows.join(names, on="folder", how="left", maintain_order="left")
-
-
-def _with_selectors(files: pl.DataFrame, listed: Listed) -> pl.DataFrame:
-    moving = files.filter(pl.col("status").is_in(TO_MOVE)).select("row", move=pl.lit(value=True))
-    everything = (
-        listed.zips.select("folder", "partition", "period", "checksum_size")
-        .with_row_index("row")
-        .join(moving, on="row", how="left", maintain_order="left")
-        .with_columns(pl.col("move").fill_null(value=False))
-    )
-    found = selectors(everything, listed.stems, listed.strange)
-    return files.join(found, on="row", how="left", maintain_order="left")
 
 
 def _notes(listed: Listed, now: datetime) -> list[str]:

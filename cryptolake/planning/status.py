@@ -26,47 +26,66 @@ _DATASET_LEVELS = 5
 
 
 def status_of(files: pl.DataFrame, lake: LakeContext) -> pl.Series:
-    """Return the ``status`` of files (``key, etag, checksum_etag``), in their order.
+    """Return the ``status`` of files (``key, etag, checksum_etag``), in their order; see :class:`Statuses`."""
+    return Statuses(files["key"], lake).of(files)
 
-    A file is ``cached`` when the ledger has the archive's present ETag and the file is there in its full
-    size, or its ETag is of an upload in parts and that of its CHECKSUM tells that the bytes are the same; ``updated`` when the ledger has another ETag; ``unrecorded`` when it is there without a record, or
-    was stored before its CHECKSUM was published, which is fetched then; ``quarantined`` when these very
-    bytes, with this very sidecar, were found wrong before; else ``new``.
+
+class Statuses:
+    """What the lake has in the folders of some files, each table read once; says where files of them stand.
+
+    Parameters
+    ----------
+    keys
+        Keys of files, one of each folder at the least.
+    lake
+        The lake and its archive.
     """
-    scope = scope_of_keys(files["key"])
-    ledger = lake.records.ledger(scope=scope).select(
-        "key",
-        has_etag="etag",
-        has_md5="md5",
-        has_size="size",
-        has_sha256="sha256",
-        has_since="fetched_at",
-        recorded=pl.lit(value=True),
-        # Stored while no CHECKSUM was published: the ledger has neither its ETag nor a proof by it.
-        bare=pl.col("checksum_etag").is_null()
-        & pl.col("verified").is_in(["none_published", "etag", "size"]),
-    )
-    held = lake.records.quarantined(scope).select(
-        "key", bad_etag="etag", bad_checksum="checksum_etag", bad=pl.lit(value=True)
-    )
-    there = _there(files, lake.storage)
-    etag = pl.col("etag")
-    known = (
-        files.lazy()
-        .select("key", "etag", "checksum_etag")
-        .join(ledger.lazy(), on="key", how="left", maintain_order="left")
-        .join(held.lazy(), on="key", how="left", maintain_order="left")
-        .join(there.lazy(), on="key", how="left", maintain_order="left")
-        .with_columns(
-            same=(pl.col("has_etag") == etag).fill_null(value=False)
-            | (pl.col("has_md5") == etag).fill_null(value=False),
-            whole=(pl.col("there") == pl.col("has_size")).fill_null(value=False),
+
+    def __init__(self, keys: pl.Series, lake: LakeContext) -> None:
+        scope = scope_of_keys(keys)
+        self._storage = lake.storage
+        self._ledger = lake.records.ledger(scope=scope).select(
+            "key",
+            has_etag="etag",
+            has_md5="md5",
+            has_size="size",
+            has_sha256="sha256",
+            has_since="fetched_at",
+            recorded=pl.lit(value=True),
+            # Stored while no CHECKSUM was published: the ledger has neither its ETag nor a proof by it.
+            bare=pl.col("checksum_etag").is_null()
+            & pl.col("verified").is_in(["none_published", "etag", "size"]),
         )
-    )
-    known = _with_same_bytes(known.collect(), lake.storage.adopted).lazy()
-    status = _status()
-    # Not .select(status=...): Polars 2.1 forgets the joins' order where nothing but an expression is left.
-    return known.with_columns(status=status).collect()["status"]
+        self._held = lake.records.quarantined(scope).select(
+            "key", bad_etag="etag", bad_checksum="checksum_etag", bad=pl.lit(value=True)
+        )
+        self._there = _there(keys, lake.storage)
+
+    def of(self, files: pl.DataFrame) -> pl.Series:
+        """Return the ``status`` of files (``key, etag, checksum_etag``), in their order.
+
+        A file is ``cached`` when the ledger has the archive's present ETag and the file is there in its full
+        size, or its ETag is of an upload in parts and that of its CHECKSUM tells that the bytes are the same;
+        ``updated`` when the ledger has another ETag; ``unrecorded`` when it is there without a record, or
+        was stored before its CHECKSUM was published, which is fetched then; ``quarantined`` when these very
+        bytes, with this very sidecar, were found wrong before; else ``new``.
+        """
+        etag = pl.col("etag")
+        known = (
+            files.lazy()
+            .select("key", "etag", "checksum_etag")
+            .join(self._ledger.lazy(), on="key", how="left", maintain_order="left")
+            .join(self._held.lazy(), on="key", how="left", maintain_order="left")
+            .join(self._there.lazy(), on="key", how="left", maintain_order="left")
+            .with_columns(
+                same=(pl.col("has_etag") == etag).fill_null(value=False)
+                | (pl.col("has_md5") == etag).fill_null(value=False),
+                whole=(pl.col("there") == pl.col("has_size")).fill_null(value=False),
+            )
+        )
+        known = _with_same_bytes(known.collect(), self._storage.adopted).lazy()
+        # Not .select(status=...): Polars 2.1 forgets the joins' order where nothing but an expression is left.
+        return known.with_columns(status=_status()).collect()["status"]
 
 
 def _with_same_bytes(known: pl.DataFrame, adopted: datetime | None) -> pl.DataFrame:
@@ -112,10 +131,10 @@ def _status() -> pl.Expr:
     )
 
 
-def _there(files: pl.DataFrame, storage: Storage) -> pl.DataFrame:
-    """Return the zips that lie in Bronze among the files' folders: ``key`` and ``there``, their size."""
-    folders = files.select(pl.col("key").str.replace(r"/[^/]*$", "").unique().sort())
-    paths = [layout.bronze_path(folder) for folder in folders.to_series()]
+def _there(keys: pl.Series, storage: Storage) -> pl.DataFrame:
+    """Return the zips that lie in Bronze among the keys' folders: ``key`` and ``there``, their size."""
+    folders = keys.str.replace(r"/[^/]*$", "").unique().sort()
+    paths = [layout.bronze_path(folder) for folder in folders]
     if not storage.is_local and len(paths) > _MANY_FOLDERS:
         paths = sorted({layout.top(path, _DATASET_LEVELS) for path in paths})
     found = [

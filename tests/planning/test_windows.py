@@ -13,7 +13,7 @@ import pytest
 import cryptolake as cl
 from cryptolake.archive.periods import Days
 from cryptolake.listing.lifetimes import Lifetimes
-from cryptolake.planning.planner import _files
+from cryptolake.planning.plan_files import files_and_missing
 from cryptolake.planning.resolve import find_targets
 from tests.storage.s3_recorder import Recorder, recorder
 
@@ -76,7 +76,8 @@ def test_a_plan_is_that_of_the_whole_listing(seed: int, endpoint: Recorder, tmp_
     folders = find_targets(query.selection, whole.listing).folders
     listed = whole.listing.listed(folders, Days(first, last))
     asker = Lifetimes(whole.listing, datetime.now(UTC).date())
-    files, missing = _files(folders, listed, Days(first, last), whole, asker)
+    rows, missing = files_and_missing(folders, listed, Days(first, last), whole, asker)
+    files = rows.frame()
     same = ["key", "status", "size"]
     assert plan.files.select(same).sort("key").equals(files.select(same).sort("key"))
     told = ["symbol", "period", "reason"]
