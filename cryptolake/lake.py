@@ -1172,6 +1172,33 @@ class Lake:
 
         return status(self.context)
 
+    def metrics(self) -> str:
+        """Return what monitoring asks of the lake, as text that Prometheus reads. Asks only the lake.
+
+        Returns
+        -------
+        str
+            Gauges with their HELP and TYPE. By ``market``, ``data_type`` and ``interval``:
+            ``cryptolake_behind_seconds`` (whole days, as seconds), ``bronze_files``, ``bronze_bytes``,
+            ``quarantined_files``, ``silver_months``, ``silver_rows``, ``rejected_rows``, ``damaged_months``,
+            ``failed_months``; by ``kind`` and ``state``: ``cryptolake_runs`` and
+            ``cryptolake_run_last_end_timestamp_seconds`` (UTC, since 1970).
+
+        Raises
+        ------
+        StorageError
+            The lake cannot be read.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> cl.Lake("/data/empty").metrics()
+        ''
+        """
+        from cryptolake.maintenance.metrics import metrics
+
+        return metrics(self.context)
+
     def runs(self) -> pl.DataFrame:
         """Return the runs that wrote to the lake, a row each; ``lost`` where one ended without a word."""
         return self.context.tables.runs()

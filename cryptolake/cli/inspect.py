@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -117,16 +118,85 @@ def datasets(lake: Lake, *, json: Json = False) -> None:
     show.either(lake.datasets(), json=json, nothing=NO_DATA)
 
 
-def status(lake: Lake, *, json: Json = False) -> None:
-    """Show which archive the lake is of, how fresh and how whole it is."""
-    show.absence(lake, json=json)
-    found = lake.status()
-    if json:
+def status(
+    lake: Lake,
+    *,
+    prometheus: Annotated[
+        bool, typer.Option("--prometheus", help="Print metrics in the text format of Prometheus.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write the metrics there, at once or not at all."
+        ),
+    ] = None,
+    fail_if_behind: Annotated[
+        str | None,
+        typer.Option(
+            "--fail-if-behind",
+            metavar="STRETCH",
+            help="Exit code 1 where a dataset is further behind than 2d, 1w, …, or the lake holds none.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show which archive the lake is of, how fresh and how whole it is.
+
+    Only the lake is asked, not the archive.
+    """
+    limit = None if fail_if_behind is None else _days_of(fail_if_behind)
+    if output is not None and not prometheus:
+        message = "--output is for --prometheus; of the table, write --json to a file"
+        raise typer.BadParameter(message)
+    show.absence(lake, json=json or prometheus)
+    found = None if prometheus and limit is None else lake.status()
+    if prometheus:
+        _keep_metrics(lake.metrics(), output)
+    elif found is not None and json:
         show.as_json(found)
+    elif found is not None:
+        typer.echo(f"archive: {archive_text(lake.source, lake.storage.archive)}")
+        about = ("dataset", "newest", "behind", "quarantined", "rejects", "damaged")
+        show.table(found.drop("archive"), about=about, nothing=NO_DATA)
+    if limit is not None and found is not None:
+        _exit_if_behind(found, limit)
+
+
+def _days_of(stretch: str) -> int:
+    """Read a number of days or weeks, as a query's ``last`` does."""
+    found = re.fullmatch(r"(\d{1,5})([dw])", stretch.strip())
+    if found is None:
+        message = f"cannot read {stretch!r} as a number of days: write 2d or 1w"
+        raise typer.BadParameter(message, param_hint="--fail-if-behind")
+    return int(found[1]) * {"d": 1, "w": 7}[found[2]]
+
+
+def _keep_metrics(text: str, output: Path | None) -> None:
+    """Print metrics, or write them beside their file and rename them, so that no reader sees half of them."""
+    if output is None:
+        typer.echo(text, nl=False)
         return
-    typer.echo(f"archive: {archive_text(lake.source, lake.storage.archive)}")
-    about = ("dataset", "newest", "behind", "quarantined", "rejects", "damaged")
-    show.table(found.drop("archive"), about=about, nothing=NO_DATA)
+    draft = output.with_name(f".{output.name}.{os.getpid()}")  # not *.prom: no collector reads it
+    try:
+        draft.write_text(text, "utf-8")
+        draft.chmod(0o644)  # node_exporter runs as another user
+        draft.replace(output)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        message = f"cannot write {str(output)!r}: {error.strerror or error}"
+        raise StorageError(message, path=output) from None
+
+
+def _exit_if_behind(found: pl.DataFrame, limit: int) -> None:
+    held = found.filter(~found["dataset"].str.starts_with("gold."))
+    late = held.filter(held["behind"].is_null() | (held["behind"] > limit))
+    for dataset, behind in late.select("dataset", "behind").iter_rows():
+        days = "holds no file" if behind is None else f"{behind} days behind, more than {limit}"
+        typer.echo(f"cryptolake: {dataset}: {days}", err=True)
+    if held.is_empty():
+        typer.echo(f"cryptolake: {NO_DATA}", err=True)
+    if held.is_empty() or not late.is_empty():
+        raise typer.Exit(1)
 
 
 def runs(lake: Lake, *, json: Json = False) -> None:

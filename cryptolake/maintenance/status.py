@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -17,11 +17,24 @@ from cryptolake.readers.silver_files import current_silver
 from cryptolake.storage import layout
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cryptolake.listing.context import LakeContext
     from cryptolake.storage.files import Storage
     from cryptolake.storage.tables import TableReader
 
-_DATASET = ["market", "data_type"]
+_DATASET = ("market", "data_type")
+_COUNTS = (
+    "symbols",
+    "files",
+    "bytes",
+    "quarantined",
+    "months",
+    "rows",
+    "duplicates",
+    "rejects",
+    "damaged",
+)
 
 
 def status(lake: LakeContext, today: date | None = None) -> pl.DataFrame:
@@ -46,38 +59,48 @@ def status(lake: LakeContext, today: date | None = None) -> pl.DataFrame:
         files, bytes and rows that stand as recorded, and ``damaged`` those that do not; ``behind`` is null.
     """
     storage, records = lake.storage, lake.records
-    now = today or datetime.now(UTC).date()
-    joined = (
-        _bronze(records)
-        .join(_quarantined(records), on=_DATASET, how="full", coalesce=True)
-        .join(_silver(storage, records), on=_DATASET, how="full", coalesce=True)
-    )
+    joined = standing(lake, today=today)
     names = [dataset_name(*pair) for pair in joined.select(_DATASET).iter_rows()]
-    due = [_due(lake, now, *fact) for fact in joined.select(*_DATASET, "held").iter_rows()]
-    counts = ["symbols", "files", "bytes", "quarantined", "months", "rows", "duplicates", "rejects"]
-    counts.append("damaged")
     archive = pl.lit(str(storage.archive) if storage.archive else None, pl.String).alias("archive")
-    behind = (pl.col("due") - pl.col("newest")).dt.total_days()
-    silver = (
-        joined.with_columns(
-            pl.Series("dataset", names, dtype=pl.String), pl.Series("due", due, dtype=pl.Date)
-        )
-        .with_columns(
-            pl.max_horizontal(0, behind).alias("behind"),
-            *(pl.col(name).fill_null(0).cast(pl.Int64) for name in counts),
-        )
-        .select("dataset", *counts[:3], "newest", "behind", *counts[3:], "last_stored", archive)
-    )
-    standing = [
+    order = ("dataset", *_COUNTS[:3], "newest", "behind", *_COUNTS[3:], "last_stored", archive)
+    silver = joined.with_columns(pl.Series("dataset", names, dtype=pl.String)).select(order)
+    files = [
         (entry.path, entry.size, f"gold.{recipe}")
         for entry in storage.list(layout.GOLD)
         if (recipe := layout.gold_recipe(entry.path)) is not None
     ]
-    if standing:
-        gold = _gold(standing, records).with_columns(archive)
+    if files:
+        gold = _gold(files, records).with_columns(archive)
         same = gold.select(pl.col(name).cast(kind) for name, kind in silver.schema.items())
         silver = pl.concat([silver, same])
     return silver.sort("dataset")
+
+
+def standing(
+    lake: LakeContext, by: Sequence[str] = _DATASET, today: date | None = None
+) -> pl.DataFrame:
+    """Return what Bronze, quarantine and Silver hold, as :func:`status` says it, a row a dataset.
+
+    Parameters
+    ----------
+    lake, today
+        As :func:`status` takes them.
+    by
+        What a row is of: ``market`` and ``data_type``, and ``interval``, which is null where a type has none.
+    """
+    storage, records, now = lake.storage, lake.records, today or datetime.now(UTC).date()
+    same: dict[str, Any] = {"on": by, "how": "full", "coalesce": True, "nulls_equal": True}
+    joined = (
+        _bronze(records, by)
+        .join(_quarantined(records, by), **same)
+        .join(_silver(storage, records, by), **same)
+    )
+    due = [_due(lake, now, *fact) for fact in joined.select(*_DATASET, "held").iter_rows()]
+    behind = (pl.col("due") - pl.col("newest")).dt.total_days()
+    return joined.with_columns(pl.Series("due", due, dtype=pl.Date)).with_columns(
+        pl.max_horizontal(0, behind).alias("behind"),
+        *(pl.col(name).fill_null(0).cast(pl.Int64) for name in _COUNTS),
+    )
 
 
 def _gold(standing: list[tuple[str, int, str]], records: TableReader) -> pl.DataFrame:
@@ -105,11 +128,11 @@ def _gold(standing: list[tuple[str, int, str]], records: TableReader) -> pl.Data
     )
 
 
-def _bronze(records: TableReader) -> pl.DataFrame:
+def _bronze(records: TableReader, by: Sequence[str]) -> pl.DataFrame:
     return (
         holdings(records)
         .drop_nulls("data_type")  # keys that the archive's grammar does not know
-        .group_by(_DATASET)
+        .group_by(by)
         .agg(
             pl.col("symbol").n_unique().alias("symbols"),
             pl.len().alias("files"),
@@ -136,15 +159,15 @@ def _due(
     return min(due, row.last_date or due)
 
 
-def _quarantined(records: TableReader) -> pl.DataFrame:
+def _quarantined(records: TableReader, by: Sequence[str]) -> pl.DataFrame:
     files = with_key_parts(records.quarantined()).drop_nulls("data_type")
-    return files.group_by(_DATASET).agg(pl.len().alias("quarantined"))
+    return files.group_by(by).agg(pl.len().alias("quarantined"))
 
 
-def _silver(storage: Storage, records: TableReader) -> pl.DataFrame:
+def _silver(storage: Storage, records: TableReader, by: Sequence[str]) -> pl.DataFrame:
     return (
         current_silver(storage, records)
-        .group_by(_DATASET)
+        .group_by(by)
         .agg(
             (~pl.col("damaged")).sum().alias("months"),
             pl.col("damaged").sum(),

@@ -143,3 +143,11 @@ def test_a_lake_without_such_files_says_nothing(world: Callable[..., World]):
         assert found.lake.silver(QUERY).select(pl.len()).collect().item() > 0
         found.lake.sql("select 1")
     assert found.lake.update(progress=False).report is None
+
+
+def test_metrics_count_it_by_its_state(here: World):
+    lines = again(here).metrics().splitlines()
+    of = '{market="spot",data_type="trades",interval=""}'
+    quarantined = KEY in here.lake.meta.quarantined()["key"]
+    assert f"cryptolake_quarantined_files{of} {int(quarantined)}" in lines
+    assert f"cryptolake_failed_months{of} {int(not quarantined)}" in lines
