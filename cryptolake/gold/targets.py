@@ -11,6 +11,7 @@ from cryptolake.archive.symbols import is_glob
 from cryptolake.bronze.ledger import means
 from cryptolake.errors import Damaged, InvalidQuery
 from cryptolake.gold.lineage import Input
+from cryptolake.listing.unpublished import unpublished_months
 from cryptolake.readers.silver_files import SilverFile, readable
 from cryptolake.silver.parquet import read_standing
 from cryptolake.silver.records import month_records
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from cryptolake.archive.feeds import Feed
     from cryptolake.gold.recipes import Recipe
     from cryptolake.listing.context import LakeContext
+    from cryptolake.listing.listing import Listing
     from cryptolake.query import Query, Selection
     from cryptolake.silver.parquet import MonthRecord
 
@@ -31,7 +33,7 @@ class GoldMonth(NamedTuple):
     inputs: Mapping[str, list[SilverFile]]
     """The files of each input, in the order of symbols and months."""
     missing: tuple[str, ...]
-    """Silver files that are asked for and are not there."""
+    """Silver files that are asked for and are not there: by path, and of a market-month a line for each input and month."""
     bad: tuple[Damaged, ...]
     """Silver files that are asked for and cannot be read."""
 
@@ -51,6 +53,8 @@ class GoldMonth(NamedTuple):
         """The files of all inputs."""
         return [file for files in self.inputs.values() for file in files]
 
+
+_NAMED = 3
 
 _FEW = 32
 """Symbols up to which their folders are listed one by one; beyond, the whole dataset's is."""
@@ -140,7 +144,7 @@ def find_targets(lake: LakeContext, recipe: Recipe, query: Query) -> tuple[list[
     """Return the files of a recipe that a query means, and the Silver that was looked at."""
     silver = Silver(lake)
     if recipe.each == "market-month":
-        found = _market_months(recipe, query.selection, silver)
+        found = _market_months(recipe, query.selection, silver, lake.listing)
     else:
         found = _symbol_months(recipe, query.selection, silver)
     return list(found), silver
@@ -171,24 +175,75 @@ def _symbol_months(recipe: Recipe, asked: Selection, silver: Silver) -> Iterator
             yield _target(where, chosen, missing, silver)
 
 
-def _market_months(recipe: Recipe, asked: Selection, silver: Silver) -> Iterator[GoldMonth]:
+def _market_months(
+    recipe: Recipe, asked: Selection, silver: Silver, listing: Listing
+) -> Iterator[GoldMonth]:
     held = {name: silver.months(feed, None) for name, feed in recipe.inputs.items()}
     lead = next(iter(held.values()))
     every = {month: file for months in lead.values() for month, file in months.items()}
-    for month in _asked_months(asked, every, named=True):
+    wanted = {
+        month: {name: recipe.months_of(name, month) for name in recipe.inputs}
+        for month in _asked_months(asked, every, named=True)
+    }
+    lacks = {
+        (name, m): _lacking(recipe, name, m, held, asked)
+        for levels in wanted.values()
+        for name, months in levels.items()
+        for m in months
+    }
+    places = {
+        SilverPath(*recipe.inputs[name], s, m)
+        for (name, m), absent in lacks.items()
+        for s in absent
+    }
+    never = unpublished_months(listing, places) if places else set()
+    known = {where.path for where in never} | silver.bad.keys()
+    for month, levels in wanted.items():
         where = GoldPath(recipe.name, recipe.lead.market, None, recipe.lead.interval, month)
-        wanted = {name: recipe.months_of(name, month) for name in recipe.inputs}
         chosen = {
-            name: [months[s][m] for s in sorted(months) for m in wanted[name] if m in months[s]]
+            name: [months[s][m] for s in sorted(months) for m in levels[name] if m in months[s]]
             for name, months in held.items()
         }
         missing = [
-            f"{silver_folder(*feed)}/**/{m}.parquet"
-            for name, feed in recipe.inputs.items()
-            for m in wanted[name]
-            if not any(m in months for months in held[name].values())
+            line
+            for name, months in levels.items()
+            for m in months
+            if (line := _line(recipe.inputs[name], m, held[name], lacks[name, m], known))
         ]
         yield _target(where, chosen, missing, silver)
+
+
+def _lacking(
+    recipe: Recipe, name: str, month: Period, held: Mapping[str, Months], asked: Selection
+) -> set[str]:
+    """Return the symbols that an input has not in a month, and is expected to have.
+
+    Those that it has before and after; of the leading input, those that the query names; of another one of the same
+    market, those that the leading input has.
+    """
+    own, lead = held[name], next(iter(held.values()))
+    found = {s for s, months in own.items() if min(months) < month < max(months)}
+    if own is lead:
+        found |= {word for word in asked.symbols if not is_glob(word)}
+    elif recipe.inputs[name].market is recipe.lead.market:
+        found |= {s for s, months in lead.items() if month in months}
+    return {s for s in found if month not in own.get(s, {})}
+
+
+def _line(feed: Feed, month: Period, held: Months, absent: set[str], known: set[str]) -> str | None:
+    """Say in one line what an input lacks in a month: all of it, or some symbols; None where it lacks nothing.
+
+    ``known``: paths that are known to be unpublished, or are named as damaged.
+    """
+    have = sum(month in months for months in held.values())
+    if not have:
+        return f"{silver_folder(*feed)}/**/{month}.parquet"
+    names = sorted(s for s in absent if SilverPath(*feed, s, month).path not in known)
+    if not names:
+        return None
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    of = f"{' '.join(names[:_NAMED])}{more} of {have + len(names):,} symbols without"
+    return f"{of} {silver_folder(*feed)}/symbol=*/{month}.parquet"
 
 
 def _target(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -140,6 +141,39 @@ def test_a_market_month_has_all_symbols_by_symbol_and_time(pulled: World):
     assert kept.equals(kept.sort("symbol", "open_time"))
     rows = pulled.lake.gold("breadth", ASKED.between("2025-01"), progress=False).collect()
     assert rows.equals(kept.filter(symbol="BTCUSDT"))
+
+
+def test_a_market_month_says_which_symbols_lack_an_input(pulled: World):
+    @cl.recipe(bars="spot_klines:1h", minutes="spot_klines:1m", each="market-month")
+    def both(bars, minutes):
+        finest = minutes.group_by("symbol", open_time=pl.col("open_time").dt.truncate("1h")).len()
+        return bars.select("symbol", "open_time").join(finest, on=["symbol", "open_time"])
+
+    asked = cl.query().between("2025-01")
+    day = BARS.markets("spot").klines("1m").symbols("BTCUSDT").between("2025-01-01", "2025-01-01")
+    pulled.pull(day)
+    build = partial(build_gold, pulled.lake.context, "both", progress=False)
+    report = build(asked)
+    line = "ETHUSDT of 2 symbols without silver/market=spot/data_type=klines/interval=1m/symbol=*/2025-01.parquet"
+    assert report.months.select("status", "missing").rows() == [("built", line)]
+    with pytest.warns(cl.IncompleteWarning, match="ETHUSDT of 2 symbols without"):
+        pulled.lake.gold("both", asked, progress=False)
+    named = build(asked.symbols("BTCUSDT", "NOSUCHUSDT")).months["missing"][0]
+    assert named.startswith("NOSUCHUSDT of 3 symbols without silver/market=spot/data_type=klines/")
+
+    # What a month was made of is not left out of it in silence.
+    path = "silver/market=spot/data_type=klines/interval=1h/symbol=ETHUSDT/2025-01.parquet"
+    storage = pulled.lake.storage
+    whole = storage.read(path)
+    storage.delete(path)
+    try:
+        report = build(asked)
+        assert report.months["status"].to_list() == ["kept"]
+        assert report.months["error"].to_list() == [f"{path} cannot be read: it is gone"]
+        assert not report.ok
+    finally:
+        storage.write(path, whole)
+    assert build(asked).months["status"].to_list() == ["unchanged"]
 
 
 def test_a_query_that_leaves_the_first_input_out_is_refused(pulled: World):

@@ -46,14 +46,14 @@ def test_a_querys_market_and_interval_pick_the_panel(pulled: World):
     usual = [f"gold/panel/market=futures_um/interval=1h/{month}.parquet" for month in months]
     minutes = [f"gold/panel/market=spot/interval=1m/{month}.parquet" for month in months]
     assert built(pulled, "panel", ASKED) == usual
-    spot = ASKED.markets("spot").klines("1m")
+    spot = ASKED.symbols("BTCUSDT").markets("spot").klines("1m")
     assert built(pulled, "panel", spot) == minutes
     assert built(pulled, "panel", BARS.markets("spot").intervals("1m")) == []
     key = key_of("2025-01-01", market="spot", interval="1m")
     pulled.edit(key, lambda lines: [*lines[:9], *lines[10:]])
     pulled.publish()
     pulled.pull(spot)
-    both = BARS.intervals("1m", "1h")
+    both = BARS.symbols("BTCUSDT").intervals("1m", "1h")
     assert minutes[1] in built(pulled, "panel", both)
     assert built(pulled, "panel", both) == []
 
@@ -65,7 +65,10 @@ def test_a_querys_market_and_interval_pick_the_panel(pulled: World):
     assert [level for *level, _ in counted] == [
         [market, interval] for market in ("futures_um", "spot") for interval in ("1h", "1m")
     ]
-    text = "select market, interval, count(*) from gold.panel group by all order by all"
+    text = (
+        "select market, interval, count(*) from gold.panel where symbol = 'BTCUSDT' "
+        "group by all order by all"
+    )
     assert pulled.lake.sql(text).fetchall() == counted
     codes = pulled.lake.meta.read("lineage").group_by("recipe").agg(pl.col("code").n_unique())
     assert dict(codes.iter_rows())["panel"] == 4
