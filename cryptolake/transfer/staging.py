@@ -42,6 +42,9 @@ _CHECKING = ".checking"
 _DYING = 2.0
 """Seconds to wait for the s5cmd of a killed run to end; without ``setpriv`` it may not end so soon."""
 
+_BEGINNING = 60.0
+"""Seconds after which no run is still about to lock a folder."""
+
 _TEMPORARY = "cryptolake-transfer-"
 _INCOMING = "incoming"
 
@@ -265,16 +268,25 @@ def _claimed(folder: Path, base: Path) -> Iterator[bool]:
     if folder == base:
         yield True
         return
+    if folder.name.startswith("."):  # a run that is about to lock its folder, or died before
+        yield _is_old(folder)
+        return
     try:
         lock = os.open(folder / _LOCK, os.O_RDWR)
-    except FileNotFoundError:
-        # A run that died before it locked its folder, or that is about to lock it.
-        yield time.time() - folder.stat().st_mtime > 60 if folder.exists() else False
+    except FileNotFoundError:  # the run just ended, or a person made the folder
+        yield _is_old(folder)
         return
     try:
         yield _try_lock(lock) or (_run_is_dead(folder) and _lock_soon(lock))
     finally:
         os.close(lock)
+
+
+def _is_old(folder: Path) -> bool:
+    try:
+        return time.time() - folder.stat().st_mtime > _BEGINNING
+    except FileNotFoundError:  # its run was first
+        return False
 
 
 def _run_is_dead(folder: Path) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
+from cryptolake.transfer.staging import Staging
 from tests.transfer.archives import write_archive
 from tests.transfer.faults.test_ends import nothing_bad_is_visible, pulling
 from tests.transfer.s3bench import KEYS, LAKE, S3Bench, s3_bench
@@ -33,6 +34,18 @@ def test_two_processes_that_pull_the_same_files_both_end_well(bench: Bench):
     assert ledger.height == len(keys)
     rows = bench.meta.read("files").group_by("key").agg(pl.col("sha256").n_unique())
     assert (rows["sha256"] == 1).all()
+
+
+def test_the_folder_of_a_run_that_is_about_to_lock_it_is_left_alone(tmp_path: Path):
+    draft = tmp_path / "incoming" / ".20240101T000000-begun"
+    draft.mkdir(parents=True)
+    (draft / ".lock").touch()  # made, and not locked yet
+    with Staging(tmp_path / "incoming", "20240101T000001-other") as other:
+        assert other.adopt(lambda keys: keys) == 0
+        assert draft.is_dir()
+        os.utime(draft, (1, 1))  # its run has died
+        other.adopt(lambda keys: keys)
+        assert not draft.exists()
 
 
 def writer(bench: S3Bench, mode: str, first: int, count: int) -> subprocess.Popen[str]:
