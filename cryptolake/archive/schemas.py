@@ -50,6 +50,20 @@ BAR = "interval"
 RULES_VERSION = "1"
 """Grows when the normalizer makes other rows of the same bytes, so that Silver is built anew."""
 
+FILE_VERSION = "columns"
+"""What new Silver files have that older ones lack; the rows are the same, so older files stay current."""
+
+
+def rows_version(schema_version: str) -> str:
+    """Return which rows a file of some schema version has, however it is written.
+
+    Examples
+    --------
+    >>> rows_version("1.1"), rows_version("1.1+columns")
+    ('1.1', '1.1')
+    """
+    return schema_version.partition("+")[0]
+
 
 class Column(BaseModel):
     """One published column: its names, what it holds, and its name in Silver.
@@ -201,6 +215,17 @@ class Schema(BaseModel):
     def dataset(self) -> str:
         """The dataset's SQL name."""
         return dataset_name(self.market, self.data_type)
+
+    @property
+    def file_version(self) -> str:
+        """The schema version that new Silver files say: of the rows, and of the columns beside them.
+
+        Examples
+        --------
+        >>> schema_of("spot", "klines").file_version.endswith("+columns")
+        True
+        """
+        return f"{self.version}+{FILE_VERSION}"
 
     @property
     def known_words(self) -> str:

@@ -10,6 +10,7 @@ import polars as pl
 
 from cryptolake.archive.enums import dataset_name
 from cryptolake.archive.periods import Days
+from cryptolake.archive.schemas import rows_version
 from cryptolake.bronze.audit import Hashes, hashes
 from cryptolake.bronze.ledger import narrowed, scope_of, with_key_parts
 from cryptolake.errors import IncompleteWarning, ListingError, LockError, NoSuchSymbol
@@ -300,7 +301,7 @@ def _schemas(sources: pl.DataFrame) -> dict[str, str]:
     for path, version in sources.select("path", "schema_version").unique().iter_rows():
         level = layout.silver_level(path)
         if level is not None and version:
-            found.setdefault(dataset_name(level[0], level[1]), set()).add(version)
+            found.setdefault(dataset_name(level[0], level[1]), set()).add(rows_version(version))
     return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}
 
 

@@ -23,6 +23,7 @@ from cryptolake.readers.silver_files import (
     warn_of_damage,
 )
 from cryptolake.storage import layout
+from cryptolake.storage.identity_columns import IDENTITY
 
 if TYPE_CHECKING:
     from cryptolake.archive.enums import DataType, Market
@@ -142,7 +143,6 @@ def _read(text: bytes, published: Mapping[str, Any], columns: list[str]) -> pl.D
     )
 
 
-IDENTITY = ("market", "symbol", "interval")
 _HIVE = dict.fromkeys(("market", "data_type", "interval", "symbol"), pl.String)
 
 

@@ -29,7 +29,6 @@ from cryptolake.archive.symbols import is_glob, split_symbol
 from cryptolake.bronze.ledger import one_data_type
 from cryptolake.errors import Damaged, InvalidQuery, unknown_word
 from cryptolake.listing.unpublished import unpublished_months
-from cryptolake.readers.polars_frames import IDENTITY
 from cryptolake.readers.silver_files import warn_of_damage
 from cryptolake.readers.unusable import warn_of_unusable
 from cryptolake.research.known import known
@@ -42,6 +41,7 @@ from cryptolake.research.symbol_rows import (
     warn_of_absent,
     warn_of_missing_months,
 )
+from cryptolake.storage.identity_columns import IDENTITY
 from cryptolake.storage.layout import SilverPath
 
 if TYPE_CHECKING:

@@ -18,7 +18,6 @@ from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.schemas import schema_of
 from cryptolake.bronze.ledger import one_data_type
 from cryptolake.errors import InvalidQuery
-from cryptolake.readers.polars_frames import IDENTITY
 from cryptolake.readers.silver_files import warn_of_damage
 from cryptolake.readers.unusable import warn_of_unusable
 from cryptolake.research.symbol_rows import (
@@ -30,6 +29,7 @@ from cryptolake.research.symbol_rows import (
     one_of,
     warn_of_absent,
 )
+from cryptolake.storage.identity_columns import IDENTITY
 
 if TYPE_CHECKING:
     from cryptolake.listing.context import LakeContext

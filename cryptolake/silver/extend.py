@@ -25,8 +25,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import polars as pl
 
 from cryptolake.archive.enums import Partition
+from cryptolake.archive.schemas import rows_version
 from cryptolake.silver.assembly import Finding, RowAccount
 from cryptolake.silver.parse import Reject
+from cryptolake.storage.identity_columns import IDENTITY
 from cryptolake.storage.layout import bronze_path
 from cryptolake.storage.scope import Scope
 
@@ -80,9 +82,8 @@ def new_days(
     origin, series = standing.origin, month.series
     if not record.describes(standing) or record.run_id is None or record.built_at is None:
         return []
-    if origin.schema_version != series.schema.version or series.schema.tolerance(
-        series.interval
-    ) != (0, 0):
+    same = rows_version(origin.schema_version) == series.schema.version
+    if not same or series.schema.tolerance(series.interval) != (0, 0):
         return []
     if origin.damaged or origin.refused or origin.spills or month.quarantined:
         return []
@@ -112,14 +113,14 @@ def _stand(storage: Storage, sources: list[Source]) -> bool:
 
 
 def read_rows(storage: Storage, path: str, record: MonthRecord) -> pl.DataFrame | None:
-    """Return the rows of a month's file; None where its bytes are not the recorded ones."""
+    """Return the rows of a month's file, as they are made; None where its bytes are not the recorded ones."""
     try:
         data = storage.read(path)
     except FileNotFoundError:
         return None
     if hashlib.sha256(data).hexdigest() != record.sha256:
         return None
-    return pl.read_parquet(BytesIO(data))
+    return pl.read_parquet(BytesIO(data)).drop(IDENTITY, strict=False)
 
 
 def behind(old: pl.DataFrame, new: pl.DataFrame, schema: Schema) -> pl.DataFrame | None:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
 
+from cryptolake.archive.schemas import rows_version
 from cryptolake.readers.silver_files import METADATA
+from cryptolake.storage.identity_columns import IDENTITY, arrow_metadata, named
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -51,7 +53,7 @@ class Origin:
     ) -> Origin:
         """Return the origin of a month as it is made from its files."""
         sources = tuple((source.key, source.sha256) for source in month.used)
-        version = month.series.schema.version
+        version = month.series.schema.file_version
         return cls(version, sources, refused, tuple(sorted(damaged)), tuple(spills))
 
     @classmethod
@@ -82,10 +84,10 @@ class Origin:
         return {key for key, _ in self.sources} - self.refused.keys()
 
     def same_inputs(self, version: str, sources: Sequence[Source]) -> bool:
-        """Whether a build from these would make the same file again: a damaged one may be whole now."""
+        """Whether a build from these would make the same rows again: a damaged file may be whole now."""
         return (
             not self.damaged
-            and self.schema_version == version
+            and rows_version(self.schema_version) == version
             and set(self.sources) == {(source.key, source.sha256) for source in sources}
         )
 
@@ -122,28 +124,39 @@ def row_group_size(rows: int) -> int:
 def to_parquet(frame: pl.DataFrame, month: Month, origin: Origin) -> bytes:
     """Return the bytes of a month's Parquet file."""
     buffer = BytesIO()
+    frame = frame.select(_columns(month, frame.columns))
     frame.write_parquet(
         buffer,
         compression=COMPRESSION,
         compression_level=_LEVEL,
         statistics=True,
         row_group_size=row_group_size(frame.height),
-        metadata={METADATA: origin.to_json(month, frame.height)},
+        metadata={METADATA: origin.to_json(month, frame.height), **arrow_metadata(frame.schema)},
     )
     return buffer.getvalue()
 
 
 def sink(rows: pl.LazyFrame, path: Path, month: Month, origin: Origin) -> None:
     """Write a month's rows to a file on disk as they come, a row group at a time."""
+    rows = rows.select(_columns(month, rows.collect_schema()))
     rows.sink_parquet(
         path,
         compression=COMPRESSION,
         compression_level=_LEVEL,
         statistics=True,
         row_group_size=_LARGEST,
-        metadata={METADATA: origin.to_json(month, None)},
+        metadata={METADATA: origin.to_json(month, None), **arrow_metadata(rows.collect_schema())},
         maintain_order=True,
     )
+
+
+def _columns(month: Month, names: Iterable[str]) -> list[pl.Expr]:
+    """Return the columns of a month's file: what it is of, as its folders say, then those of its rows."""
+    series = month.series
+    interval = series.interval.value if series.interval else None
+    own = named(series.schema.market.value, series.symbol, interval)
+    rows = [pl.col(name) for name in names if name not in IDENTITY]
+    return [*(value.alias(name) for name, value in own.items()), *rows]
 
 
 def restate(path: Path, month: Month, origin: Origin) -> None:

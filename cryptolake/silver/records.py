@@ -52,7 +52,7 @@ def month_rows(months: Sequence[MonthResult], run_id: str, now: datetime) -> lis
             "rows": result.rows,
             "built_at": now,
             "run_id": run_id,
-            "schema_version": result.month.series.schema.version,
+            "schema_version": result.origin.schema_version,
         }
         for result in months
         if result.origin is not None and result.sha256 is not None
@@ -86,7 +86,7 @@ def source_rows(months: Sequence[MonthResult], run_id: str, now: datetime) -> li
                     "last_time": account.last_time,
                     "built_at": now,
                     "run_id": run_id,
-                    "schema_version": result.month.series.schema.version,
+                    "schema_version": result.month.series.schema.file_version,
                     "warnings": _warnings(account),
                 }
             )

@@ -18,7 +18,17 @@ from cryptolake.listing.context import LakeContext
 from cryptolake.silver.build import build
 from cryptolake.silver.records import current, month_records
 from cryptolake.storage.tables import Meta
-from tests.silver.texts import HEADER, bar, day_text, hours, key, ledger_row, stored, zipped
+from tests.silver.texts import (
+    HEADER,
+    bar,
+    day_text,
+    hours,
+    key,
+    ledger_row,
+    stored,
+    written_before,
+    zipped,
+)
 
 if TYPE_CHECKING:
     from cryptolake.storage.files import Storage
@@ -117,6 +127,34 @@ def test_new_days_are_read_and_no_others(tmp_path: Path, monkeypatch: pytest.Mon
     assert storage.read(PATH) == fresh.read(PATH)
     made(storage)
     assert current(meta, "sources").height == 6
+
+
+def test_a_file_of_the_release_before_stays_and_gets_its_columns_with_new_days(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, meta = stored(tmp_path, klines(DAYS[:3]))
+    made(storage)
+    written_before(storage, [PATH])
+    before = storage.read(PATH)
+    made(storage)
+    assert storage.read(PATH) == before
+    record = month_records(meta)[PATH]
+    assert record.schema_version is not None
+    assert "+" not in record.schema_version
+
+    seen = Seen(storage, monkeypatch)
+    add(storage, meta, klines([DAYS[3]]))
+    made(storage)
+    assert seen.read == [key(DAYS[3])]
+    fresh, fresh_meta = stored(tmp_path / "fresh", klines(DAYS[:4]))
+    made(fresh)
+    assert storage.read(PATH) == fresh.read(PATH)
+    assert content(storage) == content(fresh)
+    record = month_records(meta)[PATH]
+    assert record.schema_version == month_records(fresh_meta)[PATH].schema_version
+    first = pl.read_parquet(storage.local(PATH), hive_partitioning=False).row(0, named=True)
+    names = ("market", "symbol", "interval")
+    assert [first[name] for name in names] == ["futures_um", "BTCUSDT", "1h"]
 
 
 def test_a_build_that_is_forced_reads_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

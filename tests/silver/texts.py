@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 
 from cryptolake.archive.keys import parse_key
-from cryptolake.archive.schemas import schema_of
+from cryptolake.archive.schemas import rows_version, schema_of
+from cryptolake.readers.silver_files import METADATA
 from cryptolake.silver.assembly import Normalized, SourceText
 from cryptolake.silver.normalize import normalize
+from cryptolake.silver.parquet import Origin
+from cryptolake.silver.records import month_records
 from cryptolake.storage.files import Storage, open_storage
+from cryptolake.storage.identity_columns import IDENTITY
 from cryptolake.storage.tables import Meta
 
 HEADER = (
@@ -113,3 +118,24 @@ def silver(storage: Storage) -> pl.DataFrame:
     """All rows of a lake's one series, in order of its files."""
     paths = [entry.path for entry in storage.list("silver")]
     return pl.concat([pl.read_parquet(storage.local(path)) for path in paths])
+
+
+def written_before(storage: Storage, paths: Iterable[str]) -> None:
+    """Make Silver files what the release before wrote: without columns of what they are of, recorded as such."""
+    meta = Meta(storage)
+    for path in paths:
+        old = month_records(meta, [path])[path]
+        metadata = json.loads(pl.read_parquet_metadata(storage.local(path))[METADATA])
+        metadata["schema_version"] = rows_version(metadata["schema_version"])
+        rows = pl.read_parquet(storage.local(path), hive_partitioning=False).drop(
+            IDENTITY, strict=False
+        )
+        rows.write_parquet(storage.local(path), metadata={METADATA: json.dumps(metadata)})
+        data = storage.read(path)
+        record = old._replace(
+            size=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            origin=Origin.read(metadata).id,
+            schema_version=metadata["schema_version"],
+        )
+        meta.append("months", [{"path": path, "rows": rows.height, **record._asdict()}])
