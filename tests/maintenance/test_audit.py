@@ -34,7 +34,8 @@ def lake(tmp_path: Path) -> Lake:
 
 def _flip(path: Path) -> None:
     data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
+    end = len(data) - 8 - int.from_bytes(data[-8:-4], "little")  # rows end where the footer begins
+    data[end // 2] ^= 1
     path.write_bytes(data)
 
 

@@ -137,12 +137,12 @@ def test_a_lake_without_records_of_months_is_read_as_it_stands(lake: Lake):
 
 
 def _flip_unreadable(path: Path) -> None:
-    """Flip bits of the data pages until Polars does not read the file, whose size stays."""
+    """Flip bits of the data pages until Polars does not read the times of the file, whose size stays."""
     data = path.read_bytes()
     for place in range(4, len(data) // 2):
         path.write_bytes(data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :])
         try:
-            pl.read_parquet(path, hive_partitioning=False)
+            pl.read_parquet(path, columns=["open_time"], hive_partitioning=False)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
             return
     message = "no flip makes the file unreadable"
