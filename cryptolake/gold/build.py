@@ -93,6 +93,7 @@ class GoldRun:
                 break
             self._build(stale, bar)
             self._lake.records.forget()
+            stale.clear()  # the months are found again: not both at once
             stale = self.stale(query, force=False)
         self.state = "done"
 

@@ -43,7 +43,9 @@ def depth(book: pl.LazyFrame) -> pl.LazyFrame:
     import polars as pl
 
     def of(side: pl.Expr, column: str) -> pl.Expr:
-        return pl.col(column).filter(side).first()
+        return (
+            pl.when(side).then(pl.col(column)).max()
+        )  # the only one: no two rows share time and side
 
     bids, asks = pl.col("percentage") < 0, pl.col("percentage") > 0
     sides = book.group_by("time", within=pl.col("percentage").abs()).agg(

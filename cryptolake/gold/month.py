@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 _TRIES = 3
 _GROUP = 131_072
+_SMALL = 2**20
+"""Bytes of a file that is looked at in one piece: the streaming engine takes longer to start than to read it."""
 
 
 def make_month(
@@ -76,13 +80,14 @@ def _written(
     try:
         with disk_errors(lake.storage, target.path):
             _sink(rows, draft, lineage)
-            if not _is_sorted(draft, recipe.time):
+            ordered, counted = _seen(draft, recipe.time)
+            if not ordered:
                 loose = draft.replace(folder / "loose.parquet")
                 order = ["symbol", recipe.time]
                 _sink(_scan(loose).sort(order, maintain_order=True), draft, lineage)
                 loose.unlink()
             flush(draft)
-            return draft, _facts(draft, recipe.time)
+            return draft, Written(draft.stat().st_size, _sha256(draft), *counted)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -111,7 +116,7 @@ def _rows(lake: LakeContext, recipe: Recipe, target: GoldMonth) -> pl.LazyFrame:
     identity = {"market": pl.lit(where.market.value), "interval": pl.lit(interval, pl.String)}
     if where.symbol is not None:
         identity["symbol"] = pl.lit(where.symbol)
-    inside = pl.col(recipe.time).is_between(pl.lit(days.begin), pl.lit(days.end), closed="left")
+    inside = pl.col(recipe.time).is_between(_instant(days.begin), _instant(days.end), closed="left")
     return made.filter(inside).with_columns(**identity).select(list(columns))
 
 
@@ -122,7 +127,7 @@ def _frame(
     if not files:
         return pl.LazyFrame(schema=input_schema(feed))
     schema = schema_of(feed.market, feed.data_type)
-    span = pl.col(schema.time).is_between(pl.lit(begin), pl.lit(end), closed="left")
+    span = pl.col(schema.time).is_between(_instant(begin), _instant(end), closed="left")
     return scan_months(lake.storage, files, schema.silver_dtypes()).filter(span)
 
 
@@ -142,21 +147,27 @@ def _scan(draft: Path) -> pl.LazyFrame:
     return pl.scan_parquet(draft, glob=False, hive_partitioning=False)
 
 
-def _is_sorted(draft: Path, time: str) -> bool:
+def _seen(draft: Path, time: str) -> tuple[bool, tuple[Any, ...]]:
+    """Return whether rows are in the order of symbol and time; how many there are, and their first and last time."""
     symbol, last = pl.col("symbol"), pl.col("symbol").shift(1)
     back = (symbol < last) | ((symbol == last) & (pl.col(time) < pl.col(time).shift(1)))
-    return not _scan(draft).select(back.any()).collect(engine="streaming").item()
-
-
-def _facts(draft: Path, time: str) -> Written:
-    with draft.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    counted = (
-        _scan(draft)
-        .select(rows=pl.len(), first=pl.col(time).min(), last=pl.col(time).max())
-        .collect(engine="streaming")
+    asked = _scan(draft).select(
+        back=back.any(), rows=pl.len(), first=pl.col(time).min(), last=pl.col(time).max()
     )
-    return Written(draft.stat().st_size, digest, *counted.row(0))
+    small = draft.stat().st_size < _SMALL
+    found, *counted = asked.collect(engine="in-memory" if small else "streaming").row(0)
+    return not found, tuple(counted)
+
+
+def _sha256(draft: Path) -> str:
+    with draft.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _instant(time: datetime) -> pl.Expr:
+    """Return a time as an expression, which costs as much to make as a small file to read."""
+    return pl.lit(time)
 
 
 def _named(columns: dict[str, Any]) -> str:
