@@ -82,6 +82,9 @@ class Actions:
                 self._questions.forget("coverage")
                 self._days.coverage, self._days.note = {}, ""
         if self._changed("line", query):
+            self._plan_line.stale = self._notice.stale = (
+                True  # until the answer for this query is here
+            )
             self._update_plan_line(query, problems)
 
     def _changed(self, what: str, now: Any) -> bool:
@@ -144,33 +147,40 @@ class Actions:
                 self._days.coverage, self._days.note = answer, ""
 
         def failed(error: Exception) -> None:
-            self._days.coverage, self._days.note = {}, error_text(error)
+            said = error_text(error)
+            told = messages.failure(said) in (self._notice.html, self._plan_line.html)
+            self._days.coverage, self._days.note = {}, "" if told else said
 
         self._questions.submit("coverage", work, done, failed, delay=DEBOUNCE)
 
     def _update_plan_line(self, query: Query, problems: list[str]) -> None:
         if problems:
             self._questions.forget("line")
-            self._plan_line.html = messages.to_do(problems)
+            self._tell_line(messages.to_do(problems, self._days.problem))
             return
 
         def work() -> Any:
             if self._count_folders(query) > MAX_FOLDERS:
                 return None
-            self._plan_line.html = messages.working("Planning")
+            self._tell_line(messages.working("Planning"))
             plan = self._backend.plan(query, self._question_watch())
             return plan, self._past_rate()
 
         def done(answer: tuple[Plan, float | None] | None) -> None:
             if answer is None:
-                self._plan_line.html = "Many symbols: Plan lists them all and says what they cost."
+                self._tell_line("Many symbols: Plan lists them all and says what they cost.")
             else:
-                self._plan_line.html = messages.plan_line(*answer)
+                self._tell_line(messages.plan_line(*answer))
 
         def failed(error: Exception) -> None:
-            self._plan_line.html = messages.failure(error_text(error))
+            said = messages.failure(error_text(error))
+            # what failed is said once: below the buttons, where a question before this one met it too
+            self._tell_line(messages.note("no plan yet") if said == self._notice.html else said)
 
         self._questions.submit("line", work, done, failed, delay=DEBOUNCE)
+
+    def _tell_line(self, html: str) -> None:
+        self._plan_line.html, self._plan_line.stale = html, False
 
     def _count_folders(self, query: Query) -> int:
         return count_folders(query, (row[0] for row in self._symbols.rows))
@@ -200,7 +210,7 @@ class Actions:
 
         def done(plan: Plan) -> None:
             self._ended("plan")
-            self._plan_line.html = messages.plan_line(plan, self._rate)
+            self._tell_line(messages.plan_line(plan, self._rate))
             self.show(plan_html(plan))
 
         def failed(error: Exception) -> None:
@@ -313,7 +323,7 @@ class Actions:
     def show(self, html: str, *, alert: bool = False) -> None:
         """Show finished HTML below the buttons."""
         self._notice.role = "alert" if alert else "status"
-        self._notice.html = html
+        self._notice.html, self._notice.stale = html, False
 
     def _show_error(self, error: Exception) -> None:
         self.show(messages.failure(error_text(error)), alert=True)

@@ -7,6 +7,7 @@ never holds a pair that cannot exist.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
@@ -14,6 +15,9 @@ from typing import Any, NamedTuple
 from cryptolake.archive.enums import DataType, Interval, Market
 from cryptolake.archive.matrix import Row, load_matrix
 from cryptolake.query import Query
+
+_DAYS = ("first", "last", "latest", "back")
+"""What a query's JSON says of its days."""
 
 
 class Option(NamedTuple):
@@ -187,6 +191,18 @@ def presets(day: date, first: date) -> list[tuple[str, str, str]]:
     return [(name, a.isoformat(), b.isoformat()) for name, a, b in ranges]
 
 
+def without_days(query: Query) -> Query:
+    """Return the query without its days: what is typed on the page is no range.
+
+    Examples
+    --------
+    >>> without_days(Query().klines("1h").between("2024"))
+    cl.query().data_types('klines').intervals('1h')
+    """
+    said = json.loads(query.to_json())
+    return Query.from_json(json.dumps({k: v for k, v in said.items() if k not in _DAYS}))
+
+
 def shown_days(query: Query, day: date) -> list[str]:
     """Return the two ends that the calendar shows; of an open range up to the newest day that there can be.
 
@@ -224,9 +240,11 @@ def code(query: Query, root: str) -> str:
         .intervals('1h')
         .symbols('BTCUSDT')
     )
+    frame = lake.frame(query)
     """
     verbs = "\n".join(f"    {line}" for line in _verbs(repr(query)))
-    return f"import cryptolake as cl\n\nlake = cl.Lake({root!r})\nquery = (\n{verbs}\n)"
+    lines = f"import cryptolake as cl\n\nlake = cl.Lake({root!r})\nquery = (\n{verbs}\n)"
+    return f"{lines}\nframe = lake.frame(query)"
 
 
 def _verbs(text: str) -> list[str]:

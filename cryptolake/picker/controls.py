@@ -66,7 +66,10 @@ class SymbolSearch(_Control):
 
 
 class DateRange(_Control):
-    """Days over coverage: ``value`` is two ISO days or empty; ``coverage`` symbol to month to share."""
+    """Days over coverage: ``value`` is two ISO days or empty; ``coverage`` symbol to month to share.
+
+    ``problem`` says why what is typed on the page is no range.
+    """
 
     _esm = _script("range.js")
     value = _synced(traitlets.List, [])
@@ -74,6 +77,7 @@ class DateRange(_Control):
     latest = _synced(traitlets.Unicode, "2017-08-02")
     coverage = _synced(traitlets.Dict, {})
     presets = _synced(traitlets.List, [])
+    problem = _synced(traitlets.Unicode, "")
     note = _synced(traitlets.Unicode, "")
 
 
@@ -82,6 +86,9 @@ class Notice(_Control):
 
     _esm = _script("notice.js")
     html = _synced(traitlets.Unicode, "")
+    stale = _synced(traitlets.Bool, default=False)
+    """Whether it is about another query than the one that stands now: it is drawn faint."""
+
     role = _synced(traitlets.Unicode, "status")
 
 

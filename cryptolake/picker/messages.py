@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from cryptolake.progress import Step
 
 
-def to_do(problems: Sequence[str]) -> str:
-    """Return what is still to be chosen.
+def to_do(problems: Sequence[str], days: str = "") -> str:
+    """Return what is still to be chosen; ``days`` is why those that are typed are no range.
 
     Examples
     --------
@@ -26,6 +26,8 @@ def to_do(problems: Sequence[str]) -> str:
     if not problems:
         return ""
     short = [problem.removeprefix("say ").split(": .")[0] for problem in problems]
+    if days:
+        short = [f"{each} ({days})" if each == "which days" else each for each in short]
     return f'<span class="cl-dim">Still to choose:</span> {text("; ".join(short))}'
 
 

@@ -231,4 +231,4 @@ def _symbols(query: Query, value: list[str]) -> Query:
 
 
 def _between(query: Query, value: list[str]) -> Query:
-    return query.between(*value) if len(value) == 2 else query
+    return query.between(*value) if len(value) == 2 else choices.without_days(query)

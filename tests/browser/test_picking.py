@@ -53,13 +53,72 @@ def test_a_pattern_and_a_rule_can_be_kept_in_place_of_names(page):
     assert "universe" not in json.loads(printed(page, "print(picker.query.to_json())"))
 
 
-def test_select_all_takes_every_name_that_the_filter_shows(page):
+def test_select_all_of_many_names_is_a_rule_and_a_pattern(page):
     search(page).fill("COIN")
     page.get_by_label("Quote asset").select_option("BTC")
     page.get_by_role("button", name="Select all 1,000").click()
-    expect(page.locator(".cl-chosen")).to_contain_text("and 940 more")
+    expect(page.get_by_role("button", name="Remove *COIN*")).to_be_visible()
+    expect(page.get_by_role("button", name="Remove the rule")).to_be_visible()
     expect(page.locator(".cl-notice").first).to_contain_text("Many symbols", timeout=30_000)
-    assert printed(page, "print(len(picker.query.selection.symbols))") == "1000"
+    found = json.loads(printed(page, "print(picker.query.to_json())"))
+    assert (found["symbols"], found["universe"]) == (["*COIN*"], {"quote": ["BTC"]})
+    page.get_by_role("button", name="Clear").click()
+
+
+def test_the_exact_name_is_the_first_that_is_found(page):
+    search(page).fill("ETHBTC")
+    expect(page.locator(".cl-option").first).to_contain_text("ETHBTC")
+
+
+def test_days_that_are_no_range_leave_nothing_to_pull_and_say_why(page):
+    search(page).fill("BTCUSDT")
+    search(page).press("Enter")
+    page.get_by_label("Last day (UTC)").fill("2024-11-01")
+    page.get_by_label("Last day (UTC)").press("Enter")
+    line = page.locator(".cl-notice").first
+    expect(line).to_contain_text("which days (they end before they begin)", timeout=30_000)
+    assert "first" not in json.loads(printed(page, "print(picker.query.to_json())"))
+    expect(page.get_by_label("Last day (UTC)")).to_have_attribute("aria-invalid", "true")
+    page.get_by_label("Last day (UTC)").fill("2024-12-05")
+    page.get_by_label("Last day (UTC)").press("Enter")
+    expect(line).to_contain_text("to move", timeout=30_000)
+    assert json.loads(printed(page, "print(picker.query.to_json())"))["last"] == "2024-12-05"
+
+
+def test_the_verdict_on_another_query_is_faint_at_once(page):
+    search(page).fill("BTCUSDT")
+    search(page).press("Enter")
+    line = page.locator(".cl-notice").first
+    expect(line).to_contain_text("to move", timeout=30_000)
+    printed(
+        page,
+        "seen = []\npicker._plan_line.observe(lambda c: seen.append(c['new']), 'stale')\nprint(1)",
+    )
+    chip(page, "Interval", "1d").click()
+    expect(page.locator(".cl-code")).to_contain_text("'1d'")
+    wait = "import time\n[time.sleep(0.1) for _ in range(100) if len(seen) < 2]"
+    assert printed(page, f"{wait}\nprint(seen)") == "[True, False]"
+
+
+def test_no_state_has_a_barrier_that_axe_knows(page):
+    from axe_playwright_python.sync_playwright import Axe
+
+    def barriers() -> list[str]:
+        found = Axe().run(page, context=".cl-picker").response["violations"]
+        return [f"{each['id']}: {each['nodes'][0]['html'][:160]}" for each in found]
+
+    assert barriers() == []
+    search(page).fill("BTCUSDT")
+    search(page).press("Enter")
+    expect(page.locator(".cl-notice").first).to_contain_text("to move", timeout=30_000)
+    assert barriers() == []
+    page.get_by_role("button", name="Plan", exact=True).click()
+    expect(page.locator(".cl-notice").nth(1)).to_contain_text("files", timeout=30_000)
+    assert barriers() == []
+    page.get_by_label("Last day (UTC)").fill("2024-11-01")
+    page.get_by_label("Last day (UTC)").press("Enter")
+    expect(page.locator(".cl-notice").first).to_contain_text("which days", timeout=30_000)
+    assert barriers() == []
 
 
 def test_setting_the_query_moves_the_widget(page):

@@ -110,12 +110,14 @@ def test_the_picker_begins_with_hourly_spot_klines_of_last_month():
 def test_the_code_gives_the_query_back(chosen, bars, symbols):
     query = cl.query().markets(*chosen).klines(*bars).symbols(*symbols).between("2024-01")
     space: dict[str, object] = {}
-    exec(choices.code(query, '/tmp/it\'s "here"'), space)
+    said, _, last = choices.code(query, '/tmp/it\'s "here"').rpartition("\n")
+    exec(said, space)
     assert space["query"] == query
+    assert last == "frame = lake.frame(query)"
 
 
 def test_the_code_has_a_line_for_each_verb_with_a_universe_too():
     query = cl.query().universe(quote="USDT", exclude=("A*", "B*")).between("2024-01")
     lines = choices.code(query, "lake").splitlines()
     assert [line for line in lines if line.startswith("    .universe")]
-    assert lines[-1] == ")"
+    assert lines[-2:] == [")", "frame = lake.frame(query)"]

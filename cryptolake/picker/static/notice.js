@@ -2,6 +2,9 @@
 // announce a live region.
 function render({ model, el }) {
   el.classList.add("cl-part", "cl-notice");
+  const fade = () => el.classList.toggle("cl-stale", model.get("stale"));
+  model.on("change:stale", fade);
+  fade();
   const draw = () => {
     el.setAttribute("role", model.get("role"));
     el.setAttribute("aria-live", model.get("role") === "alert" ? "assertive" : "polite");

@@ -90,15 +90,16 @@ function render({ model, el }) {
   function draw() {
     const [from, to] = model.get("value");
     // writing a value moves the cursor: a half-typed day stays unless the range itself moved
-    if (first.value !== (from || "") && (document.activeElement !== first || from !== drawn[0])) first.value = from || "";
-    if (last.value !== (to || "") && (document.activeElement !== last || to !== drawn[1])) last.value = to || "";
+    const wrong = !from && model.get("problem"); // what was typed stays, to be mended
+    if (!wrong && first.value !== (from || "") && (document.activeElement !== first || from !== drawn[0])) first.value = from || "";
+    if (!wrong && last.value !== (to || "") && (document.activeElement !== last || to !== drawn[1])) last.value = to || "";
     drawn = [from, to];
     for (const input of [first, last]) {
       if (input.min !== model.get("earliest")) input.min = model.get("earliest");
       if (input.max !== model.get("latest")) input.max = model.get("latest");
     }
     const days = from && to ? Math.round((toMs(to) - toMs(from)) / DAY) + 1 : 0;
-    length.textContent = days ? `${days.toLocaleString()} day${days === 1 ? "" : "s"}, both ends in` : "";
+    length.textContent = wrong ? model.get("problem") : days ? `${days.toLocaleString()} day${days === 1 ? "" : "s"}, both ends in` : "";
     presets.replaceChildren(...model.get("presets").map(([label, a, b]) => {
       const button = element("button", { type: "button", "aria-pressed": String(a === from && b === to), class: "cl-chip" }, label);
       button.addEventListener("click", () => choose(toMs(a), toMs(b)));
@@ -198,9 +199,14 @@ function render({ model, el }) {
     const b = last.value;
     const whole = a >= "2010-01-01" && b >= "2010-01-01";
     const backwards = whole && a > b;
-    for (const input of [first, last]) input.setAttribute("aria-invalid", String(backwards));
-    if (backwards && event.type === "change") length.textContent = "ends before it begins";
-    else if (whole && (a !== model.get("value")[0] || b !== model.get("value")[1])) choose(toMs(a), toMs(b));
+    const problem = backwards ? "they end before they begin" : whole ? "" : "the range has no first or no last day";
+    for (const input of [first, last]) input.setAttribute("aria-invalid", String(problem !== "" && (backwards || !input.value)));
+    model.set("problem", problem);
+    if (problem && event.type === "change") {
+      // what is shown is no range, so the query has none either: nothing can be pulled for other days
+      save(model, "value", []);
+      length.textContent = problem;
+    } else if (whole && (a !== model.get("value")[0] || b !== model.get("value")[1])) choose(toMs(a), toMs(b));
   }
   // a day that is being typed can pass through a range that ends before it begins
   for (const input of [first, last]) {

@@ -71,6 +71,7 @@ function render({ model, el }) {
     const glob = isGlob(text) ? globToRegExp(text) : null;
     const [day, names] = model.get("listed");
     const listed = by.listed_on && day === by.listed_on ? new Set(names) : null;
+    const exact = [];
     const first = [];
     const rest = [];
     rows.forEach((row, index) => {
@@ -83,10 +84,11 @@ function render({ model, el }) {
         return;
       }
       const at = text ? row[0].indexOf(text) : 0;
-      if (at === 0) first.push(index);
+      if (row[0] === text) exact.push(index);
+      else if (at === 0) first.push(index);
       else if (at > 0) rest.push(index);
     });
-    shown = first.concat(rest);
+    shown = exact.concat(first, rest);
     active = 0;
     list.scrollTop = 0;
     drawList();
@@ -227,7 +229,20 @@ function render({ model, el }) {
   });
   exclude.addEventListener("input", find);
   list.addEventListener("scroll", drawList);
+  // Many names are kept as what was said of them, so that symbols listed later join.
+  function keepRule() {
+    const text = search.value.trim().toUpperCase();
+    const pattern = text ? [isGlob(text) ? text : `*${text}*`] : [];
+    if (!rule.disabled) model.set("rule", filters());
+    search.value = "";
+    save(model, "value", pattern.length || !rule.disabled ? pattern : ["*"]);
+    find();
+  }
   all.addEventListener("click", () => {
+    if (shown.length > MAX_CHOSEN) {
+      keepRule();
+      return;
+    }
     const now = model.get("value");
     const more = shown.map((index) => rows[index][0]).filter((symbol) => !chosenSet.has(symbol));
     save(model, "value", [...now, ...more]);
