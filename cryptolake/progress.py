@@ -1,7 +1,7 @@
 """The progress of a long call: steps, and what receives them: a tqdm bar, or a callable.
 
-Where a method takes ``progress``, True shows a bar where a person is watching, False shows nothing, and a
-callable is called with each :class:`Step`, on the thread that does the work. It may raise
+Where a method takes ``progress``, True shows a bar where a person is watching and elsewhere logs a line now and then
+(:class:`Heartbeat`), False shows nothing, and a callable is called with each :class:`Step`, on the thread that does the work. It may raise
 ``KeyboardInterrupt`` to stop the work in order, as Ctrl-C does.
 
 Where the long part is far below the method that was called, it reports its steps by :func:`tell`, and the
@@ -10,12 +10,16 @@ method names the receiver by :func:`telling`: the functions between need not pas
 
 from __future__ import annotations
 
+import logging
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
+
+from cryptolake.telemetry import LOG
 
 
 class Step(NamedTuple):
@@ -47,6 +51,9 @@ _WATCH: ContextVar[Watch | None] = ContextVar("cryptolake_watch", default=None)
 
 MANY_LISTINGS = 500
 """Listing requests from which on a bar is drawn: fewer are answered before one could be read."""
+
+HEARTBEAT = 30.0
+"""Seconds between two lines of the log that say how far a long call is, where no person watches."""
 
 _PAUSE = 0.05
 """Seconds between two steps of a transfer, at least: a widget must not slow it down."""
@@ -126,25 +133,81 @@ class Bar:
             self._tqdm.close()
 
 
+class Heartbeat:
+    """Logs every :data:`HEARTBEAT` seconds how far the work is, to ``cryptolake.progress``, from a thread of its own.
+
+    A file or month that takes long delays no line. Nothing is started where the log takes no INFO.
+
+    Parameters
+    ----------
+    label
+        What a line begins with.
+    """
+
+    log = LOG.getChild("progress")
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._begun, self._first, self._step = 0.0, 0, Step(0, 0, 0, 0, "")
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def draw(self, step: Step) -> None:
+        """Take a step, for the next line."""
+        self._step = step
+        if self._thread is None and self.log.isEnabledFor(logging.INFO):
+            self._begun, self._first = time.monotonic(), step.done
+            self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """End the thread, if there is one."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._ended.wait(HEARTBEAT):
+            self.log.info("%s: %s", self._label, self._told(time.monotonic() - self._begun))
+
+    def _told(self, seconds: float) -> str:
+        step = self._step
+        moved = step.unit == "files"
+        text = f"{step.pieces:,} of {step.all_pieces:,} {step.unit}"
+        rate = max(0, step.done - self._first) / max(seconds, 1e-3)
+        if moved:
+            text += (
+                f", {step.done / 1e6:,.1f} of {step.total / 1e6:,.1f} MB, {rate / 1e6:,.2f} MB/s"
+            )
+        else:
+            text += f", {rate:,.2f} a second"
+        return text + (f", {(step.total - step.done) / rate:,.0f} s left" if rate else "")
+
+
+def display(label: str, **options: Any) -> Bar | Heartbeat:
+    """Return what ``progress=True`` draws steps with: a bar where a person watches, else a heartbeat of the log."""
+    return Bar(label, **options) if watched() else Heartbeat(label)
+
+
 class TransferProgress:
     """The bytes and files of a transfer, counted and shown as ``progress`` says: by a bar or a callable."""
 
     def __init__(self, *, total_bytes: int, total_files: int, progress: Progress) -> None:
         self._bytes, self._total_bytes = 0, total_bytes
         self._files, self._total_files = 0, total_files
-        self._bar = Bar("transfer", unit="B", unit_scale=True, leave=True)
+        self._bar = display("transfer", unit="B", unit_scale=True, leave=True)
         self._watch: Watch | None = None
         self._shown_at = 0.0
         if callable(progress):
             self._watch = progress
-        elif progress and total_files and watched():
+        elif progress and total_files:
             self._watch = self._bar.draw
             self.show()
 
     @property
     def is_shown(self) -> bool:
-        """Whether anyone is shown the steps."""
-        return self._watch is not None
+        """Whether anyone watches the steps as they come."""
+        return self._watch is not None and not isinstance(self._bar, Heartbeat)
 
     def arrived(self, size: int) -> None:
         """Count the bytes of an object that has arrived."""
@@ -178,13 +241,14 @@ def shown(progress: Progress) -> Iterator[None]:
     KeyboardInterrupt
         The callable stops the work.
     """
-    bar = Bar("plan", unit="listing", leave=False)
+    bar = display("plan", unit="listing", leave=False)
+    fewest = 0 if isinstance(bar, Heartbeat) else MANY_LISTINGS
 
     def draw(step: Step) -> None:
-        if step.unit == "listings" and step.all_pieces >= MANY_LISTINGS:
+        if step.unit == "listings" and step.all_pieces >= fewest:
             bar.draw(step)
 
-    watch = progress if callable(progress) else draw if progress and watched() else None
+    watch = progress if callable(progress) else draw if progress else None
     try:
         with telling(watch):
             yield

@@ -492,3 +492,19 @@ def _size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+def facts_of_transfer(report: Report) -> dict[str, Any]:
+    """Return what the log says of a transfer."""
+    names = ("run_id", "transferred", "skipped", "failed", "quarantined", "bytes")
+    return {name: getattr(report, name) for name in names}
+
+
+def facts_of_build(report: Report) -> dict[str, Any]:
+    """Return what the log says of a build: the datasets by the paths of their months, and months by status."""
+    months = report.months
+    named = months["path"].str.extract_groups(r"market=([^/]+)/(?:data_type=([^/]+)/)?").unique()
+    names = {"_".join(filter(None, each.values())) for each in named if each}
+    counts = dict(months.group_by("status").len().sort("status").iter_rows())
+    facts = {"run_id": report.run_id, "datasets": ",".join(sorted(names)), "months": months.height}
+    return facts | counts | {"rows": report.rows}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from cryptolake.cli.logs import logged
 from cryptolake.query import Query
 from cryptolake.query import query as empty_query
 from cryptolake.transfer.options import PRESETS, TransferOptions
@@ -340,19 +341,23 @@ _PANELS = {"query": "Query", "scope": "Query", "lake": "Lake", "how": "How files
 def shared(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command, in place of its ``query``, ``lake`` and the like, the options that make them."""
     makers = {name: _MAKERS[name] for name in _parameters(command) if name in _MAKERS}
+    logs = ("verbose",) if "lake" in makers else ()
 
     @functools.wraps(command)
     def run(**options: Any) -> None:
+        verbose = any(options.pop(name) for name in logs)
         made = {
             name: make(**{option: options.pop(option) for option in _parameters(make)})
             for name, make in makers.items()
         }
-        command(**made, **options)
+        with logged(verbose=verbose, quiet=not logs or options.get("quiet", False)):
+            command(**made, **options)
 
     hints: dict[str, Any] = {}
     parameters: list[inspect.Parameter] = []
     for panel, function in (
         *((_PANELS[name], made) for name, made in makers.items()),
+        *(("Lake", _log) for _ in logs),
         ("", command),
     ):
         hints |= _in_panel(_hints(function), panel)
@@ -363,6 +368,16 @@ def shared(command: Callable[..., None]) -> Callable[..., None]:
     run.__annotations__ = hints | {"return": None}
     del run.__wrapped__
     return run
+
+
+def _log(
+    *,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="Write a line a step to standard error."),
+    ] = False,
+) -> None:
+    """Have the options of the log; :func:`shared` reads them."""
 
 
 def _in_panel(hints: dict[str, Any], panel: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cryptolake.progress import Bar, Step, watched
+from cryptolake.progress import Step, display
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,11 +30,11 @@ class Together:
         self._sizes, self._unit = sizes, unit
         files = unit == "files"
         options: dict[str, Any] = {"unit": "B", "unit_scale": True} if files else {"unit": "month"}
-        self._bar = Bar("transfer" if files else "build", **options)
+        self._bar = display("transfer" if files else "build", **options)
         self._watch: Watch | None = None
         if callable(progress):
             self._watch = progress
-        elif progress and watched():
+        elif progress:
             self._watch = self._bar.draw
         self._last: Step | None = None
 

@@ -32,13 +32,14 @@ from cryptolake.gold.month import make_month
 from cryptolake.gold.recipes import Recipe, recipe_named
 from cryptolake.gold.targets import GoldMonth, Silver, find_targets, variants_of
 from cryptolake.planning.plan import Plan
-from cryptolake.progress import Bar, Step, watched
+from cryptolake.progress import Step, display
 from cryptolake.query import Query
-from cryptolake.report import MONTHS, Report, State
+from cryptolake.report import MONTHS, Report, State, facts_of_build
 from cryptolake.silver.scratch import put, put_all, sweep
 from cryptolake.storage import layout
 from cryptolake.storage.runs import signs_of_life
 from cryptolake.storage.tables import new_run_id
+from cryptolake.telemetry import step
 
 if TYPE_CHECKING:
     from cryptolake.listing.context import LakeContext
@@ -251,10 +252,9 @@ def _shown(progress: Progress, name: str) -> Iterator[Callable[[Step], None]]:
     if callable(progress):
         yield progress
         return
-    bar = Bar(name, unit="month")
-    drawn = bool(progress) and watched()
+    bar = display(name, unit="month")
     try:
-        yield lambda step: bar.draw(step) if drawn and step.total > 1 else None
+        yield lambda step: bar.draw(step) if progress and step.total > 1 else None
     finally:
         bar.close()
 
@@ -325,6 +325,16 @@ def build_gold(
         The lake cannot be read or written; what was built until then is kept.
     """
     asked = Query() if query is None else query
+    how: dict[str, Any] = {"progress": progress, "force": force, "threads": threads, "only": only}
+    with step("recipe", "built recipe", recipe=getattr(name, "name", name)) as facts:
+        report = _build(lake, name, asked, **how)
+        facts |= facts_of_build(report)
+    return report
+
+
+def _build(
+    lake: LakeContext, name: str | Recipe, asked: Query, *, force: bool, **how: Any
+) -> Report:
     if name == RECIPE:
         return build_daily(lake, asked, force=force)
     recipe = name if isinstance(name, Recipe) else recipe_named(name)
@@ -332,8 +342,9 @@ def build_gold(
     for variant in variants:
         _ = variant.columns  # a function that fails on nothing fails before anything is written
     sweep(lake.storage)
-    how: dict[str, Any] = {"progress": progress, "force": force, "threads": threads, "only": only}
-    return Report.merge(_build_one(lake, variant, asked, **how) for variant in variants)
+    return Report.merge(
+        _build_one(lake, variant, asked, force=force, **how) for variant in variants
+    )
 
 
 def _build_one(

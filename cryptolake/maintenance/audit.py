@@ -22,6 +22,7 @@ from cryptolake.silver.records import damaged_rows
 from cryptolake.storage import layout, segments
 from cryptolake.storage.strays import strays
 from cryptolake.storage.tables import new_run_id
+from cryptolake.telemetry import observed
 
 if TYPE_CHECKING:
     from cryptolake.errors import Damaged
@@ -70,6 +71,12 @@ def verify(
     return crosscheck(query, lake, against=against)
 
 
+def _facts(found: pl.DataFrame) -> dict[str, Any]:
+    counts = found.group_by("status").len().sort("status")
+    return {"files": found.height, **dict(counts.iter_rows())}
+
+
+@observed("verify", "verified", _facts)
 def audit(lake: LakeContext, query: Query | None = None, *, repair: bool = False) -> pl.DataFrame:
     """Hash every Bronze, Silver and Gold file that a query means, or all, and compare with what was recorded.
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import polars as pl
 
@@ -324,6 +324,20 @@ def planned(rows: Rows) -> Iterator[Planned]:
         for key, partition, period, checksum_size, selector in moving:
             sidecar = checksum_size is not None
             yield Planned(key, partition, period, sidecar, selector, counts[selector])
+
+
+def facts_of_plan(plan: Plan) -> dict[str, Any]:
+    """Return what the log says of a plan."""
+    selection = plan.query.selection
+    return {
+        "plan": plan.id,
+        "markets": ",".join(selection.markets),
+        "data_types": ",".join(selection.data_types),
+        "files": plan.to_transfer,
+        "bytes": plan.total_bytes,
+        "cached": plan.cached,
+        "missing": plan.missing,
+    }
 
 
 class Counts(NamedTuple):

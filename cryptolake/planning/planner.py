@@ -14,13 +14,14 @@ from cryptolake.bronze.ledger import scope_of
 from cryptolake.listing.folders import shown
 from cryptolake.listing.lifetimes import Lifetimes
 from cryptolake.planning.neighbours import days_to_list
-from cryptolake.planning.plan import Counts, Plan, age_of
+from cryptolake.planning.plan import Counts, Plan, age_of, facts_of_plan
 from cryptolake.planning.plan_files import files_and_missing, tell_step
 from cryptolake.planning.resolve import find_targets
 from cryptolake.planning.serialization import FILES, MISSING
 from cryptolake.planning.status import status_of
 from cryptolake.planning.windows import listed_for_plan
 from cryptolake.query import Query
+from cryptolake.telemetry import observed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _ANY_AGE = timedelta(days=36_500)
 
 
+@observed("plan", "planned", facts_of_plan)
 def make_plan(
     query: Query,
     lake: LakeContext,

@@ -28,9 +28,9 @@ from cryptolake.bronze.ledger import holdings, holdings_beside, in_months
 from cryptolake.bronze.zips import DEFAULT_LIMITS, Limits
 from cryptolake.errors import BuildError, ChecksumMismatch, DamagedLakeWarning
 from cryptolake.planning.plan import Plan
-from cryptolake.progress import Step, watched
+from cryptolake.progress import Heartbeat, Step, watched
 from cryptolake.readers.unusable import unusable
-from cryptolake.report import FILES, MONTHS, Report, State
+from cryptolake.report import FILES, MONTHS, Report, State, facts_of_build
 from cryptolake.silver.extend import told
 from cryptolake.silver.late_verification import LateVerifications
 from cryptolake.silver.month import STREAM_ABOVE, MonthResult, make_month
@@ -47,6 +47,7 @@ from cryptolake.silver.scratch import drafted, put, put_all, sweep
 from cryptolake.storage import layout
 from cryptolake.storage.runs import HEARTBEAT, signs_of_life
 from cryptolake.storage.tables import new_run_id
+from cryptolake.telemetry import observed
 
 if TYPE_CHECKING:
     from cryptolake.bronze.verify import Policy
@@ -349,6 +350,7 @@ def _spilled(result: MonthResult, seen: set[str]) -> list[Month]:
     return found
 
 
+@observed("build", "built", facts_of_build)
 def build(
     lake: LakeContext,
     bronze_rows: pl.DataFrame,
@@ -504,15 +506,27 @@ def _describe(run: BuildRun, bronze_rows: pl.DataFrame, options: dict[str, Any])
 
 
 def _bar(months: Iterable[MonthResult], total: int, *, shown: Progress) -> Iterable[MonthResult]:
-    """Wrap months in a tqdm bar, when there are some to wait for and a person watches."""
+    """Wrap months in a tqdm bar where a person watches, or in a heartbeat of the log, when there are some to wait for."""
     if callable(shown):
         return _reported(months, total, shown)
-    if not shown or total < 2 or not watched():
+    if not shown or not total:
+        return months
+    if not watched():
+        return _logged(months, total)
+    if total < 2:
         return months
     from tqdm.auto import tqdm
 
     bar: Iterable[MonthResult] = tqdm(months, total=total, unit="month", desc="build")
     return bar
+
+
+def _logged(months: Iterable[MonthResult], total: int) -> Iterator[MonthResult]:
+    heartbeat = Heartbeat("build")
+    try:
+        yield from _reported(months, total, heartbeat.draw)
+    finally:
+        heartbeat.close()
 
 
 def _reported(months: Iterable[MonthResult], total: int, watch: Watch) -> Iterator[MonthResult]:

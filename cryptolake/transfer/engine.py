@@ -14,8 +14,10 @@ from cryptolake.bronze.verify import Policy
 from cryptolake.errors import ChecksumMismatch, StorageError, TransferError, unknown_word
 from cryptolake.listing.identity import claim_archive, require_own_archive, require_own_plan
 from cryptolake.progress import TransferProgress
+from cryptolake.report import facts_of_transfer
 from cryptolake.storage import layout
 from cryptolake.storage.files import S3Storage
+from cryptolake.telemetry import observed
 from cryptolake.transfer.download import DownloadPipeline
 from cryptolake.transfer.jobs import (
     CommandWriter,
@@ -53,6 +55,7 @@ NOT_TRIED = "not tried: the endpoint had stopped answering"
 """The error of files that a run did not come to."""
 
 
+@observed("transfer", "transferred", facts_of_transfer)
 def transfer(
     plan: Plan,
     lake: LakeContext,

@@ -22,6 +22,7 @@ from cryptolake.archive.keys import CHECKSUM
 from cryptolake.errors import StorageError
 from cryptolake.storage import layout
 from cryptolake.storage.s3_config import S3Config
+from cryptolake.telemetry import step
 from cryptolake.transfer.faults import (
     ENDPOINT_FAULTS,
     PERMANENT,
@@ -227,6 +228,12 @@ class Pipeline(ABC):
         return batch
 
     def _run_batch(self, batch: list[Job]) -> None:
+        with step("batch", "transferred batch", mode=self.mode, files=len(batch)) as facts:
+            self._move(batch)
+            facts["bytes"] = sum(job.moved for job in batch)
+            facts["faults"] = self._faults.total()
+
+    def _move(self, batch: list[Job]) -> None:
         self._succeeded, self._ended, self._batch_failure = 0, None, None
         self._faults.clear()
         to_fetch: list[Job] = []

@@ -22,7 +22,18 @@ HEAVY = {
     "polars",
     "pyarrow",
 }
-HEAVY |= {"IPython", "aiobotocore", "fsspec", "moto", "plotly", "pydantic", "rich", "s3fs", "tqdm"}
+HEAVY |= {
+    "IPython",
+    "aiobotocore",
+    "fsspec",
+    "moto",
+    "opentelemetry",
+    "plotly",
+    "pydantic",
+    "rich",
+    "s3fs",
+    "tqdm",
+}
 
 CONTRACT = {"Archive", "Lake", "Plan", "Query", "Report", "matrix", "query"}
 CONTRACT |= {"ChecksumMismatch", "CorruptArchive", "CryptolakeError", "InvalidQuery", "MissingTool"}
