@@ -22,6 +22,15 @@ ASKED = (
 STEPS = ["planned", "transferred batch", "transferred", "built", "built recipe", "verified"]
 
 
+class Kept(logging.Handler):
+    def __init__(self, records: list[logging.LogRecord]) -> None:
+        super().__init__()
+        self.records = records
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
 @pytest.fixture(scope="module")
 def exporter() -> InMemorySpanExporter:
     found, provider = InMemorySpanExporter(), TracerProvider()
@@ -36,8 +45,7 @@ def done(
 ) -> tuple[list[logging.LogRecord], dict[str, ReadableSpan]]:
     """The records and the spans of a pull, a recipe and an audit."""
     records: list[logging.LogRecord] = []
-    handler = logging.Handler()
-    handler.emit = records.append  # type: ignore[method-assign]
+    handler = Kept(records)
     level = LOG.level
     LOG.addHandler(handler)
     LOG.setLevel(logging.INFO)
