@@ -41,6 +41,7 @@ from cryptolake.gold.lineage import (
     lineage_row,
 )
 from cryptolake.storage import layout
+from cryptolake.storage.identity_columns import AS_TEXT, arrow_metadata, as_text
 from cryptolake.storage.scope import Scope
 from cryptolake.storage.tables import new_run_id
 
@@ -203,6 +204,8 @@ def _bars(
         [lake.storage.url(month.path) for month in months],
         glob=False,
         hive_partitioning=False,
+        schema=none(schema).schema,
+        cast_options=AS_TEXT,
         **lake.storage.polars_arguments,
     )
     return scan.filter(_within(days.begin, days.end))
@@ -394,7 +397,7 @@ class MarketMonth:
         if record is not None and hashlib.sha256(data).hexdigest() != record.sha256:
             return self.files.clear(), none(schema)
         try:
-            rows = pl.read_parquet(BytesIO(data), hive_partitioning=False)
+            rows = as_text(pl.read_parquet(BytesIO(data), hive_partitioning=False))
         except (KeyboardInterrupt, SystemExit, MemoryError):
             raise
         except BaseException:  # noqa: BLE001 - damaged, and Polars may panic: the month is made whole
@@ -412,6 +415,7 @@ class MarketMonth:
         }
         buffer = BytesIO()
         metadata = {_METADATA: json.dumps(told), _DIGEST: self._digest(used)}
+        metadata |= arrow_metadata(rows.schema, self.path)
         rows.write_parquet(buffer, compression="zstd", compression_level=1, metadata=metadata)
         data = buffer.getvalue()
         inputs = tuple(

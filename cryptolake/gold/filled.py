@@ -38,6 +38,7 @@ from cryptolake.quality.survey import SymbolMonth, survey
 from cryptolake.readers.silver_files import SilverFile
 from cryptolake.silver.records import month_records
 from cryptolake.storage import layout
+from cryptolake.storage.identity_columns import arrow_metadata, as_text
 from cryptolake.storage.tables import new_run_id
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ def _store(
     path = layout.GoldPath(NAME, market, symbol, interval, period, data_type).path
     inputs = _inputs(lake, made_of)
     if storage.exists(path):
-        before = pl.read_parquet(BytesIO(storage.read(path)))
+        before = as_text(pl.read_parquet(BytesIO(storage.read(path))))
         rows = pl.concat([before, rows]).unique("open_time", keep="last").sort("open_time")
         told = (standing_lineage(storage, path) or {}).get("inputs", [])
         inputs = list(
@@ -187,7 +188,8 @@ def _store(
         )
     lineage = Lineage(NAME, VERSION, code_hash(fill), tuple(sorted(inputs)))
     buffer = BytesIO()
-    rows.write_parquet(buffer, compression="zstd", metadata=lineage.metadata)
+    metadata = lineage.metadata | arrow_metadata(rows.schema, path)
+    rows.write_parquet(buffer, compression="zstd", metadata=metadata)
     data, now = buffer.getvalue(), datetime.now(UTC)
     first, last = rows["open_time"].min(), rows["open_time"].max()
     file = Written(len(data), sha256(data).hexdigest(), rows.height, first, last)  # type: ignore[arg-type]

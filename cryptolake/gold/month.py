@@ -18,6 +18,7 @@ from cryptolake.gold.recipes import input_schema
 from cryptolake.readers.polars_frames import scan_months
 from cryptolake.silver.scratch import disk_errors, new_folder
 from cryptolake.storage.files import flush
+from cryptolake.storage.identity_columns import arrow_metadata
 
 if TYPE_CHECKING:
     from cryptolake.archive.feeds import Feed
@@ -79,12 +80,13 @@ def _written(
     draft = folder / "month.parquet"
     try:
         with disk_errors(lake.storage, target.path):
-            _sink(rows, draft, lineage)
+            metadata = lineage.metadata | arrow_metadata(recipe.columns, target.path)
+            _sink(rows, draft, metadata)
             ordered, counted = _seen(draft, recipe.time)
             if not ordered:
                 loose = draft.replace(folder / "loose.parquet")
                 order = ["symbol", recipe.time]
-                _sink(_scan(loose).sort(order, maintain_order=True), draft, lineage)
+                _sink(_scan(loose).sort(order, maintain_order=True), draft, metadata)
                 loose.unlink()
             flush(draft)
             return draft, Written(draft.stat().st_size, _sha256(draft), *counted)
@@ -131,14 +133,14 @@ def _frame(
     return scan_months(lake.storage, files, schema.silver_dtypes()).filter(span)
 
 
-def _sink(rows: pl.LazyFrame, draft: Path, lineage: Lineage) -> None:
+def _sink(rows: pl.LazyFrame, draft: Path, metadata: dict[str, str]) -> None:
     rows.sink_parquet(
         draft,
         compression="zstd",
         compression_level=3,
         statistics=True,
         row_group_size=_GROUP,
-        metadata=lineage.metadata,
+        metadata=metadata,
         maintain_order=True,
     )
 

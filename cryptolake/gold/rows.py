@@ -19,6 +19,7 @@ from cryptolake.gold.recipes import recipe_named, recipes
 from cryptolake.gold.targets import variants_of
 from cryptolake.listing.unpublished import unpublished_months
 from cryptolake.storage import layout
+from cryptolake.storage.identity_columns import AS_TEXT
 
 if TYPE_CHECKING:
     from cryptolake.gold.recipes import Recipe
@@ -163,6 +164,7 @@ def _rows_of(
         schema=dict(columns),
         missing_columns="insert",
         extra_columns="ignore",
+        cast_options=AS_TEXT,
         **lake.storage.polars_arguments,
     )
     if asked.days is not None:

@@ -31,6 +31,7 @@ from cryptolake.gold.rows import (
 from cryptolake.gold.targets import variants_of
 from cryptolake.readers.silver_files import current_sources
 from cryptolake.storage import layout
+from cryptolake.storage.identity_columns import AS_TEXT
 
 if TYPE_CHECKING:
     from cryptolake.listing.context import LakeContext
@@ -153,6 +154,7 @@ def _filled_rows(lake: LakeContext, query: Query) -> pl.LazyFrame:
             schema=dict(_no_bars(market).collect_schema()),
             missing_columns="insert",
             extra_columns="ignore",
+            cast_options=AS_TEXT,
             **lake.storage.polars_arguments,
         )
         if asked.days is not None:

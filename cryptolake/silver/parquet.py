@@ -131,7 +131,10 @@ def to_parquet(frame: pl.DataFrame, month: Month, origin: Origin) -> bytes:
         compression_level=_LEVEL,
         statistics=True,
         row_group_size=row_group_size(frame.height),
-        metadata={METADATA: origin.to_json(month, frame.height), **arrow_metadata(frame.schema)},
+        metadata={
+            METADATA: origin.to_json(month, frame.height),
+            **arrow_metadata(frame.schema, month.path),
+        },
     )
     return buffer.getvalue()
 
@@ -145,7 +148,10 @@ def sink(rows: pl.LazyFrame, path: Path, month: Month, origin: Origin) -> None:
         compression_level=_LEVEL,
         statistics=True,
         row_group_size=_LARGEST,
-        metadata={METADATA: origin.to_json(month, None), **arrow_metadata(rows.collect_schema())},
+        metadata={
+            METADATA: origin.to_json(month, None),
+            **arrow_metadata(rows.collect_schema(), month.path),
+        },
         maintain_order=True,
     )
 

@@ -24,6 +24,17 @@ _CONTINUES = 0xFFFF_FFFF
 _HEADER, _FIELDS, _DICTIONARY, _METADATA, _INDEX_TYPE = 2, 1, 4, 6, 1
 
 
+AS_TEXT: Final = pl.ScanCastOptions(categorical_to_string="allow")
+"""For a scan whose schema has such columns as text: files have them as dictionaries, or as text."""
+
+
+def as_text(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows of a file with these columns as text."""
+    return rows.with_columns(
+        pl.col(name).cast(pl.String) for name in IDENTITY if name in rows.columns
+    )
+
+
 def named(market: str, symbol: str | None, interval: str | None) -> dict[str, pl.Expr]:
     """Return the constant columns of one file, without those that are None.
 
@@ -39,29 +50,35 @@ def named(market: str, symbol: str | None, interval: str | None) -> dict[str, pl
     }
 
 
-def arrow_metadata(types: Mapping[str, Any]) -> dict[str, str]:
-    """Return the metadata of a file with these columns: its Arrow schema, market, symbol, interval as dictionaries.
+def arrow_metadata(types: Mapping[str, Any], path: str) -> dict[str, str]:
+    """Return the metadata of a file with these columns: its Arrow schema.
+
+    Columns that are named as a folder of the path are dictionaries in it; ``symbol`` is text where a file has
+    several symbols and no folder of its name, so that readers skip row groups by it.
 
     Examples
     --------
     >>> import pyarrow.parquet
     >>> file, rows = BytesIO(), pl.DataFrame({"symbol": ["BTCUSDT"], "open": [1.5]})
-    >>> rows.write_parquet(file, metadata=arrow_metadata(rows.schema))
+    >>> rows.write_parquet(
+    ...     file, metadata=arrow_metadata(rows.schema, "symbol=BTCUSDT/2024-01.parquet")
+    ... )
     >>> pyarrow.parquet.read_schema(file).field("symbol").type
     DictionaryType(dictionary<values=string, indices=int32, ordered=0>)
     """
-    return {_KEY: _schema(tuple(types.items()))}
+    levels = {level.partition("=")[0] for level in path.split("/")[:-1]}
+    return {_KEY: _schema(tuple(types.items()), frozenset(levels.intersection(IDENTITY)))}
 
 
 @lru_cache(maxsize=256)
-def _schema(types: tuple[tuple[str, Any], ...]) -> str:
+def _schema(types: tuple[tuple[str, Any], ...], named: frozenset[str]) -> str:
     file = BytesIO()
-    columns = {name: pl.Categorical() if name in IDENTITY else kind for name, kind in types}
+    columns = {name: pl.Categorical() if name in named else kind for name, kind in types}
     pl.DataFrame(schema=columns).write_parquet(file)
     file.seek(0)
     message = _Message(base64.b64decode(pl.read_parquet_metadata(file)[_KEY]))
     for field in message.fields():
-        if message.name(field) in IDENTITY:
+        if message.name(field) in named:
             message.set_signed_index(field)
     return base64.b64encode(message.encoded()).decode()
 

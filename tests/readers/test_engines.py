@@ -74,12 +74,7 @@ ENGINES: dict[str, Callable[[Path], Any]] = ANY_FILES | {
 }
 """And those for trees of which each file has the columns."""
 
-GOLD: dict[str, Callable[[Path], Any]] = ENGINES | {
-    "pyarrow": lambda folder: pyarrow.dataset.dataset(folder).to_table(),
-    "pandas": lambda folder: pd.read_parquet(folder, partitioning=None),
-}
-for unlike in ("pyarrow, table", "dask by file"):
-    del GOLD[unlike]
+GOLD = {name: read for name, read in ENGINES.items() if name != "dask by file"}
 
 
 @pytest.fixture(scope="module")
