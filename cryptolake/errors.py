@@ -27,7 +27,8 @@ the same facts are in ``error.facts``, and attributes of the exception.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,9 @@ class CryptolakeError(Exception):
     ('x', 'no such thing')
     """
 
+    _says_all = True
+    """Whether the sentence is all that a person needs: a notebook shows it without the trace."""
+
     def __init__(self, message: str, **facts: Any) -> None:
         super().__init__(message)
         self.facts: dict[str, Any] = facts
@@ -60,8 +64,26 @@ class CryptolakeError(Exception):
         message = f"{type(self).__name__} has no fact {name!r}; it has {sorted(facts)}"
         raise AttributeError(message)
 
+    @property
+    def _render_traceback_(self) -> Callable[[], list[str]]:
+        """Give IPython the sentence alone; ``%xmode Verbose`` asks for traces, of these too.
+
+        Raises
+        ------
+        AttributeError
+            The trace is wanted: IPython shows its own then.
+        """
+        if not self._says_all or _traces_wanted():
+            raise AttributeError
+        return lambda: [f"{type(self).__name__}: {self}"]
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args[0] if self.args else "", self.facts)
+
+
+def _traces_wanted() -> bool:
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return getattr(getattr(shell, "InteractiveTB", None), "mode", "") == "Verbose"
 
 
 def _rebuild(kind: type[CryptolakeError], message: str, facts: dict[str, Any]) -> CryptolakeError:
@@ -103,6 +125,8 @@ class ListingError(CryptolakeError, OSError):
 class TransferError(CryptolakeError, RuntimeError):
     """Files could not be moved. ``facts`` name the files, the command and its exit code."""
 
+    _says_all = False
+
 
 class ChecksumMismatch(TransferError):
     """Bytes that match the listing's ETag but not their CHECKSUM, under policy ``raise``."""
@@ -111,13 +135,19 @@ class ChecksumMismatch(TransferError):
 class CorruptArchive(CryptolakeError, ValueError):
     """A zip that does not open, holds other than one CSV, or inflates past the stated limit."""
 
+    _says_all = False
+
 
 class SchemaMismatch(CryptolakeError, ValueError):
     """A file that lacks a required column, or whose rows do not fit its dataset."""
 
+    _says_all = False
+
 
 class BuildError(CryptolakeError, RuntimeError):
     """Silver months that could not be built. ``facts`` name the months and their reasons."""
+
+    _says_all = False
 
 
 class WorkerLost(CryptolakeError, RuntimeError):
