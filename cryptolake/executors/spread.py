@@ -31,6 +31,7 @@ from cryptolake.silver.build import build_asked
 from cryptolake.storage.runs import HEARTBEAT, signs_of_life
 from cryptolake.storage.table_schemas import TABLES
 from cryptolake.storage.tables import Meta, new_run_id
+from cryptolake.transfer.engine import sigterm_raises
 
 if TYPE_CHECKING:
     from cryptolake.executors.parts import Done
@@ -189,7 +190,7 @@ class Spread:
         self.lake.records.forget()
         together = Together(sizes, unit, self.progress)
         try:
-            with Channel() as channel:
+            with sigterm_raises(), Channel() as channel:
                 parts = [CallPart(n, place, work, channel.address) for n, work in enumerate(works)]
 
                 def look(done: Sequence[Done]) -> None:

@@ -158,7 +158,7 @@ def _recorded(
 ) -> tuple[State, bool]:
     """Run the modes with the recorder open; return how the run ended, and whether the endpoint answered."""
     state: State = "stopped"
-    with _sigterm_raises():
+    with sigterm_raises():
         recorder.open()
         try:
             how = (settings, policy, pins)
@@ -296,7 +296,7 @@ def _raise_if_quarantined(report: Report) -> None:
 
 
 @contextmanager
-def _sigterm_raises() -> Iterator[None]:
+def sigterm_raises() -> Iterator[None]:
     """Let SIGTERM end the transfer in order, as Ctrl-C does, unless the program handles it otherwise."""
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
