@@ -115,45 +115,38 @@ def selectors(listed: pl.DataFrame, stems: pl.DataFrame, strange: pl.DataFrame) 
     return rows.join(heads, on=[*place, "head"]).select("row", "selector").collect()
 
 
-def shard_selectors(files: pl.DataFrame) -> pl.DataFrame:
-    """Find the widest selectors that pick up files of one shard only, once a plan is cut into shards.
+def shard_heads(files: pl.DataFrame) -> pl.DataFrame:
+    """Find how much of a period, at the least, picks up files of one shard only, once a plan is cut into shards.
 
     What a plan's selector lists are exactly files of the plan, so only longer ones are looked for.
 
     Parameters
     ----------
     files
-        The plan's files to move that have a selector: ``row, key, selector, partition, period, checksum_size``,
-        and the number of their ``shard``.
+        The plan's files to move that have a selector: ``row, selector, partition, period, checksum_size``, and the
+        number of their ``shard``.
 
     Returns
     -------
     polars.DataFrame
-        ``row`` and ``selector``.
+        ``row`` and ``head``, of which :func:`shard_selector` makes the selector.
     """
     # A selector takes the place of a folder: all that it lists is known.
     slim = files.lazy().select(
         "row", "partition", "period", "shard", folder="selector", sidecar="checksum_size"
     )
     one = pl.col("shard").n_unique() == 1
-    heads = pl.concat(
-        [_heads(slim, partition, levels, one) for partition, levels in _LEVELS.items()]
-    )
+    parts = [_heads(slim, partition, levels, one) for partition, levels in _LEVELS.items()]
+    return pl.concat(parts).select("row", "head").collect()
+
+
+def shard_selector() -> pl.Expr:
+    """Return a file's selector in its shard, from ``key``, ``period``, the plan's ``selector``, and ``head``."""
     ending = pl.col("period").str.len_chars() + len(".zip")
     stem = pl.col("key").str.head(pl.col("key").str.len_chars() - ending)
     own = pl.concat_str(stem, "head")
-    return (
-        files.lazy()
-        .join(heads.select("row", "head"), on="row", how="left")
-        .with_columns(own=own)
-        .select(
-            "row",
-            selector=pl.when(pl.col("selector").str.starts_with(pl.col("own")))
-            .then("selector")
-            .otherwise("own"),
-        )
-        .collect()
-    )
+    wider = pl.col("selector").str.starts_with(own)
+    return pl.when(wider).then("selector").otherwise(own).alias("selector")
 
 
 def _heads(

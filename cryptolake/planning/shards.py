@@ -16,16 +16,19 @@ import polars as pl
 
 from cryptolake.archive.periods import Days, Period
 from cryptolake.errors import InvalidQuery
-from cryptolake.planning.commands import shard_selectors
+from cryptolake.planning.commands import shard_heads, shard_selector
 from cryptolake.planning.plan import ROUTE_NOTE, TO_MOVE
 from cryptolake.query import Query
+from cryptolake.storage.spooled import Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from cryptolake.planning.plan import Plan
 
 _UNIT = ("market", "data_type", "interval", "symbol", "month")
+
+_MONTH = pl.col("period").str.head(7).alias("month")
 
 
 def cut(plan: Plan, n: int | None, max_bytes: int | None) -> list[Plan]:
@@ -37,23 +40,55 @@ def cut(plan: Plan, n: int | None, max_bytes: int | None) -> list[Plan]:
         Neither number, or one that is less than 1.
     """
     _check(n, max_bytes)
-    month = pl.col("period").str.head(7).alias("month")
-    files = plan.files.with_columns(month)
-    weights = _weights(files)
-    if not weights.height:
+    slim = _slim(plan.rows)
+    if not slim.height:
         return [plan]
+    weights = _weights(slim)
     ends = boundaries(weights["weight"].to_list(), n or 1, max_bytes)
     numbers = [shard for shard, (begin, end) in enumerate(_pairs(ends)) for _ in range(begin, end)]
     units = weights.select(*_UNIT, shard=pl.Series(numbers, dtype=pl.UInt32))
-    numbered = files.join(units, on=_UNIT, how="left", nulls_equal=True).sort(
-        *_UNIT, "period", "partition", "key", nulls_last=False
-    )
-    parts = _with_selectors(numbered).partition_by("shard", as_dict=True, include_key=False)
-    missing = _missing(plan.missing_periods.with_columns(month), units)
+    missing = _missing(plan.missing_periods.with_columns(_MONTH), units)
+    parts = _parts(plan.rows, _places(slim, units), len(ends))
     return [
-        _shard(plan, number, len(ends), parts[number,], missing.filter(shard=number).drop("shard"))
-        for number in range(len(ends))
+        _shard(plan, number, len(ends), part, missing.filter(shard=number).drop("shard"))
+        for number, part in enumerate(parts)
     ]
+
+
+def _slim(rows: Rows) -> pl.DataFrame:
+    """Return what decides on a file's place, a few bytes a file: words that repeat are numbers."""
+    words = dict.fromkeys((*_UNIT, "status", "partition", "selector"), pl.Categorical())
+    columns = ("size", "status", "partition", "period", "selector", "checksum_size")
+    return pl.concat(
+        piece.select(*_UNIT[:-1], _MONTH, *columns).cast(words)  # type: ignore[arg-type]
+        for piece in rows.pieces()
+    ).with_row_index("row")
+
+
+def _places(slim: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
+    """Return each row's ``shard``, and the ``head`` of its selector there, null where a file is named."""
+    numbers = units.cast(dict.fromkeys(_UNIT, pl.Categorical()))
+    rows = slim.join(numbers, on=_UNIT, how="left", nulls_equal=True, maintain_order="left")
+    moving = pl.col("status").cast(pl.String).is_in(TO_MOVE)
+    heads = shard_heads(rows.filter(pl.col("selector").is_not_null(), moving))
+    return rows.select("row", "shard").join(heads, on="row", how="left", maintain_order="left")
+
+
+def _parts(rows: Rows, places: pl.DataFrame, count: int) -> Iterator[pl.DataFrame]:
+    """Yield the files of each shard, in order, one shard in memory at a time."""
+    parts = [Rows([]) for _ in range(count)]
+    begin = 0
+    for piece in rows.pieces():
+        own = places.slice(begin, piece.height).select("shard", "head")
+        begin += piece.height
+        named = pl.concat([piece, own], how="horizontal").with_columns(shard_selector())
+        split = named.drop("head").partition_by("shard", as_dict=True, include_key=False)
+        for (shard,), files in split.items():
+            parts[int(str(shard))].add(files)
+    order: list[str | pl.Expr] = [*_UNIT[:-1], _MONTH, "period", "partition", "key"]
+    for number in range(count):
+        part, parts[number] = parts[number].frame(), Rows([])
+        yield part.sort(*order, nulls_last=False)
 
 
 def _check(n: int | None, max_bytes: int | None) -> None:
@@ -68,8 +103,10 @@ def _check(n: int | None, max_bytes: int | None) -> None:
 
 def _weights(files: pl.DataFrame) -> pl.DataFrame:
     """Return the symbol-months in their order, and the bytes of each: those to move, or, where none is, all."""
-    moving = pl.col("size").filter(pl.col("status").is_in(TO_MOVE)).sum()
+    status = pl.col("status").cast(pl.String)
+    moving = pl.col("size").filter(status.is_in(TO_MOVE)).sum()
     sums = files.group_by(_UNIT).agg(moving.alias("weight"), pl.col("size").sum())
+    sums = sums.cast(dict.fromkeys(_UNIT, pl.String()))
     if not sums["weight"].sum():
         sums = sums.with_columns(weight="size")
     return sums.sort(*_UNIT, nulls_last=False).select(*_UNIT, "weight")
@@ -122,15 +159,6 @@ def _runs(sums: Sequence[int], most: int, n: int) -> list[int]:
 
 def _pairs(ends: Sequence[int]) -> list[tuple[int, int]]:
     return list(zip([0, *ends[:-1]], ends, strict=True))
-
-
-def _with_selectors(files: pl.DataFrame) -> pl.DataFrame:
-    """Give each file to move the widest selector that picks up files of its own shard only."""
-    rows = files.with_row_index("row")
-    chosen = rows.filter(pl.col("selector").is_not_null(), pl.col("status").is_in(TO_MOVE))
-    own = shard_selectors(chosen)
-    named = rows.drop("selector").join(own, on="row", how="left", maintain_order="left")
-    return named.select(*(name for name in files.columns if name != "month"))
 
 
 def _missing(missing: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:

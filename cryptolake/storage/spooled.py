@@ -47,8 +47,12 @@ class Rows:
         self._lock = threading.Lock()
         self._last: weakref.ref[pl.DataFrame] | None = None
         for frame in pieces:
-            for piece in frame.iter_slices(PIECE) if frame.height else [frame]:
-                self._add(piece)
+            self.add(frame)
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """Add rows at the end; before the first use."""
+        for piece in frame.iter_slices(PIECE) if frame.height else [frame]:
+            self._add(piece)
 
     @staticmethod
     def of(table: pl.DataFrame | Rows) -> Rows:
