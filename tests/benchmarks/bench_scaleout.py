@@ -1,6 +1,6 @@
 """How a pull grows with workers: 1, 2 and 4 processes on this machine, 50 ms a request.
 
-Run it with ``python tests/benchmarks/bench_scaleout.py [ROUNDS] [LATENCY_MS]``; it needs Linux and hadro (the
+Run it with ``python tests/benchmarks/bench_scaleout.py [ROUNDS] [LATENCY_MS] [CONNECTIONS]``; it needs Linux and hadro (the
 ``test`` extra), which serves the archive and answers each request after 50 ms. A pull of daily files of eight symbols
 into an empty folder is run by ``ProcessPoolExecutor`` (spawned, and warm before the clock starts), Silver included, in
 turn with 1, 2 and 4 workers:
@@ -9,7 +9,8 @@ turn with 1, 2 and 4 workers:
 - *4 connections in all*: one limit divided among the workers, as ``lake.pull(..., executor=)`` does.
 
 Printed, as medians: files and requests a second, each against one worker; how many of the machine's cores the workers
-with their s5cmd, the call itself, and the server use meanwhile; and the share of time that the slowest step takes.
+with their s5cmd, the call itself, and the server use meanwhile; and the share of the parts' time that transfers take.
+Where the cores used are all that the machine has left, more workers only share them.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from typing import NamedTuple
 import cryptolake as cl
 from tests.transfer.servers import free_port, wait_for
 
-EACH = 4
+EACH = int(sys.argv[3]) if len(sys.argv) > 3 else 4
 COUNTS = (1, 2, 4)
 DAYS = ("2024-11-02", "2024-12-13")
 SYMBOLS = [f"{name}USDT" for name in ("BTC", "ETH", "BNB", "SOL", "XRP", "ADA", "DOGE", "LTC")]
