@@ -1,7 +1,7 @@
 """The README's pictures: ``python -m tests.tools.screenshots notebooks/pictures``.
 
 JupyterLab runs the picker on a sample archive that is served on loopback, and Chromium takes its picture in
-light and dark; the chart is saved as PNG by ``lake.plot``. Needs the ``notebook``, ``demo`` and ``test`` extras, and a Chromium.
+light and dark, and that of a chart below it. Needs the ``notebook``, ``demo`` and ``test`` extras, and a Chromium.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ picker.query = (
 )
 picker
 """
-CHART = "lake.plot.candles(picker.query).save({path!r}, scale=1)"
+CHART = "lake.plot.candles(picker.query)"
 
 
 def take(folder: Path) -> list[Path]:
-    """Write the pictures: the picker in light and dark, and a chart. Returns their paths.
+    """Write the pictures: the picker and a chart, in light and dark. Returns their paths.
 
     Raises
     ------
     RuntimeError
-        JupyterLab does not start, or the chart could not be drawn.
+        JupyterLab does not start.
     """
     import cryptolake as cl
 
@@ -59,18 +59,15 @@ def take(folder: Path) -> list[Path]:
         lab = stack.enter_context(running_lab(scratch / "lab", endpoint=served.endpoint))
         browser = stack.enter_context(chromium())
         opening = f"import cryptolake as cl\nlake = cl.Lake({str(scratch / 'lake')!r})"
-        chart = folder / "candles.png"
-        lab.write("pictures.ipynb", opening, PICKER, CHART.format(path=str(chart.resolve())))
+        lab.write("pictures.ipynb", opening, PICKER, CHART)
         taken = []
         for theme in ("light", "dark"):
             lab.theme(f"JupyterLab {theme.title()}")
             page = browser.new_page(viewport={"width": 1000, "height": 1800})
             taken.append(_picker(lab, page, folder / f"picker-{theme}.png"))
+            taken.append(_chart(lab, page, folder / f"chart-{theme}.png"))
             page.close()
-    if not chart.is_file():
-        message = f"the chart was not drawn: {chart}"
-        raise RuntimeError(message)
-    return [*taken, chart]
+    return taken
 
 
 def _picker(lab: Lab, page: Page, path: Path) -> Path:
@@ -83,10 +80,28 @@ def _picker(lab: Lab, page: Page, path: Path) -> Path:
     page.locator(".cl-notice h4", has_text="Report").wait_for(timeout=120_000)
     page.get_by_role("button", name="Preview", exact=True).click()
     page.locator(".cl-notice svg.marks").wait_for(timeout=60_000)
-    lab.run_cell(page, 2)
-    page.locator(".jp-Cell").last.locator(".jp-OutputArea-executeResult").wait_for(timeout=60_000)
     page.mouse.move(2, 2)
     page.locator(".cl-picker").screenshot(path=path)
+    return path
+
+
+def _chart(lab: Lab, page: Page, path: Path) -> Path:
+    """Show the chart, look closer, and take its picture with the crosshair on a bar."""
+    lab.run_cell(page, 2)
+    chart = page.locator(".cl-chart[data-bars]")
+    chart.wait_for(timeout=60_000)
+    plot = page.locator(".cl-chart-plot")
+    plot.focus()
+    for key in ("+", "+", "+", "+", "+", "+"):
+        page.keyboard.press(key)
+        page.wait_for_timeout(100)
+    page.wait_for_timeout(800)
+    page.evaluate("document.activeElement.blur()")
+    box = plot.bounding_box()
+    if box:
+        page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.3 * box["height"])
+    page.wait_for_timeout(300)
+    chart.screenshot(path=path)
     return path
 
 
