@@ -37,7 +37,7 @@ def test_systemd_takes_the_units(tmp_path: Path):
         path = tmp_path / f"cryptolake.{kind}"
         path.write_text(text.replace(PROGRAM, sys.executable))
         paths.append(path)
-    command = ["systemd-analyze", "verify", "--recursive-errors=no", *paths]
+    command = ["systemd-analyze", "verify", "--recursive-errors=no", *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (
         done.returncode,
