@@ -31,6 +31,7 @@ from cryptolake.silver.build import build_asked
 from cryptolake.storage.runs import HEARTBEAT, signs_of_life
 from cryptolake.storage.table_schemas import TABLES
 from cryptolake.storage.tables import Meta, new_run_id
+from cryptolake.telemetry import step
 from cryptolake.transfer.engine import sigterm_raises
 
 if TYPE_CHECKING:
@@ -189,8 +190,10 @@ class Spread:
         self._beat()
         self.lake.records.forget()
         together = Together(sizes, unit, self.progress)
+        facts = {"kind": self.kind, "parts": len(works), "workers": self.pool.workers}
         try:
-            with sigterm_raises(), Channel() as channel:
+            logged = step("spread", "ran on an executor", **facts)
+            with sigterm_raises(), Channel() as channel, logged:
                 parts = [CallPart(n, place, work, channel.address) for n, work in enumerate(works)]
 
                 def look(done: Sequence[Done]) -> None:

@@ -108,9 +108,10 @@ def _failed(records: TableReader) -> pl.DataFrame:
 
 
 def _runs(records: TableReader) -> pl.DataFrame:
+    whole = records.runs().filter(pl.col("part_of").is_null())  # what an executor ran is one run
     ended = pl.col("ended_at").max().dt.timestamp("ms") / 1000
     by = ("kind", "state")
-    return records.runs().group_by(by).agg(pl.len().alias("runs"), ended.alias("ended")).sort(by)
+    return whole.group_by(by).agg(pl.len().alias("runs"), ended.alias("ended")).sort(by)
 
 
 def exposition(gauges: Iterable[Gauge], rows: pl.DataFrame) -> Iterator[str]:
