@@ -18,7 +18,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from functools import partial
 from os import cpu_count
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -66,13 +66,6 @@ _FLUSH_MONTHS = 256
 _AT_ONCE = 16
 
 
-class Placed(NamedTuple):
-    """What a month that was put in its place was made of: a hash of its files, and its origin's id."""
-
-    inputs: bytes
-    origin: str
-
-
 class BuildRun:
     """One build: work handed to threads, results stored in groups."""
 
@@ -90,7 +83,9 @@ class BuildRun:
         self._files = 0
         self._beaten: float | None = None
         self._closed = False
-        self.placed: dict[str, Placed] = {}
+        self.placed: dict[str, str] = {}
+        """The months that this run put in their places, and the id of what each was made by."""
+        self._seen: dict[str, bytes] = {}
         self.damaged: set[str] = set()
         self._whole: list[Month] = []
         self.ledger_names: frozenset[str] | None = None
@@ -159,11 +154,19 @@ class BuildRun:
             self._records.forget()
         self._place(waiting)
         for result in waiting:
-            if result.status == "built":
-                origin = result.origin.id if result.origin else ""
-                self.placed[result.month.path] = Placed(_inputs(result.month), origin)
+            self._note(result)
             self._rows[result.month.path] = _row(result)
         self._flushed = time.monotonic()
+
+    def _note(self, result: MonthResult) -> None:
+        """Note the sources that a month of this run was made of, or was kept for, as its ledger had them."""
+        path = result.month.path
+        self.placed.pop(path, None)
+        self._seen.pop(path, None)
+        if result.status == "built":
+            self.placed[path] = result.origin.id if result.origin else ""
+        if result.status in {"built", "kept"}:  # another file that stands has its own writer
+            self._seen[path] = _inputs(result.month)
 
     def _completed(self, waiting: list[MonthResult]) -> list[MonthResult]:
         """Add to extended months what the tables tell of the file that stood; leave out those they do not fit."""
@@ -202,13 +205,17 @@ class BuildRun:
         for job in jobs:
             job.result()
 
+    @property
+    def made_something(self) -> bool:
+        """Whether this run placed a month, or kept one as it stands."""
+        return bool(self._seen)
+
     def stale(self, months: Iterable[Month]) -> list[Month]:
         """Return those of some months, as the ledger has them now, that other files were placed of."""
         return [
             month
             for month in months
-            if (placed := self.placed.get(month.path)) is not None
-            and _inputs(month) != placed.inputs
+            if month.path in self._seen and _inputs(month) != self._seen[month.path]
         ]
 
     def misdescribed(self) -> list[str]:
@@ -219,9 +226,9 @@ class BuildRun:
         """
         newest = month_records(self.tables, self.placed) if self.placed else {}
         others = {
-            path: placed.origin
-            for path, placed in self.placed.items()
-            if path in newest and newest[path].origin != placed.origin
+            path: origin
+            for path, origin in self.placed.items()
+            if path in newest and newest[path].origin != origin
         }
         return [
             path
@@ -471,7 +478,7 @@ def _converge(run: BuildRun, bronze_rows: pl.DataFrame, options: dict[str, Any])
     Whoever places a month last has then seen every file in the ledger, so writers in any number end at the
     same Silver. Each round needs that a file was stored meanwhile, so there is an end.
     """
-    while run.placed:
+    while run.made_something:
         if run.ledger_names is not None and run.tables.names("files") == run.ledger_names:
             return
         now = months_to_build(bronze_rows, holdings_beside(run.tables, bronze_rows["key"]))

@@ -220,3 +220,25 @@ def test_a_month_built_twice_in_one_run_is_accounted_for_once(tmp_path: Path, mo
     assert current(meta, "sources")["rows_out"].sum() == 96
     meta.compact("sources", many=1)
     assert current(meta, "sources")["rows_out"].sum() == 96
+
+
+@pytest.mark.parametrize("moment", ["_make", "_place"])
+def test_another_build_that_is_faster_leaves_nothing_to_do(
+    tmp_path: Path, monkeypatch, moment: str
+) -> None:
+    """Another process stores a day and builds the month, before or after this one makes it: both end, both are ok."""
+    storage, _ = stored(tmp_path, zips())
+    late, own = zipped(day_text("2024-01-04")), getattr(BuildRun, moment)
+
+    def overtaken(self: BuildRun, *given: object, **options: object) -> object:
+        monkeypatch.setattr(BuildRun, moment, own)
+        made = own(self, *given, **options) if moment == "_place" else None
+        storage.write(f"bronze/{key('2024-01-04')}", late)
+        Meta(storage).append("files", [ledger_row(key("2024-01-04"), late)])
+        assert built(storage).ok
+        return made if moment == "_place" else own(self, *given, **options)
+
+    monkeypatch.setattr(BuildRun, moment, overtaken)
+    report = built(storage)
+    assert report.ok, report.summary()
+    assert rows(storage) == 96
