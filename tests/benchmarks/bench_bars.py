@@ -1,6 +1,6 @@
 """Coarser bars and as-of joins against the best by hand, in one run, each in a process of its own.
 
-``python tests/benchmarks/bench_bars.py [ROUNDS]`` prints processor time and peak memory of
+``python -m tests.benchmarks.bench_bars [ROUNDS]`` prints processor time and peak memory of
 
 - 5.27 million 1m bars (ten symbols, a year) made 1h bars, against a streaming ``group_by`` of all files;
 - the same 1m bars with the funding and the metrics that were known, against ``join_asof`` symbol by symbol;
@@ -11,9 +11,6 @@ By turns, the least of some rounds. Imports of the library are not counted: all 
 
 from __future__ import annotations
 
-import os
-import resource
-import subprocess
 import sys
 import tempfile
 from datetime import UTC, datetime, timedelta
@@ -24,6 +21,7 @@ import numpy as np
 import polars as pl
 
 import cryptolake as cl
+from tests.benchmarks.measuring import Job, answer, compare, pairs
 
 SYMBOLS = [f"S{place:02}USDT" for place in range(10)]
 TICKS = 2_000_000
@@ -208,35 +206,21 @@ def quotes_by_lake(root: Path) -> pl.DataFrame:
     return cl.Lake(root).asof(TRADES, "bookTicker").collect()
 
 
-JOBS = {
+JOBS: dict[str, Job] = {
     job.__name__: job
     for job in (
-        *(resample_by_hand, resample_by_lake, joins_by_hand, joins_by_lake),
-        *(quotes_by_hand, quotes_by_lake),
+        *(
+            resample_by_hand,
+            resample_by_lake,
+            joins_by_hand,
+            joins_by_lake,
+        ),
+        *(
+            quotes_by_hand,
+            quotes_by_lake,
+        ),
     )
 }
-
-
-def run(job: str, root: Path) -> tuple[float, float, int]:
-    """Run a job in a process of its own; return its processor seconds, peak memory in MB, and rows."""
-    command = [sys.executable, __file__, job, str(root)]
-    told = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ)
-    seconds, memory, rows = told.stdout.split()
-    return float(seconds), float(memory), int(rows)
-
-
-def used() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-def show(what: str, own: tuple[float, float, int], hand: tuple[float, float, int]) -> None:
-    assert own[2] == hand[2], "the two made different numbers of rows"
-    print(
-        f"{what:<44} {own[0]:6.2f} s  {own[1]:5.0f} MB   by hand {hand[0]:6.2f} s  {hand[1]:5.0f} MB   "
-        f"{own[0] / hand[0]:.2f} x, {own[1] / hand[1]:.2f} x",
-        flush=True,
-    )
 
 
 WORK = {
@@ -252,17 +236,12 @@ def main(rounds: int = 3) -> None:
         write_bars(root)
         write_ticks(root)
         for what, words in WORK.items():
-            pairs = [
-                [run(f"{what}_by_{who}", root) for who in ("lake", "hand")] for _ in range(rounds)
-            ]
-            show(words, *(min(kind) for kind in zip(*pairs, strict=True)))
+            jobs = f"{what}_by_lake", f"{what}_by_hand"
+            compare(words, *pairs(__spec__.name, *jobs, root, rounds))
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 2:
-        begin = used()
-        frame = JOBS[sys.argv[1]](Path(sys.argv[2]))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(used() - begin, peak, frame.height)
+        answer(JOBS, sys.argv[1], Path(sys.argv[2]))
     else:
         main(*map(int, sys.argv[1:]))

@@ -1,20 +1,19 @@
-"""Recipes of Gold against the same by hand, in one run, each in a process of its own.
+"""Bars of Gold against the same by hand, in one run, each in a process of its own.
 
-``python tests/benchmarks/bench_gold.py [tick_bars] [volume_bars] [dollar_bars] [--trades 10]`` prints processor time
-and peak memory of bars made of so many millions of trades: ``lake.build`` of the recipe (lineage, file and all),
-against the bars by hand from the same Silver file, cut from row numbers and running sums and written as Parquet. Imports of the
-library are not counted.
+``python -m tests.benchmarks.bench_gold [tick_bars] [volume_bars] [dollar_bars] [--trades 3 10 30]`` prints processor
+time and peak memory of bars made of so many millions of trades: ``lake.build`` of the recipe (lineage, file and all),
+against the bars by hand from the same Silver file, cut from row numbers and running sums and written as Parquet.
+Imports of the library are not counted.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
-import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ import polars as pl
 
 import cryptolake as cl
 from cryptolake.gold.build import build_gold
+from tests.benchmarks.measuring import Job, answer, compare, pairs
 
 SILVER = "silver/market=futures_um/data_type=trades/symbol=BTCUSDT/2024-03.parquet"
 SIZES = {"tick_bars": 1_000, "volume_bars": 100.0, "dollar_bars": 1_000_000.0}
@@ -92,7 +92,7 @@ def by_hand(root: Path, name: str) -> int:
     return int(pl.scan_parquet(out).select(pl.len()).collect().item())
 
 
-def recipe(root: Path, name: str) -> int:
+def by_lake(root: Path, name: str) -> int:
     """Build the recipe's file in a lake of these trades."""
     lake = cl.Lake(root)
     query = cl.query().symbols("BTCUSDT").between("2024-03")
@@ -101,54 +101,28 @@ def recipe(root: Path, name: str) -> int:
     return int(report.months["rows"].sum())
 
 
-def job(root: Path, what: str, name: str) -> None:
-    """Print what one job cost: processor time, memory, bars."""
-    begun = time.process_time()
-    bars = by_hand(root, name) if what == "hand" else recipe(root, name)
-    print(json.dumps({"cpu": time.process_time() - begun, "mb": peak(), "bars": bars}))
-
-
-def peak() -> float:
-    """Return this process's highest RSS in MB; ``ru_maxrss`` would begin with that of the process that started it."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
-
-
-def measured(root: Path, what: str, name: str) -> dict[str, float]:
-    command = [sys.executable, __file__, "--job", what, "--root", str(root), name]
-    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    found: dict[str, float] = json.loads(out.splitlines()[-1])
-    return found
+JOBS: dict[str, Job] = {f"{name}.hand": partial(by_hand, name=name) for name in SIZES}
+JOBS |= {f"{name}.lake": partial(by_lake, name=name) for name in SIZES}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=list(SIZES))
-    parser.add_argument("--trades", type=int, default=10, help="millions of trades")
-    parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--job", help=argparse.SUPPRESS)
-    parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--trades", type=int, nargs="*", default=[3, 10, 30], help="millions")
+    parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    if given.job:
-        job(given.root, given.job, given.names[0])
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        write_trades(root, given.trades)
-        for name in given.names:
-            runs = [
-                {what: measured(root, what, name) for what in ("hand", "recipe")}
-                for _ in range(given.pairs)
-            ]
-            ratio = sorted(run["recipe"]["cpu"] / run["hand"]["cpu"] for run in runs)
-            words = [
-                f"{what} {min(run[what]['cpu'] for run in runs):.2f} s CPU, "
-                f"{max(run[what]['mb'] for run in runs):.0f} MB, {runs[0][what]['bars']:,} bars"
-                for what in ("hand", "recipe")
-            ]
-            middle = ratio[len(ratio) // 2]
-            print(f"{given.trades}M {name}: {'; '.join(words)}; {middle:.2f} x CPU", flush=True)
+    for millions in given.trades:
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder)
+            write_trades(root, millions)
+            for name in given.names:
+                jobs = f"{name}.lake", f"{name}.hand"
+                own, hand = pairs(__spec__.name, *jobs, root, given.rounds)
+                compare(f"{millions}M trades, {name}, {own[0].rows:,} bars", own, hand)
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) > 2 and sys.argv[1] in JOBS:
+        answer(JOBS, sys.argv[1], Path(sys.argv[2]))
+    else:
+        main()

@@ -27,10 +27,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 from tests.benchmarks.bench_bronze import BUCKET, served
 from tests.benchmarks.bench_silver import record, trades_zip
+from tests.benchmarks.measuring import Memory, memory_of
 from tests.transfer.archives import write_archive
 
 DAYS = 1000  # a symbol's, at most: the three years that are planned hold 1,096
@@ -74,13 +74,6 @@ report = lake.build(query, progress=False)
 assert report.ok, report.summary()
 print(report.rows, round(report.seconds, 2))
 """
-
-
-class Memory(NamedTuple):
-    """Bytes of one process, or of several together."""
-
-    anonymous: int
-    resident: int
 
 
 def main() -> None:
@@ -197,17 +190,6 @@ def program_of(pid: int) -> Path | None:
         return Path(f"/proc/{pid}/exe").readlink()
     except (FileNotFoundError, ProcessLookupError):
         return None
-
-
-def memory_of(pid: int) -> Memory:
-    """Return what the kernel says of a process's memory."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return Memory(0, 0)
-    fields = dict(line.split(":", 1) for line in lines)
-    kib = {name: int(fields.get(name, "0 kB").split()[0]) for name in ("RssAnon", "VmRSS")}
-    return Memory(kib["RssAnon"] * 1024, kib["VmRSS"] * 1024)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Panels and universes against the best by hand, in one run, each in a process of its own.
 
-``python tests/benchmarks/bench_panel.py`` prints processor time and peak memory of
+``python -m tests.benchmarks.bench_panel`` prints processor time and peak memory of
 
 - a panel of 200 symbols x a year of 1h from 2,400 Silver files, against the same files scanned symbol by symbol;
 - the daily volumes of a market, 25,032 zips of 1d klines, and the universe of 41 months made of them, against
@@ -13,9 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import resource
-import subprocess
 import sys
 import tempfile
 import zipfile
@@ -30,6 +27,7 @@ from cryptolake.archive.enums import Market
 from cryptolake.archive.periods import Days
 from cryptolake.gold.daily import Daily, daily_bars
 from cryptolake.research.universe import needed_of
+from tests.benchmarks.measuring import Job, answer, compare, cost_of, pairs
 
 SYMBOLS = 200
 LISTED = 596
@@ -183,63 +181,49 @@ def universe_by_lake(root: Path) -> pl.DataFrame:
     return lake.universe(query, progress=False)
 
 
-JOBS = {
+JOBS: dict[str, Job] = {
     job.__name__: job
     for job in (
-        *(panel_by_hand, panel_by_lake, daily_by_hand, daily_by_lake),
-        *(universe_by_hand, universe_by_lake),
+        *(
+            panel_by_hand,
+            panel_by_lake,
+            daily_by_hand,
+            daily_by_lake,
+        ),
+        *(
+            universe_by_hand,
+            universe_by_lake,
+        ),
     )
 }
 
 
-def run(job: str, root: Path) -> tuple[float, float, int]:
-    """Run a job in a process of its own; return its processor seconds, peak memory in MB, and rows."""
-    command = [sys.executable, __file__, job, str(root)]
-    told = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ)
-    seconds, memory, rows = told.stdout.split()
-    return float(seconds), float(memory), int(rows)
-
-
-def used() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-def show(what: str, own: tuple[float, float, int], hand: tuple[float, float, int]) -> None:
-    print(
-        f"{what:<34} {own[0]:6.2f} s  {own[1]:5.0f} MB   by hand {hand[0]:6.2f} s  {hand[1]:5.0f} MB   "
-        f"{own[0] / hand[0]:.2f} x, {own[1] / hand[1]:.2f} x",
-        flush=True,
-    )
+def forget(root: Path) -> None:
+    """Remove what a lake has made of its zips."""
+    for path in (root / "gold").rglob("*.*"):
+        path.unlink()
 
 
 def main(rounds: int = 3) -> None:
     with tempfile.TemporaryDirectory(prefix="bench-panel-") as scratch:
         root = Path(scratch)
         write_silver(root / "panel")
-        jobs = [
-            [run(job, root / "panel") for job in ("panel_by_lake", "panel_by_hand")]
-            for _ in range(rounds)
-        ]
-        show("panel, 200 symbols x 8,784 hours", *(min(kind) for kind in zip(*jobs, strict=True)))
+        jobs = "panel_by_lake", "panel_by_hand"
+        own, hand = pairs(__spec__.name, *jobs, root / "panel", rounds)
+        compare("panel, 200 symbols x 8,784 hours", own, hand)
         write_zips(root / "market")
         for what in ("daily", "universe"):
-            pairs = []
-            for _ in range(rounds):
-                for path in (root / "market" / "gold").rglob("*.*"):
-                    path.unlink()
-                pairs.append([run(f"{what}_by_{who}", root / "market") for who in ("lake", "hand")])
-            again = min(run(f"{what}_by_lake", root / "market") for _ in range(rounds))
-            own, hand = (min(kind) for kind in zip(*pairs, strict=True))
-            show(f"{what}, 25,032 zips, first time", own, hand)
-            show(f"{what}, again", again, hand)
+            jobs = f"{what}_by_lake", f"{what}_by_hand"
+            own, hand = pairs(
+                __spec__.name, *jobs, root / "market", rounds, lambda: forget(root / "market")
+            )
+            compare(f"{what}, 25,032 zips, first time", own, hand)
+            again = [cost_of(__spec__.name, jobs[0], root / "market") for _ in range(rounds)]
+            compare(f"{what}, again", again, hand)
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 2:
-        begin = used()
-        frame = JOBS[sys.argv[1]](Path(sys.argv[2]))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(used() - begin, peak, frame.height)
+        answer(JOBS, sys.argv[1], Path(sys.argv[2]))
     else:
         main(*map(int, sys.argv[1:]))

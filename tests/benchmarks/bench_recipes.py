@@ -27,7 +27,7 @@ import polars as pl
 import cryptolake as cl
 from cryptolake.archive.periods import Period
 from cryptolake.gold.build import build_gold
-from tests.benchmarks.measuring import Cost, Job, SilverWriter, answer, compare, cost_of
+from tests.benchmarks.measuring import Job, SilverWriter, answer, compare, cost_of, pairs
 
 UM = "silver/market=futures_um"
 YEAR = [Period.month(2024, month) for month in range(1, 13)]
@@ -232,16 +232,6 @@ JOBS = {f"{name}.hand": job for name, job in HAND.items()}
 JOBS |= {f"{name}.lake": by_lake(name) for name in HAND}
 
 
-def pairs(name: str, root: Path, rounds: int) -> tuple[list[Cost], list[Cost]]:
-    """Run a recipe and the same by hand, by turns."""
-    own, hand = [], []
-    for _ in range(rounds):
-        own.append(cost_of(__spec__.name, f"{name}.lake", root))
-        hand.append(cost_of(__spec__.name, f"{name}.hand", root))
-        assert own[-1].rows == hand[-1].rows, "the two made different numbers of rows"
-    return own, hand
-
-
 def growth(files: list[int]) -> None:
     """Print the memory of builds of so many files, one a symbol and month."""
     for number in files:
@@ -266,7 +256,8 @@ def main() -> None:
     for name in given.names:
         with tempfile.TemporaryDirectory(prefix="bench-recipes-") as scratch:
             INPUTS[name](Path(scratch))
-            own, hand = pairs(name, Path(scratch), given.rounds)
+            jobs = f"{name}.lake", f"{name}.hand"
+            own, hand = pairs(__spec__.name, *jobs, Path(scratch), given.rounds)
         compare(f"{name}, {own[0].rows:,} rows", own, hand)
 
 

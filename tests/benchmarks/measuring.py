@@ -47,7 +47,8 @@ class Cost(NamedTuple):
     rows: int
 
 
-Job = Callable[[Path], int]
+Job = Callable[[Path], "int | pl.DataFrame"]
+"""Makes rows in a lake of that root; returns them, or how many they are."""
 
 
 def memory_of(pid: int) -> Memory:
@@ -70,8 +71,9 @@ def used() -> float:
 def answer(jobs: Mapping[str, Job], name: str, root: Path) -> None:
     """Do a job and print what it cost, for :func:`cost_of`."""
     begun = used()
-    rows = jobs[name](root)
-    print(json.dumps([used() - begun, rows]))
+    made = jobs[name](root)
+    seconds = used() - begun
+    print(json.dumps([seconds, made if isinstance(made, int) else made.height]))
 
 
 def cost_of(module: str, job: str, root: Path) -> Cost:
@@ -89,8 +91,26 @@ def cost_of(module: str, job: str, root: Path) -> Cost:
     return Cost(seconds, anonymous, resident, rows)
 
 
+def pairs(
+    module: str,
+    own: str,
+    hand: str,
+    root: Path,
+    rounds: int,
+    begin: Callable[[], None] = lambda: None,
+) -> tuple[list[Cost], list[Cost]]:
+    """Run two jobs that make the same rows by turns; ``begin`` sets the lake back before each turn."""
+    mine, theirs = [], []
+    for _ in range(rounds):
+        begin()
+        mine.append(cost_of(module, own, root))
+        theirs.append(cost_of(module, hand, root))
+    return mine, theirs
+
+
 def compare(words: str, own: Sequence[Cost], hand: Sequence[Cost]) -> None:
     """Print what runs in pairs cost: the least time and the most memory of each, and the middle ratio of times."""
+    assert {run.rows for run in own} == {run.rows for run in hand}, "they made different rows"
     ratios = sorted(one.seconds / other.seconds for one, other in zip(own, hand, strict=True))
     (mine, memory), (theirs, other) = (
         (min(run.seconds for run in runs), max(run.anonymous for run in runs))
