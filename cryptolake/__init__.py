@@ -50,10 +50,16 @@ if TYPE_CHECKING:
     from cryptolake.sample.archive import sample_archive as sample_archive
     from cryptolake.sample.server import serve_archive as serve_archive
     from cryptolake.transfer.options import TransferOptions as TransferOptions
+    from cryptolake.workflows.collection import (
+        ArchiveCollectionWorkflow as ArchiveCollectionWorkflow,
+    )
+    from cryptolake.workflows.config import WorkflowConfig as WorkflowConfig
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "ArchiveCollectionWorkflow": "workflows.collection",
+    "WorkflowConfig": "workflows.config",
     "Archive": "archive.source",
     "Lake": "lake",
     "Lock": "planning.lockfile",

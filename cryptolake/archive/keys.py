@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from cryptolake.archive.enums import SYMBOL, DataType, Interval, Market, Partition
-from cryptolake.archive.matrix import Row, load_matrix
+from cryptolake.archive.matrix import Row, load_matrix, shipped_matrix
 from cryptolake.archive.periods import Period
 
 ZIP = ".zip"
@@ -208,6 +208,9 @@ def folder_name(key: str) -> str:
 
 
 def _row_of(key: str) -> Row | None:
+    matrix = load_matrix()
+    if matrix is not shipped_matrix():  # its keys may begin in any way
+        return next((row for row in matrix.rows if row.match(key)), None)
     parts = key.split("/")
     if len(parts) < 5 or parts[0] != "data":
         return None
@@ -223,7 +226,6 @@ def _row_of(key: str) -> Row | None:
         data_type = DataType(rest[1])
     except ValueError:
         return None
-    matrix = load_matrix()
     return matrix.row(market, data_type) if (market, data_type) in matrix else None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from functools import cached_property, lru_cache
 from importlib import resources
@@ -172,9 +173,31 @@ class Matrix(BaseModel):
         return next(iter(same_type + same_market), None)
 
 
-@lru_cache(maxsize=1)
+_own: list[Matrix] = []
+"""The matrices that stand in the place of the package's, the one in use last. All threads see them."""
+
+
+@contextmanager
+def using_matrix(matrix: Matrix | None) -> Iterator[None]:
+    """Have a matrix of one's own stand in the place of the package's, in the whole process, while the block runs.
+
+    Parameters
+    ----------
+    matrix
+        The rows that exist, with the pattern of their keys; None changes nothing.
+    """
+    if matrix is None:
+        yield
+        return
+    _own.append(matrix)
+    try:
+        yield
+    finally:
+        _own.remove(matrix)
+
+
 def load_matrix() -> Matrix:
-    """Load and validate the matrix that ships with the package.
+    """Return the matrix in use: one of the user's own (:func:`using_matrix`), or the one that ships with the package.
 
     Examples
     --------
@@ -182,6 +205,12 @@ def load_matrix() -> Matrix:
     >>> row.partitions_of(Interval.W1)
     (<Partition.MONTHLY: 'monthly'>,)
     """
+    return _own[-1] if _own else shipped_matrix()
+
+
+@lru_cache(maxsize=1)
+def shipped_matrix() -> Matrix:
+    """Load and validate the matrix that ships with the package."""
     return Matrix.model_validate(json.loads(data_file("binance.json").read_bytes()))
 
 

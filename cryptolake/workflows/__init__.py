@@ -1,0 +1,1 @@
+"""Workflows: a collection told by a configuration file, run by one call."""

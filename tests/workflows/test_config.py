@@ -1,0 +1,81 @@
+"""Each configuration runs, on a disk and in a bucket; each wrong key, type and combination gets one sentence."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+import cryptolake as cl
+
+HERE = Path(__file__).parent / "configs"
+CONFIGS = sorted(path.name for path in HERE.glob("*.json"))
+NAMING = {"basic_collection.json", "multi_market_research.json"}
+SMALL = {
+    "markets": ["spot"],
+    "symbols": ["BTCUSDT"],
+    "data_types": ["klines"],
+    "intervals": {"klines": ["1h"]},
+    "date_range": {"start": "2025-01-01", "end": "2025-01-02"},
+}
+
+
+def test_there_are_eight():
+    assert len(CONFIGS) == 8
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_configuration_names_its_data_or_says_what_is_missing(name):
+    config = cl.WorkflowConfig(HERE / name)
+    assert cl.WorkflowConfig(config.to_dict()) == config == pickle.loads(pickle.dumps(config))
+    if name in NAMING:
+        assert config.queries()
+    else:
+        with pytest.raises(cl.InvalidQuery, match="markets, symbols and data_types are missing"):
+            config.queries()
+    assert cl.WorkflowConfig(HERE / "basic_collection.json", HERE / name).queries()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_configuration_runs_on_a_disk(name, archive, tmp_path):
+    config = cl.WorkflowConfig(HERE / name, SMALL, output_directory=str(tmp_path / "lake"))
+    found = cl.ArchiveCollectionWorkflow(config, source=archive, progress=False).run().to_dict()
+    assert (found["status"], found["success_rate"]) == ("success", 1.0)
+    assert found["collection_stats"]["total"] == found["collection_stats"]["successful"] > 0
+    assert found["storage_zones_used"] == ["bronze", "silver"]
+
+
+WRONG = [
+    ({"batch_sise": 3}, "did you mean 'batch_size'"),
+    ({"batch_size": 0}, "batch_size is 1 to 500, not 0"),
+    ({"batch_size": "20"}, "a whole number, not '20'"),
+    ({"markets": 3}, "a list of names"),
+    ({"markets": ["spott"]}, "did you mean 'spot'"),
+    ({"symbols": {"spot": 3}}, "an object of lists by market"),
+    ({"operation_mode": "direct"}, "did you mean 'direct_sync'"),
+    ({"s3_config": {"storage_clas": "STANDARD"}}, "did you mean 's3_config.storage_class'"),
+    ({"max_concurrent": 3}, "did you mean 'performance_optimization.max_concurrent'"),
+    ({"date_range": {"end": "2025-01-01"}}, "date_range.start is missing"),
+    ({"enable_resume": "yes"}, "true or false"),
+    ({"s5cmd_extra_args": ["--retry-cont=3"]}, "did you mean --retry-count"),
+    ({"batch_size": 3, "performance_optimization": {"batch_size": 4}}, "one setting"),
+    ({"output_directory": "a", "destination_bucket": "bbb"}, "both say where the lake is"),
+    ({"destination_prefix": "a"}, "needs destination_bucket"),
+    ({"enable_s3_direct_sync": False, "operation_mode": "direct_sync"}, "do not agree"),
+    ({"workflow_type": "x"}, "is 'archive_collection', not 'x'"),
+]
+
+
+@pytest.mark.parametrize(("given", "told"), WRONG)
+def test_what_is_wrong_gets_one_sentence(given, told):
+    with pytest.raises(cl.InvalidQuery, match=told):
+        cl.WorkflowConfig(given)
+
+
+def test_the_later_spelling_of_a_setting_counts():
+    config = cl.WorkflowConfig(
+        {"batch_size": 3, "output_directory": "a"},
+        {"performance_optimization": {"batch_size": 4}, "destination_bucket": "lakes"},
+    )
+    assert (config.options().batch_size, config.root) == (4, "s3://lakes")
