@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import cryptolake
-from cryptolake.cli import examples, fetch, inspect, local, locks
+from cryptolake.cli import examples, fetch, inspect, local, locks, workflow
 from cryptolake.errors import (
     BuildError,
     ChecksumMismatch,
@@ -89,7 +89,7 @@ def _program(
     """Take the options that stand before a command."""
 
 
-for commands in (local, inspect, fetch, locks):
+for commands in (local, inspect, fetch, workflow, locks):
     commands.add_to(app)
 examples.explain(app)
 

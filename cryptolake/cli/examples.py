@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": (FETCH, f"cryptolake plan {BTC}"),
     "pull": (FETCH, "cryptolake pull -m futures_um -i 1h -s 'ETH*' --last 90d"),
     "transfer": (FETCH, f"cryptolake transfer {BTC} --profile cost_optimized"),
+    "run": (FETCH, "cryptolake run selection.json network_resilient.json --plan"),
     "build": (FETCH, "cryptolake build"),
     "frame": (FETCH, f"cryptolake frame {BTC} --output btc.parquet"),
     "datasets": (LOOK, "cryptolake datasets"),
