@@ -51,5 +51,7 @@ def test_search_finds_a_command(browser, served):
     with browser.new_context(viewport={"width": 1400, "height": 900}) as context:
         page = context.new_page()
         page.goto(f"{served}/index.html")
-        page.get_by_role("textbox", name="Search").fill("quarantine")
-        page.locator(".md-search-result__link").first.wait_for(timeout=15_000)
+        page.wait_for_load_state("networkidle")
+        page.get_by_role("textbox", name="Search").click()
+        page.get_by_role("textbox", name="Search").press_sequentially("quarantine")
+        page.locator(".md-search-result__link").first.wait_for(timeout=60_000)
