@@ -49,16 +49,32 @@ class Scope:
     def where(self, column: str = "key") -> pl.Expr | None:
         """Return the condition on a table's column; None where everything is meant.
 
-        Where the prefixes are many, it holds for other keys of the same folders too.
+        Where the prefixes are many, and are not all of folders, it holds for other keys of the same folders too.
         """
-        prefixes = self._few()
-        if "" in prefixes:
+        few = self._few()
+        if "" in few:
             return None
         ranges = [
             (pl.col(column) >= pl.lit(prefix)) & (pl.col(column) < pl.lit(prefix + _HIGHEST))
-            for prefix in prefixes
+            for prefix in few
         ]
-        return reduce(or_, ranges, pl.lit(value=False)) if len(ranges) != 1 else ranges[0]
+        wide = reduce(or_, ranges, pl.lit(value=False)) if len(ranges) != 1 else ranges[0]
+        return wide if few == self.prefixes else wide & self._in_folders(column)
+
+    def _in_folders(self, column: str) -> pl.Expr:
+        """Return the condition that a text is below one of the prefixes, where those are folders."""
+        by_depth: dict[int, list[str]] = {}
+        for prefix in self.prefixes:
+            if not prefix.endswith("/"):
+                return pl.lit(value=True)
+            by_depth.setdefault(prefix.count("/"), []).append(prefix)
+        return reduce(
+            or_,
+            (
+                pl.col(column).str.extract(rf"^((?:[^/]*/){{{depth}}})").is_in(folders)
+                for depth, folders in by_depth.items()
+            ),
+        )
 
     def _few(self) -> tuple[str, ...]:
         """Return the prefixes, shortened to the folders above while they are many."""

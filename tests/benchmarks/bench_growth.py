@@ -5,8 +5,8 @@ for the part ``ledger`` moto. The parts, all of them when none is named:
 
 - ``days``: a plan of daily files, cold (the archive is listed) and from the cached listing, for each number of files;
 - ``months``: the same of monthly files, whole months of klines whose days are published as well;
-- ``pull``: of planned files that the lake holds already, what a transfer that has nothing to move takes;
-- ``ledger``: a pull of 20 files into lakes whose ledger has nothing, 100,000 and a million rows.
+- ``held``: a plan of the same days by a lake whose ledger has them all, and by it a plan of 100 symbols' last month;
+- ``ledger``: a pull of 20 files into lakes whose ledger has no other rows, 100,000 and a million.
 
 The archive is a server that makes up its listings when it is asked, in a process of its own, so that millions of
 files lie on no disk. Each call runs in a fresh process; memory is its peak, RSS and the anonymous part of it.
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -67,11 +68,11 @@ def names_below(prefix: str) -> tuple[str, list[str]]:
     parts = prefix.rstrip("/").split("/")
     partition = "daily" if "daily" in parts else "monthly"
     if "metrics" in parts:
-        symbol, word = parts[-1], "metrics"
+        name, word = parts[-1], "metrics"
     else:
-        symbol, word = parts[-2], parts[-1]
+        name, word = parts[-2], parts[-1]
     ends = [f"{period}.zip{end}" for period in periods(partition) for end in ("", ".CHECKSUM")]
-    return f"{prefix}{symbol}-{word}-", ends
+    return f"{prefix}{name}-{word}-", ends
 
 
 def is_folder_of_files(prefix: str) -> bool:
@@ -106,7 +107,7 @@ def answer(symbols: Sequence[str], asked: dict[str, list[str]]) -> bytes:
         known = any(name in prefix for name in ("/daily/metrics/", "/klines/")) and word(
             "delimiter"
         )
-        folders = [f"{prefix}{symbol}/" for symbol in symbols] if known else []
+        folders = [f"{prefix}{name}/" for name in symbols] if known else []
         begin = bisect_right(folders, after)
         chosen = folders[begin : begin + most]
         more, last = len(folders) > begin + most, chosen[-1] if chosen else ""
@@ -118,9 +119,14 @@ def answer(symbols: Sequence[str], asked: dict[str, list[str]]) -> bytes:
     return f"<ListBucketResult><IsTruncated>{truncated}</IsTruncated>{token}{cells}</ListBucketResult>".encode()
 
 
+def symbol(number: int) -> str:
+    """Return the name of a symbol."""
+    return f"S{number:06}USDT"
+
+
 def serve(count: int) -> None:
     """Serve the listing of some symbols until the process ends; print the port."""
-    symbols = [f"S{number:06}USDT" for number in range(count)]
+    symbols = [symbol(number) for number in range(count)]
     told = [0]
 
     class Handler(BaseHTTPRequestHandler):
@@ -213,9 +219,74 @@ def months(folder: Path, sizes: Sequence[int]) -> None:
                 planned(folder / f"months-{size}", url, query, what)
 
 
+def held(folder: Path, sizes: Sequence[int]) -> None:
+    """Plan days that the ledger has, all of them and a few."""
+    import cryptolake as cl
+
+    for size in sizes:
+        query = (
+            cl.query().markets("futures_um").data_types("metrics").symbols("*").between(FIRST, LAST)
+        )
+        root = folder / f"held-{size}"
+        with archive(-(-size // DAYS)) as url:
+            planned(root, url, query, "cold")
+            fill_ledger(root, url, -(-size // DAYS))
+            planned(root, url, query, "held")
+            few = query.symbols(
+                *(symbol(7 * number) for number in range(100) if 7 * number * DAYS < size)
+            )
+            planned(root, url, few.between("2024-12-01", LAST), "few")
+
+
+def fill_ledger(root: Path, url: str, symbols: int) -> None:
+    """Enter all days of symbols into a lake's ledger, as runs of 20 symbols each would have, and merge its segments."""
+    import polars as pl
+
+    import cryptolake as cl
+
+    tables = cl.Lake(root, source=cl.Archive(endpoint_url=url, region="us-east-1")).meta
+    stems = [
+        f"data/futures/um/daily/metrics/{symbol(n)}/{symbol(n)}-metrics-" for n in range(symbols)
+    ]
+    ends = [f"{period}.zip" for period in periods("daily")]
+    for start in range(0, symbols, 20):
+        keys = [stem + end for stem in stems[start : start + 20] for end in ends]
+        sums = {
+            name: [secrets.token_hex(length // 2) for _ in keys]
+            for name, length in (("sha256", 64), ("etag", 32), ("checksum_etag", 32))
+        }
+        rows = pl.DataFrame({"key": keys, **sums}).with_columns(
+            event=pl.lit("stored"), size=60_000, verified=pl.lit("checksum")
+        )
+        tables.append("files", rows)
+        tables.settle()
+
+
+def ledger(folder: Path, sizes: Sequence[int]) -> None:
+    """Pull 20 files of one symbol beside ledgers of other symbols' rows."""
+    from tests.benchmarks.bench_age import BUCKET, PULL, PULLED, START, aged, publish, watched
+    from tests.storm.publisher import Publisher, s3_server
+
+    with s3_server() as (url, client):
+        publisher = Publisher(client, url, BUCKET)
+        publish(publisher, 1 + PULLED)
+        days = [f"{START + timedelta(day)}" for day in (1, PULLED)]
+        for rows in (0, *(size for size in sizes if size in SIZES[1:])):
+            root = folder / f"ledger-{rows}"
+            if rows:
+                aged(root, publisher, 50, rows)
+            cpu, rss, anonymous = watched(PULL, str(root), url, *days)
+            print(
+                f"  {rows:9,} ledger rows: {cpu:.2f} s CPU, {rss:.0f} MB ({anonymous:.0f} MB anonymous)",
+                flush=True,
+            )
+
+
 PARTS: dict[str, Callable[[Path, Sequence[int]], None]] = {
     "days": days,
     "months": months,
+    "held": held,
+    "ledger": ledger,
 }
 
 

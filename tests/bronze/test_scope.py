@@ -75,15 +75,22 @@ def test_what_is_beside_a_key_is_in_both_partitions() -> None:
     assert scope_of_keys(pl.Series([key, "x"])) == EVERYTHING
 
 
-def test_many_prefixes_are_read_by_the_folder_above() -> None:
+def test_many_prefixes_are_read_by_the_folder_above_and_no_others_are_kept_where_they_are_folders() -> (
+    None
+):
     keys = pl.DataFrame(
         {"key": [f"data/spot/daily/trades/{n:04}/x" for n in range(500)] + ["data/zzz"]}
     )
     scope = Scope.of(key.removesuffix("x") for key in keys["key"][:300])
     where = scope.where()
     assert where is not None
-    assert len(str(where)) < 1000
-    assert keys.filter(where).height == 500
+    assert keys.filter(where)["key"].to_list() == keys["key"][:300].to_list()
+    assert len(str(where)) < 2000
+    letters = Scope.of(key.removesuffix("/x") for key in keys["key"][:300])
+    wide = letters.where()
+    assert wide is not None
+    assert len(str(wide)) < 1000
+    assert keys.filter(wide).height == 500
 
 
 def test_a_call_reads_once_what_it_is_about_and_again_what_is_wider(
