@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cryptolake.cli import output as show
 from cryptolake.cli.fetch import Quiet, plan_facts, report_facts
 from cryptolake.cli.options import Json  # noqa: TC001 - typer reads it
+
+if TYPE_CHECKING:
+    from cryptolake.workflows.collection import ArchiveCollectionWorkflow
 
 
 def add_to(app: typer.Typer) -> None:
@@ -54,13 +57,7 @@ def run(
     source = Archive(endpoint_url=endpoint_url) if endpoint_url else None
     workflow = ArchiveCollectionWorkflow(config, source=source, progress=not quiet)
     if only_plan:
-        plans = workflow.plans()
-        if json:
-            show.as_json([plan_facts(plan) for plan in plans])
-            return
-        for plan in plans:
-            show.plan(plan)
-        show.text("\n".join(f"note: {note}" for note in config.notes()))
+        _show_plans(workflow, json=json)
         return
     found = workflow.run()
     if json:
@@ -70,6 +67,16 @@ def run(
         show.text(found.summary())
     if not found.ok:
         raise typer.Exit(1)
+
+
+def _show_plans(workflow: ArchiveCollectionWorkflow, *, json: bool) -> None:
+    plans = workflow.plans()
+    if json:
+        show.as_json([plan_facts(plan) for plan in plans])
+        return
+    for plan in plans:
+        show.plan(plan)
+    show.text("\n".join(f"note: {note}" for note in workflow.config.notes()))
 
 
 def _place(root: str) -> dict[str, str]:

@@ -1,0 +1,213 @@
+"""Prefect's flow against a real server: threads, processes and Dask, a killed worker, a scheduled deployment."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import cryptolake as cl
+
+if TYPE_CHECKING:
+    import polars as pl
+
+pytestmark = [
+    pytest.mark.slow,
+    # Prefect, Dask and their servers leave sockets and old calls of other packages to the end of the process.
+    pytest.mark.filterwarnings("ignore"),
+]
+
+ASKED = {
+    "markets": ["spot"],
+    "symbols": ["BTCUSDT", "ETHUSDT"],
+    "data_types": ["klines"],
+    "intervals": {"klines": ["1h"]},
+    "date_range": {"start": "2024-12-31", "end": "2025-01-05"},
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The API of a Prefect server on loopback that nobody else has; it tells nobody of its use."""
+    patch = pytest.MonkeyPatch()
+    home = tmp_path_factory.mktemp("prefect")
+    patch.setenv("PREFECT_HOME", str(home))
+    patch.setenv("DO_NOT_TRACK", "1")
+    patch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    patch.setenv("PREFECT_LOGGING_LEVEL", "WARNING")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/api"
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
+    with (home / "server.txt").open("w") as log:
+        process = subprocess.Popen([*command, "--port", str(port)], stdout=log, stderr=log)
+        try:
+            _wait_for(f"{url}/health", process)
+            patch.setenv("PREFECT_API_URL", url)
+            from prefect.settings import PREFECT_API_URL, temporary_settings
+
+            with temporary_settings({PREFECT_API_URL: url}):
+                yield url
+        finally:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            patch.undo()
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(600):
+        assert process.poll() is None
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        time.sleep(0.2)
+    pytest.fail("Prefect's server does not answer")
+
+
+@pytest.fixture
+def kept_environment(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect's variables, which the suite's own fixtures leave alone, for processes that a test starts."""
+    monkeypatch.setenv("PREFECT_API_URL", server)
+
+
+def workflow(root: str, source: cl.Archive, **more: Any) -> Any:
+    from cryptolake.workflows.prefect_flow import PrefectArchiveCollectionWorkflow
+
+    bucket, _, prefix = root.removeprefix("s3://").partition("/")
+    place = {"destination_bucket": bucket, "destination_prefix": prefix}
+    where = place if root.startswith("s3://") else {"output_directory": root}
+    return PrefectArchiveCollectionWorkflow(
+        cl.WorkflowConfig(ASKED, where), source=source, retry_delay=0.1, **more
+    )
+
+
+def facts(lake: cl.Lake) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows of a lake, and what its ledger says of the files."""
+    query = cl.WorkflowConfig(ASKED).queries()[0]
+    ledger = lake.meta.ledger().select("key", "size", "sha256", "verified").sort("key")
+    return lake.silver(query).collect(), ledger
+
+
+def single(root: str, source: cl.Archive) -> tuple[cl.Lake, cl.Report]:
+    lake = cl.Lake(root, source=source)
+    return lake, lake.pull(cl.WorkflowConfig(ASKED).queries()[0], progress=False)
+
+
+@pytest.mark.parametrize("runner", ["threads", "processes"])
+def test_a_flow_makes_the_lake_that_one_pull_makes(kept_environment, archive, tmp_path, runner):
+    whole, alone = single(str(tmp_path / "whole"), archive)
+    flow = workflow(str(tmp_path / "lake"), archive, task_runner=runner, workers=2)
+    done = flow.run()
+    assert done.ok, done.summary()
+    lake = cl.Lake(str(tmp_path / "lake"), source=archive)
+    for own, theirs in zip(facts(lake), facts(whole), strict=True):
+        assert own.equals(theirs)
+    assert done.report.requests <= 1.3 * (alone.requests or 0)
+    again = flow.run()
+    assert (again.report.transferred, again.report.built, again.ok) == (0, 0, True)
+
+
+def test_a_dask_worker_is_killed_and_the_lake_in_a_bucket_is_whole(kept_environment, keys):
+    from distributed import Client, LocalCluster
+
+    source = cl.Archive(endpoint_url=keys["CRYPTOLAKE_ENDPOINT_URL"])
+    whole, _ = single("s3://lakes/whole", source)
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with LocalCluster(**options) as cluster, Client(cluster) as client:
+        flow = workflow(
+            "s3://lakes/flow", source, task_runner="dask", dask_address=cluster.scheduler_address
+        )
+        lake = cl.Lake("s3://lakes/flow", source=source)
+        killed: list[int] = []
+
+        def kill() -> None:
+            while not lake.storage.list("bronze"):
+                time.sleep(0.05)
+            killed.append(next(iter(client.run(os.getpid).values())))
+            os.kill(killed[0], signal.SIGKILL)
+
+        watching = threading.Thread(target=kill, daemon=True)
+        watching.start()
+        done = flow.run()
+        watching.join(30)
+        assert killed
+        assert done.ok, done.summary()
+        for own, theirs in zip(facts(lake), facts(whole), strict=True):
+            assert own.equals(theirs)
+        again = flow.run()
+    assert (again.report.transferred, again.report.built, again.ok) == (0, 0, True)
+
+
+SERVED = """
+import json, sys
+import cryptolake as cl
+from cryptolake.workflows.prefect_flow import PrefectArchiveCollectionWorkflow
+
+asked, root, endpoint = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3]
+config = cl.WorkflowConfig(asked, output_directory=root)
+source = cl.Archive(endpoint_url=endpoint)
+flow = PrefectArchiveCollectionWorkflow(config, source=source, task_runner="threads", workers=2)
+flow.serve("nightly", interval=2)
+"""
+
+
+def test_a_scheduled_deployment_runs_and_leaves_its_report(kept_environment, archive, tmp_path):
+    from prefect.client.orchestration import get_client
+
+    root = tmp_path / "lake"
+    words = [json.dumps(ASKED), str(root), str(archive.endpoint_url)]
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", SERVED, *words],
+        env=dict(os.environ),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            found, reports = None, []
+            for _ in range(240):
+                with get_client(sync_client=True) as client:
+                    runs = [run for run in client.read_flow_runs() if run.deployment_id]
+                    ended = [run for run in runs if run.state and run.state.is_completed()]
+                    if ended:
+                        found = ended[0]
+                        reports = [
+                            artifact
+                            for artifact in client.read_artifacts()
+                            if artifact.key == "cryptolake-report"
+                            and artifact.flow_run_id == found.id
+                        ]
+                        break
+                assert process.poll() is None, process.stdout and process.stdout.read()
+                time.sleep(0.5)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
+    assert found is not None
+    assert found.auto_scheduled
+    (report,) = reports
+    assert "# cryptolake: done" in str(report.data)
+    assert "| spot\\_klines | 1h |" in str(report.data)
+    assert facts(cl.Lake(str(root), source=archive))[0].height == 2 * 6 * 24
+
+
+def test_credentials_are_no_parameters():
+    from cryptolake.workflows.prefect_flow import refuse_secrets
+
+    with pytest.raises(cl.InvalidQuery, match="hold no credentials"):
+        refuse_secrets({"key": "k", "secret": "s"})
