@@ -162,7 +162,7 @@ asked, root, endpoint = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3]
 config = cl.WorkflowConfig(asked, output_directory=root)
 source = cl.Archive(endpoint_url=endpoint)
 flow = PrefectArchiveCollectionWorkflow(config, source=source, task_runner="threads", workers=2)
-flow.serve("nightly", interval=2)
+flow.serve("nightly", interval=5)
 """
 
 
@@ -171,16 +171,19 @@ def test_a_scheduled_deployment_runs_and_leaves_its_report(kept_environment, arc
 
     root = tmp_path / "lake"
     words = [json.dumps(ASKED), str(root), str(archive.endpoint_url)]
-    with subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", SERVED, *words],
-        env=dict(os.environ),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
+    log = tmp_path / "served.txt"
+    with (
+        log.open("w") as said,
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", SERVED, *words],
+            env=dict(os.environ),
+            stdout=said,
+            stderr=said,
+        ) as process,
+    ):
         try:
             found, reports = None, []
-            for _ in range(240):
+            for _ in range(120):
                 with get_client(sync_client=True) as client:
                     runs = [run for run in client.read_flow_runs() if run.deployment_id]
                     ended = [run for run in runs if run.state and run.state.is_completed()]
@@ -193,12 +196,12 @@ def test_a_scheduled_deployment_runs_and_leaves_its_report(kept_environment, arc
                             and artifact.flow_run_id == found.id
                         ]
                         break
-                assert process.poll() is None, process.stdout and process.stdout.read()
+                assert process.poll() is None, log.read_text()
                 time.sleep(0.5)
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(60)
-    assert found is not None
+    assert found is not None, log.read_text()[-3000:]
     assert found.auto_scheduled
     (report,) = reports
     assert "# cryptolake: done" in str(report.data)
