@@ -214,6 +214,15 @@ def _text_of(path: Path) -> str:
 
 # ---------------------------------------------------------------- the lake
 
+EndpointUrl = Annotated[
+    str | None,
+    typer.Option(
+        envvar="CRYPTOLAKE_ENDPOINT_URL",
+        metavar="URL",
+        help="An S3 endpoint that stands in for the archive.",
+    ),
+]
+
 
 def open_lake(
     *,
@@ -225,14 +234,7 @@ def open_lake(
             help="The lake: a folder, or s3://bucket/prefix.",
         ),
     ] = DEFAULT_ROOT,
-    endpoint_url: Annotated[
-        str | None,
-        typer.Option(
-            envvar="CRYPTOLAKE_ENDPOINT_URL",
-            metavar="URL",
-            help="An S3 endpoint that stands in for the archive.",
-        ),
-    ] = None,
+    endpoint_url: EndpointUrl = None,
     adopt_archive: Annotated[
         bool,
         typer.Option(

@@ -9,7 +9,7 @@ import typer
 
 from cryptolake.cli import output as show
 from cryptolake.cli.fetch import Quiet, plan_facts, report_facts
-from cryptolake.cli.options import Json  # noqa: TC001 - typer reads it
+from cryptolake.cli.options import EndpointUrl, Json  # noqa: TC001 - typer reads it
 
 if TYPE_CHECKING:
     from cryptolake.workflows.collection import ArchiveCollectionWorkflow
@@ -30,14 +30,7 @@ def run(
         str | None,
         typer.Option("--root", metavar="ROOT", help="The lake, in place of the configuration's."),
     ] = None,
-    endpoint_url: Annotated[
-        str | None,
-        typer.Option(
-            envvar="CRYPTOLAKE_ENDPOINT_URL",
-            metavar="URL",
-            help="An S3 endpoint that stands in for the archive.",
-        ),
-    ] = None,
+    endpoint_url: EndpointUrl = None,
     only_plan: Annotated[
         bool, typer.Option("--plan", help="Show what it would fetch; nothing is transferred.")
     ] = False,

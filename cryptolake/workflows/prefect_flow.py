@@ -34,7 +34,12 @@ from cryptolake.query import Query
 from cryptolake.workflows.collection import CollectionResult
 from cryptolake.workflows.config import WorkflowConfig
 from cryptolake.workflows.prefect_logs import RunProgress, logged, run_log
-from cryptolake.workflows.prefect_tasks import Limits, TaskExecutor, runner_of, worth_another_try
+from cryptolake.workflows.prefect_tasks import (
+    TaskExecutor,
+    TaskLimits,
+    runner_of,
+    worth_another_try,
+)
 from cryptolake.workflows.run_markdown import Collected, run_markdown
 
 if TYPE_CHECKING:
@@ -120,7 +125,7 @@ def collect(
     lake = Lake(root, source=source, storage_options=storage_options)
     asked = [Query.from_json(json.dumps(query)) for query in queries]
     how = {"mode": mode, "checksum_policy": checksum_policy, "options": options}
-    run, limits = Collected(lake.root), Limits(retries, retry_delay, timeout)
+    run, limits = Collected(lake.root), TaskLimits(retries, retry_delay, timeout)
     runner = runner_of(task_runner, workers, dask_address) if task_runner else _own_runner()
     with logged(), TaskExecutor(runner, limits) as tasks:
         steps = _Steps(lake, run, tasks, workers)

@@ -42,7 +42,7 @@ _FRESH = 2
 _FEW = 2
 
 
-class Limits(NamedTuple):
+class TaskLimits(NamedTuple):
     """Of each task: how often it is run again, after how many seconds (doubled each time), and when it is stopped."""
 
     retries: int = 2
@@ -220,7 +220,7 @@ class TaskExecutor(Executor):
     """
 
     runner: TaskRunner[Any]
-    limits: Limits
+    limits: TaskLimits
     late: list[str] = field(default_factory=list, init=False)
     """Parts that took too long, each time."""
     _running: TaskRunner[Any] | None = field(default=None, init=False)

@@ -205,3 +205,16 @@ def test_an_underlying_is_a_pattern_and_an_absent_range_the_newest_day():
     assert "symbols('BTC*')" in repr(query)
     assert "last('1d')" in repr(query)
     assert len(config.notes()) == 3
+
+
+def test_force_redownload_fetches_again_and_puts_right_what_differs(archive, tmp_path):
+    config = cl.WorkflowConfig(WHERE, output_directory=str(tmp_path / "lake"))
+    assert cl.ArchiveCollectionWorkflow(config, source=archive, progress=False).run().ok
+    (zipped,) = (tmp_path / "lake" / "bronze").rglob("*.zip")
+    whole = zipped.read_bytes()
+    zipped.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    forced = cl.WorkflowConfig(config, force_redownload=True)
+    found = cl.ArchiveCollectionWorkflow(forced, source=archive, progress=False).run()
+    assert found.ok, found.summary()
+    assert zipped.read_bytes() == whole
+    assert found.to_dict()["collection_stats"]["successful"] == 1
