@@ -181,7 +181,7 @@ EFFECTS = [
 NOTED = ("enable_resume", "environment", "enable_monitoring", "logging", "local_data_dir")
 
 
-@pytest.mark.parametrize(("given", "holds"), EFFECTS, ids=lambda value: str(value)[:50])
+@pytest.mark.parametrize(("given", "holds"), EFFECTS, ids=[str(given) for given, _ in EFFECTS])
 def test_a_key_has_its_effect(given, holds):
     assert holds(cl.WorkflowConfig(WHERE, given))
 
