@@ -106,7 +106,9 @@ def values() -> Iterator[str]:
     yield "# Queries, plans, reports\n\nValues: they do no I/O.\n"
     for path in ("query.Query", "planning.plan.Plan", "report.Report", "planning.lockfile.Lock"):
         yield f"::: cryptolake.{path}\n"
-    for path in ("transfer.options.TransferOptions", "archive.source.Archive"):
+    more = ("transfer.options.TransferOptions", "archive.source.Archive")
+    flows = ("workflows.config.WorkflowConfig", "workflows.collection.ArchiveCollectionWorkflow")
+    for path in (*more, *flows):
         yield f"::: cryptolake.{path}\n"
 
 

@@ -16,8 +16,8 @@ __all__ = ["run"]  # the fixture that runs the program
 
 @pytest.fixture(scope="session")
 def one_endpoint(sample_archive: Path) -> Iterator[str]:
-    """The sample archive, and beside it the bucket ``lakes``: copies inside S3 are possible."""
-    with serve_archive(sample_archive, lakes=["lakes"]) as served:
+    """The sample archive, and beside it the bucket ``flows``: copies inside S3 are possible."""
+    with serve_archive(sample_archive, lakes=["flows"]) as served:
         client = boto3.client(
             "s3",
             endpoint_url=served.endpoint,
@@ -25,7 +25,7 @@ def one_endpoint(sample_archive: Path) -> Iterator[str]:
             aws_secret_access_key="s",
             region_name="us-east-1",
         )
-        client.create_bucket(Bucket="lakes")
+        client.create_bucket(Bucket="flows")
         yield served.endpoint
 
 

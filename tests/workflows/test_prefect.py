@@ -126,13 +126,13 @@ def test_a_dask_worker_is_killed_and_the_lake_in_a_bucket_is_whole(kept_environm
     from distributed import Client, LocalCluster
 
     source = cl.Archive(endpoint_url=keys["CRYPTOLAKE_ENDPOINT_URL"])
-    whole, _ = single("s3://lakes/whole", source)
+    whole, _ = single("s3://flows/whole", source)
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with LocalCluster(**options) as cluster, Client(cluster) as client:
         flow = workflow(
-            "s3://lakes/flow", source, task_runner="dask", dask_address=cluster.scheduler_address
+            "s3://flows/flow", source, task_runner="dask", dask_address=cluster.scheduler_address
         )
-        lake = cl.Lake("s3://lakes/flow", source=source)
+        lake = cl.Lake("s3://flows/flow", source=source)
         killed: list[int] = []
 
         def kill() -> None:

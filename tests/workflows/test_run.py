@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -43,17 +44,17 @@ def test_a_configuration_runs_by_command_on_a_disk(run, selection, tmp_path, nam
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_configuration_runs_in_a_bucket(run, keys, monkeypatch, selection, name):
     monkeypatch.setenv("CRYPTOLAKE_ENDPOINT_URL", keys["CRYPTOLAKE_ENDPOINT_URL"])
-    place = {"destination_bucket": "lakes", "destination_prefix": f"api/{name}"}
+    place = {"destination_bucket": "flows", "destination_prefix": f"api/{name}"}
     config = cl.WorkflowConfig(HERE / name, WHERE, place)
     found = cl.ArchiveCollectionWorkflow(config, progress=False).run()
     assert found.ok, found.summary()
-    assert config.root == f"s3://lakes/api/{name}"
-    words = [HERE / name, selection, "--root", f"s3://lakes/cli/{name}", "--quiet", "--json"]
+    assert config.root == f"s3://flows/api/{name}"
+    words = [HERE / name, selection, "--root", f"s3://flows/cli/{name}", "--quiet", "--json"]
     done = run("run", *words)
     assert done.code == 0, done.err
     assert json.loads(done.out)["success_rate"] == 1
     frames = [
-        cl.Lake(f"s3://lakes/{way}/{name}").silver(config.queries()[0]).collect()
+        cl.Lake(f"s3://flows/{way}/{name}").silver(config.queries()[0]).collect()
         for way in ("api", "cli")
     ]
     assert frames[0].height == 24
@@ -108,9 +109,11 @@ def test_a_collection_beside_an_event_loop_and_one_that_is_cancelled(archive, tm
         assert done.ok, done.summary()
         return done.report
 
-    asyncio.run(cancelled())
+    with ThreadPoolExecutor(1) as thread:  # other tests may have a loop in this one
+        thread.submit(lambda: asyncio.run(cancelled())).result()
     assert seen
-    asyncio.run(whole())
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(whole())).result()
     lake = cl.Lake(config.root, source=archive)
     assert lake.silver(config.queries()[0]).collect().height == 48
     assert set(lake.runs()["state"]) <= {"done", "stopped"}
