@@ -148,6 +148,9 @@ def status(
     if output is not None and not prometheus:
         message = "--output is for --prometheus; of the table, write --json to a file"
         raise typer.BadParameter(message)
+    if prometheus and json:
+        message = "--prometheus and --json are two formats: say one"
+        raise typer.BadParameter(message)
     show.absence(lake, json=json or prometheus)
     found = None if prometheus and limit is None else lake.status()
     if prometheus:

@@ -42,8 +42,8 @@ class Pool(NamedTuple):
         executor, said = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
         if not hasattr(executor, "submit") or hasattr(executor, "get_executor"):
             message = (
-                f"executor= takes a concurrent.futures.Executor, not a {type(executor).__name__}; a Dask client gives "
-                "one: client.get_executor(retries=3)."
+                f"executor= takes a concurrent.futures.Executor; this is of type {type(executor).__name__}. A Dask client "
+                "gives one: client.get_executor(retries=3)."
             )
             raise InvalidQuery(message, what="executor", given=type(executor).__name__)
         context = getattr(executor, "_mp_context", None)

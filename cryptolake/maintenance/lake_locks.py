@@ -113,9 +113,11 @@ def _named(locks: Iterable[RecordedLock], lock_id: str, root: str) -> RecordedLo
     ]
     if len(found) == 1:
         return found[0]
-    held = ", ".join(item.id for item in locks) or "none"
+    held = ", ".join(item.id for item in locks)
     problem = "names several" if found else "is none of the"
     message = f"{lock_id!r} {problem} locks of the lake at {root}, which are: {held}."
+    if not locks:
+        message = f"the lake at {root} keeps no lock, so none is named {lock_id!r}; lake.freeze makes one."
     raise LockError(message, given=lock_id, root=root, locks=[item.id for item in locks])
 
 

@@ -83,7 +83,7 @@ class Charts:
         Raises
         ------
         InvalidQuery
-            The query's data type has no bars.
+            The query's data type has no bars, or ``bars`` is less than 1.
         NotPublished
             The lake has no Silver rows for the query.
 
@@ -97,6 +97,9 @@ class Charts:
         cryptolake.errors.NotPublished: the lake has no Silver rows for this; lake.pull(query) fetches and builds them.
         """
         _require_data_type(query, BARS, "candles")
+        if type(bars) is not int or bars < 1:
+            message = f"bars is a whole number, 1 or more, not {bars!r}: lake.plot.candles(query, bars=420)."
+            raise InvalidQuery(message, what="bars", given=bars)
         found = self._series(query)
         overlays: list[Overlay] = []
         for each in found if funding or mark else ():

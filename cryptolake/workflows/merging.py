@@ -82,7 +82,8 @@ def read(source: object) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text("utf-8"))
     except OSError as error:
-        message = f"cannot read the configuration {str(path)!r}: {error.strerror or error}{_beside(path)}."
+        why = f"{error.strerror or error}{_beside(path)}"
+        message = f"cannot read the configuration {str(path)!r}: {why}"
         raise InvalidQuery(message, what=WHAT, given=str(path)) from None
     except ValueError as error:
         message = f"the configuration {str(path)!r} is no JSON: {error}."
@@ -101,7 +102,7 @@ def read(source: object) -> dict[str, Any]:
 def _beside(path: Path) -> str:
     here = sorted(other.name for other in path.parent.glob("*.json"))
     near = nearest(path.name, here)
-    return f"; did you mean {near!r}?" if near else ""
+    return f"; did you mean {near!r}?" if near else "."
 
 
 def lifted(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -153,7 +153,7 @@ class Silent(Executor):
 
 
 def test_what_is_no_executor_is_refused():
-    with pytest.raises(cl.InvalidQuery, match="not a str"):
+    with pytest.raises(cl.InvalidQuery, match="of type str"):
         Pool.of("threads")  # type: ignore[arg-type]
     with pytest.raises(cl.InvalidQuery, match=r"executor=\(executor, 4\) says it"):
         Pool.of(Silent())

@@ -42,6 +42,12 @@ def test_candles_are_merged_to_what_was_asked(lake):
     assert sum(bar["volume"] for bar in bars) == pytest.approx(silver["volume"].sum(), rel=1e-4)
 
 
+def test_a_chart_has_at_least_one_bar(lake):
+    assert len(lake.plot.candles(BARS, bars=1).spec["data"]["values"]) == 1
+    with pytest.raises(InvalidQuery, match="bars is a whole number, 1 or more, not 0"):
+        lake.plot.candles(BARS, bars=0)
+
+
 def test_an_index_has_candles_without_volume(lake):
     picture = lake.plot.candles(UM.data_types("markPriceKlines").intervals("1h"))
     assert "volume" not in picture.svg
