@@ -27,7 +27,6 @@ the same facts are in ``error.facts``, and attributes of the exception.
 from __future__ import annotations
 
 import difflib
-import pickle
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -79,22 +78,12 @@ class CryptolakeError(Exception):
         return lambda: [f"{type(self).__name__}: {self}"]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        facts = {name: value for name, value in self.facts.items() if _pickles(value)}
-        return _rebuild, (type(self), self.args[0] if self.args else "", facts)
+        return _rebuild, (type(self), self.args[0] if self.args else "", self.facts)
 
 
 def _traces_wanted() -> bool:
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return getattr(getattr(shell, "InteractiveTB", None), "mode", "") == "Verbose"
-
-
-def _pickles(value: object) -> bool:
-    """Return whether a fact can go to another process: an open client's parts cannot."""
-    try:
-        pickle.dumps(value)
-    except Exception:  # noqa: BLE001 - whatever refuses, the sentence goes on without it
-        return False
-    return True
 
 
 def _rebuild(kind: type[CryptolakeError], message: str, facts: dict[str, Any]) -> CryptolakeError:

@@ -98,7 +98,7 @@ def run_part(part: CallPart) -> Done:
     except KeyboardInterrupt as stop:
         report = vars(stop).get("report") or Report("pull", part.place.run_id, 0.0, state="stopped")
     except CryptolakeError as raised:
-        error, report = raised, raised.facts.get("report")
+        error, report = _alone(raised), raised.facts.get("report")
     finally:
         line.close()
     return Done(part.number, report, error, socket.gethostname(), os.getpid())
@@ -169,6 +169,12 @@ class GoldWork:
 
         how: dict[str, Any] = {"force": self.force, "threads": self.threads, "only": self.only}
         return build_gold(lake, self.recipe, self.query, progress=watch, **how)
+
+
+def _alone(error: CryptolakeError) -> CryptolakeError:
+    """Return an error without what it came from: Dask sends that too, and parts of an open client cannot travel."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 def _carry(stop: BaseException, before: Report) -> None:

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import threading
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ import polars as pl
 import pytest
 
 import cryptolake as cl
+from cryptolake.executors.channel import Channel
+from cryptolake.executors.parts import CallPart, Place, run_part
 from cryptolake.executors.pool import Pool
 from cryptolake.progress import Step
+from cryptolake.storage.files import open_storage
 from tests.executors.conftest import Origin, Whole, ledger_of
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -160,3 +164,22 @@ def test_what_is_no_executor_is_refused():
     assert Pool.of((Silent(), 3)).workers == 3
     with pytest.raises(cl.InvalidQuery, match="get_context\\('spawn'\\)"):
         Pool.of(ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")))
+
+
+class _Refused:
+    """Work whose error came from an open client, which cannot go to another process."""
+
+    def do(self, _lake: object, _watch: object) -> cl.Report:
+        cause = OSError("refused")
+        vars(cause)["client"] = threading.Lock()
+        message = "nothing came"
+        raise cl.TransferError(message) from cause
+
+
+def test_an_error_comes_back_from_a_worker_without_what_it_came_from(tmp_path: Path):
+    pytest.importorskip("distributed")  # its way to pickle errors takes causes along
+    place = Place.of(open_storage(str(tmp_path)), cl.Archive(), "run")
+    with Channel() as channel:
+        done = run_part(CallPart(0, place, _Refused(), channel.address))
+    sent = pickle.loads(pickle.dumps(done)).error
+    assert (type(sent), str(sent), sent.__cause__) == (cl.TransferError, "nothing came", None)

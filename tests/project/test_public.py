@@ -3,10 +3,8 @@
 import ast
 import inspect
 import json
-import pickle
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -108,13 +106,3 @@ def test_the_command_lines_help_loads_nothing_heavy():
         "    main(['pull', '--help'])"
     )
     assert not modules_after(statement) & (HEAVY - {"pydantic", "rich"})  # rich draws the help
-
-
-def test_an_error_goes_to_another_process_without_the_facts_that_cannot():
-    error = cl.TransferError("two files failed", keys=["a", "b"], opened=threading.Lock())
-    sent = pickle.loads(pickle.dumps(error))
-    assert (type(sent), str(sent), sent.facts) == (
-        cl.TransferError,
-        str(error),
-        {"keys": ["a", "b"]},
-    )
