@@ -145,12 +145,7 @@ def status(
     Only the lake is asked, not the archive.
     """
     limit = None if fail_if_behind is None else _days_of(fail_if_behind)
-    if output is not None and not prometheus:
-        message = "--output is for --prometheus; of the table, write --json to a file"
-        raise typer.BadParameter(message)
-    if prometheus and json:
-        message = "--prometheus and --json are two formats: say one"
-        raise typer.BadParameter(message)
+    _refuse_two_formats(prometheus=prometheus, json=json, output=output)
     show.absence(lake, json=json or prometheus)
     found = None if prometheus and limit is None else lake.status()
     if prometheus:
@@ -163,6 +158,15 @@ def status(
         show.table(found.drop("archive"), about=about, nothing=NO_DATA)
     if limit is not None and found is not None:
         _exit_if_behind(found, limit)
+
+
+def _refuse_two_formats(*, prometheus: bool, json: bool, output: Path | None) -> None:
+    if output is not None and not prometheus:
+        message = "--output is for --prometheus; of the table, write --json to a file"
+        raise typer.BadParameter(message)
+    if prometheus and json:
+        message = "--prometheus and --json are two formats: say one"
+        raise typer.BadParameter(message)
 
 
 def _days_of(stretch: str) -> int:
