@@ -70,7 +70,7 @@ def files_and_missing(
         keys.append(listed.keyed(some)["key"])
     missing = with_reasons(pl.concat(lacking), folders, listed, days, asker)
     tell_step(2)
-    statuses = Statuses(pl.concat(keys), lake)
+    statuses = Statuses(keys, lake)
     tell_step(3)
     names = _names(folders)
     rows = Rows(_rows(parts, listed, names, statuses))
@@ -107,7 +107,7 @@ def _rows(
     parts: Sequence[_Part], listed: Listed, names: pl.DataFrame, statuses: Statuses
 ) -> Iterator[pl.DataFrame]:
     """Yield the rows of one part after another."""
-    for part in parts:
+    for number, part in enumerate(parts):
         tell_step(3)
         zips = part.of(listed.zips)
         suspects = suspect_sizes(zips, by=["folder"])
@@ -117,7 +117,7 @@ def _rows(
             .with_columns(*listed.keyed(zips[part.rows]), suspects[part.rows])
         )
         files = _named(files, names)
-        files = files.with_columns(statuses.of(files))
+        files = files.with_columns(statuses.of(files, number))
         some = listed._replace(
             zips=zips, stems=part.of(listed.stems), strange=part.of(listed.strange)
         )

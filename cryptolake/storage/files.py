@@ -358,15 +358,17 @@ class S3Storage(Storage):
 
     def list(self, prefix: str, skip: tuple[str, ...] = ()) -> Files:
         """Return every object below a folder, sorted; empty when there is none."""
+        return sorted(self.entries(prefix, skip))
+
+    def entries(self, prefix: str, skip: tuple[str, ...] = ()) -> Iterator[Entry]:
+        """Yield every object below a folder; a page of them is in memory at a time."""
         start = len(self.key()) + 1 if self.prefix else 0
         left_out = [f"{self.key(folder)}/" for folder in skip]
         below = f"{key}/" if (key := self.key(prefix.rstrip("/"))) else ""
         with in_words("list", prefix, self.root):
             try:
-                found = objects(self.filesystem, self.bucket, below, left_out)
-                return sorted(
-                    Entry(item.key[start:], item.size, item.etag, item.modified) for item in found
-                )
+                for item in objects(self.filesystem, self.bucket, below, left_out):
+                    yield Entry(item.key[start:], item.size, item.etag, item.modified)
             except FileNotFoundError as error:  # what an absent folder is not: it is empty
                 raise self._no_bucket() from error
 

@@ -13,7 +13,7 @@ _HIGHEST = "\U0010ffff"
 """Sorts behind every text that begins with the same prefix."""
 
 _MANY = 64
-"""Ranges of keys from which on folders are read instead."""
+"""Ranges of keys from which on those of a folder are read as one."""
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,17 @@ class Scope:
     def where(self, column: str = "key") -> pl.Expr | None:
         """Return the condition on a table's column; None where everything is meant.
 
-        Where the prefixes are many, and are not all of folders, it holds for other keys of the same folders too.
+        Where the prefixes are many, and are not all of folders, it holds for other keys between them too.
         """
-        few = self._few()
-        if "" in few:
+        if "" in self.prefixes:
             return None
-        ranges = [
-            (pl.col(column) >= pl.lit(prefix)) & (pl.col(column) < pl.lit(prefix + _HIGHEST))
-            for prefix in few
+        ranges = self._ranges()
+        parts = [
+            (pl.col(column) >= pl.lit(low)) & (pl.col(column) < pl.lit(high + _HIGHEST))
+            for low, high in ranges
         ]
-        wide = reduce(or_, ranges, pl.lit(value=False)) if len(ranges) != 1 else ranges[0]
-        return wide if few == self.prefixes else wide & self._in_folders(column)
+        wide = reduce(or_, parts, pl.lit(value=False)) if len(parts) != 1 else parts[0]
+        return wide if len(ranges) == len(self.prefixes) else wide & self._in_folders(column)
 
     def _in_folders(self, column: str) -> pl.Expr:
         """Return the condition that a text is below one of the prefixes, where those are folders."""
@@ -76,13 +76,16 @@ class Scope:
             ),
         )
 
-    def _few(self) -> tuple[str, ...]:
-        """Return the prefixes, shortened to the folders above while they are many."""
-        prefixes = self.prefixes
-        while len(prefixes) > _MANY:
-            above = (prefix.rstrip("/").rpartition("/") for prefix in prefixes)
-            prefixes = Scope.of(folder + slash for folder, slash, _ in above).prefixes
-        return prefixes
+    def _ranges(self) -> list[tuple[str, str]]:
+        """Return the first and the last prefix of each range; many prefixes are one range in a folder above."""
+        heads = list(self.prefixes)
+        while len(set(heads)) > _MANY:
+            heads = ["".join(head.rstrip("/").rpartition("/")[:2]) for head in heads]
+        ranges: dict[str, tuple[str, str]] = {}
+        for head, prefix in zip(heads, self.prefixes, strict=True):
+            first, _ = ranges.get(head, (prefix, prefix))
+            ranges[head] = (first, prefix)
+        return list(ranges.values())
 
 
 EVERYTHING = Scope(("",))

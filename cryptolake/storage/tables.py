@@ -398,6 +398,7 @@ class Snapshot(TableReader):
         if self._ledger is None or not self._covered.covers(scope):
             if where is not None and scope == EVERYTHING:
                 return self._now().ledger(where)
+            self._ledger = None  # not beside the one that is read now
             self._covered = self._about if self._about.covers(scope) else scope
             local = self._tables.storage.is_local
             self.ledger_names = self._tables.names("files") if local else None

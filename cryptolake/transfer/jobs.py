@@ -182,8 +182,12 @@ class WorkList:
         self.cached, self.quarantined = array("I"), array("I")
         self.total_bytes = 0
         self._storage = storage
+        # Not of files that are here: of millions of them the ledger would take more than their plan.
+        open_ = pl.col("status") != "cached"
         scope = Scope.of(
-            p for piece in plan.rows.pieces() for p in scope_of_keys(piece["key"]).prefixes
+            prefix
+            for piece in plan.rows.pieces()
+            for prefix in scope_of_keys(piece.filter(open_)["key"]).prefixes
         )
         ledger = records.ledger(scope=scope)
         self.etags = EtagMeaning.of(ledger)

@@ -5,7 +5,7 @@ for the part ``ledger`` moto. The parts, all of them when none is named:
 
 - ``days``: a plan of daily files, cold (the archive is listed) and from the cached listing, for each number of files;
 - ``months``: the same of monthly files, whole months of klines whose days are published as well;
-- ``held``: a plan of the same days by a lake whose ledger has them all, and by it a plan of 100 symbols' last month;
+- ``held``: a plan of the same days by a lake that has them all, and by it a plan of 100 symbols' last month;
 - ``ledger``: a pull of 20 files into lakes whose ledger has no other rows, 100,000 and a million.
 
 The archive is a server that makes up its listings when it is asked, in a process of its own, so that millions of
@@ -15,6 +15,7 @@ files lie on no disk. Each call runs in a fresh process; memory is its peak, RSS
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import secrets
@@ -38,6 +39,7 @@ MONTHS = 48
 INTERVALS = ("1m", "5m", "15m", "1h", "4h", "1d")
 SIZES = (10_000, 100_000, 1_000_000)
 PAGE = 1000
+SIZE = 60_000
 
 PLAN = """
 import json, resource, sys
@@ -47,7 +49,7 @@ lake = cl.Lake(root, source=cl.Archive(endpoint_url=url, region="us-east-1"))
 plan = lake.plan(cl.Query.from_json(text), progress=False)
 used = resource.getrusage(resource.RUSAGE_SELF)
 lines = dict(line.split(":", 1) for line in open("/proc/self/status"))
-print(json.dumps([plan.rows.height, used.ru_utime + used.ru_stime, int(lines["VmHWM"].split()[0]) / 1000]))
+print(json.dumps([plan.rows.height, plan.cached, used.ru_utime + used.ru_stime, int(lines["VmHWM"].split()[0]) / 1000]))
 """
 
 
@@ -83,6 +85,11 @@ def is_folder_of_files(prefix: str) -> bool:
     return len(parts) > 2 and parts[-3] == "klines"
 
 
+def etag(key: str) -> str:
+    """Return the ETag of a key in the listing."""
+    return hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()
+
+
 def answer(symbols: Sequence[str], asked: dict[str, list[str]]) -> bytes:
     """Return a page of the listing."""
 
@@ -98,8 +105,8 @@ def answer(symbols: Sequence[str], asked: dict[str, list[str]]) -> bytes:
         more = len(ends) > begin + most
         last = f"{stem}{page[-1]}" if page else ""
         cells = "".join(
-            f"<Contents><Key>{stem}{end}</Key><Size>{60_000 if end[-1] == 'p' else 91}</Size>"
-            f'<ETag>"{hash((stem, end)) & (1 << 128) - 1:032x}"</ETag>'
+            f"<Contents><Key>{stem}{end}</Key><Size>{SIZE if end[-1] == 'p' else 91}</Size>"
+            f'<ETag>"{etag(stem + end)}"</ETag>'
             "<LastModified>2025-01-02T03:04:05.000Z</LastModified></Contents>"
             for end in page
         )
@@ -184,12 +191,12 @@ def planned(root: Path, url: str, query: Any, what: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
     if done.returncode:
         sys.exit(done.stderr)
-    files, cpu, rss = json.loads(done.stdout.splitlines()[-1])
+    files, cached, cpu, rss = json.loads(done.stdout.splitlines()[-1])
     with urllib.request.urlopen(f"{url}/asked") as told:
         asked = int(told.read())
     each = 1e6 * (rss - 90) / files
     print(
-        f"  {files:9,} files, {what:6}: {asked:7,} requests, {cpu:6.1f} s CPU, {rss:6.0f} MB"
+        f"  {files:9,} files ({cached:9,} here), {what:6}: {asked:7,} requests, {cpu:6.1f} s CPU, {rss:6.0f} MB"
         f" ({each:5.0f} bytes a file beyond 90 MB)",
         flush=True,
     )
@@ -220,7 +227,7 @@ def months(folder: Path, sizes: Sequence[int]) -> None:
 
 
 def held(folder: Path, sizes: Sequence[int]) -> None:
-    """Plan days that the ledger has, all of them and a few."""
+    """Plan days that the lake has, all of them and a few."""
     import cryptolake as cl
 
     for size in sizes:
@@ -239,7 +246,10 @@ def held(folder: Path, sizes: Sequence[int]) -> None:
 
 
 def fill_ledger(root: Path, url: str, symbols: int) -> None:
-    """Enter all days of symbols into a lake's ledger, as runs of 20 symbols each would have, and merge its segments."""
+    """Enter all days of symbols into a lake's ledger, as runs of 20 symbols each would have, and merge its segments.
+
+    In Bronze stand files of their size without content.
+    """
     import polars as pl
 
     import cryptolake as cl
@@ -251,15 +261,22 @@ def fill_ledger(root: Path, url: str, symbols: int) -> None:
     ends = [f"{period}.zip" for period in periods("daily")]
     for start in range(0, symbols, 20):
         keys = [stem + end for stem in stems[start : start + 20] for end in ends]
-        sums = {
-            name: [secrets.token_hex(length // 2) for _ in keys]
-            for name, length in (("sha256", 64), ("etag", 32), ("checksum_etag", 32))
-        }
-        rows = pl.DataFrame({"key": keys, **sums}).with_columns(
-            event=pl.lit("stored"), size=60_000, verified=pl.lit("checksum")
-        )
+        rows = pl.DataFrame(
+            {
+                "key": keys,
+                "sha256": [secrets.token_hex(32) for _ in keys],
+                "etag": [etag(key) for key in keys],
+                "checksum_etag": [etag(f"{key}.CHECKSUM") for key in keys],
+            }
+        ).with_columns(event=pl.lit("stored"), size=SIZE, verified=pl.lit("checksum"))
         tables.append("files", rows)
         tables.settle()
+        for stem in stems[start : start + 20]:
+            folder = root / "bronze" / stem.rpartition("/")[0]
+            folder.mkdir(parents=True)
+            for end in ends:
+                with (folder / f"{stem.rpartition('/')[2]}{end}").open("wb") as file:
+                    file.truncate(SIZE)
 
 
 def ledger(folder: Path, sizes: Sequence[int]) -> None:

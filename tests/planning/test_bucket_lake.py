@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 import cryptolake as cl
+from cryptolake.planning import plan_files, status
 from cryptolake.sample.server import serve_archive
 
 if TYPE_CHECKING:
+    import pytest
+
     from tests.planning.source import Source
 
 
-def test_a_lake_in_a_bucket_keeps_its_listing_and_knows_its_files(origin: Source, tmp_path: Path):
+def test_a_lake_in_a_bucket_keeps_its_listing_and_knows_its_files(
+    origin: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     for n in range(12):
         origin.days(f"S{n}USDT", "2024-01-01", "2024-01-03")
     origin.publish()
@@ -36,4 +41,8 @@ def test_a_lake_in_a_bucket_keeps_its_listing_and_knows_its_files(origin: Source
         lake.meta.append("files", some.select("key", "size", "etag", event=pl.lit("stored")))
         again = lake.plan(query)
         assert (again.cached, again.to_transfer) == (5, 31)
+        # Where folders are many, what is above them is listed, a part of the plan beside another.
+        monkeypatch.setattr(status, "_MANY_FOLDERS", 4)
+        monkeypatch.setattr(plan_files, "_TOGETHER", 6)
+        assert lake.plan(query).files.equals(again.files)
         assert any("s3://mine" in line for line in plan.commands(into="s3://mine/a lake/"))

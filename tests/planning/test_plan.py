@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from typing import Any
 
 import polars as pl
 import pytest
 
 import cryptolake as cl
 from cryptolake.archive.keys import CHECKSUM
+from cryptolake.planning import plan_files
 from cryptolake.planning.plan import age_of
 from cryptolake.planning.serialization import FILES, MISSING
+from cryptolake.storage.tables import Meta
 from tests.planning.source import FUNDING, METRICS, SPOT, Source
 
 
@@ -125,6 +128,31 @@ def test_what_the_ledger_has_is_cached_and_a_second_plan_moves_nothing(
     assert (again.to_transfer, again.total_bytes, again.cached) == (0, 0, 6)
     assert again.commands() == []
     assert again.request_count == 0
+
+
+def test_of_a_plan_in_parts_the_ledger_of_one_part_is_in_memory_at_a_time(
+    filled: Source, lake: cl.Lake, monkeypatch: pytest.MonkeyPatch
+):
+    query = klines("*", between=("2024-02-01", "2024-02-20"))
+    record(lake, lake.plan(query).files.filter(pl.col("period") < "2024-02-11"))
+    whole = lake.plan(query)
+    read: list[int] = []
+    ledger = Meta.ledger
+
+    def counted(self: Meta, *what: Any, **how: Any) -> pl.DataFrame:
+        rows = ledger(self, *what, **how)
+        read.append(rows.height)
+        return rows
+
+    monkeypatch.setattr(Meta, "ledger", counted)
+    monkeypatch.setattr(plan_files, "_TOGETHER", 1)
+    parts = lake.plan(query)
+    assert (parts.cached, parts.to_transfer) == (30, 30)
+    assert parts.files.equals(whole.files)
+    assert read == [10, 10, 10]
+    # A transfer looks for what came since: for nothing, where all files are here.
+    assert lake.transfer(lake.plan(klines("ETHUSDT", between=("2024-02-01", "2024-02-10")))).skipped
+    assert read == [10, 10, 10, 10, 0]
 
 
 def test_a_file_that_the_archive_rewrote_is_updated(filled: Source, lake: cl.Lake):
