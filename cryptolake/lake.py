@@ -168,16 +168,42 @@ class Lake:
         max_age: timedelta | None = None,
         progress: Progress = True,
     ) -> Plan:
-        """Work out the exact files a query needs. Asks the archive's listing; transfers nothing.
+        """Work out the exact files that a query needs. Asks the archive's listing; transfers nothing.
+
+        Parameters
+        ----------
+        query
+            Which files: markets, data types, intervals, symbols and UTC days, both ends in.
+        refresh
+            Whether to ask the archive again even where its cached listing is fresh.
+        max_age
+            Ask the archive again where its cached listing is older than this.
+        progress
+            Whether a bar shows the steps where a person is watching; or a callable that receives each step.
+
+        Returns
+        -------
+        Plan
+            ``plan.files`` has a row a file with its status, ``plan.missing_periods`` a row a period that the archive does
+            not publish, with its reason; ``plan.total_bytes`` and ``plan.to_transfer`` say what a transfer would move.
 
         Raises
         ------
         InvalidQuery
             The words do not agree: ``query.check()`` is called first.
         NoSuchSymbol
-            A name or glob matches nothing the archive lists.
+            A name or glob matches nothing that the archive lists.
         ListingError
-            The archive does not answer and no cached listing can stand in.
+            The archive does not answer, and no cached listing can stand in.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
+        >>> with cl.sample_lake() as lake:
+        ...     plan = lake.plan(query)
+        ...     plan.to_transfer, plan.missing, plan.files["period"].to_list()
+        (1, 0, ['2025-01'])
         """
         from cryptolake.planning.planner import make_plan
         from cryptolake.transfer.routing import route
@@ -207,15 +233,35 @@ class Lake:
         quote, contract
             Keep only these quote assets, or contract kinds.
         listed_on
-            Keep only symbols that were listed on this UTC day: a universe as of a date.
+            Keep only symbols that were listed on this UTC day: a universe as of a date. It finds ``spans`` too.
         spans
-            Also find each symbol's ``first`` and ``last`` day, ``status`` and ``spans``; asks the archive a
-            little for each symbol.
+            Also find the days of each symbol; asks the archive a little for each symbol.
+        refresh
+            Whether to ask the archive again even where its cached listing is fresh.
+        progress
+            Whether a bar shows the steps where a person is watching; or a callable that receives each step.
 
         Returns
         -------
         polars.DataFrame
-            One row a symbol: ``symbol, base, quote, contract, expiry`` and more.
+            One row a symbol, by name: ``symbol``, ``base``, ``quote``, ``contract`` (kind), ``expiry`` (UTC day of a
+            delivery contract or option, else null) and ``settled``. With ``spans`` also ``first`` and ``last``, the UTC days
+            of the first and last file; ``status``: ``live``, ``delisted``, ``delivered`` or ``discontinued``; and
+            ``spans``, the first and last day of each uninterrupted part of the life.
+
+        Raises
+        ------
+        InvalidQuery
+            A market, data type or contract kind that does not exist, or a day that cannot be read.
+        ListingError
+            The archive does not answer, and no cached listing can stand in.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> with cl.sample_lake() as lake:
+        ...     lake.symbols("spot", quote="USDT")["symbol"].to_list()
+        ['BTCUSDT', 'ETHUSDT']
         """
         from cryptolake.listing.symbols import symbol_table
 
@@ -226,7 +272,30 @@ class Lake:
             )
 
     def describe(self, market: str, data_type: str) -> Description:
-        """Describe a dataset: columns, types, units, meaning, key pattern, known quirks. No I/O."""
+        """Describe a dataset: columns, types, units, meaning, key pattern, known quirks. No I/O.
+
+        Parameters
+        ----------
+        market, data_type
+            Words as in a query.
+
+        Returns
+        -------
+        Description
+            It shows itself; ``columns`` is a frame with a row a column, ``quirks`` what to know before use.
+
+        Raises
+        ------
+        InvalidQuery
+            A word that does not exist, or a data type that the market does not have.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> found = cl.Lake("/data/lake").describe("futures_cm", "klines")
+        >>> found.columns.filter(name="volume")["unit"].item()
+        'contracts'
+        """
         from cryptolake.readers.describe import describe
 
         return describe(market, data_type)
@@ -247,15 +316,48 @@ class Lake:
         ----------
         plan
             What to move; files that came since it was made are not fetched again.
+        mode
+            How files move: ``auto``, ``download``, ``direct``, ``relay`` or ``traditional``
+            (``notebooks/guide/words.md#routes``).
+        progress
+            Whether a bar shows the steps where a person is watching; or a callable that receives each step.
+        checksum_policy
+            What to do with a file whose CHECKSUM is stale: ``quarantine`` it, ``accept`` it with a mark, or ``raise``
+            when everything else is done.
+        options
+            :class:`cryptolake.TransferOptions`, the name of a preset, or a mapping of option names.
+        executor
+            A ``concurrent.futures.Executor`` that the work runs on in parts (:class:`Lake`); without it, it runs here.
+
+        Returns
+        -------
+        Report
+            ``report.files`` has a row a file: ``transferred``, ``adopted``, ``cached``, ``quarantined`` or ``failed`` with
+            its fault (``notebooks/guide/words.md#files-in-a-report``); ``report.ok`` says whether none failed.
 
         Raises
         ------
         InvalidQuery
             A mode, policy or option that does not exist, or a mode that does not fit the lake.
+        PlanError
+            The plan is of another archive than the lake.
         TransferError
             Nothing could be moved. Where only some files failed, the report says which.
+        ChecksumMismatch
+            A CHECKSUM is stale, under the policy ``raise``.
+        StorageError
+            The lake cannot be written.
         WorkerLost
-            A worker of the executor died, and its part is not run again.
+            A worker of the executor died, and its part is not run again; the same call completes the work.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
+        >>> with cl.sample_lake() as lake:
+        ...     report = lake.transfer(lake.plan(query))
+        ...     report.ok, report.transferred, report.files["verified"].to_list()
+        (True, 1, ['sha256'])
         """
         from cryptolake.transfer.pull import RunSettings
 
@@ -280,25 +382,41 @@ class Lake:
         Parameters
         ----------
         query
-            What to build; or a plan, or a shard of one (:meth:`cryptolake.planning.plan.Plan.shards`): the
-            symbol-months that its files lie in.
+            What to build, all of Bronze when left out; or a plan, or a shard of one
+            (:meth:`cryptolake.planning.plan.Plan.shards`): the symbol-months that its files lie in.
+        progress
+            Whether a bar shows the steps where a person is watching; or a callable that receives each step.
         force
             Build months anew although nothing changed.
         checksum_policy
-            For copies made inside S3, which are hashed here first.
+            For copies made inside S3, which are hashed here first: ``quarantine``, ``accept`` or ``raise``.
         gold
             Recipes to bring up to date for the query's symbols and days (:meth:`recipes`).
+        executor
+            A ``concurrent.futures.Executor`` that the work runs on in parts (:class:`Lake`); without it, it runs here.
 
         Returns
         -------
         Report
-            ``report.months`` has a row for each Silver and Gold file: ``built``, ``unchanged``, ``kept``,
-            ``missing`` or ``failed``, and which inputs of a recipe are missing.
+            ``report.months`` has a row for each Silver and Gold file: ``built``, ``unchanged``, ``kept``, ``missing`` or
+            ``failed`` (``notebooks/guide/words.md#months-in-a-report``), and which inputs of a recipe are missing.
 
         Raises
         ------
         InvalidQuery
             There is no such recipe, or the query leaves its leading input out.
+        WorkerLost
+            A worker of the executor died, and its part is not run again; the same call completes the work.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
+        >>> with cl.sample_lake() as lake:
+        ...     report = lake.transfer(lake.plan(query))
+        ...     report = lake.build(query)
+        ...     report.built, report.rows
+        (1, 744)
         """
         from cryptolake.silver.build import build_asked
 
@@ -332,19 +450,59 @@ class Lake:
     ) -> Report:
         """Plan, transfer and build in one call.
 
+        Parameters
+        ----------
+        query
+            Which files: markets, data types, intervals, symbols and UTC days, both ends in.
+        mode
+            How files move: ``auto``, ``download``, ``direct``, ``relay`` or ``traditional``
+            (``notebooks/guide/words.md#routes``).
+        progress
+            Whether a bar shows the steps where a person is watching; or a callable that receives each step.
+        refresh
+            Whether to ask the archive again even where its cached listing is fresh.
+        checksum_policy
+            What to do with a file whose CHECKSUM is stale: ``quarantine`` it, ``accept`` it with a mark, or ``raise``
+            when everything else is done.
+        options
+            :class:`cryptolake.TransferOptions`, the name of a preset, or a mapping of option names.
+        executor
+            A ``concurrent.futures.Executor`` that the work runs on in parts (:class:`Lake`); without it, it runs here.
+
         Returns
         -------
         Report
-            Files moved and months built; ``report.ok`` says whether all of it worked.
+            Files moved and months built, in ``report.files`` and ``report.months``; ``report.ok`` says whether all of it
+            worked.
 
         Raises
         ------
+        InvalidQuery
+            Words that do not exist or do not agree, or a mode that does not fit the lake.
+        NoSuchSymbol
+            A name or glob matches nothing that the archive lists.
+        ListingError
+            The archive does not answer, and no cached listing can stand in.
+        TransferError
+            Nothing could be moved. Where only some files failed, the report says which.
+        StorageError
+            The lake cannot be written.
         WorkerLost
             A worker of the executor died, and its part is not run again; the same call completes the work.
 
         Examples
         --------
-        ::
+        >>> import cryptolake as cl
+        >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
+        >>> with cl.sample_lake() as lake:
+        ...     first = lake.pull(query)
+        ...     again = lake.pull(
+        ...         query
+        ...     )  # what is here and whole is neither fetched nor built again
+        ...     first.transferred, first.built, again.transferred, again.built
+        (1, 1, 0, 0)
+
+        On four processes::
 
             with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
                 report = lake.pull(query, executor=pool)
@@ -387,22 +545,58 @@ class Lake:
     ) -> pl.DataFrame:
         """Pull what is missing, then return the Silver rows of the range.
 
-        Warns with ``IncompleteWarning`` when files of the range are in quarantine, or published rows end early.
-
         Parameters
         ----------
         query
-            What to return: one data type.
+            What to return: one data type; UTC days, both ends in.
+        mode
+            How files move: ``auto``, ``download``, ``direct``, ``relay`` or ``traditional``
+            (``notebooks/guide/words.md#routes``).
+        progress
+            Whether a bar shows the steps where a person is watching; or a callable that receives each step.
+        refresh
+            Whether to ask the archive again even where its cached listing is fresh.
+        checksum_policy
+            What to do with a file whose CHECKSUM is stale: ``quarantine`` it, ``accept`` it with a mark, or ``raise``
+            when everything else is done.
+        options
+            :class:`cryptolake.TransferOptions`, the name of a preset, or a mapping of option names.
         exact
             As :meth:`silver` takes it.
 
+        Returns
+        -------
+        polars.DataFrame
+            The columns of :meth:`silver`: ``market``, ``symbol``, ``interval`` (for types that have one), then the dataset's own
+            (:meth:`describe`), sorted by time for each symbol; times are UTC.
+
         Raises
         ------
+        InvalidQuery
+            Words that do not exist or do not agree, or not one data type.
+        NoSuchSymbol
+            A name or glob matches nothing that the archive lists.
         NotPublished
             The archive has no file at all for the query; the message says what comes nearest.
+        ListingError
+            The archive does not answer, and no cached listing can stand in.
         TransferError
-            Some files could not be fetched; ``error.report`` has all of it, and ``lake.silver(query)`` the
-            rows that are here.
+            Some files could not be fetched; ``error.report`` has all of it, and ``lake.silver(query)`` the rows that are
+            here.
+
+        Warns
+        -----
+        IncompleteWarning
+            Files of the range are in quarantine, or published rows end early.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
+        >>> with cl.sample_lake() as lake:
+        ...     bars = lake.frame(query)
+        ...     bars.height, bars["open_time"].min().isoformat()
+        (744, '2025-01-01T00:00:00+00:00')
         """
         from cryptolake.transfer.pull import pull_rows
 
@@ -413,7 +607,39 @@ class Lake:
 
     @days_from("lake")
     def bronze(self, query: Query) -> pl.LazyFrame:
-        """Scan Bronze in place, still zipped: the columns as published, plus ``key``."""
+        """Scan Bronze in place, still zipped: the columns as published.
+
+        Parameters
+        ----------
+        query
+            Which files of the lake: one data type; UTC days, both ends in.
+
+        Returns
+        -------
+        polars.LazyFrame
+            The published columns and units under the names of the archive's newest header (times as the file's integers, of milliseconds or microseconds
+            since 1970 UTC), then ``key``, the file that a row is of, ``market``, ``symbol`` and ``interval``. Zips are
+            opened when it is collected.
+
+        Raises
+        ------
+        InvalidQuery
+            The query names no data type, or several.
+
+        Warns
+        -----
+        DamagedLakeWarning
+            Files of the lake cannot be read; their rows are left out.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
+        >>> with cl.sample_lake() as lake:
+        ...     report = lake.pull(query)
+        ...     lake.bronze(query).select("open_time", "count", "interval").collect().row(0)
+        (1735689600000000, 235, '1h')
+        """
         from cryptolake.readers.polars_frames import bronze_frame
 
         return bronze_frame(query, self.context)
@@ -422,11 +648,23 @@ class Lake:
     def silver(self, query: Query, *, exact: bool = False) -> pl.LazyFrame:
         """Scan the typed rows of a query's days: one data type, with market, symbol and interval.
 
+        It reads what the lake holds and fetches nothing.
+
         Parameters
         ----------
+        query
+            Which rows: one data type; UTC days, both ends in. A row is of the day in which its time lies (``open_time`` of a
+            bar).
         exact
-            Prices and quantities as ``Decimal`` with the published scale instead of ``Float64``; such
-            rows are made from Bronze at the call, whole months in memory.
+            Prices and quantities as ``Decimal`` with the published scale instead of ``Float64``; such rows are made from
+            Bronze at the call, whole months in memory.
+
+        Returns
+        -------
+        polars.LazyFrame
+            ``market``, ``symbol``, ``interval`` (for types that have one), then the dataset's columns: times are
+            ``Datetime("us", "UTC")``, units are those that :meth:`describe` names. Klines have ``open_time, open, high, low,
+            close, volume, close_time, quote_volume, trades, taker_buy_volume, taker_buy_quote_volume``.
 
         Raises
         ------
@@ -434,6 +672,20 @@ class Lake:
             The query names no data type, or several.
         CorruptArchive
             With ``exact``: a file of the range cannot be used.
+
+        Warns
+        -----
+        DamagedLakeWarning
+            Files of the lake cannot be read; their rows are left out.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
+        >>> with cl.sample_lake() as lake:
+        ...     report = lake.pull(query)
+        ...     lake.silver(query).select("symbol", "open_time", "close").collect().shape
+        (744, 3)
         """
         from cryptolake.silver.rows import silver_rows
 
@@ -573,7 +825,29 @@ class Lake:
         return views(self.storage, recipe_notes())
 
     def datasets(self) -> pl.DataFrame:
-        """Return what the lake holds: zone, dataset, symbols, intervals, first, last, files, bytes, rows."""
+        """Return what the lake holds, a row for each zone and dataset. Asks only the lake.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``zone`` (``bronze``, ``silver`` or ``gold``), ``dataset``, the number of ``symbols``, the ``intervals`` (none
+            where the type has none), ``first`` and ``last`` UTC day, ``files``, ``bytes`` and ``rows``. Days are those that
+            Bronze files cover and those that Silver rows lie in. Rows are null where some file was not built.
+
+        Warns
+        -----
+        DamagedLakeWarning
+            Silver files are gone or cut; they are not counted.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
+        >>> with cl.sample_lake() as lake:
+        ...     report = lake.pull(query)
+        ...     lake.datasets().select("zone", "dataset", "files", "rows").rows()
+        [('bronze', 'spot_klines', 1, 744), ('silver', 'spot_klines', 1, 744)]
+        """
         from cryptolake.readers.inventory import datasets
 
         self._datasets = datasets(self.context)
@@ -595,13 +869,13 @@ class Lake:
         It reads what the lake holds and fetches nothing. The grid has every bar that opens in the query's days:
         weeks from Mondays, months from their first day. A row off the grid, as the archive has some beside
         exchange halts, is not moved onto it: its bar is null. Values are not filled; in Polars that is a line,
-        and where a fill ends is yours to say: ``panel.with_columns(pl.exclude("open_time").forward_fill(limit=3))``.
+        and you choose where a fill ends: ``panel.with_columns(pl.exclude("open_time").forward_fill(limit=3))``.
 
         Parameters
         ----------
         query
-            One market, data type and interval (klines, or mark, index or premium prices); symbols and days. A
-            symbol that is named has a column whatever is here of it; a glob means those that the lake holds.
+            One market, data type and interval (klines, or mark, index or premium prices); symbols and UTC days, both ends
+            in. A symbol that is named has a column whatever is here of it; a glob means those that the lake holds.
         column
             A column of the bars, in its own unit (``lake.describe``); or ``"gap"``, for the cause of each hole.
         of
@@ -616,7 +890,8 @@ class Lake:
         polars.DataFrame
             ``open_time`` (UTC) and a column a symbol, by name. With ``"gap"``: text, null where there is a row, else
             ``not_member``, ``off_grid``, ``exchange_halt``, ``archive_gap``, ``not_listed``, ``interval_stopped``,
-            ``rejected``, ``not_pulled``, ``not_published`` or ``unknown``, as :meth:`gaps` finds them with evidence.
+            ``rejected``, ``not_pulled``, ``not_published`` or ``unknown`` (``notebooks/guide/words.md#causes-of-gaps``), as
+            :meth:`gaps` finds them with evidence.
 
         Raises
         ------
@@ -632,18 +907,20 @@ class Lake:
 
         Examples
         --------
-        ::
-
-            query = (
-                cl.query()
-                .markets("spot")
-                .klines("1h")
-                .symbols("BTCUSDT", "ETHUSDT")
-                .between("2025-01")
-            )
-            close = lake.panel(query)
-            returns = close.select("open_time", pl.exclude("open_time").pct_change())
-            why = lake.panel(query, "gap")
+        >>> import cryptolake as cl, polars as pl
+        >>> query = (
+        ...     cl.query()
+        ...     .markets("spot")
+        ...     .klines("1h")
+        ...     .symbols("BTCUSDT", "ETHUSDT")
+        ...     .between("2025-01")
+        ... )
+        >>> with cl.sample_lake() as lake:
+        ...     report = lake.pull(query)
+        ...     close = lake.panel(query)
+        ...     returns = close.select("open_time", pl.exclude("open_time").pct_change())
+        ...     close.columns, lake.panel(query, "gap").null_count().row(0)
+        (['open_time', 'BTCUSDT', 'ETHUSDT'], (0, 744, 744))
         """
         from cryptolake.research.panel import panel
 
@@ -675,18 +952,30 @@ class Lake:
         Parameters
         ----------
         query
-            One market and the days. Symbols and ``.universe(quote=..., contract=..., exclude=...)`` say who is ranked;
-            without them the whole market, where its quote assets are one (kinds of US dollars are). Data type and
-            interval may be left out: it is 1d klines.
+            One market and the UTC days, both ends in. Symbols and ``.universe(quote=..., contract=..., exclude=...)`` say
+            who is ranked; without them the whole market, where its quote assets are one (kinds of US dollars are). Data type
+            and interval may be left out: it is 1d klines.
         top
             How many symbols a period has at most.
         by
             ``quote_volume``, ``taker_buy_quote_volume`` or ``trades``; of futures_cm ``volume`` (contracts),
             ``taker_buy_volume`` or ``trades``.
         over
-            How long before a period it is summed.
+            How long before a period it is summed: text as ``"30d"``, or a timedelta.
         each
             The periods: ``"1mo"`` and ``"1w"`` of the calendar, the first from the range's first day; or ``"7d"``.
+        mode
+            How files move: ``auto``, ``download``, ``direct``, ``relay`` or ``traditional``
+            (``notebooks/guide/words.md#routes``).
+        progress
+            Whether a bar shows the steps where a person is watching; or a callable that receives each step.
+        refresh
+            Whether to ask the archive again even where its cached listing is fresh.
+        checksum_policy
+            What to do with a file whose CHECKSUM is stale: ``quarantine`` it, ``accept`` it with a mark, or ``raise``
+            when everything else is done.
+        options
+            :class:`cryptolake.TransferOptions`, the name of a preset, or a mapping of option names.
 
         Returns
         -------
@@ -700,20 +989,25 @@ class Lake:
             The query is not of one market, or its symbols are quoted in assets that do not compare.
         NotPublished
             The archive has no daily klines for it.
+        ListingError
+            The archive does not answer, and no cached listing can stand in.
         TransferError
             Some files could not be fetched.
 
         Examples
         --------
-        Two steps keep a query pure: the members' names go into a second one, and their times into the panel::
+        Two steps keep a query pure: the members' names go into a second one, and their times into the panel.
 
-            market = cl.query().markets("futures_um")
-            asked = market.universe(quote="USDT", contract="perpetual").between("2024")
-            members = lake.universe(asked, top=50)
-
-            query = market.klines("1h").symbols(members["symbol"].unique()).between("2024")
-            lake.pull(query)
-            close = lake.panel(query, "close", members=members)
+        >>> import cryptolake as cl
+        >>> market = cl.query().markets("spot")
+        >>> with cl.sample_lake() as lake:
+        ...     asked = market.universe(quote="USDT").between("2025-01")
+        ...     members = lake.universe(asked, top=1, over="7d")
+        ...     query = market.klines("1h").symbols(members["symbol"].unique()).between("2025-01")
+        ...     report = lake.pull(query)
+        ...     close = lake.panel(query, "close", members=members)
+        ...     members.select("rank", "symbol", "days").rows(), close.columns
+        ([(1, 'BTCUSDT', 7)], ['open_time', 'BTCUSDT'])
         """
         from cryptolake.gold.daily import Daily
         from cryptolake.research.universe import universe
@@ -735,9 +1029,11 @@ class Lake:
         name
             One of ours (:meth:`recipes`), or a function under ``@cl.recipe``.
         query
-            Symbols (of the recipe's first input) and days. Markets and intervals pick among those that the recipe
-            holds for (``lake.recipes()``): ``lake.gold("panel", query.markets("spot").klines("1d"))``. Without them,
+            Symbols (of the recipe's first input) and UTC days, both ends in. Markets and intervals pick among those that the
+            recipe holds for (``lake.recipes()``): ``lake.gold("panel", query.markets("spot").klines("1d"))``. Without them,
             those of its first input are meant; a data type that is named is that of its first input.
+        progress
+            Whether a bar shows the steps where a person is watching; or a callable that receives each step.
 
         Returns
         -------
@@ -761,11 +1057,16 @@ class Lake:
 
         Examples
         --------
-        ::
-
-            query = cl.query().symbols("BTCUSDT").between("2024-01", "2024-03")
-            basis = lake.gold("basis", query).collect()
-            lake.sql("select * from gold.basis where basis > 0.01")
+        >>> import cryptolake as cl
+        >>> query = cl.query().symbols("BTCUSDT").between("2025-01")
+        >>> with cl.sample_lake() as lake:
+        ...     report = lake.pull(query.markets("spot", "futures_um").klines("1h"))
+        ...     basis = lake.gold("basis", query).collect()
+        ...     rows = lake.sql(
+        ...         "select count(*) from gold.basis where symbol = 'BTCUSDT'"
+        ...     ).fetchall()
+        ...     basis.height, rows
+        (744, [(744,)])
         """
         from cryptolake.gold.rows import gold_rows
 
@@ -813,7 +1114,7 @@ class Lake:
         Parameters
         ----------
         query
-            What to write: one data type; with ``of``, as :meth:`gold` takes it.
+            What to write: one data type; UTC days, both ends in; with ``of``, as :meth:`gold` takes it.
         folder
             A folder of this machine; made when absent.
         format
@@ -852,10 +1153,12 @@ class Lake:
 
         Examples
         --------
-        ::
-
-            lake.export(query, "bars", format="csv")
-            lake.export(query, "basis", each="all", of="basis")
+        >>> import cryptolake as cl, tempfile
+        >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
+        >>> with cl.sample_lake() as lake, tempfile.TemporaryDirectory() as folder:
+        ...     report = lake.pull(query)
+        ...     lake.export(query, folder, format="csv").select("symbol", "rows").rows()
+        [('BTCUSDT', 744)]
         """
         from cryptolake.maintenance.export import export
 
@@ -873,7 +1176,7 @@ class Lake:
         Parameters
         ----------
         query
-            One data type (klines, or mark, index or premium prices) and one interval.
+            One data type (klines, or mark, index or premium prices) and one interval; UTC days, both ends in.
         every
             The interval of the result, a multiple of the query's: ``"1h"``, ``"1d"``, ``"1w"``, ``"1mo"``.
 
@@ -904,10 +1207,13 @@ class Lake:
 
         Examples
         --------
-        ::
-
-            minutes = cl.query().markets("spot").klines("1m").symbols("BTCUSDT").between("2025-01")
-            hours = lake.resample(minutes, "1h").filter("whole").collect()
+        >>> import cryptolake as cl
+        >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
+        >>> with cl.sample_lake() as lake:
+        ...     report = lake.pull(query)
+        ...     days = lake.resample(query, "1d").filter("whole").collect()
+        ...     days.height, days["bars"].unique().to_list()
+        (31, [24])
         """
         from cryptolake.research.resample import resample
 
@@ -931,8 +1237,8 @@ class Lake:
         Parameters
         ----------
         query
-            One data type.
-        others
+            One data type; UTC days, both ends in.
+        *others
             Data types: ``"fundingRate"``, ``"metrics"``, ``"bookTicker"``, ``"trades"``, ``"aggTrades"``,
             ``"markPriceKlines"`` and the like, of the query's own interval or of one that is named:
             ``"markPriceKlines:1h"``. bookDepth and others with several rows at one time are refused.
@@ -974,12 +1280,14 @@ class Lake:
 
         Examples
         --------
-        ::
-
-            minutes = (
-                cl.query().markets("futures_um").klines("1m").symbols("BTCUSDT").between("2025-01")
-            )
-            frame = lake.asof(minutes, "fundingRate", "metrics", lag={"metrics": "1d"}).collect()
+        >>> import cryptolake as cl
+        >>> perp = cl.query().markets("futures_um").symbols("BTCUSDT").between("2025-01")
+        >>> with cl.sample_lake() as lake:
+        ...     for query in (perp.klines("1h"), perp.data_types("fundingRate")):
+        ...         report = lake.pull(query)
+        ...     bars = lake.asof(perp.klines("1h"), "fundingRate").collect()
+        ...     bars.select("close", "funding_rate", "funding_rate_known_at").null_count().row(0)
+        (0, 0, 0)
         """
         from cryptolake.research.asof import asof
 
@@ -1005,12 +1313,14 @@ class Lake:
         -------
         Lock
             ``lock.id`` is the sha256 over the sorted lines ``sha256  key``: the same bytes under the same keys have
-            the same id, whoever pins them. ``lock.files`` has ``key, size`` (bytes)``, etag, sha256``;
+            the same id, whoever pins them. ``lock.files`` has ``key, size`` (bytes), ``etag, sha256``;
             ``lock.schemas`` and ``lock.recipes`` the versions of the rules, ``lock.gold`` the code of the Gold that
             the lake has of the query; ``cl.Lock.load(path)`` reads the file.
 
         Raises
         ------
+        InvalidQuery
+            Words that do not exist or do not agree.
         LockError
             The lake holds nothing of the query, or lacks files of it: pull first. Where the archive does not
             answer, what is here counts.
@@ -1024,12 +1334,13 @@ class Lake:
 
         Examples
         --------
-        ::
-
-            lake.pull(query)
-            lock = lake.freeze(query, "paper.lock.json")
-            lake.diff(lock)  # what the archive rewrote, removed or added since
-            cl.Lake("/data/paper").thaw(lock, donors=[lake])
+        >>> import cryptolake as cl, tempfile
+        >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
+        >>> with cl.sample_lake() as lake, tempfile.TemporaryDirectory() as folder:
+        ...     report = lake.pull(query)
+        ...     lock = lake.freeze(query, f"{folder}/paper.lock.json")
+        ...     lock.files["key"].to_list(), lake.diff(lock).height
+        (['data/spot/monthly/klines/BTCUSDT/1h/BTCUSDT-1h-2025-01.zip'], 0)
         """
         from cryptolake.maintenance.locks import freeze
 
@@ -1077,6 +1388,14 @@ class Lake:
         -----
         DamagedLakeWarning
             Another lock of the lake is damaged, so that it is not known what it pins: all kept zips stay.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> cl.Lake("/data/empty").unlock("d1d084b6")
+        Traceback (most recent call last):
+        ...
+        cryptolake.errors.LockError: the lake at /data/empty keeps no lock, so none is named 'd1d084b6'; lake.freeze makes one.
         """
         from cryptolake.maintenance.lake_locks import drop_lock
 
@@ -1105,6 +1424,14 @@ class Lake:
             The lock cannot be read, or is of another archive.
         ListingError
             The archive does not answer.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> cl.Lake("/data/empty").diff("/data/no.lock.json")
+        Traceback (most recent call last):
+        ...
+        cryptolake.errors.LockError: /data/no.lock.json is no lock that can be read: ...
         """
         from cryptolake.maintenance.locks import diff
 
@@ -1133,6 +1460,13 @@ class Lake:
             Lakes, or their roots, that may hold what the archive has rewritten or removed: the one that was frozen
             and updated since, for one. They are only read. A bucket that needs its own ``storage_options`` is
             given as a Lake.
+        mode
+            How files move: ``auto``, ``download``, ``direct``, ``relay`` or ``traditional``
+            (``notebooks/guide/words.md#routes``).
+        progress
+            Whether a bar shows the steps where a person is watching; or a callable that receives each step.
+        options
+            :class:`cryptolake.TransferOptions`, the name of a preset, or a mapping of option names.
 
         Returns
         -------
@@ -1156,6 +1490,18 @@ class Lake:
             This release makes Silver of these files by another schema version than the lock names. Gold that the
             lock names is not made, or was made of more than the lock pins: each table is named with its reason
             (another version or code, a recipe that this process has not, ...).
+
+        Examples
+        --------
+        >>> import cryptolake as cl, tempfile
+        >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
+        >>> with cl.sample_lake() as lake, tempfile.TemporaryDirectory() as folder:
+        ...     report = lake.pull(query)
+        ...     lock = lake.freeze(query, f"{folder}/paper.lock.json")
+        ...     paper = cl.Lake(f"{folder}/paper", source=lake.source)
+        ...     thawed = paper.thaw(lock, donors=lake)
+        ...     thawed.ok, thawed.files["mode"].to_list(), thawed.rows
+        (True, ['donor'], 744)
         """
         from cryptolake.maintenance.thaw import thaw
 
@@ -1167,7 +1513,25 @@ class Lake:
     # ------------------------------------------------------------------ keep whole and fresh
 
     def status(self) -> pl.DataFrame:
-        """Return per dataset what is here, how new it is, and what was set aside. Asks only the lake."""
+        """Return per dataset what is here, how new it is, and what was set aside. Asks only the lake.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``dataset``; ``symbols``, ``files``, ``bytes`` of Bronze; ``newest``, the last UTC day that a file covers, and
+            ``behind``, the days after it that are due; ``quarantined`` files; ``months``, ``rows``, ``duplicates`` and
+            ``rejects`` of Silver; ``damaged`` months, which are not counted; ``last_stored`` (UTC); ``archive``, the one that
+            the lake is of. A recipe of Gold has a row, too: ``gold.<recipe>``, whose ``behind`` is null.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
+        >>> with cl.sample_lake() as lake:
+        ...     report = lake.pull(query)
+        ...     lake.status().select("dataset", "files", "rows", "rejects", "damaged").rows()
+        [('spot_klines', 1, 744, 0, 0)]
+        """
         from cryptolake.maintenance.status import status
 
         return status(self.context)
@@ -1200,17 +1564,80 @@ class Lake:
         return metrics(self.context)
 
     def runs(self) -> pl.DataFrame:
-        """Return the runs that wrote to the lake, a row each; ``lost`` where one ended without a word."""
+        """Return the runs that wrote to the lake, a row each, the first ones first.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``run_id``, ``kind``, ``state`` (``running``, ``done``, ``stopped``, ``failed``, or ``lost`` where the process
+            ended without a word: ``notebooks/guide/words.md#runs``), ``started_at`` and ``ended_at`` (UTC), ``files`` and
+            ``bytes`` moved (of a build: months, and none), ``failed`` and ``quarantined`` files, ``requests`` and ``retries``, ``seconds``, ``mode``,
+            ``note``; ``host``, ``pid`` and ``heartbeat_at`` (UTC) of its process, and ``part_of``, the run whose part it is.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
+        >>> with cl.sample_lake() as lake:
+        ...     report = lake.pull(query)
+        ...     lake.runs().select("kind", "state", "files").rows()
+        [('transfer', 'done', 1), ('build', 'done', 1)]
+        """
         return self.context.tables.runs()
 
     def compact(self) -> pl.DataFrame:
-        """Merge the files of the lake's tables; return each table's segments before and after, and rows."""
+        """Merge the files of the lake's own tables, so that each call reads a few; safe beside other writers.
+
+        Runs do this by themselves from time to time. Segments that cannot be read stay as they are.
+
+        Returns
+        -------
+        polars.DataFrame
+            A row a table: ``table``, its segments ``before`` and ``after``, and its ``rows``.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
+        >>> with cl.sample_lake() as lake:
+        ...     report = lake.pull(query)
+        ...     lake.compact().filter(table="runs")["after"].item()
+        1
+        """
         from cryptolake.maintenance.compaction import compact
 
         return compact(self.context.tables)
 
     def freshness(self, *, refresh: bool = False) -> pl.DataFrame:
-        """Return, per dataset held, how many days the archive and the lake are behind. Asks the archive."""
+        """Return, per dataset held, how many days the archive and the lake are behind. Asks the archive.
+
+        Parameters
+        ----------
+        refresh
+            Whether to ask the archive again even where its cached listing is fresh.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``market, data_type``, ``symbols`` held, ``archive_newest`` and ``lake_newest`` (the last UTC day that a file
+            covers), ``archive_behind``, the days after the archive's newest that are due, ``lake_behind``, the days that the
+            archive has of the symbols held and the lake has not, and ``status`` in words.
+
+        Raises
+        ------
+        ListingError
+            The archive does not answer, and no cached listing can stand in.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
+        >>> with cl.sample_lake() as lake:
+        ...     report = lake.pull(query)
+        ...     fresh = lake.freshness()
+        ...     fresh.select("lake_newest", "lake_behind").row(0), fresh["status"].item()
+        ((datetime.date(2025, 1, 31), 31), 'the archive ends on 2025-03-03')
+        """
         from cryptolake.quality.freshness import freshness
 
         found = freshness(self.context, refresh=refresh)
@@ -1238,6 +1665,18 @@ class Lake:
             Only what the lake holds of this; its days do not matter. Or the name of a stored query
             (:meth:`save_query`), which is followed: what it means by now is fetched, symbols that its globs or
             its universe take in since and days that the lake never had included.
+        mode
+            How files move: ``auto``, ``download``, ``direct``, ``relay`` or ``traditional``
+            (``notebooks/guide/words.md#routes``).
+        progress
+            Whether a bar shows the steps where a person is watching; or a callable that receives each step.
+        checksum_policy
+            What to do with a file whose CHECKSUM is stale: ``quarantine`` it, ``accept`` it with a mark, or ``raise``
+            when everything else is done.
+        options
+            :class:`cryptolake.TransferOptions`, the name of a preset, or a mapping of option names.
+        executor
+            A ``concurrent.futures.Executor`` that the work runs on in parts (:class:`Lake`); without it, it runs here.
 
         Returns
         -------
@@ -1249,6 +1688,22 @@ class Lake:
         ------
         InvalidQuery
             The lake holds nothing of the query, or there is no stored query of that name; the nearest is named.
+        ListingError
+            The archive does not answer, and no cached listing can stand in.
+        TransferError
+            Nothing could be moved. Where only some files failed, the report says which.
+        WorkerLost
+            A worker of the executor died, and its part is not run again; the same call completes the work.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
+        >>> with cl.sample_lake() as lake:
+        ...     report = lake.pull(query)
+        ...     done = lake.update()
+        ...     done.changes.select("symbol", "why", "first", "last").row(0), done.rows_after
+        (('BTCUSDT', 'extended', datetime.date(2025, 2, 1), datetime.date(2025, 3, 3)), 1488)
         """
         settings = self._settings(mode, progress, checksum_policy, options)
         from cryptolake.maintenance.stored import update_stored
@@ -1278,25 +1733,93 @@ class Lake:
             The name cannot be one, or the query is not complete.
         StorageError
             The lake cannot be written.
+
+        Examples
+        --------
+        >>> import cryptolake as cl, tempfile
+        >>> query = cl.query().markets("spot").klines("1h").symbols("BTC*").since("2024")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     lake = cl.Lake(folder)
+        ...     lake.save_query("core", query)
+        ...     lake.stored_query("core") == query, lake.queries()["name"].to_list()
+        ...     lake.drop_query("core")
+        ...     lake.queries().height
+        (True, ['core'])
+        0
         """
         from cryptolake.maintenance.stored import save_query
 
         save_query(self.context.storage, name, query)
 
     def queries(self) -> pl.DataFrame:
-        """Return the stored queries: ``name, query`` (as code), ``json, saved_at`` (UTC)."""
+        """Return the stored queries, by name.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``name``, ``query`` (as code), ``json``, ``saved_at`` (UTC).
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> cl.Lake("/data/empty").queries().columns
+        ['name', 'query', 'json', 'saved_at']
+        """
         from cryptolake.maintenance.stored import stored_queries
 
         return stored_queries(self.context.storage)
 
     def stored_query(self, name: str) -> Query:
-        """Return the query that :meth:`save_query` stored under a name; InvalidQuery names the nearest one."""
+        """Return the query that :meth:`save_query` stored under a name.
+
+        Parameters
+        ----------
+        name
+            As it was saved.
+
+        Returns
+        -------
+        Query
+            As it was saved: one that follows the archive has no last day yet.
+
+        Raises
+        ------
+        InvalidQuery
+            There is none of the name; the message has the nearest one.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> cl.Lake("/data/empty").stored_query("core")
+        Traceback (most recent call last):
+        ...
+        cryptolake.errors.InvalidQuery: ...'core'...
+        """
         from cryptolake.maintenance.stored import stored_query
 
         return stored_query(self.context.storage, name)
 
     def drop_query(self, name: str) -> None:
-        """Remove a stored query; the files it brought stay. InvalidQuery where there is none of the name."""
+        """Remove a stored query; the files that it brought stay.
+
+        Parameters
+        ----------
+        name
+            As it was saved.
+
+        Raises
+        ------
+        InvalidQuery
+            There is none of the name; the message has the nearest one.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> cl.Lake("/data/empty").drop_query("core")
+        Traceback (most recent call last):
+        ...
+        cryptolake.errors.InvalidQuery: ...'core'...
+        """
         from cryptolake.maintenance.stored import drop_query
 
         drop_query(self.context.storage, name)
@@ -1305,23 +1828,48 @@ class Lake:
     def verify(
         self, query: Query | None = None, *, against: str | None = None, repair: bool = False
     ) -> pl.DataFrame:
-        """Hash Bronze and Silver again and compare with the records; or rebuild klines from another dataset.
+        """Hash Bronze, Silver and Gold again and compare with the records; or rebuild klines from another dataset.
 
         Parameters
         ----------
         query
-            What to look at. Damaged segments of the lake's own tables are always rows.
+            What to look at, everything when left out. Damaged segments of the lake's own tables are always rows.
         against
-            ``"trades"``, ``"aggTrades"`` or ``"klines"`` (finer ones): rebuild the query's klines from
-            that and return the bars that differ, with both values.
+            ``"trades"``, ``"aggTrades"`` or ``"klines"`` (finer ones): rebuild the query's klines from that, and return
+            where they differ.
         repair
-            Take damaged files out of Bronze, for the next pull to fetch again; build Silver months, and the
-            ledger, again from Bronze. What is ``unrecorded`` is no failure (:mod:`cryptolake.maintenance.audit`).
+            Take damaged files out of Bronze, for the next pull to fetch again; build Silver months, Gold, and the ledger
+            again from Bronze. What is ``unrecorded`` is no failure.
+
+        Returns
+        -------
+        polars.DataFrame
+            A row a file as it was found, before any repair, the bad ones first: ``key``; ``status``: ``ok``, ``damaged``,
+            ``gone`` or ``unrecorded`` (``notebooks/guide/words.md#files-that-verify-looks-at``); ``size`` (bytes) and
+            ``sha256`` as recorded, ``found_size`` and ``found_sha256``; ``zone`` and ``detail``. With ``against``, a row a
+            value that differs: ``market, data_type, symbol, interval, open_time`` (UTC), ``column``, ``published`` and
+            ``rebuilt`` in the column's unit, their ``difference``, the ``tolerance`` that would have passed, ``against``.
 
         Raises
         ------
         InvalidQuery
-            ``against`` needs a query of klines.
+            ``against`` needs a query of klines, or is another word.
+        NotPublished
+            With ``against``: the lake holds nothing of that dataset for these days.
+
+        Warns
+        -----
+        IncompleteWarning
+            With ``repair``: a damaged Silver month cannot be built before a pull has fetched its files again.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
+        >>> with cl.sample_lake() as lake:
+        ...     report = lake.pull(query)
+        ...     lake.verify(query).select("zone", "status").rows()
+        [('bronze', 'ok'), ('silver', 'ok')]
         """
         from cryptolake.maintenance.audit import verify
 
@@ -1329,7 +1877,42 @@ class Lake:
 
     @days_from("either")
     def quality(self, query: Query, *, refresh: bool = False) -> pl.DataFrame:
-        """Return one row per symbol-month: rows, expected, gaps, duplicates, rejects, coverage, verdict."""
+        """Say of each symbol-month how much of what it should have is there, and what is wrong with the rest.
+
+        Parameters
+        ----------
+        query
+            Which months: markets, data types, intervals, symbols and UTC days, both ends in. A glob means the symbols that
+            the lake holds.
+        refresh
+            Whether to ask the archive again even where its cached listing is fresh.
+
+        Returns
+        -------
+        polars.DataFrame
+            A row a symbol-month: ``market, data_type, symbol, interval, month``, ``rows``, ``expected`` and ``missing``
+            (counted in ``unit``: bars, fundings, hours, days, ...), ``coverage`` (0 to 1), ``gaps`` and their ``causes``,
+            ``duplicates``, ``rejects``, ``findings``, ``first`` and ``last`` time (UTC), and ``verdict``: ``whole``, or each
+            kind of problem with its count. All columns are in ``notebooks/guide/words.md#quality``.
+
+        Raises
+        ------
+        InvalidQuery
+            Words that do not exist or do not agree.
+        ListingError
+            The archive does not answer, and no cached listing can stand in.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
+        >>> with cl.sample_lake() as lake:
+        ...     report = lake.pull(query)
+        ...     lake.quality(query).select("month", "rows", "expected", "coverage", "verdict").row(
+        ...         0
+        ...     )
+        ('2025-01', 744, 744, 1.0, 'whole')
+        """
         from cryptolake.quality.report import quality
 
         return quality(query, self.context, refresh=refresh)
@@ -1338,21 +1921,119 @@ class Lake:
     def quality_page(
         self, query: Query, path: str | os.PathLike[str], *, refresh: bool = False
     ) -> Path:
-        """Write what :meth:`quality` knows as one HTML page for a person; it needs no network. Return its path."""
+        """Write what :meth:`quality` knows as one HTML page for a person; it needs no network.
+
+        Parameters
+        ----------
+        query
+            As :meth:`quality` takes it.
+        path
+            Where the page goes.
+        refresh
+            Whether to ask the archive again even where its cached listing is fresh.
+
+        Returns
+        -------
+        pathlib.Path
+            The page's path.
+
+        Raises
+        ------
+        InvalidQuery
+            Words that do not exist or do not agree.
+        ListingError
+            The archive does not answer, and no cached listing can stand in.
+        StorageError
+            The page cannot be written.
+
+        Examples
+        --------
+        >>> import cryptolake as cl, tempfile
+        >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
+        >>> with cl.sample_lake() as lake, tempfile.TemporaryDirectory() as folder:
+        ...     report = lake.pull(query)
+        ...     lake.quality_page(query, f"{folder}/quality.html").name
+        'quality.html'
+        """
         from cryptolake.quality.page import write_quality_page
 
         return write_quality_page(query, self.context, path, refresh=refresh)
 
     @days_from("either")
     def gaps(self, query: Query, *, refresh: bool = False) -> pl.DataFrame:
-        """Return one row per gap of a query's klines, with its cause and the evidence for it."""
+        """Find the gaps of a query's rows, each with its cause and the evidence for it.
+
+        Parameters
+        ----------
+        query
+            As :meth:`quality` takes it; data types that count in bars (klines and the like, metrics, book depth).
+        refresh
+            Whether to ask the archive again even where its cached listing is fresh.
+
+        Returns
+        -------
+        polars.DataFrame
+            A row a gap: ``market, data_type, symbol, interval, month``, ``first`` and ``last`` missing bar (open times, UTC,
+            both missing), how many ``bars`` (in ``unit``), ``cause`` (``notebooks/guide/words.md#causes-of-gaps``),
+            ``evidence`` in words, ``healed`` (a sibling file gave the rows), and ``siblings``, the keys of files that may
+            have them.
+
+        Raises
+        ------
+        InvalidQuery
+            Words that do not exist or do not agree.
+        ListingError
+            The archive does not answer, and no cached listing can stand in.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT")
+        >>> with cl.sample_lake() as lake:
+        ...     report = lake.pull(query.between("2025-01-01"))
+        ...     lake.gaps(query.between("2025-01-01", "2025-01-02")).select("bars", "cause").rows()
+        [(24, 'not_pulled')]
+        """
         from cryptolake.quality.report import gaps
 
         return gaps(query, self.context, refresh=refresh)
 
     @days_from("lake")
     def ids(self, query: Query) -> pl.DataFrame:
-        """Check trade and aggregate ids, inside and across files; return holes, repeats and reused ids."""
+        """Check trade and aggregate ids, inside and across files: where they do not go on by one.
+
+        Parameters
+        ----------
+        query
+            ``trades`` or ``aggTrades`` of the lake; UTC days, both ends in.
+
+        Returns
+        -------
+        polars.DataFrame
+            A row a finding: ``dataset``, ``path`` of the month, ``symbol``, ``kind``: ``id_hole``, ``ids_skipped``,
+            ``id_repeat`` or ``id_reused`` (``notebooks/guide/words.md#findings``), ``first`` and ``last`` time (UTC), ``rows``
+            (ids or rows it is of), ``detail`` in words. None where all go on by one.
+
+        Raises
+        ------
+        InvalidQuery
+            Words that do not exist or do not agree.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> query = (
+        ...     cl.query()
+        ...     .markets("spot")
+        ...     .data_types("trades")
+        ...     .symbols("BTCUSDT")
+        ...     .between("2025-01-01")
+        ... )
+        >>> with cl.sample_lake() as lake:
+        ...     report = lake.pull(query)
+        ...     lake.ids(query).height
+        0
+        """
         from cryptolake.quality.trade_ids import ids
 
         return ids(query, self.context)
@@ -1368,7 +2049,55 @@ class Lake:
         checksum_policy: ChecksumPolicy = "quarantine",
         options: Options = None,
     ) -> pl.DataFrame:
-        """Fill a query's gaps from the sibling files that have the rows; return what each gap came to."""
+        """Fill a query's gaps from the sibling files that have the rows: the days of a month, or the month of days.
+
+        Parameters
+        ----------
+        query
+            What to heal: markets, data types, intervals, symbols and UTC days, both ends in. A glob means the symbols that
+            the lake holds.
+        mode
+            How files move: ``auto``, ``download``, ``direct``, ``relay`` or ``traditional``
+            (``notebooks/guide/words.md#routes``).
+        progress
+            Whether a bar shows the steps where a person is watching; or a callable that receives each step.
+        refresh
+            Whether to ask the archive again even where its cached listing is fresh.
+        checksum_policy
+            What to do with a file whose CHECKSUM is stale: ``quarantine`` it, ``accept`` it with a mark, or ``raise``
+            when everything else is done.
+        options
+            :class:`cryptolake.TransferOptions`, the name of a preset, or a mapping of option names.
+
+        Returns
+        -------
+        polars.DataFrame
+            A row a gap that was there: ``market, data_type, symbol, interval, month``, ``first`` and ``last`` (UTC), ``bars``
+            that were missing (in ``unit``: bars, days, ids or hours) and ``filled`` of them now; ``outcome``
+            (``notebooks/guide/words.md#outcomes-of-heal``); ``cause`` and ``evidence`` as they are known now; ``fetched``,
+            the keys of the sibling files.
+
+        Raises
+        ------
+        InvalidQuery
+            Words that do not exist or do not agree.
+        ArchiveMismatch
+            The lake is of another archive.
+        ListingError
+            The archive does not answer, and no cached listing can stand in.
+        TransferError
+            Nothing could be moved.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT")
+        >>> with cl.sample_lake() as lake:
+        ...     report = lake.pull(query.between("2025-01-01"))
+        ...     healed = lake.heal(query.between("2025-01-01", "2025-01-02"))
+        ...     healed.select("bars", "filled", "outcome").rows()
+        [(24, 24, 'healed')]
+        """
         from cryptolake.quality.repair import heal
 
         settings = self._settings(mode, progress, checksum_policy, options)
@@ -1376,7 +2105,37 @@ class Lake:
 
     @days_from("lake")
     def fill(self, query: Query, *, against: str) -> pl.DataFrame:
-        """Make missing klines from trades or finer klines, on request only; kept in Gold, marked."""
+        """Make missing klines from trades or finer klines, on request only; kept in Gold, marked, never in Silver.
+
+        Parameters
+        ----------
+        query
+            Klines: symbols, intervals and UTC days, both ends in.
+        against
+            What to make them from: ``"trades"``, ``"aggTrades"``, or ``"klines"`` (of 1m, or the finest that the lake has). The
+            lake holds their Silver.
+
+        Returns
+        -------
+        polars.DataFrame
+            The bars that were made: ``market``, ``symbol``, ``interval``, the columns of Silver's klines, and ``origin``
+            (``"trades"``, ``"1m klines"``). A bar of which only a part could be seen is not made.
+
+        Raises
+        ------
+        InvalidQuery
+            ``against`` is another word, or the query asks for other types than klines.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> spot = cl.query().markets("spot").symbols("BTCUSDT").between("2025-01-01")
+        >>> with cl.sample_lake() as lake:
+        ...     for query in (spot.klines("1h"), spot.data_types("trades")):
+        ...         report = lake.pull(query)
+        ...     lake.fill(spot.klines("1h"), against="trades").height  # nothing is missing
+        0
+        """
         from cryptolake.gold.filled import fill
 
         return fill(query, self.context, against=against)
@@ -1452,7 +2211,8 @@ def klines(
     Returns
     -------
     polars.DataFrame
-        The columns of :meth:`Lake.silver`, sorted by time for each symbol; times are UTC.
+        The columns of :meth:`Lake.silver` (``market, symbol, interval, open_time, open, high, low, close, volume, ...``),
+        sorted by time for each symbol; times are UTC.
 
     Raises
     ------
@@ -1463,9 +2223,10 @@ def klines(
 
     Examples
     --------
-    ::
-
-        bars = cl.klines("BTCUSDT", "1h", "2024-12", "2025-01")
+    >>> import cryptolake as cl
+    >>> with cl.sample_lake() as lake:
+    ...     cl.klines("BTCUSDT", "1h", "2025-01-01", "2025-01-02", lake=lake).height
+    48
     """
     from cryptolake.errors import InvalidQuery
     from cryptolake.query import query

@@ -156,6 +156,13 @@ def research_source(research_archive: Path) -> Iterator[Archive]:
         yield Archive(endpoint_url=served.endpoint)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Register what the examples in docstrings need, which lie outside this folder."""
+    from tests import examples
+
+    config.pluginmanager.register(examples, "examples")
+
+
 @pytest.fixture(scope="session")
 def endpoint(sample_archive: Path) -> Iterator[str]:
     """The sample archive's URL: an S3 server on loopback."""

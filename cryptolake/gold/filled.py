@@ -100,7 +100,7 @@ def fill(query: Query, lake: LakeContext, *, against: str) -> pl.DataFrame:
                 named = _shaped(rows, month, folder.interval, origin)
                 made.append(named)
                 _store(named, month, lake, [month, *partner])
-    return pl.concat(made, how="diagonal") if made else pl.DataFrame()
+    return pl.concat(made, how="diagonal") if made else pl.DataFrame(schema=COLUMNS)
 
 
 def _complete(

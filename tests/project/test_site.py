@@ -105,20 +105,19 @@ PAGES = ("start", "backtest", "nightly", "exits", "sql", "gaps")
 """Pages whose code runs as it is printed, one after the other; those with a test of their own are not named."""
 
 
-def test_the_code_of_the_guide_runs_as_printed(tmp_path):
+def test_the_code_of_the_guide_runs_as_printed(tmp_path, default_served):
     code = "\n".join(
         f"def {name}():\n" + "".join(f"    {line}\n" for line in _code(name)) for name in PAGES
     )
     code += "\n" + "\n".join(f"{name}()" for name in PAGES)
-    with cl.sample_lake() as sample:
-        own = {"HOME": str(tmp_path), "CRYPTOLAKE_ENDPOINT_URL": str(sample.source.endpoint_url)}
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            env=os.environ | own,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-        )
+    own = {"HOME": str(tmp_path), "CRYPTOLAKE_ENDPOINT_URL": default_served.endpoint}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | own,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "quality.html").is_file()
 

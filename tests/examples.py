@@ -1,0 +1,44 @@
+"""What the examples in docstrings need: a plugin, as they lie outside this folder.
+
+``cl.sample_lake()`` opens an empty lake as it is printed. Its archive is written once a run and served once a
+process: that alone would take most of an example's time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from cryptolake.sample.presets import parts_of, write_parts
+from cryptolake.sample.server import Served, serve_archive
+from tests.conftest import made_once
+
+
+@pytest.fixture(scope="session")
+def default_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the preset ``default``; made once. Read only: tests share it."""
+    return made_once(
+        tmp_path_factory, "default-archive", lambda root: write_parts(root, parts_of("default"))
+    )
+
+
+@pytest.fixture(scope="session")
+def default_served(default_archive: Path) -> Iterator[Served]:
+    """The default sample archive on loopback."""
+    with serve_archive(default_archive) as served:
+        yield served
+
+
+@pytest.fixture(autouse=True)
+def sample_lakes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let ``cl.sample_lake()`` of an example open its lake beside the archive that is there."""
+    node = request.node
+    if not isinstance(node, pytest.DoctestItem):
+        return
+    if any("sample_lake()" in example.source for example in node.dtest.examples):
+        served = request.getfixturevalue("default_served")
+        monkeypatch.setattr("cryptolake.demo.write_parts", lambda *_: None)
+        monkeypatch.setattr("cryptolake.demo.serve_archive", lambda _: nullcontext(served))
