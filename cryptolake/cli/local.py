@@ -109,8 +109,9 @@ def serve_archive(
     An S3 server on loopback, until interrupted. With its URL in CRYPTOLAKE_ENDPOINT_URL every other
     command and the Python API ask it instead of the real archive.
     """
-    from cryptolake.sample.server import serve_forever
+    from cryptolake.sample.server import require_moto, serve_forever
 
+    require_moto()
     if folder is not None:
         serve_forever(folder, host=host, port=port)
         return
