@@ -21,6 +21,17 @@ _KLINES = ("spot_klines", "futures_um_klines")
 _TRADES = ("spot_trades", "futures_um_trades")
 _FUNDING = ("futures_um_funding_rate", "futures_um_metrics")
 
+_SEVERAL = (*_MAIN, "SOLUSDT", "LTCUSDT", "ETHBTC", "1000SHIBUSDT")
+_WINTER = ("2024-11-01", _RECENT[1])
+
+_ONE_EACH = ("BTCUSDT", "BTCUSD_PERP", "BTCUSD", "BTCBVOLUSDT")
+_STOPPED = (
+    *("futures_um_book_ticker", "futures_cm_book_ticker", "futures_cm_liquidation_snapshot"),
+    *("options_eoh_summary", "options_bvol_index"),
+)
+
+_NIGHTS = ("2025-01-29", "2025-02-03")
+
 _QUARTER = ("2024-01-01", RESEARCH_DAYS[1])
 _LATEST = "2024-03-30"
 """From when on the research archive has daily files beside the monthly ones."""
@@ -42,7 +53,10 @@ Part = Mapping[str, Any]
 
 
 def _part(
-    datasets: Sequence[str], symbols: Sequence[str | Instrument], days: object, **more: object
+    datasets: Sequence[str] | None,
+    symbols: Sequence[str | Instrument],
+    days: object,
+    **more: object,
 ) -> Part:
     return {"datasets": datasets, "symbols": symbols, "days": days, **more}
 
@@ -50,6 +64,23 @@ def _part(
 _DEFAULT = (
     _part(_KLINES, _MAIN, _RECENT, intervals=("1m", "1h", "1d")),
     _part((*_TRADES, *_FUNDING), _MAIN, _RECENT),
+)
+_BARS = (
+    _part(_KLINES, _SEVERAL, _WINTER, intervals=("1h", "1d"), daily_from="2025-02-01"),
+    _part(_FUNDING[:1], _SEVERAL, _WINTER),
+)
+_DATASETS = (
+    _part(None, _ONE_EACH, "2025-01-01", intervals=("1h",)),
+    _part(("futures_um_funding_rate", "futures_cm_funding_rate"), _ONE_EACH, "2025-01"),
+    _part(_STOPPED, _ONE_EACH, None, partitions=("daily",)),
+)
+_NIGHTLY = (
+    _part(
+        *(_KLINES, _MAIN, _NIGHTS),
+        intervals=("1h",),
+        partitions=("daily",),
+        defects=("stale_checksum",),
+    ),
 )
 _RESEARCH = (
     _part(_ALL_KLINES, _QUIET, RESEARCH_DAYS, intervals=("1h", "1d"), daily_from=_LATEST),
@@ -68,6 +99,9 @@ _RESEARCH = (
 
 PRESETS: Mapping[str, Sequence[Part]] = {
     "default": _DEFAULT,
+    "bars": _BARS,
+    "datasets": _DATASETS,
+    "nightly": _NIGHTLY,
     "research": [{**part, "halts": HALTS} for part in _RESEARCH],
 }
 """What each preset writes, a part after the other."""
@@ -86,7 +120,7 @@ def parts_of(preset: str) -> Sequence[Part]:
     >>> parts_of("reserch")
     Traceback (most recent call last):
     ...
-    cryptolake.errors.InvalidQuery: unknown preset 'reserch'; did you mean 'research'? Choose from: default, research.
+    cryptolake.errors.InvalidQuery: unknown preset 'reserch'; did you mean 'research'? Choose from: default, bars, datasets, nightly, research.
     """
     if preset not in PRESETS:
         raise unknown_word("preset", str(preset), PRESETS)

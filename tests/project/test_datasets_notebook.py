@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nbformat
+
 from cryptolake.archive.enums import Market
 from cryptolake.archive.matrix import load_matrix
 from tests.tools.datasets_notebook import notebook, text
@@ -12,9 +14,10 @@ COMMITTED = Path(__file__).parents[2] / "notebooks" / "02_datasets.ipynb"
 
 
 def test_the_committed_notebook_is_what_the_code_writes():
-    assert COMMITTED.read_text("utf-8") == text(), (
-        "run: python -m tests.tools.datasets_notebook notebooks/02_datasets.ipynb"
-    )
+    committed, written = nbformat.read(COMMITTED, 4), nbformat.reads(text(), 4)
+    assert [(cell.id, cell.source) for cell in committed.cells] == [
+        (cell.id, cell.source) for cell in written.cells
+    ], "run: python -m tests.tools.datasets_notebook notebooks/02_datasets.ipynb"
 
 
 def test_every_row_of_the_matrix_has_a_section():

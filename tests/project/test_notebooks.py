@@ -1,13 +1,16 @@
-"""Every notebook says its purpose, is committed without outputs, and runs from a clean kernel."""
+"""Every notebook says its purpose, runs from a clean kernel, and shows what is kept in it."""
 
+import copy
 import json
-from pathlib import Path
+from itertools import pairwise
 
 import nbformat
 import pytest
 
-ROOT = Path(__file__).parents[2]
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+from tests.tools.notebook_outputs import FOLDER, LIMIT, difference, execute, normalize, text_of
+
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+AGAIN = "python -m tests.tools.notebook_outputs"
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -32,11 +35,32 @@ def test_it_begins_with_a_title_and_its_purpose(path):
 
 
 @each
-def test_it_is_committed_without_outputs(path):
-    cells = json.loads(path.read_text("utf-8"))["cells"]
-    code = [cell for cell in cells if cell["cell_type"] == "code"]
-    assert code
-    assert [cell["id"] for cell in code if cell["outputs"] or cell["execution_count"]] == []
+def test_its_first_cell_opens_a_sample_lake(path):
+    notebook = nbformat.read(path, as_version=4)
+    first = next(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    imported, opened = filter(None, first.splitlines())
+    assert imported == "import cryptolake as cl"
+    assert opened.startswith("lake = cl.sample_lake(")
+    assert 'lake = cl.Lake("' in notebook.cells[0].source, "how to read the real archive"
+
+
+@each
+def test_a_sentence_stands_before_each_cell(path):
+    kinds = [cell.cell_type for cell in nbformat.read(path, as_version=4).cells]
+    assert ("code", "code") not in pairwise(kinds)
+
+
+@each
+def test_its_outputs_are_kept_without_what_a_run_leaves_in_them(path):
+    text = path.read_text("utf-8")
+    notebook = nbformat.reads(text, as_version=4)
+    normalize(notebook)
+    assert text_of(notebook) == text, f"run: {AGAIN} {path.stem}"
+    assert len(text.encode()) < LIMIT
+    assert "/tmp/" not in text, "a temporary folder"
+    outputs = [out for cell in notebook.cells for out in cell.get("outputs", ())]
+    assert outputs, f"run: {AGAIN} {path.stem}"
+    assert [out for out in outputs if out.get("name") == "stderr"] == []
 
 
 @each
@@ -44,8 +68,7 @@ def test_it_is_committed_without_outputs(path):
 @pytest.mark.filterwarnings(
     "ignore::DeprecationWarning:jupyter_client", "ignore::ResourceWarning:zmq"
 )
-def test_it_runs_from_a_clean_kernel(path, tmp_path):
-    from nbclient import NotebookClient
-
-    notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=180, resources={"metadata": {"path": str(tmp_path)}}).execute()
+def test_it_runs_from_a_clean_kernel_and_shows_what_is_kept(path, tmp_path):
+    kept = nbformat.read(path, as_version=4)
+    differing = difference(kept, execute(copy.deepcopy(kept), tmp_path))
+    assert not differing, f"{path.name} shows something else; run: {AGAIN} {path.stem}\n{differing}"

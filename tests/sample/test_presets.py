@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import cryptolake as cl
+from cryptolake.archive.keys import parse_key
+from cryptolake.archive.matrix import load_matrix
 from cryptolake.sample.instruments import life
-from cryptolake.sample.presets import PRESETS, parts_of
+from cryptolake.sample.presets import PRESETS, parts_of, write_parts
 from cryptolake.sample.research import RESEARCH
 
 
@@ -14,12 +16,24 @@ from cryptolake.sample.research import RESEARCH
 def test_every_part_writes_files_of_every_dataset_it_names(preset, tmp_path):
     for number, part in enumerate(PRESETS[preset]):
         days = part["days"]
-        one_day = {**part, "days": days if isinstance(days, str) else days[1]}
-        for dataset in part["datasets"]:
+        one_day = {**part, "days": days[1] if isinstance(days, tuple) else days}
+        for dataset in part["datasets"] or ():
             if dataset.endswith("funding_rate"):  # published by the month
-                one_day["days"] = {"default": "2025-02", "research": "2024-03"}[preset]
+                one_day["days"] = {"research": "2024-03"}.get(preset, "2025-02")
             made = cl.sample_archive(tmp_path / str(number), **one_day | {"datasets": [dataset]})
             assert made.files, (dataset, part)
+
+
+def test_the_datasets_preset_has_every_dataset_of_which_there_are_files(tmp_path):
+    write_parts(tmp_path, PRESETS["datasets"])
+    keys = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.zip")]
+    found = {(parsed.market, parsed.data_type) for key in keys if (parsed := parse_key(key))}
+    seen = {
+        (row.market, row.data_type)
+        for row in load_matrix().rows
+        if row.status != "never_observed" and row.dataset != "futures_um_liquidation_snapshot"
+    }
+    assert found == seen
 
 
 def test_the_research_preset_has_what_the_default_has_over_75_days(research_source, tmp_path):
@@ -51,6 +65,8 @@ def test_lives_of_the_research_preset_are_found_from_its_listing(research_source
 
 
 def test_an_unknown_preset_names_the_valid_ones():
-    with pytest.raises(cl.InvalidQuery, match=r"'default'.*default, research") as caught:
+    with pytest.raises(
+        cl.InvalidQuery, match=r"'default'.*default, bars, datasets, nightly, research"
+    ) as caught:
         parts_of("defualt")
     assert caught.value.nearest == "default"

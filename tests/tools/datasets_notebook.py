@@ -1,7 +1,8 @@
 """Write ``notebooks/02_datasets.ipynb`` from the matrix and the schemas.
 
-Run ``python -m tests.tools.datasets_notebook notebooks/02_datasets.ipynb`` after a change of either; a test
-compares the committed file with what this writes, so that the notebook cannot fall behind the code.
+Run ``python -m tests.tools.datasets_notebook notebooks/02_datasets.ipynb`` after a change of either, and
+``python -m tests.tools.notebook_outputs 02`` for its outputs; a test compares the committed cells with what this
+writes, so that the notebook cannot fall behind the code.
 """
 
 from __future__ import annotations
@@ -20,37 +21,28 @@ INTRODUCTION = """\
 
 What the archive publishes, one section a dataset: where its files are, what is in them, and what to know before use.
 
-Written by `python -m tests.tools.datasets_notebook notebooks/02_datasets.ipynb` from `matrix/`; the rows shown come from a sample
-archive in the real one's formats, served on loopback, so that every cell runs without network."""
+It runs without network: the rows shown come from a sample archive, made on this machine in the real one's formats.
+**For the real archive** make the second line `lake = cl.Lake("~/cryptolake")`, and name your symbols and days in `look`.
+
+Written by `python -m tests.tools.datasets_notebook notebooks/02_datasets.ipynb` from `matrix/`."""
 
 OPENING = """\
-import tempfile
-from contextlib import ExitStack
-
 import cryptolake as cl
 
-stack = ExitStack()  # keeps the sample archive served until the kernel ends
-scratch = stack.enter_context(tempfile.TemporaryDirectory())
-names = ["BTCUSDT", "BTCUSD_PERP", "BTCUSD", "BTCBVOLUSDT"]
-cl.sample_archive(f"{scratch}/archive", symbols=names, intervals=["1h"], days="2025-01-01")
-funding = ["futures_um_funding_rate", "futures_cm_funding_rate"]
-cl.sample_archive(f"{scratch}/archive", datasets=funding, symbols=names, days="2025-01")
-stopped = ["futures_um_book_ticker", "futures_cm_book_ticker", "futures_cm_liquidation_snapshot"]
-stopped += ["options_eoh_summary", "options_bvol_index"]
-cl.sample_archive(f"{scratch}/archive", datasets=stopped, symbols=names, partitions=["daily"])
-served = stack.enter_context(cl.serve_archive(f"{scratch}/archive"))
-lake = cl.Lake(f"{scratch}/lake", source=cl.Archive(endpoint_url=served.endpoint))
+lake = cl.sample_lake("datasets")"""
 
+ABOUT_LOOK = "Each section ends with `look`: it pulls the files of a dataset, and returns its first Silver rows."
 
+LOOK = """\
 def look(market, data_type, *intervals):
-    \"\"\"Pull the sample's files of a dataset, and return its first Silver rows.\"\"\"
     query = cl.query().markets(market).data_types(data_type).intervals(*intervals)
     query = query.symbols("*").between("2023-10-01", "2025-01-31")
     lake.pull(query, progress=False)
-    return lake.silver(query).head(3).collect()
+    return lake.silver(query).head(3).collect()"""
 
+ABOUT_MATRIX = "This is the availability matrix: what exists, from when on, and in which tree."
 
-cl.load_matrix()"""
+MATRIX = "cl.load_matrix()"
 
 UNSEEN = "No file of it was ever seen, so there is no row to show."
 WITHDRAWN = frozenset({"futures_um_liquidation_snapshot"})
@@ -66,7 +58,14 @@ def notebook() -> dict[str, Any]:
     >>> made["cells"][0]["source"][0].strip(), made["nbformat"]
     ('# Datasets', 4)
     """
-    cells = [_markdown("purpose", INTRODUCTION), _code("sample", OPENING)]
+    cells = [
+        _markdown("purpose", INTRODUCTION),
+        _code("lake", OPENING),
+        _markdown("t-look", ABOUT_LOOK),
+        _code("look", LOOK),
+        _markdown("t-matrix", ABOUT_MATRIX),
+        _code("matrix", MATRIX),
+    ]
     for row in load_matrix().rows:
         cells += _section(row)
     return {

@@ -1,0 +1,168 @@
+"""Keep the notebooks' outputs: ``python -m tests.tools.notebook_outputs [NAME ...]``.
+
+It runs the notebooks, all or those whose names begin as given (``05``), and writes what their cells show into
+them, so that GitHub, the site and an editor show it without a kernel. ``tests/project/test_notebooks.py`` runs
+each once and compares.
+
+Two machines, or two days, show the same, except for what :func:`normalize` takes out before anything is kept:
+
+- views of widgets, which only their kernel can show, and their state; a progress bar has nothing else
+- run and plan ids, ports, when a listing was asked for, seconds and bytes a second: each becomes one constant
+- the plain text beside HTML, and when each cell ran
+
+What another release of a library changes is kept as it is, and not compared: see :func:`visible`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import html
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+FOLDER = Path(__file__).parents[2] / "notebooks"
+
+LIMIT = 1_000_000
+"""The most bytes of a notebook."""
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+ONCE = (
+    (r"\b\d{8}T\d{6}-[0-9a-f]{6,8}\b", "20250304T050607-89abcd"),
+    (r"\b127\.0\.0\.1:\d+", "127.0.0.1:9000"),
+    (r"(listing of )\d{4}-\d\d-\d\d \d\d:\d\d UTC", r"\g<1>2025-03-04 05:06 UTC"),
+    (r"(<b>)[\d.,]+ (?:s|min|h)(</b>)", r"\g<1>1.0 s\2"),
+    (r"(<b>)[\d.,]+ [kMG]?B(</b> <span[^>]*>a second)", r"\g<1>1.0 MB\2"),
+    (r"(\bseconds=)[\d.]+", r"\g<1>1.0"),
+    # The throughput of a run, drawn where it took some seconds.
+    (r'<div role="img" aria-label="[^"]* a second"[^>]*>.*?</svg></div>', ""),
+)
+"""What differs from run to run, and what stands for it."""
+
+LIBRARIES = (
+    (r"<style.*?</style>", ""),
+    (r"\b[\d.,]+ (?:[kMG]?B|bytes)\b(?!=)", "# B"),  # of a zip, of a Parquet file
+    (r"\bbytes=\d+", "bytes=#"),
+    (r"\b[0-9a-f]{8,64}\b", "#"),  # their digests
+)
+"""What differs from one release of a library to another, and is not compared."""
+
+
+def execute(notebook: Any, folder: Path) -> Any:
+    """Run a notebook's cells in a kernel whose working folder is ``folder``; return it with their outputs."""
+    from nbclient import NotebookClient
+    from traitlets.config import Config
+
+    # Sockets in a folder: of free ports, two kernels that start at once may choose the same. A socket's path
+    # has at most 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="kernel-") as short:
+        sockets = {"transport": "ipc", "connection_file": f"{short}/kernel.json"}
+        NotebookClient(
+            notebook,
+            config=Config(KernelManager=sockets),
+            timeout=300,
+            startup_timeout=180,
+            record_timing=False,
+            store_widget_state=False,
+            resources={"metadata": {"path": str(folder)}},
+        ).execute()
+    normalize(notebook)
+    return notebook
+
+
+def normalize(notebook: Any) -> None:
+    """Bring a notebook's outputs into the form in which they are kept."""
+    notebook.metadata.pop("widgets", None)
+    for number, cell in enumerate(_code(notebook), 1):
+        cell.execution_count = number
+        cell.metadata.pop("execution", None)
+        cell.outputs = [_normal(output, number) for output in cell.outputs if not _is_view(output)]
+
+
+def _code(notebook: Any) -> list[Any]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def _is_view(output: Any) -> bool:
+    return {WIDGET, "text/plain"} >= set(output.get("data", {})) > {"text/plain"}
+
+
+def _normal(output: Any, number: int) -> Any:
+    if output.output_type == "stream":
+        output.text = _replaced(output.text, ONCE)
+        return output
+    if output.output_type == "execute_result":
+        output.execution_count = number
+    dropped = {WIDGET, "text/plain"} if "text/html" in output.data else {WIDGET}
+    output.data = {
+        kind: _replaced(value, ONCE) if isinstance(value, str) else value
+        for kind, value in output.data.items()
+        if kind not in dropped
+    }
+    return output
+
+
+def _replaced(text: str, rules: tuple[tuple[str, str], ...]) -> str:
+    for pattern, replacement in rules:
+        text = re.sub(pattern, replacement, text, flags=re.DOTALL)
+    return text
+
+
+def visible(notebook: Any) -> list[str]:
+    """Return what a reader sees of the outputs, line by line, a heading before those of a cell.
+
+    Of HTML and SVG that is the text: where a mark is drawn depends on the fonts of a machine.
+    """
+    lines: list[str] = []
+    for cell in _code(notebook):
+        lines.append(f"[{cell.execution_count}] {cell.source.partition(chr(10))[0]}")
+        for output in cell.outputs:
+            data = output.get("data", {"text/plain": output.get("text", "")})
+            for kind, value in data.items():
+                text = _replaced(str(value), LIBRARIES)
+                if kind in {"text/html", "image/svg+xml"}:
+                    text = html.unescape(re.sub(r"(?s)<[^>]*>", "\n", text))
+                lines += [f"{kind}: {line.strip()}" for line in text.split("\n") if line.strip()]
+    return lines
+
+
+def difference(kept: Any, shown: Any) -> str:
+    """Return how what cells show differs from what is kept: a unified diff, empty where they agree."""
+    lines = difflib.unified_diff(visible(kept), visible(shown), "kept", "shown", lineterm="", n=2)
+    return "\n".join(lines)
+
+
+def text_of(notebook: Any) -> str:
+    """Return a notebook's file as it is committed."""
+    written: str = nbformat.writes(notebook, indent=1, ensure_ascii=False, sort_keys=True)
+    return f"{written}\n"
+
+
+def main() -> None:
+    """Run the notebooks named on the command line, or all, and write their outputs."""
+    parser = argparse.ArgumentParser(description="Run notebooks, and keep their outputs.")
+    parser.add_argument("names", nargs="*", default=[""], help="how their names begin; all")
+    names = tuple(parser.parse_args().names)
+    root = str(FOLDER.parent)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    for name in [name for name in os.environ if name.startswith(("CRYPTOLAKE_", "AWS_"))]:
+        del os.environ[name]
+    for path in sorted(FOLDER.glob("*.ipynb")):
+        if not path.name.startswith(names):
+            continue
+        notebook = nbformat.read(path, as_version=4)
+        with tempfile.TemporaryDirectory() as scratch:
+            execute(notebook, Path(scratch))
+        path.write_text(text_of(notebook), encoding="utf-8")
+        print(f"{path.name}: {path.stat().st_size:,} bytes", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
