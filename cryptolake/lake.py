@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from cryptolake.progress import Progress
     from cryptolake.query import Query
     from cryptolake.readers.describe import Description
+    from cryptolake.readers.profile import Profile
     from cryptolake.report import Report
     from cryptolake.research.asof import At
     from cryptolake.storage.tables import Meta
@@ -852,6 +853,47 @@ class Lake:
 
         self._datasets = datasets(self.context)
         return self._datasets
+
+    @days_from("lake")
+    def profile(self, query: Query) -> Profile:
+        """Look at a query's rows: a histogram a column, sorted and filtered over all of them.
+
+        It reads what the lake holds and fetches nothing. DuckDB counts over all rows of exactly the query's Silver files,
+        at each question anew; at most 50 rows at a time are loaded, the first 10,000 in the order chosen can be turned
+        to. Columns of which all rows have the same are named, and not drawn.
+
+        Parameters
+        ----------
+        query
+            What to look at: one data type.
+
+        Returns
+        -------
+        Profile
+            In a notebook it is a table to touch: a column's name sorts, its bars (or a range, a value, typed) filter, by
+            mouse or by Tab, arrows, Enter and Escape; below it stands the same question for :meth:`sql`. Elsewhere it is
+            a table of the summaries. ``.summary()`` is a Polars frame: ``column, type, unit, nulls, distinct, min, max,
+            histogram``, times in UTC; ``.rows`` counts, ``.view(filters, sort, page)`` is what the table asks.
+
+        Raises
+        ------
+        InvalidQuery
+            The query names no data type, or several.
+        NotPublished
+            The lake has no Silver rows for the query.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> asked = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
+        >>> cl.Lake("/data/empty").profile(asked)
+        Traceback (most recent call last):
+        ...
+        cryptolake.errors.NotPublished: the lake has no Silver rows for this; lake.pull(query) fetches and builds them.
+        """
+        from cryptolake.readers.profile import Profile
+
+        return Profile(lambda text: self.sql(text, query=query), query)
 
     # ------------------------------------------------------------------ research
 

@@ -1,0 +1,113 @@
+"""What a profile's page is told, as plain data: the columns once, and a view for each question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from cryptolake.errors import CryptolakeError
+from cryptolake.readers.profile import DEEPEST, PAGE
+
+if TYPE_CHECKING:
+    from cryptolake.readers.profile import Profile, ProfileColumn, ProfileView
+
+
+class ProfilePage:
+    """Answers a page's questions about a profile; a page gets at most 50 rows at a time.
+
+    Parameters
+    ----------
+    profile
+        The profile to show.
+    """
+
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+
+    @property
+    def head(self) -> dict[str, Any]:
+        """What does not change: how many rows of what, the columns with their bins, what all rows have alike."""
+        profile = self._profile
+        alike = [f"{each.name} {each.low or 'null'}" for each in profile.constants]
+        return {
+            "heading": profile.heading,
+            "rows": profile.rows,
+            "alike": ", ".join(alike),
+            "columns": [_column(column) for column in profile.shown],
+            "page": PAGE,
+            "deepest": DEEPEST,
+        }
+
+    @property
+    def first(self) -> dict[str, Any]:
+        """The view of all rows."""
+        return self._told(self._profile.first)
+
+    def answer(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the view that a page asks for, or ``{"failed": why}``."""
+        sort = asked.get("sort")
+        try:
+            view = self._profile.view(
+                asked.get("filters") or (),
+                (str(sort[0]), bool(sort[1])) if sort else None,
+                int(asked.get("page") or 0),
+            )
+        except (CryptolakeError, duckdb.Error, OSError) as error:
+            return {"failed": str(error)}
+        return self._told(view)
+
+    def _told(self, view: ProfileView) -> dict[str, Any]:
+        pairs = zip(self._profile.columns, view.counts, strict=True)
+        return {
+            "rows": view.rows,
+            "counts": [counts for column, counts in pairs if not column.is_constant],
+            "cells": view.cells,
+            "page": view.page,
+            "pages": view.pages,
+            "filters": [{**asdict(each), "label": each.label} for each in view.filters],
+            "sort": view.sort,
+            "code": f"lake.sql({_python(view.sql)}, query=query)",
+        }
+
+
+def _python(sql: str) -> str:
+    """Return SQL, in which names and texts are quoted, as a Python literal that is easy to read."""
+    easy = "\\" not in sql and '""' not in sql and not sql.endswith('"')
+    return f'"""{sql}"""' if easy and "'" in sql and '"' in sql else repr(sql)
+
+
+def _column(column: ProfileColumn) -> dict[str, Any]:
+    """Return a column with its bins: their text, and what a filter by them says."""
+    if column.bins is None:
+        rest = [None] * (len(column.counts) - len(column.values))
+        values: list[Any] = [{"value": value} for value in column.values] + rest
+        bins = [
+            _bin(ends, count, by)
+            for ends, count, by in zip(column.labels, column.counts, values, strict=True)
+        ]
+    else:
+        ends = [{"low": low, "high": high} for low, high in column.bins.pairs]
+        bins = [
+            _bin(told, count, by)
+            for told, count, by in zip(column.labels, column.counts, ends, strict=True)
+        ]
+    return {
+        "name": column.name,
+        "kind": column.kind,
+        "type": column.type,
+        "unit": column.unit,
+        "nulls": column.nulls,
+        "low": column.low,
+        "high": column.high,
+        "distinct": column.distinct,
+        "scale": column.bins.scale if column.bins else "",
+        "bins": bins,
+    }
+
+
+def _bin(ends: tuple[str, str], rows: int, by: dict[str, Any] | None) -> dict[str, Any]:
+    low, high = ends
+    return {"text": f"{low} to {high}" if high else low, "rows": rows, "by": by}
