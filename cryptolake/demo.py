@@ -32,6 +32,13 @@ class SampleLake(Lake):
     ----------
     served
         The archive's endpoint; ``served.folder`` is the folder of its files.
+
+    Examples
+    --------
+    >>> import cryptolake as cl
+    >>> with cl.sample_lake() as lake:
+    ...     lake
+    Lake('a temporary folder', archive="the sample 'default', served on loopback")
     """
 
     def __init__(self, preset: str, bucket: str | None) -> None:
@@ -71,20 +78,35 @@ class SampleLake(Lake):
 
         Parameters
         ----------
-        files
+        **files
             ``datasets``, ``symbols``, ``intervals``, ``days``, ``partitions``, ``defects``, ``seed``.
 
         Returns
         -------
         SampleSummary
             Counts of what was written.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> with cl.sample_lake("nightly") as lake:
+        ...     day = {"datasets": ["spot_klines"], "symbols": ["BTCUSDT"], "intervals": ["1h"]}
+        ...     lake.publish(**day, partitions=["daily"], days="2025-02-04").files
+        1
         """
         written = sample_archive(self.served.folder, **files)
         self.served.refresh()
         return written
 
     def close(self) -> None:
-        """Stop the endpoint, and remove the archive and the lake."""
+        """Stop the endpoint, and remove the archive and the lake.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> lake = cl.sample_lake("nightly")
+        >>> lake.close()
+        """
         atexit.unregister(self.close)
         self._opened.close()
 
@@ -124,6 +146,7 @@ def sample_lake(preset: str = "default", *, bucket: str | None = None) -> Sample
 
     ``with cl.sample_lake() as lake:`` closes it when the block ends, ``lake = cl.sample_lake()`` when the
     process does. The archive, its server and the lake live in a temporary folder, which is then removed.
+    Making the archive takes some seconds.
 
     Parameters
     ----------
@@ -156,10 +179,10 @@ def sample_lake(preset: str = "default", *, bucket: str | None = None) -> Sample
 
     Examples
     --------
-    ::
-
-        lake = cl.sample_lake()
-        query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
-        frame = lake.frame(query)
+    >>> import cryptolake as cl
+    >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
+    >>> with cl.sample_lake() as lake:
+    ...     lake.frame(query).height
+    744
     """
     return SampleLake(preset, bucket)

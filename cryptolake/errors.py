@@ -45,7 +45,8 @@ class CryptolakeError(Exception):
 
     Examples
     --------
-    >>> error = CryptolakeError("no such thing", given="x")
+    >>> import cryptolake as cl
+    >>> error = cl.CryptolakeError("no such thing", given="x")
     >>> error.given, str(error)
     ('x', 'no such thing')
     """

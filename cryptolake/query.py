@@ -240,10 +240,26 @@ class Query:
     def markets(self, *markets: str | Iterable[str]) -> Query:
         """Say which markets: ``spot``, ``futures_um``, ``futures_cm``, ``options``.
 
+        Parameters
+        ----------
+        *markets
+            Words, or lists of words; they replace those said before.
+
+        Returns
+        -------
+        Query
+            A new query; this one stays as it is.
+
         Raises
         ------
         InvalidQuery
             A word that is no market.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> cl.query().markets("spot", "futures_um")
+        cl.query().markets('spot', 'futures_um')
         """
         return self._replace(markets=_unique(parse_market(word) for word in _flat(markets)))
 
@@ -252,30 +268,78 @@ class Query:
 
         ``premiumIndex`` is taken for ``premiumIndexKlines``.
 
+        Parameters
+        ----------
+        *data_types
+            Words, or lists of words; they replace those said before.
+
+        Returns
+        -------
+        Query
+            A new query; this one stays as it is.
+
         Raises
         ------
         InvalidQuery
             A word that is no data type.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> cl.query().data_types("agg_trades")
+        cl.query().data_types('aggTrades')
         """
         return self._replace(data_types=_unique(parse_data_type(w) for w in _flat(data_types)))
 
     def intervals(self, *intervals: str | Iterable[str]) -> Query:
         """Say which kline intervals: ``1s`` to ``1mo`` (``1M`` is taken for ``1mo``).
 
+        Parameters
+        ----------
+        *intervals
+            Words, or lists of words; they replace those said before.
+
+        Returns
+        -------
+        Query
+            A new query; this one stays as it is.
+
         Raises
         ------
         InvalidQuery
             A word that is no interval.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> cl.query().data_types("markPriceKlines").intervals("1h", "1M")
+        cl.query().data_types('markPriceKlines').intervals('1h', '1mo')
         """
         return self._replace(intervals=_unique(parse_interval(word) for word in _flat(intervals)))
 
     def klines(self, *intervals: str | Iterable[str]) -> Query:
         """Say klines of these intervals: ``.data_types("klines").intervals(...)``.
 
+        Parameters
+        ----------
+        *intervals
+            Words, or lists of words; they replace those said before.
+
+        Returns
+        -------
+        Query
+            A new query; this one stays as it is.
+
         Raises
         ------
         InvalidQuery
             A word that is no interval.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> cl.query().klines("1m", "1h")
+        cl.query().data_types('klines').intervals('1m', '1h')
         """
         return self.data_types(DataType.KLINES).intervals(*intervals)
 
@@ -284,10 +348,26 @@ class Query:
 
         Globs are matched against the archive's listing when a plan is made.
 
+        Parameters
+        ----------
+        *symbols
+            Names or globs, or lists of them; they replace those said before.
+
+        Returns
+        -------
+        Query
+            A new query; this one stays as it is.
+
         Raises
         ------
         InvalidQuery
             A word that cannot be a symbol.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> cl.query().symbols(["btcusdt", "ETH*"])
+        cl.query().symbols('BTCUSDT', 'ETH*')
         """
         return self._replace(symbols=_unique(parse_symbol(word) for word in _flat(symbols)))
 
@@ -316,10 +396,21 @@ class Query:
             Kinds of bases to leave out: ``stable`` (stablecoins and money), ``leveraged`` (tokens as BTCUP
             and BTCDOWN; JUP and SYRUP are coins).
 
+        Returns
+        -------
+        Query
+            A new query; this one stays as it is. Without any rule it has no universe.
+
         Raises
         ------
         InvalidQuery
             A contract kind or kind of base that does not exist, a name that cannot be a symbol, or an unreadable day.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> cl.query().universe(quote="USDT", contract="perpetual", exclude="1000*")
+        cl.query().universe(quote=['USDT'], contract=['perpetual'], exclude=['1000*'])
         """
         kinds = tuple(_flat((contract,)))
         for kind in kinds:
@@ -352,10 +443,24 @@ class Query:
             The last day, itself included. ``"latest"`` is the newest day that the archive has published for
             the query when it is asked. Left out, the range is that of ``first``.
 
+        Returns
+        -------
+        Query
+            A new query; this one stays as it is.
+
         Raises
         ------
         InvalidQuery
             A text that is no day, a datetime with another time of day, or a range that ends before it begins.
+
+        Examples
+        --------
+        >>> from datetime import date
+        >>> import cryptolake as cl
+        >>> cl.query().between("2024-02")
+        cl.query().between('2024-02-01', '2024-02-29')
+        >>> cl.query().between(date(2024, 1, 15), "latest")
+        cl.query().since('2024-01-15')
         """
         if last == LATEST:
             return self.since(first)
@@ -372,6 +477,11 @@ class Query:
         first
             As :meth:`between` takes it; of a month or a year, its first day.
 
+        Returns
+        -------
+        Query
+            A new query; this one stays as it is.
+
         Raises
         ------
         InvalidQuery
@@ -379,7 +489,8 @@ class Query:
 
         Examples
         --------
-        >>> query().klines("1h").since("2024-01")
+        >>> import cryptolake as cl
+        >>> cl.query().klines("1h").since("2024-01")
         cl.query().data_types('klines').intervals('1h').since('2024-01-01')
         """
         return self._on(first=parse_days(first).first, latest=True)
@@ -393,6 +504,11 @@ class Query:
             ``"90d"``, ``"12w"``, ``"3mo"``, ``"1y"``. The newest published day is the last of them; months
             and years are those of the calendar, so that three months to the end of May begin on 1 March.
 
+        Returns
+        -------
+        Query
+            A new query; this one stays as it is.
+
         Raises
         ------
         InvalidQuery
@@ -400,13 +516,24 @@ class Query:
 
         Examples
         --------
-        >>> query().data_types("trades").last("90d")
+        >>> import cryptolake as cl
+        >>> cl.query().data_types("trades").last("90d")
         cl.query().data_types('trades').last('90d')
         """
         return self._on(back=parse_stretch(stretch))
 
     def ending(self, newest: date) -> Query:
         """Return the query with plain days, given the newest published day; one that names them stays as it is.
+
+        Parameters
+        ----------
+        newest
+            The newest published UTC day, itself included.
+
+        Returns
+        -------
+        Query
+            A query whose range has a first and a last day.
 
         Raises
         ------
@@ -415,7 +542,9 @@ class Query:
 
         Examples
         --------
-        >>> query().data_types("trades").last("2d").ending(date(2024, 3, 1))
+        >>> from datetime import date
+        >>> import cryptolake as cl
+        >>> cl.query().data_types("trades").last("2d").ending(date(2024, 3, 1))
         cl.query().data_types('trades').between('2024-02-29', '2024-03-01')
         """
         selection = self._selection
@@ -431,7 +560,19 @@ class Query:
         return self._on(first=days.first, last=days.last)
 
     def undated(self) -> Query:
-        """Return the query without its days."""
+        """Return the query without its days.
+
+        Returns
+        -------
+        Query
+            A new query; this one stays as it is.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> cl.query().symbols("BTCUSDT").between("2024").undated()
+        cl.query().symbols('BTCUSDT')
+        """
         return self._on()
 
     def _on(self, **days: Any) -> Query:
@@ -442,7 +583,28 @@ class Query:
     def pipe(
         self, function: Callable[Concatenate[Query, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        """Call ``function(self, ...)``, so that your own verbs can join the chain."""
+        """Call ``function(self, ...)``, so that your own verbs can join the chain.
+
+        Parameters
+        ----------
+        function
+            A function whose first parameter is a query.
+        *args, **kwargs
+            What it takes beside.
+
+        Returns
+        -------
+        object
+            What the function returns.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> def majors(asked, quote):
+        ...     return asked.symbols(f"BTC{quote}", f"ETH{quote}")
+        >>> cl.query().markets("spot").pipe(majors, "USDT")
+        cl.query().markets('spot').symbols('BTCUSDT', 'ETHUSDT')
+        """
         return function(self, *args, **kwargs)
 
     # ---------------------------------------------------------------- questions
@@ -453,12 +615,23 @@ class Query:
         return self._selection
 
     def problems(self, today: date | None = None) -> list[str]:
-        """List everything that keeps the sentence from being planned; empty when it is complete.
+        """List everything that keeps the query from being planned; empty when it is complete.
 
         Parameters
         ----------
         today
-            The UTC day to judge the future by; today's when left out.
+            The UTC day after which days are in the future; today's when left out.
+
+        Returns
+        -------
+        list of str
+            A sentence a problem.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> cl.query().markets("spot").klines("1h").symbols("BTCUSDT").problems()
+        ["say which days: .between('2024-01-01', '2024-03-31'), .since('2024-01') or .last('90d')"]
         """
         return list(problems(self._selection, today or datetime.now(UTC).date()))
 
@@ -477,7 +650,10 @@ class Query:
 
         Examples
         --------
-        >>> Query().markets("futures_um").klines("1s").symbols("BTCUSDT").between("2024-01").check()
+        >>> import cryptolake as cl
+        >>> cl.Query().markets("futures_um").klines("1s").symbols("BTCUSDT").between(
+        ...     "2024-01"
+        ... ).check()
         Traceback (most recent call last):
         ...
         cryptolake.errors.InvalidQuery: futures_um klines has no interval 1s; ...
@@ -488,17 +664,45 @@ class Query:
         return self
 
     def to_json(self) -> str:
-        """Return the query as JSON, which :meth:`from_json` reads back."""
+        """Return the query as JSON, which :meth:`from_json` reads back.
+
+        Returns
+        -------
+        str
+            One line; what was not said is not in it.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> cl.query().symbols("BTCUSDT").last("90d").to_json()
+        '{"symbols":["BTCUSDT"],"back":"90d"}'
+        """
         return self._selection.model_dump_json(exclude_defaults=True)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Query:
         """Read a query that :meth:`to_json` wrote.
 
+        Parameters
+        ----------
+        text
+            The JSON.
+
+        Returns
+        -------
+        Query
+            An equal query.
+
         Raises
         ------
         InvalidQuery
             The text is no query; the message says which words are wrong.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> cl.Query.from_json('{"symbols":["BTCUSDT"],"back":"90d"}')
+        cl.query().symbols('BTCUSDT').last('90d')
         """
         try:
             return cls(Selection.model_validate_json(text))
@@ -547,11 +751,17 @@ class Query:
 
 
 def query() -> Query:
-    """Begin a query.
+    """Begin a query; its verbs (:class:`Query`) say the rest.
+
+    Returns
+    -------
+    Query
+        A query without words.
 
     Examples
     --------
-    >>> query().markets("spot").data_types("aggTrades")
+    >>> import cryptolake as cl
+    >>> cl.query().markets("spot").data_types("aggTrades")
     cl.query().markets('spot').data_types('aggTrades')
     """
     return Query()

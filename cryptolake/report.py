@@ -94,10 +94,15 @@ class Report:
         The run's name in ``meta.runs``.
     seconds
         Wall-clock seconds of the whole run.
-    files, months
-        One row per Bronze file or Silver month; see :data:`FILES` and :data:`MONTHS`.
+    files
+        A row a Bronze file: ``key``, ``status``, ``bytes`` moved, ``seconds``, ``ended_at`` (UTC), ``attempts``,
+        ``retries``, ``mode``, ``verified``, ``error`` and ``fault``
+        (``notebooks/guide/words.md#files-in-a-report``).
+    months
+        A row a Silver or Gold file: ``path``, ``status``, ``rows``, ``duplicates``, ``rejects``, ``seconds``, ``error``
+        and ``missing`` (``notebooks/guide/words.md#months-in-a-report``).
     state
-        How the run ended.
+        How the run ended: ``done``, ``stopped`` or ``failed``.
     requests
         Requests that the transfer made to S3.
     fallbacks
@@ -113,7 +118,8 @@ class Report:
 
     Examples
     --------
-    >>> report = Report("transfer", "20240101T000000-00000000", 1.5)
+    >>> import cryptolake as cl
+    >>> report = cl.Report("transfer", "20240101T000000-00000000", 1.5)
     >>> report.ok, report.transferred
     (True, 0)
     """
@@ -159,11 +165,32 @@ class Report:
 
     @property
     def failed(self) -> int:
-        """Files that could not be had, and months that lack the rows of a file; their ``error`` says why."""
+        """Files that could not be fetched, and months that lack the rows of a file; their ``error`` says why."""
         return self._total("files", "failed") + self.months["error"].count()
 
     def count(self, status: str) -> int:
-        """Return how many files and months have a status."""
+        """Return how many files and months have a status.
+
+        Parameters
+        ----------
+        status
+            A word of ``files["status"]`` or ``months["status"]``.
+
+        Returns
+        -------
+        int
+            Files and months together.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> import polars as pl
+        >>> months = pl.DataFrame(
+        ...     {"path": ["a", "b"], "status": ["built", "kept"], "error": [None, "x"]}
+        ... )
+        >>> cl.Report("build", "20240101T000000-00000000", 1.5, months=months).count("kept")
+        1
+        """
         return self._total("files", status) + _count(self.months, status)
 
     @property
@@ -206,7 +233,8 @@ class Report:
 
         Examples
         --------
-        >>> Report("transfer", "20240101T000000-00000000", 1.5).throughput().columns
+        >>> import cryptolake as cl
+        >>> cl.Report("transfer", "20240101T000000-00000000", 1.5).throughput().columns
         ['time', 'files', 'bytes', 'bytes_per_second']
         """
         moved = self._files.select("bytes", "ended_at").filter(
@@ -233,12 +261,29 @@ class Report:
     def chart(self) -> Picture:
         """Return a small chart of the throughput over the run's time.
 
+        Returns
+        -------
+        Picture
+            It shows itself; ``.save("run.svg")`` keeps it.
+
         Raises
         ------
         MissingTool
             vl-convert, which draws it, is not installed (when it is drawn).
         InvalidQuery
             The run moved nothing, so there is no throughput.
+
+        Examples
+        --------
+        >>> from datetime import UTC, datetime
+        >>> import cryptolake as cl
+        >>> import polars as pl
+        >>> from cryptolake.report import FILES
+        >>> at = datetime(2024, 1, 1, tzinfo=UTC)
+        >>> row = {"key": "a.zip", "status": "transferred", "bytes": 1000, "ended_at": at}
+        >>> files = pl.DataFrame([row], schema=FILES)
+        >>> cl.Report("transfer", "20240101T000000-00000000", 1.5, files=files).chart()
+        <Picture: 1 file, 1.0 kB in 1 step of 1 s, at most 1.0 kB a second>
         """
         from cryptolake.errors import InvalidQuery
         from cryptolake.render.picture import throughput_picture
@@ -277,7 +322,26 @@ class Report:
         return self.failed == 0 and self.state == "done"
 
     def naming(self, quarantined: pl.DataFrame) -> Report:
-        """Return the report with files (``key, error``) that lie in quarantine, of which no run moved any now."""
+        """Return the report with files that lie in quarantine, of which no run moved any now.
+
+        Parameters
+        ----------
+        quarantined
+            A row a file: ``key`` and ``error``. What the report has already is not added.
+
+        Returns
+        -------
+        Report
+            A report with a row more for each of them.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> import polars as pl
+        >>> lost = pl.DataFrame({"key": ["a.zip"], "error": ["stale_checksum"]})
+        >>> cl.Report("pull", "20240101T000000-00000000", 1.5).naming(lost).quarantined
+        1
+        """
         nothing = {"bytes": 0, "seconds": 0.0, "attempts": 0, "retries": 0}
         rows = [
             {"key": key, "status": "quarantined", "error": error, **nothing}
@@ -318,13 +382,14 @@ class Report:
 
         Examples
         --------
-        >>> one = Report(
+        >>> import cryptolake as cl
+        >>> one = cl.Report(
         ...     "transfer", "20240101T000000-00000000", 1.5, requests=3, retries={"503": 1}
         ... )
-        >>> other = Report(
+        >>> other = cl.Report(
         ...     "transfer", "20240101T000001-00000000", 1.5, requests=4, retries={"503": 2}
         ... )
-        >>> both = Report.merge([one, other])
+        >>> both = cl.Report.merge([one, other])
         >>> both.requests, both.retries
         (7, {'503': 3})
         """
@@ -356,9 +421,15 @@ class Report:
     def summary(self) -> str:
         """Return the report in words, a few lines.
 
+        Returns
+        -------
+        str
+            The first line says how the run ended and counts; the others say why files and months failed.
+
         Examples
         --------
-        >>> print(Report("transfer", "20240101T000000-00000000", 0.0).summary())
+        >>> import cryptolake as cl
+        >>> print(cl.Report("transfer", "20240101T000000-00000000", 0.0).summary())
         transfer 20240101T000000-00000000: done in 0.0 s, nothing to do
         """
         return "\n".join([f"{self.kind} {self.run_id}: {self._headline()}", *self._details()])

@@ -41,4 +41,4 @@ def sample_lakes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     if any("sample_lake()" in example.source for example in node.dtest.examples):
         served = request.getfixturevalue("default_served")
         monkeypatch.setattr("cryptolake.demo.write_parts", lambda *_: None)
-        monkeypatch.setattr("cryptolake.demo.serve_archive", lambda _: nullcontext(served))
+        monkeypatch.setattr("cryptolake.demo.serve_archive", lambda *_, **__: nullcontext(served))

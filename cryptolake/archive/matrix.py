@@ -199,9 +199,18 @@ def using_matrix(matrix: Matrix | None) -> Iterator[None]:
 def load_matrix() -> Matrix:
     """Return the matrix in use: one of the user's own (:func:`using_matrix`), or the one that ships with the package.
 
+    :func:`cryptolake.matrix` has the same as a frame.
+
+    Returns
+    -------
+    Matrix
+        ``rows`` has a row a market and data type; ``row(market, data_type)`` gives one.
+
     Examples
     --------
-    >>> row = load_matrix().row(Market.SPOT, DataType.KLINES)
+    >>> import cryptolake as cl
+    >>> from cryptolake.archive.enums import DataType, Interval, Market
+    >>> row = cl.load_matrix().row(Market.SPOT, DataType.KLINES)
     >>> row.partitions_of(Interval.W1)
     (<Partition.MONTHLY: 'monthly'>,)
     """

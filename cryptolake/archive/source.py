@@ -96,9 +96,10 @@ class Archive(BaseModel):
 
     Examples
     --------
-    >>> Archive(endpoint_url="http://127.0.0.1:9000/").endpoint
+    >>> import cryptolake as cl
+    >>> cl.Archive(endpoint_url="http://127.0.0.1:9000/").endpoint
     'http://127.0.0.1:9000'
-    >>> Archive() == Archive(bucket="data.binance.vision")
+    >>> cl.Archive() == cl.Archive(bucket="data.binance.vision")
     True
     """
 
@@ -170,7 +171,8 @@ class Archive(BaseModel):
 
         Examples
         --------
-        >>> Archive(endpoint_url="http://127.0.0.1:9000").tag
+        >>> import cryptolake as cl
+        >>> cl.Archive(endpoint_url="http://127.0.0.1:9000").tag
         'data.binance.vision@67d8ea34'
         """
         return self.place.tag

@@ -344,6 +344,7 @@ def recipe(
 
     Examples
     --------
+    >>> from cryptolake.gold.recipes import recipe_named
     >>> import cryptolake as cl
     >>> @cl.recipe(bars="spot_klines:1h")
     ... def hourly_range(bars):

@@ -73,12 +73,13 @@ def hft_events(
 
     Examples
     --------
+    >>> import cryptolake as cl
     >>> import polars as pl
     >>> rows = pl.DataFrame({"market": ["futures_um"], "symbol": ["BTCUSDT"], "price": [42283.5]})
     >>> rows = rows.with_columns(
     ...     quantity=0.5, is_buyer_maker=True, time=pl.datetime(2024, 1, 1, time_zone="UTC")
     ... )
-    >>> events = hft_events(trades=rows, latency="5ms")
+    >>> events = cl.handoff.hft_events(trades=rows, latency="5ms")
     >>> int(events["local_ts"][0] - events["exch_ts"][0])
     6000000
     """

@@ -57,15 +57,16 @@ def ohlcv(
 
     Examples
     --------
+    >>> import cryptolake as cl
     >>> import polars as pl
     >>> rows = pl.DataFrame({"symbol": ["AUSDT", "AUSDT", "BUSDT"], "at": [0, 1, 0]}).select(
     ...     "symbol",
     ...     open_time=pl.datetime(2025, 1, 1, time_zone="UTC") + pl.duration(hours="at"),
     ...     **{name: pl.lit(1.5) for name in ("open", "high", "low", "close", "volume")},
     ... )
-    >>> sorted(ohlcv(rows)), list(ohlcv(rows)["AUSDT"])
+    >>> sorted(cl.handoff.ohlcv(rows)), list(cl.handoff.ohlcv(rows)["AUSDT"])
     (['AUSDT', 'BUSDT'], ['Open', 'High', 'Low', 'Close', 'Volume'])
-    >>> ohlcv(rows, wide=True)["Last"]["BUSDT"].tolist()
+    >>> cl.handoff.ohlcv(rows, wide=True)["Last"]["BUSDT"].tolist()
     [True, False]
     """
     require("pandas", _USE)

@@ -56,6 +56,8 @@ def _trades(number: str) -> _Kind:
 class NautilusData:
     """The data of one instrument, for nautilus_trader's wranglers.
 
+    Each frame is indexed by ``timestamp``, in UTC with nanoseconds: when the row is known.
+
     Attributes
     ----------
     symbol
@@ -72,7 +74,12 @@ class NautilusData:
     quotes
         ``bid_price ask_price bid_size ask_size``, for ``QuoteTickDataWrangler``; None if none were given.
 
-    Each frame is indexed by ``timestamp``, in UTC with nanoseconds: when the row is known.
+    Examples
+    --------
+    >>> import cryptolake as cl
+    >>> data = cl.handoff.NautilusData("BTCUSDT", price_precision=2, size_precision=5)
+    >>> data.price_increment, data.size_increment
+    ('0.01', '0.00001')
     """
 
     symbol: str
@@ -131,13 +138,14 @@ def nautilus(
 
     Examples
     --------
+    >>> import cryptolake as cl
     >>> import polars as pl
     >>> rows = pl.DataFrame({"market": ["spot"], "symbol": ["BTCUSDT"], "interval": ["1h"]})
     >>> prices = {name: pl.lit(42283.58) for name in ("open", "high", "low", "close")}
     >>> opens = pl.datetime(2024, 1, 1, time_zone="UTC")
     >>> closes = opens + pl.duration(minutes=60) - pl.duration(milliseconds=1)
     >>> rows = rows.with_columns(open_time=opens, close_time=closes, volume=1.068, **prices)
-    >>> data = nautilus(rows)["BTCUSDT"]
+    >>> data = cl.handoff.nautilus(rows)["BTCUSDT"]
     >>> data.price_increment, data.size_increment, data.bar_step, str(data.bars.index[0])
     ('0.01', '0.001', '1-HOUR', '2024-01-01 01:00:00+00:00')
     """

@@ -71,9 +71,26 @@ _LACKING = (*TO_MOVE, "unrecorded")
 
 @dataclass(frozen=True, repr=False)
 class Update:
-    """What an update did. ``report`` is that of its transfer and build, None when there was no need.
+    """What an update did.
 
-    ``rows_before`` and ``rows_after``: Silver's rows of what was updated.
+    Parameters
+    ----------
+    changes
+        A row a symbol and reason: ``market``, ``data_type``, ``symbol``, ``interval``, ``why``
+        (``notebooks/guide/words.md#reasons-of-an-update``), ``files``, ``bytes``, ``failed`` (files that could not be
+        fetched), ``first`` and ``last`` UTC day that they cover.
+    rows_before, rows_after
+        Silver's rows of what was updated.
+    report
+        That of the transfer and build; None when there was no need.
+    listed_at
+        When the archive was asked, UTC.
+
+    Examples
+    --------
+    >>> from cryptolake.maintenance.update import Update
+    >>> Update().changed
+    False
     """
 
     changes: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=CHANGES))
@@ -90,8 +107,14 @@ class Update:
     def summary(self) -> str:
         """Return the update in one sentence.
 
+        Returns
+        -------
+        str
+            Files by reason, and rows before and after.
+
         Examples
         --------
+        >>> from cryptolake.maintenance.update import Update
         >>> Update().summary()
         'update: everything here is as the archive has it'
         """

@@ -5,6 +5,8 @@ ipywidgets and anywidget are imported when a picker is made, not before.
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from cryptolake.errors import MissingTool
@@ -42,7 +44,7 @@ def picker(lake: Lake, query: Query | None = None) -> Picker:
     --------
     >>> import cryptolake as cl
     >>> asked = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2024-01")
-    >>> picked = picker(cl.Lake("/data/lake"), asked)
+    >>> picked = cl.picker(cl.Lake("/data/lake"), asked)
     >>> picked.query.selection.symbols
     ('BTCUSDT',)
     """
@@ -55,5 +57,15 @@ def picker(lake: Lake, query: Query | None = None) -> Picker:
         raise MissingTool(message, tool=error.name) from None
     return Picker(lake, query)
 
+
+class _PickerPackage(ModuleType):
+    """The package, in which the function wins over the module of the same name, whichever is imported first."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name == "picker" and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _PickerPackage
 
 __all__ = ["picker"]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no types
-    """A widget that holds a Query. See :func:`cryptolake.picker.picker`.
+    """A widget that holds a Query; :func:`cryptolake.picker` makes one.
 
     Parameters
     ----------
@@ -33,6 +33,15 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
         The lake to ask; nothing is asked before the widget is shown or used.
     query
         The query to begin with.
+
+    Examples
+    --------
+    >>> import cryptolake as cl
+    >>> picker = cl.picker(cl.Lake("/data/lake"))
+    >>> picker.query = picker.query.symbols("ETHUSDT")  # the widget follows
+    >>> picker.query.selection.symbols
+    ('ETHUSDT',)
+    >>> picker.close()
     """
 
     query = traitlets.Instance(Query)
@@ -115,7 +124,28 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
         return f"<Picker of {self._lake!r}: {self.query!r}>"
 
     def save(self, path: str | Path) -> Path:
-        """Write the selection to a file (JSON, as ``query.to_json()``)."""
+        """Write the selection to a file (JSON, as ``query.to_json()``).
+
+        Parameters
+        ----------
+        path
+            Where it goes.
+
+        Returns
+        -------
+        pathlib.Path
+            The file's path.
+
+        Examples
+        --------
+        >>> import cryptolake as cl, tempfile
+        >>> picker = cl.picker(cl.Lake("/data/lake"))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = picker.save(f"{folder}/selection.json")
+        ...     picker.load(path) == picker.query
+        True
+        >>> picker.close()
+        """
         target = Path(path).expanduser()
         target.write_text(self.query.to_json(), encoding="utf-8")
         return target
@@ -123,16 +153,44 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
     def load(self, path: str | Path) -> Query:
         """Read a selection that :meth:`save` wrote, and hold it.
 
+        Parameters
+        ----------
+        path
+            The file.
+
+        Returns
+        -------
+        Query
+            What the picker holds now.
+
         Raises
         ------
         InvalidQuery
             The file's text is no query.
+
+        Examples
+        --------
+        >>> import cryptolake as cl, tempfile
+        >>> from pathlib import Path
+        >>> picker = cl.picker(cl.Lake("/data/lake"))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "selection.json")
+        ...     _ = path.write_text(picker.query.symbols("ETHUSDT").to_json())
+        ...     picker.load(path).selection.symbols
+        ('ETHUSDT',)
+        >>> picker.close()
         """
         self.query = Query.from_json(Path(path).expanduser().read_text(encoding="utf-8"))
         return self.query
 
     def close(self) -> None:
-        """Remove the widget and end its threads; what runs is stopped as by Cancel."""
+        """Remove the widget and end its threads; what runs is stopped as by Cancel.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> cl.picker(cl.Lake("/data/lake")).close()
+        """
         self.actions.close()
         super().close()
 
@@ -191,7 +249,20 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
     # ---------------------------------------------------------------- buttons
 
     def press(self, name: str) -> None:
-        """Press a button by its name: Plan, Pull, Build, Preview, Cancel."""
+        """Press a button, as a click does.
+
+        Parameters
+        ----------
+        name
+            ``Plan``, ``Pull``, ``Build``, ``Preview`` or ``Cancel``.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> picker = cl.picker(cl.Lake("/data/lake"))
+        >>> picker.press("Cancel")  # nothing runs
+        >>> picker.close()
+        """
         self._action_buttons.press(name)
 
     def _on_tasks(self, running: frozenset[Task]) -> None:

@@ -117,15 +117,19 @@ class Lock:
     rows
         Silver's rows of the pinned files.
     files
-        A row a file: see :data:`FILES`.
+        A row a file: ``key``, ``size`` (bytes), ``etag`` as the archive listed it, ``sha256``.
     gold
         How Gold was made of these files, by table, market and interval (``"panel/futures_um/1h"``).
 
     Examples
     --------
-    >>> key = "data/spot/daily/trades/A/A-trades-2024-01-01.zip"
-    >>> rows = pl.DataFrame([(key, 9, None, "0" * 64)], schema=FILES, orient="row")
-    >>> lock_id(rows) == hashlib.sha256(f"{'0' * 64}  {key}\n".encode()).hexdigest()
+    >>> import cryptolake as cl, hashlib, tempfile
+    >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
+    >>> with cl.sample_lake() as lake, tempfile.TemporaryDirectory() as folder:
+    ...     report = lake.pull(query)
+    ...     lock = lake.freeze(query, f"{folder}/paper.lock.json")
+    >>> key, sha256 = lock.files.select("key", "sha256").row(0)
+    >>> lock.id == hashlib.sha256(f"{sha256}  {key}\n".encode()).hexdigest()
     True
     """
 
@@ -158,12 +162,49 @@ class Lock:
         ]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the lock beside the final name, then rename.
+        """Write the lock to a file; what is there is replaced when all is written.
+
+        Parameters
+        ----------
+        path
+            Where it goes.
 
         Raises
         ------
         StorageError
             The file cannot be written.
+
+        Examples
+        --------
+        >>> from datetime import UTC, datetime
+        >>> import cryptolake as cl, polars as pl, tempfile
+        >>> lock = cl.Lock(
+        ...     query=cl.query()
+        ...     .markets("spot")
+        ...     .data_types("trades")
+        ...     .symbols("A")
+        ...     .between("2024-01-01"),
+        ...     archive=cl.Archive().place,
+        ...     created_at=datetime(2024, 1, 2, tzinfo=UTC),
+        ...     made_by="by hand",
+        ...     schemas={},
+        ...     recipes={},
+        ...     rows=1,
+        ...     files=pl.DataFrame(
+        ...         {
+        ...             "key": ["data/spot/daily/trades/A/A-trades-2024-01-01.zip"],
+        ...             "size": [9],
+        ...             "etag": ["1" * 32],
+        ...             "sha256": ["0" * 64],
+        ...         }
+        ...     ),
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     lock.save(f"{folder}/paper.lock.json")
+        ...     cl.Lock.load(f"{folder}/paper.lock.json") == cl.Lock.from_text(
+        ...         lock.to_text()
+        ...     ) == lock
+        True
         """
         target = Path(path).expanduser()
         draft = target.with_name(f".{target.name}.draft")
@@ -179,10 +220,28 @@ class Lock:
     def load(cls, path: str | os.PathLike[str]) -> Lock:
         """Read a lock's file. Nothing else is read, and nothing is asked.
 
+        Parameters
+        ----------
+        path
+            The file.
+
+        Returns
+        -------
+        Lock
+            As it was saved.
+
         Raises
         ------
         LockError
             The file is absent, too large, damaged, or holds no lock that this release reads.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> cl.Lock.load("/data/no.lock.json")
+        Traceback (most recent call last):
+        ...
+        cryptolake.errors.LockError: /data/no.lock.json is no lock that can be read: No such file or directory. ...
         """
         source = Path(path).expanduser()
         try:
@@ -195,7 +254,23 @@ class Lock:
         return cls.from_text(text, str(source))
 
     def to_text(self) -> str:
-        """Return the lock as its file holds it: JSON, a line a file."""
+        """Return the lock as its file holds it: JSON, a line a file.
+
+        Returns
+        -------
+        str
+            What :meth:`from_text` reads; :meth:`save` writes it to a file.
+
+        Examples
+        --------
+        >>> import cryptolake as cl, json, tempfile
+        >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01-01")
+        >>> with cl.sample_lake() as lake, tempfile.TemporaryDirectory() as folder:
+        ...     report = lake.pull(query)
+        ...     lock = lake.freeze(query, f"{folder}/paper.lock.json")
+        >>> json.loads(lock.to_text())["rows"]
+        24
+        """
         return self._text
 
     @cached_property
@@ -219,13 +294,33 @@ class Lock:
         return f'{text[:-2]},\n "tree": {{\n{tree}\n }}\n}}\n'
 
     @classmethod
-    def from_text(cls, text: str, path: str) -> Lock:
-        """Read a lock from its file's text; ``path`` is for messages.
+    def from_text(cls, text: str, path: str = "the text") -> Lock:
+        """Read a lock from its file's text.
+
+        Parameters
+        ----------
+        text
+            What :meth:`to_text` gave.
+        path
+            Where it is from, for messages.
+
+        Returns
+        -------
+        Lock
+            As it was saved.
 
         Raises
         ------
         LockError
             It is no lock that this release reads.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> cl.Lock.from_text("{}")
+        Traceback (most recent call last):
+        ...
+        cryptolake.errors.LockError: the text is no lock that can be read: it has no 'cryptolake_lock': 1. ...
         """
         try:
             return _read(json.loads(text), cls)

@@ -124,12 +124,34 @@ _OF_LINES = ("key", "partition", "period", "checksum_size", "selector")
 class Plan:
     """The files that a query needs, where each one stands, and what it takes to have them all.
 
-    ``files`` and ``missing_periods`` are frames with the columns of ``FILES`` and ``MISSING`` in
-    :mod:`cryptolake.planning.serialization`; ``listed_at`` is when the oldest part of the listing behind
-    it was asked (UTC); ``notes`` say in words what a reader should know.
+    ``lake.plan(query)`` makes one. ``files`` has a row a file: ``key``, ``market``, ``data_type``, ``symbol``, ``interval``
+    (null where the type has none), ``partition``, ``period``, ``size`` (bytes), ``etag``, ``status``
+    (``notebooks/guide/words.md#files-in-a-plan``), ``last_modified`` (UTC), ``checksum_size`` (bytes) and
+    ``checksum_etag`` (null where no CHECKSUM is published), ``suspect_size`` (whether it is far smaller than its
+    neighbours) and ``selector``, the key prefix by which one wildcard fetches it. ``missing_periods`` has a row a period
+    that is not published: ``market``, ``data_type``, ``symbol``, ``interval``, ``period``, ``reason``
+    (``notebooks/guide/words.md#periods-that-are-missing``). ``listed_at`` is when the oldest part of the listing behind it
+    was asked (UTC); ``notes`` say in words what a reader should know.
 
     ``rows`` are those of ``files``. A large plan has them on disk, and each use of ``files`` reads them
     all: hold on to the frame, or go through ``rows.pieces()``.
+
+    Examples
+    --------
+    >>> import cryptolake as cl
+    >>> query = (
+    ...     cl.query()
+    ...     .markets("spot")
+    ...     .klines("1h")
+    ...     .symbols("BTCUSDT")
+    ...     .between("2025-01", "2025-02-02")
+    ... )
+    >>> with cl.sample_lake() as lake:
+    ...     plan = lake.plan(query)
+    >>> plan.to_transfer, plan.cached, plan.missing, plan.rows_expected
+    (3, 0, 0, 792)
+    >>> plan.files.select("partition", "period", "status").rows()
+    [('monthly', '2025-01', 'new'), ('daily', '2025-02-01', 'new'), ('daily', '2025-02-02', 'new')]
     """
 
     id: str
@@ -151,7 +173,7 @@ class Plan:
 
     @property
     def moving(self) -> pl.DataFrame:
-        """The files to move: new ones, and those the archive has rewritten."""
+        """The files to move: new ones, and those that the archive has rewritten; the columns are those of ``files``."""
         return self.rows.filter(pl.col("status").is_in(TO_MOVE))
 
     @property
@@ -204,7 +226,7 @@ class Plan:
     # ------------------------------------------------------------------ what to run
 
     def commands(self, keys: Iterable[str] | None = None, *, into: str = "") -> list[str]:
-        """Return the s5cmd command lines that fetch the files to move and their sidecars.
+        r"""Return the s5cmd command lines that fetch the files to move and their sidecars.
 
         Parameters
         ----------
@@ -218,6 +240,15 @@ class Plan:
         -------
         list of str
             Lines for ``s5cmd run``; the endpoint and ``--no-sign-request`` are flags of the whole run.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01-01")
+        >>> with cl.sample_lake() as lake:
+        ...     plan = lake.plan(query)
+        >>> print(*plan.commands(), sep="\n")
+        cp ...
         """
         files = planned(self.rows)
         if keys is not None:
@@ -256,10 +287,19 @@ class Plan:
 
         Examples
         --------
-        ::
-
-            shards = lake.plan(query).shards(8)
-            moved = cl.Report.merge(lake.transfer(shard) for shard in shards)
+        >>> import cryptolake as cl
+        >>> query = (
+        ...     cl.query()
+        ...     .markets("spot")
+        ...     .klines("1h")
+        ...     .symbols("BTCUSDT", "ETHUSDT")
+        ...     .between("2025-01")
+        ... )
+        >>> with cl.sample_lake() as lake:
+        ...     shards = lake.plan(query).shards(2)
+        ...     moved = cl.Report.merge(lake.transfer(shard) for shard in shards)
+        >>> [shard.files["symbol"].item() for shard in shards], moved.transferred
+        (['BTCUSDT', 'ETHUSDT'], 2)
         """
         from cryptolake.planning.shards import cut
 
@@ -268,10 +308,25 @@ class Plan:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the plan to a file, as JSON.
 
+        Parameters
+        ----------
+        path
+            Where it goes; what is there is replaced when all is written.
+
         Raises
         ------
         StorageError
             The file cannot be written.
+
+        Examples
+        --------
+        >>> import cryptolake as cl, tempfile
+        >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
+        >>> with cl.sample_lake() as lake, tempfile.TemporaryDirectory() as folder:
+        ...     plan = lake.plan(query)
+        ...     plan.save(f"{folder}/plan.json")
+        ...     cl.Plan.load(f"{folder}/plan.json").files.equals(plan.files)
+        True
         """
         header = {
             "id": self.id,
@@ -288,10 +343,28 @@ class Plan:
     def load(path: str | os.PathLike[str]) -> Plan:
         """Read a plan that :meth:`save` wrote.
 
+        Parameters
+        ----------
+        path
+            The file.
+
+        Returns
+        -------
+        Plan
+            As it was saved; the status of each file is that of then.
+
         Raises
         ------
         PlanError
             The file is absent, or holds no plan that this version reads.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> cl.Plan.load("/data/no-plan.json")
+        Traceback (most recent call last):
+        ...
+        cryptolake.errors.PlanError: /data/no-plan.json ...
         """
         return Plan(**serialization.load(path))
 

@@ -41,7 +41,8 @@ class Description:
 
     Examples
     --------
-    >>> about = describe("futures_um", "fundingRate")
+    >>> import cryptolake as cl
+    >>> about = cl.Lake("/data/lake").describe("futures_um", "fundingRate")
     >>> about.partitions, str(about.first_date), about.example.cells[1]
     (('monthly',), '2020-01-01', '8')
     >>> about.columns.columns
@@ -112,7 +113,11 @@ class Description:
 
     @property
     def columns(self) -> pl.DataFrame:
-        """The columns: as published, in Silver (``name`` null where it is left out), unit and meaning."""
+        """The columns, a row each.
+
+        ``published`` (name in the file; null where Silver makes it), ``name`` (in Silver; null where it is left out),
+        ``silver_type``, ``unit``, ``meaning``, ``required``, ``nullable``, ``example`` (a value of the real archive).
+        """
         import polars as pl
 
         types = self.schema.silver_dtypes()
@@ -145,7 +150,19 @@ class Description:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain data, fit for JSON once dates are text."""
+        """Return everything as plain data, fit for JSON once dates are text.
+
+        Returns
+        -------
+        dict
+            By name: ``dataset``, ``key_pattern``, ``intervals``, ``columns`` (a list of dicts), ``quirks`` and so on.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> cl.Lake("/data/lake").describe("spot", "trades").to_dict()["sort_columns"]
+        ['time', 'trade_id']
+        """
         return {
             "dataset": self.dataset,
             "market": self.market,
@@ -181,7 +198,19 @@ class Description:
         return drawing(head, table(names, self._cells()), f"<ul>{quirks}</ul>" if quirks else "")
 
     def facts(self) -> list[tuple[str, str]]:
-        """Return what there is to say of it beside its columns and quirks, as pairs of a name and a text."""
+        """Return what there is to say of it beside its columns and quirks.
+
+        Returns
+        -------
+        list of tuple of str
+            Pairs of a name and a text.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> dict(cl.Lake("/data/lake").describe("spot", "trades").facts())["partitions"]
+        'daily, monthly'
+        """
         until = f" to {self.last_date}" if self.last_date else ""
         found = [
             ("dataset", self.dataset),

@@ -30,10 +30,22 @@ def to_polars(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
 
     Intervals become text, since Polars has no type for months and days at once.
 
+    Parameters
+    ----------
+    relation
+        As ``lake.sql`` returns it, or any of DuckDB's.
+
+    Returns
+    -------
+    polars.DataFrame
+        The relation's columns, ``relation.columns``, in their order; times with a zone are UTC where the connection's zone is, as
+        that of ``lake.sql`` is.
+
     Examples
     --------
     >>> import duckdb
-    >>> to_polars(duckdb.sql("select 1::BIGINT as a, interval '2 hours' as b")).row(0)
+    >>> import cryptolake as cl
+    >>> cl.to_polars(duckdb.sql("select 1::BIGINT as a, interval '2 hours' as b")).row(0)
     (1, '02:00:00')
     """
     cells = [

@@ -44,6 +44,7 @@ class Picture:
 
     Examples
     --------
+    >>> from cryptolake.render.picture import Picture
     >>> bar = {"data": {"values": [{"x": 1}]}, "mark": "bar", "encoding": {"x": {"field": "x"}}}
     >>> picture = Picture(bar, "one bar")
     >>> picture
@@ -73,6 +74,23 @@ class Picture:
             Pixels for each unit of the chart.
         dark
             Light ink on dark instead of dark ink on white.
+
+        Returns
+        -------
+        bytes
+            The file's bytes.
+
+        Raises
+        ------
+        MissingTool
+            vl-convert, which draws it, is not installed.
+
+        Examples
+        --------
+        >>> from cryptolake.render.picture import Picture
+        >>> bar = {"data": {"values": [{"x": 1}]}, "mark": "bar", "encoding": {"x": {"field": "x"}}}
+        >>> Picture(bar, "one bar").png(dark=True)[1:4]
+        b'PNG'
         """
         paper, ink = ("#111418", "#e6e6e6") if dark else ("#ffffff", "#222222")
         spec = _recoloured(copy.deepcopy(self.spec), ink)
@@ -83,12 +101,35 @@ class Picture:
         return drawn
 
     def save(self, path: str | Path, *, scale: float = 2.0) -> Path:
-        """Write the chart to a file, by its ending: ``.svg`` or ``.png`` (``scale`` as in :meth:`png`).
+        """Write the chart to a file, by its ending: ``.svg`` or ``.png``.
+
+        Parameters
+        ----------
+        path
+            Where it goes.
+        scale
+            Of a PNG, as in :meth:`png`.
+
+        Returns
+        -------
+        pathlib.Path
+            The file's path.
 
         Raises
         ------
         ValueError
             Another ending.
+        MissingTool
+            vl-convert, which draws it, is not installed.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from cryptolake.render.picture import Picture
+        >>> bar = {"data": {"values": [{"x": 1}]}, "mark": "bar", "encoding": {"x": {"field": "x"}}}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Picture(bar, "one bar").save(f"{folder}/bar.svg").name
+        'bar.svg'
         """
         target = Path(path).expanduser()
         if target.suffix == ".svg":
@@ -103,10 +144,22 @@ class Picture:
     def altair(self) -> altair.TopLevelMixin:
         """Return the chart as an altair object, to change it further.
 
+        Returns
+        -------
+        altair.TopLevelMixin
+            A chart of altair.
+
         Raises
         ------
         MissingTool
             altair is not installed.
+
+        Examples
+        --------
+        >>> from cryptolake.render.picture import Picture
+        >>> bar = {"data": {"values": [{"x": 1}]}, "mark": "bar", "encoding": {"x": {"field": "x"}}}
+        >>> picture = Picture(bar, "one bar")
+        >>> picture.altair().properties(width=200)  # doctest: +SKIP
         """
         try:
             import altair

@@ -59,6 +59,7 @@ def known(market: str, data_type: str, interval: str | None = None) -> pl.Expr:
 
     Examples
     --------
+    >>> import polars as pl
     >>> import cryptolake as cl
     >>> from datetime import UTC, datetime
     >>> rows = pl.DataFrame({"time": [datetime(2024, 1, 1, 0, 5, tzinfo=UTC)]})

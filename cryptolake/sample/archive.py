@@ -134,9 +134,10 @@ def sample_archive(
 
     Examples
     --------
+    >>> import cryptolake as cl
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     summary = sample_archive(
+    ...     summary = cl.sample_archive(
     ...         folder,
     ...         datasets=["spot_klines"],
     ...         symbols=["BTCUSDT"],

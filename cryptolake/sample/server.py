@@ -47,7 +47,28 @@ _accounts = itertools.count(100_000_000_001)
 class Served:
     """A running endpoint.
 
-    ``endpoint`` is its URL, for ``cl.Archive(endpoint_url=...)`` or ``CRYPTOLAKE_ENDPOINT_URL``.
+    Parameters
+    ----------
+    endpoint
+        Its URL, for ``cl.Archive(endpoint_url=...)`` or ``CRYPTOLAKE_ENDPOINT_URL``.
+    bucket
+        The bucket's name.
+    objects
+        How many objects it has.
+    folder
+        The folder that is served.
+    account
+        What tells servers of one process apart.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import cryptolake as cl
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = cl.sample_archive(folder, days="2025-01-01", datasets=["spot_klines"])
+    ...     with cl.serve_archive(folder) as served:
+    ...         list(served.variables)
+    ['CRYPTOLAKE_ENDPOINT_URL', 'AWS_ENDPOINT_URL_S3']
     """
 
     endpoint: str
@@ -62,7 +83,24 @@ class Served:
         return {"CRYPTOLAKE_ENDPOINT_URL": self.endpoint, "AWS_ENDPOINT_URL_S3": self.endpoint}
 
     def refresh(self) -> int:
-        """Read the folder again: new and changed files appear, deleted ones go. Returns the objects."""
+        """Read the folder again: new and changed files appear, deleted ones go.
+
+        Returns
+        -------
+        int
+            The objects there are now.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import cryptolake as cl
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = cl.sample_archive(folder, days="2025-01-01", datasets=["spot_klines"])
+        ...     with cl.serve_archive(folder) as served:
+        ...         _ = cl.sample_archive(folder, days="2025-01-02", datasets=["spot_klines"])
+        ...         served.refresh() > served.objects
+        True
+        """
         return _load(_backend(self.account), self.folder, self.bucket)
 
 

@@ -45,9 +45,10 @@ class TransferOptions(BaseModel):
 
     Examples
     --------
-    >>> TransferOptions(workers=8).batch_size
+    >>> import cryptolake as cl
+    >>> cl.TransferOptions(workers=8).batch_size
     100
-    >>> TransferOptions.preset("high_performance", workers=8).batch_size
+    >>> cl.TransferOptions.preset("high_performance", workers=8).batch_size
     500
     """
 
@@ -138,6 +139,11 @@ class TransferOptions(BaseModel):
         **changes
             Options that replace those of the set.
 
+        Returns
+        -------
+        TransferOptions
+            Options, frozen.
+
         Raises
         ------
         InvalidQuery
@@ -145,7 +151,8 @@ class TransferOptions(BaseModel):
 
         Examples
         --------
-        >>> TransferOptions.preset("cost_optimized", storage_class=None).part_size
+        >>> import cryptolake as cl
+        >>> cl.TransferOptions.preset("cost_optimized", storage_class=None).part_size
         512
         """
         if name not in PRESETS:
@@ -156,10 +163,33 @@ class TransferOptions(BaseModel):
     def of(cls, given: TransferOptions | Mapping[str, Any] | str | None) -> TransferOptions:
         """Return options from what a user may give: options, a mapping, a preset's name, or nothing.
 
+        Parameters
+        ----------
+        given
+            As ``options`` of ``lake.pull``.
+
+        Returns
+        -------
+        TransferOptions
+            Options, frozen; the default ones for None.
+
         Raises
         ------
         InvalidQuery
             An option that does not exist or a value out of its range; the message names each.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> (
+        ...     cl.TransferOptions.of({"workers": 8}).workers,
+        ...     cl.TransferOptions.of("memory_optimized").workers,
+        ... )
+        (8, 16)
+        >>> cl.TransferOptions.of({"wrokers": 8})
+        Traceback (most recent call last):
+        ...
+        cryptolake.errors.InvalidQuery: there is no transfer option 'wrokers'; did you mean 'workers'?
         """
         if given is None:
             return cls()

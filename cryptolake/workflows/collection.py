@@ -41,6 +41,12 @@ class CollectionResult:
         The pairs of market and data type that were not asked for, and why.
     notes
         What the configuration's keys mean where that is not plain.
+
+    Examples
+    --------
+    >>> from cryptolake.workflows.collection import CollectionResult
+    >>> CollectionResult(None, "/data/lake").status
+    'failed'
     """
 
     report: Report | None
@@ -51,7 +57,7 @@ class CollectionResult:
 
     @property
     def status(self) -> Status:
-        """``success``; ``partial``, where files or months failed or are in quarantine; ``failed``, where nothing came."""
+        """How it ended: ``success``; ``partial``, where files or months failed or are in quarantine; ``failed``, where nothing came."""
         counts = self.collection_stats
         if self.report is None or (counts["failed"] and counts["failed"] == counts["total"]):
             return "failed"
@@ -104,7 +110,20 @@ class CollectionResult:
         return [zone for zone, count in zones.items() if count]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result in JSON's own types."""
+        """Return the result in JSON's own types.
+
+        Returns
+        -------
+        dict
+            ``status``, ``collection_stats`` (files by what became of them, ``bytes``, ``seconds``), ``success_rate`` (0 to 1),
+            ``output_directory`` and ``storage_zones_used``.
+
+        Examples
+        --------
+        >>> from cryptolake.workflows.collection import CollectionResult
+        >>> CollectionResult(None, "/data/lake").to_dict()["collection_stats"]["total"]
+        0
+        """
         return {
             "status": self.status,
             "collection_stats": self.collection_stats,
@@ -114,7 +133,20 @@ class CollectionResult:
         }
 
     def summary(self) -> str:
-        """Return the result in words: the report, and what was left out."""
+        """Return the result in words: the report, and what was left out.
+
+        Returns
+        -------
+        str
+            A line first, then the report's, then one each for what was left out and for each note.
+
+        Examples
+        --------
+        >>> from cryptolake.workflows.collection import CollectionResult
+        >>> print(CollectionResult(None, "/data/lake", ("...: nothing is listed",)).summary())
+        collection: failed, into /data/lake
+        nothing for: ...: nothing is listed
+        """
         lines = [f"collection: {self.status}, into {self.root}"]
         lines += [self.report.summary()] if self.report else []
         lines += [f"nothing for: {problem}" for problem in self.problems]
@@ -138,11 +170,17 @@ class ArchiveCollectionWorkflow:
 
     Examples
     --------
-    ::
-
-        config = cl.WorkflowConfig("selection.json", "network_resilient.json")
-        result = cl.ArchiveCollectionWorkflow(config).run()  # or: await ... .execute()
-        result.to_dict()["collection_stats"]
+    >>> import cryptolake as cl
+    >>> config = cl.WorkflowConfig(
+    ...     markets=["spot"],
+    ...     symbols=["BTCUSDT"],
+    ...     data_types=["klines"],
+    ...     intervals={"klines": ["1h"]},
+    ...     date_range={"start": "2025-01-01", "end": "2025-01-02"},
+    ...     output_directory="/data/lake",
+    ... )
+    >>> cl.ArchiveCollectionWorkflow(config).lake
+    Lake('/data/lake', archive='s3://data.binance.vision')
     """
 
     def __init__(
@@ -164,12 +202,33 @@ class ArchiveCollectionWorkflow:
     def plans(self) -> list[Plan]:
         """Return the plan of each query that the archive has something for. Transfers nothing.
 
+        Returns
+        -------
+        list of Plan
+            In the order of :meth:`WorkflowConfig.queries`.
+
         Raises
         ------
         InvalidQuery
             The configuration does not say which files.
         NotPublished, NoSuchSymbol
             The archive has nothing for any query.
+        ListingError
+            The archive does not answer, and no cached listing can stand in.
+
+        Examples
+        --------
+        >>> import cryptolake as cl, tempfile
+        >>> which = {"markets": ["spot"], "symbols": ["BTCUSDT"], "data_types": ["klines"]}
+        >>> when = {
+        ...     "intervals": {"klines": ["1h"]},
+        ...     "date_range": {"start": "2025-01", "end": "2025-01"},
+        ... }
+        >>> with cl.sample_lake() as lake, tempfile.TemporaryDirectory() as folder:
+        ...     config = cl.WorkflowConfig(which, when, output_directory=folder)
+        ...     plans = cl.ArchiveCollectionWorkflow(config, source=lake.source).plans()
+        ...     [plan.to_transfer for plan in plans]
+        [1]
         """
         return self._each(
             lambda query: self.lake.plan(
@@ -193,6 +252,20 @@ class ArchiveCollectionWorkflow:
             The archive has nothing for any query.
         ListingError, TransferError, StorageError
             The archive or the lake's storage cannot be reached.
+
+        Examples
+        --------
+        >>> import cryptolake as cl, tempfile
+        >>> which = {"markets": ["spot"], "symbols": ["BTCUSDT"], "data_types": ["klines"]}
+        >>> when = {
+        ...     "intervals": {"klines": ["1h"]},
+        ...     "date_range": {"start": "2025-01", "end": "2025-01"},
+        ... }
+        >>> with cl.sample_lake() as lake, tempfile.TemporaryDirectory() as folder:
+        ...     config = cl.WorkflowConfig(which, when, output_directory=folder)
+        ...     result = cl.ArchiveCollectionWorkflow(config, source=lake.source).run()
+        ...     result.status, result.collection_stats["successful"], result.storage_zones_used
+        ('success', 1, ['bronze', 'silver'])
         """
         return self._run(self._progress)
 
@@ -201,6 +274,35 @@ class ArchiveCollectionWorkflow:
 
         A cancelled task ends the run as Ctrl-C does: what was fetched is verified and recorded, s5cmd is ended, and
         the task ends after that.
+
+        Returns
+        -------
+        CollectionResult
+            As :meth:`run` gives it.
+
+        Raises
+        ------
+        InvalidQuery, NotPublished, NoSuchSymbol, ListingError, TransferError, StorageError
+            As :meth:`run` raises them.
+        asyncio.CancelledError
+            The task was cancelled.
+
+        Examples
+        --------
+        In a notebook, ``await cl.ArchiveCollectionWorkflow(config).execute()``; in a program:
+
+        >>> import asyncio
+        >>> import cryptolake as cl, tempfile
+        >>> which = {"markets": ["spot"], "symbols": ["BTCUSDT"], "data_types": ["klines"]}
+        >>> when = {
+        ...     "intervals": {"klines": ["1h"]},
+        ...     "date_range": {"start": "2025-01", "end": "2025-01"},
+        ... }
+        >>> with cl.sample_lake() as lake, tempfile.TemporaryDirectory() as folder:
+        ...     config = cl.WorkflowConfig(which, when, output_directory=folder)
+        ...     workflow = cl.ArchiveCollectionWorkflow(config, source=lake.source)
+        ...     asyncio.run(workflow.execute()).ok
+        True
         """
         stop = threading.Event()
 

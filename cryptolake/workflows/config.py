@@ -123,13 +123,14 @@ class WorkflowConfig(BaseModel):
 
     Examples
     --------
+    >>> import cryptolake as cl
     >>> which = {"markets": ["spot"], "symbols": ["BTCUSDT"], "data_types": ["trades"]}
-    >>> config = WorkflowConfig(which, {"batch_size": 20}, output_directory="data")
+    >>> config = cl.WorkflowConfig(which, {"batch_size": 20}, output_directory="data")
     >>> config.options().batch_size, config.root, config.mode
     (20, 'data', 'auto')
     >>> print(*config.queries())
     cl.query().markets('spot').data_types('trades').symbols('BTCUSDT').last('1d')
-    >>> WorkflowConfig(batch_sise=20)
+    >>> cl.WorkflowConfig(batch_sise=20)
     Traceback (most recent call last):
     cryptolake.errors.InvalidQuery: there is no configuration key 'batch_sise'; did you mean 'batch_size'?
     """
@@ -298,7 +299,24 @@ class WorkflowConfig(BaseModel):
         return self.root.startswith("s3://")
 
     def options(self) -> TransferOptions:
-        """Return how files move, as ``lake.pull(options=...)`` takes it."""
+        """Return how files move, as ``lake.pull(options=...)`` takes it.
+
+        Returns
+        -------
+        TransferOptions
+            The options that the configuration's keys mean.
+
+        Raises
+        ------
+        InvalidQuery
+            A value out of its range, or a flag that s5cmd does not take here.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> cl.WorkflowConfig(max_parallel_downloads=20, enable_batch_mode=False).options()
+        TransferOptions(batch_size=1, workers=20, ...)
+        """
         return self._transfer_options()
 
     def _transfer_options(self) -> TransferOptions:
@@ -324,6 +342,18 @@ class WorkflowConfig(BaseModel):
         """Return a block in which the matrix of ``matrix_path`` counts, in the whole process; else nothing changes.
 
         A lake that was filled with a matrix of one's own is read in such a block too.
+
+        Returns
+        -------
+        context manager
+            Gives nothing.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> with cl.WorkflowConfig().using_matrix():
+        ...     "spot_klines" in cl.matrix()["dataset"]
+        True
         """
         return using_matrix(self._matrix)
 
@@ -332,11 +362,23 @@ class WorkflowConfig(BaseModel):
     def queries(self) -> tuple[Query, ...]:
         """Return one complete query a market and data type that the archive can have.
 
+        Returns
+        -------
+        tuple of Query
+            In the order of markets and data types; :meth:`skipped` has the pairs that are left out.
+
         Raises
         ------
         InvalidQuery
             The configuration does not say which files; nothing of what it names exists; or words do not agree, such
             as an interval of a data type that has none.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> which = {"markets": ["spot", "options"], "symbols": ["BTC*"], "data_types": ["trades"]}
+        >>> cl.WorkflowConfig(which).queries()
+        (cl.query().markets('spot').data_types('trades').symbols('BTC*').last('1d'),)
         """
         if self.missing:
             raise InvalidQuery(telling.lacking(self.missing), what=WHAT, missing=self.missing)
@@ -349,7 +391,20 @@ class WorkflowConfig(BaseModel):
         return found
 
     def skipped(self) -> tuple[Skipped, ...]:
-        """Return the pairs of market and data type that are named and not collected, and why."""
+        """Return the pairs of market and data type that are named and not collected, and why.
+
+        Returns
+        -------
+        tuple of Skipped
+            ``market``, ``data_type`` and ``reason`` of each.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> which = {"markets": ["spot", "options"], "symbols": ["BTC*"], "data_types": ["trades"]}
+        >>> [(one.market, one.data_type) for one in cl.WorkflowConfig(which).skipped()]
+        [('options', 'trades')]
+        """
         found: list[Skipped] = []
         if not self.missing:
             with self.using_matrix():
@@ -391,7 +446,24 @@ class WorkflowConfig(BaseModel):
         return [f"{name}*" if self._is_underlying(market, name) else name for name in names]
 
     def underlyings(self) -> tuple[str, ...]:
-        """Return the symbols of the options market that are underlyings, and stand for all symbols of them."""
+        """Return the symbols of the options market that are underlyings, and stand for all symbols of them.
+
+        Returns
+        -------
+        tuple of str
+            As the configuration names them: ``BTC`` stands for ``BTC*``.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> which = {
+        ...     "markets": "options",
+        ...     "symbols": ["BTC", "BTCBVOLUSDT"],
+        ...     "data_types": "BVOLIndex",
+        ... }
+        >>> cl.WorkflowConfig(which).underlyings()
+        ('BTC',)
+        """
         named = {parse_market(word) for word in self.markets or ()}
         by_market = {parse_market(word): names for word, names in self._symbols_by_market().items()}
         names = by_market.get(Market.OPTIONS, ()) if by_market else self.symbols or ()
@@ -432,11 +504,36 @@ class WorkflowConfig(BaseModel):
     # ---------------------------------------------------------------- what to know
 
     def notes(self) -> tuple[str, ...]:
-        """Return a sentence for each key that has no effect, or another one than its name says."""
+        """Return a sentence for each key that has no effect, or another one than its name says.
+
+        Returns
+        -------
+        tuple of str
+            Sentences; none where every key means what its name says.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> print(*cl.WorkflowConfig(output_directory="data", environment="production").notes())
+        environment has no effect: a configuration means the same everywhere; use another root
+        """
         return tuple(telling.notes(self, self._matrix, load_matrix()))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the merged configuration as JSON's own types: ``WorkflowConfig(config.to_dict()) == config``."""
+        """Return the merged configuration as JSON's own types: ``WorkflowConfig(config.to_dict()) == config``.
+
+        Returns
+        -------
+        dict
+            The keys that were given, in the forms of the files.
+
+        Examples
+        --------
+        >>> import cryptolake as cl
+        >>> config = cl.WorkflowConfig({"markets": "spot"}, {"batch_size": 20})
+        >>> config.to_dict(), cl.WorkflowConfig(config.to_dict()) == config
+        ({'markets': ['spot'], 'batch_size': 20}, True)
+        """
         return self.model_dump(mode="json", exclude_unset=True)
 
 

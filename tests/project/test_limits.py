@@ -9,10 +9,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import cryptolake
+
 PACKAGE = Path(__file__).parents[2] / "cryptolake"
 MODULES = {
     path.relative_to(PACKAGE).as_posix(): path.read_text("utf-8") for path in PACKAGE.rglob("*.py")
 }
+PUBLIC = {f"{home.replace('.', '/')}.py" for home in cryptolake._HOMES.values()}
 MODULE_LINES, CODE_LINES = 600, 40
 
 PRIVATE_NAMES = re.compile(
@@ -61,9 +64,9 @@ def docstring_lines(text: str) -> int:
 
 
 def module_lines(name: str) -> int:
-    """Count a module's lines; the facade's without docstrings: every call is described there, none is done."""
+    """Count a module's lines; where public names live without docstrings, which are the users' reference."""
     text = MODULES[name]
-    return len(text.splitlines()) - (docstring_lines(text) if name == "lake.py" else 0)
+    return len(text.splitlines()) - (docstring_lines(text) if name in PUBLIC else 0)
 
 
 def test_no_module_is_too_long_to_have_one_job():
