@@ -15,9 +15,12 @@ from cryptolake.render.html import number
 
 if TYPE_CHECKING:
     from cryptolake.picker import controls
+    from cryptolake.picker.backend import Overview, Preview
     from cryptolake.planning.plan import Plan
+    from cryptolake.plot.profile_widget import ProfileWidget
     from cryptolake.progress import Step, Watch
     from cryptolake.query import Query
+    from cryptolake.readers.profile_page import ProfilePage
     from cryptolake.report import Report
 
 DEBOUNCE = 0.25
@@ -42,6 +45,8 @@ class Actions:
         What answers the questions.
     symbols, days, plan_line, notice
         The controls that show the answers.
+    profile
+        Where a preview is shown.
     """
 
     def __init__(
@@ -51,10 +56,11 @@ class Actions:
         days: controls.DateRange,
         plan_line: controls.Notice,
         notice: controls.Notice,
+        profile: ProfileWidget,
     ) -> None:
         self._backend = backend
         self._symbols, self._days = symbols, days
-        self._plan_line, self._notice = plan_line, notice
+        self._plan_line, self._notice, self._profile = plan_line, notice, profile
         self._questions = Worker("cryptolake-picker-questions")
         self._moves = Worker("cryptolake-picker-moves")
         self._cancelled = threading.Event()
@@ -82,9 +88,8 @@ class Actions:
                 self._questions.forget("coverage")
                 self._days.coverage, self._days.note = {}, ""
         if self._changed("line", query):
-            self._plan_line.stale = self._notice.stale = (
-                True  # until the answer for this query is here
-            )
+            # until the answer for this query is here
+            self._plan_line.stale = self._notice.stale = self._profile.stale = True
             self._update_plan_line(query, problems)
 
     def _changed(self, what: str, now: Any) -> bool:
@@ -220,16 +225,29 @@ class Actions:
         self._questions.submit("plan", work, done, failed)
 
     def preview(self, query: Query) -> None:
-        """Show what the lake holds of the query."""
+        """Show what the lake holds of the query: its rows as a profile, then a chart and the months held."""
         if self._is_incomplete(query):
             return
         self._ended("plan")  # the preview replaces a plan that runs
         self.show(messages.working("Reading"))
+
+        def done(preview: Preview) -> None:
+            said = messages.preview_html(preview)
+            self.show(said, page=preview.page)
+            if preview.page is not None:
+                self._add_overview(preview, said)
+
+        self._questions.submit("plan", lambda: self._backend.preview(query), done, self._show_error)
+
+    def _add_overview(self, preview: Preview, said: str) -> None:
+        """Add the chart and the months held, unless something else is shown by then."""
+
+        def done(overview: Overview) -> None:
+            if self._notice.html == said:
+                self._notice.html = messages.preview_html(preview, overview)
+
         self._questions.submit(
-            "plan",
-            lambda: messages.preview_html(self._backend.preview(query)),
-            self.show,
-            self._show_error,
+            "plan", lambda: self._backend.overview(preview), done, self._show_error
         )
 
     def pull(self, query: Query) -> None:
@@ -320,8 +338,9 @@ class Actions:
         """Return a progress callback that stops a question whose answer would be dropped."""
         return self._watch(what, lambda: self._questions.stale)
 
-    def show(self, html: str, *, alert: bool = False) -> None:
-        """Show finished HTML below the buttons."""
+    def show(self, html: str, *, alert: bool = False, page: ProfilePage | None = None) -> None:
+        """Show finished HTML below the buttons, and a profile below it or none."""
+        self._profile.show(page)
         self._notice.role = "alert" if alert else "status"
         self._notice.html, self._notice.stale = html, False
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from cryptolake.archive.enums import Partition
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.periods import Period
-from cryptolake.errors import CryptolakeError, MissingTool
+from cryptolake.errors import CryptolakeError, MissingTool, NotPublished
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cryptolake.planning.plan import Plan
     from cryptolake.progress import Watch
     from cryptolake.query import Query
+    from cryptolake.readers.profile_page import ProfilePage
     from cryptolake.report import Report
 
 SymbolRow = tuple[str, str, str]
@@ -43,13 +44,19 @@ BARS = frozenset({"klines", "markPriceKlines", "indexPriceKlines", "premiumIndex
 
 @dataclass(frozen=True)
 class Preview:
-    """What the lake holds of a query: the first rows, how many there are, a chart, and the months held."""
+    """What the lake holds of a query: a profile of its rows, if there are any, and what to know of it."""
 
     query: Query
-    head: pl.DataFrame
-    rows: int
-    held: Coverage
+    page: ProfilePage | None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A chart of a query's rows, as HTML and empty where its type has none, and the months held."""
+
     picture: str
+    held: Coverage
     note: str = ""
 
 
@@ -116,19 +123,23 @@ class Backend:
         return self.lake.build(query, progress=watch)
 
     def preview(self, query: Query) -> Preview:
-        """Return the first rows, a chart where the type has one, and which months are held."""
+        """Return a profile of what the lake holds; nothing is fetched."""
+        from cryptolake.readers.profile_page import ProfilePage
+
         one, note = _one_type(query)
-        rows = self.lake.silver(one)
-        head = rows.head(6).collect()
-        count, held = _held(rows)
-        kind = one.selection.data_types[0].value
-        picture = ""
-        if count:
-            try:
-                picture = self._picture(one, kind)
-            except MissingTool as error:  # rows are shown without a chart, too
-                note = "; ".join(part for part in (note, str(error)) if part)
-        return Preview(one, head, count, held, picture, note)
+        try:
+            return Preview(one, ProfilePage(self.lake.profile(one)), note)
+        except NotPublished:
+            return Preview(one, None, note)
+
+    def overview(self, preview: Preview) -> Overview:
+        """Return a chart of a preview's rows, where the type has one, and which months are held."""
+        held = _held(self.lake.silver(preview.query))
+        kind = preview.query.selection.data_types[0].value
+        try:
+            return Overview(self._picture(preview.query, kind), held)
+        except MissingTool as error:  # the months are shown without a chart, too
+            return Overview("", held, str(error))
 
     def _picture(self, query: Query, kind: str) -> str:
         plot = self.lake.plot
@@ -198,7 +209,7 @@ def _one_type(query: Query) -> tuple[Query, str]:
     return choose_data_types(query, names[:1]), f"of {', '.join(names)} only {names[0]} is shown"
 
 
-def _held(rows: pl.LazyFrame) -> tuple[int, Coverage]:
+def _held(rows: pl.LazyFrame) -> Coverage:
     import polars as pl
 
     time = next(name for name, kind in rows.collect_schema().items() if kind == pl.Datetime)
@@ -206,14 +217,14 @@ def _held(rows: pl.LazyFrame) -> tuple[int, Coverage]:
         rows.group_by(
             symbol=pl.col("symbol").cast(pl.String), month=pl.col(time).dt.strftime("%Y-%m")
         )
-        .agg(rows=pl.len(), days=pl.col(time).dt.date().n_unique())
+        .agg(days=pl.col(time).dt.date().n_unique())
         .sort("symbol", "month")
         .collect()
     )
     held: Coverage = {}
-    for symbol, month, _, days in by_month.select("symbol", "month", "rows", "days").rows():
+    for symbol, month, days in by_month.select("symbol", "month", "days").rows():
         held.setdefault(symbol, {})[month] = days / _length(month)
-    return int(by_month["rows"].sum() or 0), held
+    return held
 
 
 def _length(month: str) -> int:

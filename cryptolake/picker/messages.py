@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cryptolake.render import coverage_html
-from cryptolake.render.html import number, plural, seconds, size, table, text, words
+from cryptolake.render.html import number, plural, seconds, size, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cryptolake.picker.backend import Preview
+    from cryptolake.picker.backend import Overview, Preview
     from cryptolake.planning.plan import Plan
     from cryptolake.progress import Step
 
@@ -78,25 +78,18 @@ def failure(message: str) -> str:
     return f'<span class="cl-bad"><b>Not done.</b> {text(message)}</span>'
 
 
-def preview_html(preview: Preview) -> str:
-    """Return the first rows, the chart and the months held."""
-    if not preview.rows:
-        return "<p>The lake holds no Silver rows of this yet: Pull fetches and builds them.</p>"
-    head = preview.head
-    shown = [name for name in head.columns if head[name].null_count() < head.height]
-    rows = [[_cell(value) for value in row] for row in head.select(shown).rows()]
-    numeric = [name for name in shown if head.schema[name].is_numeric()]
-    remark = f" {text(preview.note)}." if preview.note else ""
-    held = coverage_html(preview.held, title="Held in Silver") if preview.held else ""
-    of = words(preview.held, most=4)
-    return (
-        f"<p><b>{text(plural(preview.rows, 'row'))}</b> of {text(of)}.{remark} The first:</p>"
-        f'<div class="cryptolake">{table(shown, rows, numbers=numeric)}</div>{preview.picture}{held}'
-    )
+NOTHING_HELD = "<p>The lake holds no Silver rows of this yet: Pull fetches and builds them.</p>"
 
 
-def _cell(value: object) -> object:
-    if isinstance(value, float):
-        return f"{value:.10g}"
-    shown = str(value)
-    return shown.removesuffix("+00:00") if shown.endswith("+00:00") else value
+def preview_html(preview: Preview, overview: Overview | None = None) -> str:
+    """Return what stands above a profile: what to know of it, and the chart and the months held, folded."""
+    if preview.page is None:
+        return NOTHING_HELD
+    remark = f"{text(preview.note)}. " if preview.note else ""
+    said = f"<p>{remark}What the lake holds of this; nothing was fetched.</p>"
+    if overview is None:
+        return said
+    missing = f"<p>{text(overview.note)}</p>" if overview.note else ""
+    held = coverage_html(overview.held, title="Held in Silver")
+    title = "Chart and months held" if overview.picture else "Months held"
+    return f"{said}<details><summary>{title}</summary>{missing}{overview.picture}{held}</details>"

@@ -16,6 +16,7 @@ from cryptolake.errors import CryptolakeError, InvalidQuery
 from cryptolake.picker import choices, controls, messages
 from cryptolake.picker.actions import Actions, Task
 from cryptolake.picker.backend import Backend
+from cryptolake.plot.profile_widget import ProfileWidget
 from cryptolake.query import Query
 
 if TYPE_CHECKING:
@@ -51,9 +52,8 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
         self._lake = lake
         self._pushing = False
         self._make_controls(today)
-        self.actions = Actions(
-            Backend(lake), self._symbols, self._days, self._plan_line, self._notice
-        )
+        shown = self._symbols, self._days, self._plan_line, self._notice, self._profile
+        self.actions = Actions(Backend(lake), *shown)
         self.actions.on_tasks(self._on_tasks)
         super().__init__(
             children=[
@@ -65,6 +65,7 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
                 self._plan_line,
                 self._action_buttons,
                 self._notice,
+                self._profile,
                 self._code,
                 self._file_buttons,
             ],
@@ -88,6 +89,7 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
         self._plan_line = controls.Notice()
         self._action_buttons = self._make_action_buttons()
         self._notice = controls.Notice()
+        self._profile = ProfileWidget()
         self._code = controls.Code()
         self._file_buttons = controls.ButtonRow(
             {
@@ -109,7 +111,7 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
                 ),
                 "Build": ("Build Silver from what is here", lambda: self.actions.build(self.query)),
                 "Preview": (
-                    "Rows, chart and months held",
+                    "What the lake holds of it: columns, rows, chart, months; fetches nothing",
                     lambda: self.actions.preview(self.query),
                 ),
                 "Cancel": ("Stop what runs", lambda: self.actions.cancel()),

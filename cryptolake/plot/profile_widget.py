@@ -43,6 +43,8 @@ class ProfileWidget(anywidget.AnyWidget):
     _css = _STATIC / "profile.css"
     head: Any = traitlets.Dict({}).tag(sync=True)
     first: Any = traitlets.Dict({}).tag(sync=True)
+    stale: Any = traitlets.Bool(False).tag(sync=True)  # noqa: FBT003
+    """Whether it is of another query than the one that stands beside it: it is drawn faint."""
 
     def __init__(self, page: Answers | None = None) -> None:
         super().__init__()
@@ -54,6 +56,7 @@ class ProfileWidget(anywidget.AnyWidget):
         """Show a profile, or nothing."""
         self._page = page
         with self.hold_sync():
+            self.stale = False
             self.first = page.first if page else {}
             self.head = page.head if page else {}
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -173,7 +174,9 @@ class Picture:
         label = text(self.note)
         # the chart shrinks with the page while its letters are legible, then scrolls
         style = "max-width:100%;min-width:36em;height:auto"
-        fitted = self.svg.replace("<svg ", f'<svg style="{style}" ', 1)
+        # The label says it all: marks that name themselves as pictures, without a text, would be read out.
+        plain = re.sub(r' (role|aria-roledescription)="[^"]*"', "", self.svg)
+        fitted = plain.replace("<svg ", f'<svg style="{style}" ', 1)
         return f'<div role="img" aria-label="{label}" style="overflow-x:auto">{fitted}</div>'
 
     def __repr__(self) -> str:

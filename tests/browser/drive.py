@@ -55,3 +55,11 @@ def printed(page: Page, code: str) -> str:
     outputs = page.locator(".jp-Notebook .jp-Cell").last.locator(".jp-OutputArea-output")
     outputs.first.wait_for(timeout=60_000)
     return outputs.all_inner_texts()[-1].strip()
+
+
+def barriers(page: Page, part: str) -> list[str]:
+    """Return what axe finds wrong in a part of the page."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page, context=part).response["violations"]
+    return [f"{each['id']}: {each['nodes'][0]['html'][:160]}" for each in found]

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 import cryptolake as cl
-from tests.browser.drive import SHOW, chip, printed, search, set_days, show
+from tests.browser.drive import SHOW, barriers, chip, printed, search, set_days, show
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,8 +46,13 @@ def test_choose_pull_preview_and_copy_by_mouse(lab, page, opening, lake_root):
     assert len(list((lake_root / "silver").rglob("*.parquet"))) == 2
 
     page.get_by_role("button", name="Preview", exact=True).click()
+    profile = page.locator(".cl-picker .cl-profile[data-rows]")
+    expect(profile).to_contain_text("1,488 rows of klines", timeout=60_000)
+    profile.get_by_role("option", name="ETHUSDT: 744 rows").click()
+    expect(profile).to_have_attribute("data-rows", "744", timeout=30_000)
+    page.get_by_text("Chart and months held").click()
     expect(page.locator(".cl-notice svg.marks")).to_be_visible(timeout=60_000)
-    expect(page.locator(".cl-notice")).to_contain_text(["1,488 rows"])
+    assert barriers(page, ".cl-picker") == []
 
     page.get_by_role("button", name="Copy as code").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
@@ -148,6 +153,8 @@ def test_screenshots_wide_and_narrow(lab, page, opening, pictures, theme):
         expect(page.locator(".cl-notice .cryptolake h4")).to_contain_text("Report", timeout=120_000)
         picture(page, pictures / f"pulled-{theme[11:].lower()}")
         page.get_by_role("button", name="Preview", exact=True).click()
+        expect(page.locator(".cl-profile[data-rows]")).to_be_visible(timeout=60_000)
+        page.get_by_text("Chart and months held").click()
         expect(page.locator(".cl-notice svg.marks")).to_be_visible(timeout=60_000)
         picture(page, pictures / f"preview-{theme[11:].lower()}")
     finally:

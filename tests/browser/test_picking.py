@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 import cryptolake as cl
 from tests.browser.conftest import opening_of
-from tests.browser.drive import chip, printed, search, show
+from tests.browser.drive import barriers, chip, printed, search, show
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -101,24 +101,18 @@ def test_the_verdict_on_another_query_is_faint_at_once(page):
 
 
 def test_no_state_has_a_barrier_that_axe_knows(page):
-    from axe_playwright_python.sync_playwright import Axe
-
-    def barriers() -> list[str]:
-        found = Axe().run(page, context=".cl-picker").response["violations"]
-        return [f"{each['id']}: {each['nodes'][0]['html'][:160]}" for each in found]
-
-    assert barriers() == []
+    assert barriers(page, ".cl-picker") == []
     search(page).fill("BTCUSDT")
     search(page).press("Enter")
     expect(page.locator(".cl-notice").first).to_contain_text("to move", timeout=30_000)
-    assert barriers() == []
+    assert barriers(page, ".cl-picker") == []
     page.get_by_role("button", name="Plan", exact=True).click()
     expect(page.locator(".cl-notice").nth(1)).to_contain_text("files", timeout=30_000)
-    assert barriers() == []
+    assert barriers(page, ".cl-picker") == []
     page.get_by_label("Last day (UTC)").fill("2024-11-01")
     page.get_by_label("Last day (UTC)").press("Enter")
     expect(page.locator(".cl-notice").first).to_contain_text("which days", timeout=30_000)
-    assert barriers() == []
+    assert barriers(page, ".cl-picker") == []
 
 
 def test_setting_the_query_moves_the_widget(page):

@@ -174,7 +174,7 @@ def test_the_filter_by_day_listed_asks_the_archive(picker):
     assert "BTCUSDT" in picker._symbols.listed[1]
 
 
-def test_pull_stores_and_the_preview_shows_rows_chart_and_months(picker, lake):
+def test_pull_stores_and_the_preview_shows_a_profile_chart_and_months(picker, lake):
     picker.query = JANUARY
     picker.press("Pull")
     assert picker.actions.idle(120)
@@ -183,12 +183,18 @@ def test_pull_stores_and_the_preview_shows_rows_chart_and_months(picker, lake):
     assert "nothing to fetch" in picker._plan_line.html
     picker.press("Preview")
     assert picker.actions.idle(60)
-    assert "<b>744 rows</b>" in picker._notice.html
+    assert picker._profile.head["heading"] == "744 rows of klines"
+    assert "nothing was fetched" in picker._notice.html
     assert "<svg" in picker._notice.html
     assert "Held in Silver" in picker._notice.html
+    picker.query = JANUARY.between("2025-01-05", "2025-01-06")
+    assert picker._profile.stale
+    picker.press("Plan")
+    assert picker.actions.idle(60)
+    assert picker._profile.head == {}
 
 
-def test_without_the_drawing_library_the_preview_shows_rows_and_says_what_to_install(
+def test_without_the_drawing_library_the_preview_shows_the_profile_and_says_what_to_install(
     picker, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, "vl_convert", None)
@@ -197,7 +203,7 @@ def test_without_the_drawing_library_the_preview_shows_rows_and_says_what_to_ins
     picker.actions.idle(120)
     picker.press("Preview")
     assert picker.actions.idle(60)
-    assert "<b>744 rows</b>" in picker._notice.html
+    assert picker._profile.head["rows"] == 744
     assert "pip install" in picker._notice.html
 
 

@@ -5,6 +5,7 @@ function render({ model, el }) {
   const fade = () => el.classList.toggle("cl-stale", model.get("stale"));
   model.on("change:stale", fade);
   fade();
+  keepKeys(el);
   const draw = () => {
     el.setAttribute("role", model.get("role"));
     el.setAttribute("aria-live", model.get("role") === "alert" ? "assertive" : "polite");

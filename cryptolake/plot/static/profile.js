@@ -186,6 +186,7 @@ function filterForm(head, choose) {
 
 function draw(model, el) {
   const head = model.get("head");
+  el.style.display = head.columns ? "" : "none";
   if (!head.columns) {
     el.replaceChildren();
     return () => {};
@@ -325,8 +326,12 @@ function render({ model, el }) {
     end();
     end = draw(model, el);
   };
+  const fade = () => el.classList.toggle("cl-stale", model.get("stale"));
   model.on("change:head", again);
+  model.on("change:stale", fade);
+  fade();
   return () => {
+    model.off("change:stale", fade);
     model.off("change:head", again);
     end();
   };
