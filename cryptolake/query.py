@@ -660,7 +660,8 @@ class Query:
         """
         wrong = self.problems()
         if wrong:
-            raise InvalidQuery("; ".join(wrong), problems=tuple(wrong), query=self)
+            message = f"{'; '.join(wrong)}."
+            raise InvalidQuery(message, problems=tuple(wrong), query=self)
         return self
 
     def to_json(self) -> str:

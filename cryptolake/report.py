@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
+from cryptolake.render.html import plural
 from cryptolake.storage.layout import GOLD, SILVER
 from cryptolake.storage.spooled import Rows, Table
 
@@ -439,24 +440,26 @@ class Report:
         parts = [f"{ended} in {self.seconds:.1f} s"]
         if self.transferred:
             rate = self.bytes / self.seconds if self.seconds else 0
-            parts.append(f"{self.transferred:,} files moved ({_size(self.bytes)}, {_size(rate)}/s)")
+            parts.append(
+                f"{plural(self.transferred, 'file')} moved ({_size(self.bytes)}, {_size(rate)}/s)"
+            )
         for zone in (SILVER, GOLD):
             built = self._built(zone)
             if built.height:
                 rows = int(built["rows"].sum() or 0)
-                parts.append(f"{built.height:,} {zone.title()} months built ({rows:,} rows)")
-        parts += [
-            f"{count:,} {word}"
-            for count, word in (
-                (self._total("files", "cached"), "here already"),
-                (self.adopted, "found here and verified"),
-                (_count(self.months, "unchanged"), "months unchanged"),
-                (self.quarantined, "quarantined"),
-                (_count(self.months, "missing"), "months without their input"),
-                (self.failed, "failed"),
-            )
-            if count
+                parts.append(
+                    f"{plural(built.height, f'{zone.title()} month')} built ({plural(rows, 'row')})"
+                )
+        same, lacking = _count(self.months, "unchanged"), _count(self.months, "missing")
+        counts: list[tuple[int, str, str]] = [
+            (self._total("files", "cached"), "here already", "here already"),
+            (self.adopted, "found here and verified", "found here and verified"),
+            (same, "month unchanged", "months unchanged"),
+            (self.quarantined, "quarantined", "quarantined"),
+            (lacking, "month without its input", "months without their input"),
+            (self.failed, "failed", "failed"),
         ]
+        parts += [plural(count, one, many) for count, one, many in counts if count]
         return ", ".join(parts if len(parts) > 1 else [*parts, "nothing to do"])
 
     def _details(self) -> list[str]:
@@ -467,9 +470,9 @@ class Report:
         if self.retried:
             again = self._total("retries")
             lines.append(
-                f"  {self.retried:,} files came at a second try ({again:,} requests made again)"
+                f"  {plural(self.retried, 'file')} came at a second try ({plural(again, 'request')} made again)"
             )
-        lines += [f"  {n:,} requests repeated: {why}" for why, n in self.retries.items()]
+        lines += [f"  {plural(n, 'request')} repeated: {why}" for why, n in self.retries.items()]
         files = self._files.filter(pl.col("status").is_in(["failed", "quarantined"]))
         months = self.months.filter(pl.col("error").is_not_null())
         lacking = self.months.filter(pl.col("missing").is_not_null()).select(

@@ -115,7 +115,7 @@ class Archive(BaseModel):
             super().__init__(**fields)
         except ValidationError as error:
             wrong = "; ".join(
-                f"{'.'.join(map(str, item['loc'])) or 'archive'}: {item['msg']}"
+                f"{'.'.join(map(str, item['loc'])) or 'archive'}: {item['msg'].removeprefix('Value error, ')}"
                 for item in error.errors()
             )
         else:

@@ -9,7 +9,8 @@ from typing import Annotated, NoReturn
 import typer
 
 import cryptolake
-from cryptolake.cli import examples, fetch, inspect, local, locks, workflow
+from cryptolake.cli import examples, fetch, inspect, local, locks, output, workflow
+from cryptolake.cli.mistakes import HELP_WANTED, ClickException, in_options, usage
 from cryptolake.errors import (
     BuildError,
     ChecksumMismatch,
@@ -98,20 +99,38 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program on its arguments (the process's own when None) and exit with its code."""
     with sent_again() as came:
         try:
-            app(arguments, prog_name="cryptolake")
+            code = app(arguments, prog_name="cryptolake", standalone_mode=False)
         except CryptolakeError as error:
-            typer.echo(f"cryptolake: {error}", err=True)
-            sys.exit(exit_code(error))
-        except SystemExit as ended:
-            if ended.code != INTERRUPTED:
-                raise
-        except KeyboardInterrupt:
-            pass
+            _end(in_options(str(error)), exit_code(error))
+        except ClickException as error:
+            if type(error).__name__ == HELP_WANTED:
+                sys.exit(error.exit_code)
+            _end(usage(error), error.exit_code)
+        except OSError as error:
+            if came():
+                _end(INTERRUPTED_TEXT, INTERRUPTED)
+            _end(_of_system(error), STORAGE)
+        except (KeyboardInterrupt, typer.Abort):
+            _end(INTERRUPTED_TEXT, INTERRUPTED)
         except Exception:
             if not came():
                 raise
-        typer.echo(f"cryptolake: {INTERRUPTED_TEXT}", err=True)
-        sys.exit(INTERRUPTED)
+            _end(INTERRUPTED_TEXT, INTERRUPTED)
+        if code == INTERRUPTED:
+            _end(INTERRUPTED_TEXT, INTERRUPTED)
+        sys.exit(code or DONE)
+
+
+def _end(text: str, code: int) -> NoReturn:
+    """Say what ended the program, in one message on standard error."""
+    output.text(f"cryptolake: {text}", err=True)
+    sys.exit(code)
+
+
+def _of_system(error: OSError) -> str:
+    """Say what the system refused; no part of the lake's own storage, whose errors have words of their own."""
+    why = error.strerror or str(error) or type(error).__name__
+    return f"{str(error.filename)!r}: {why}" if error.filename is not None else why
 
 
 def exit_code(error: CryptolakeError) -> int:

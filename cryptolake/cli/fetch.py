@@ -52,12 +52,17 @@ def plan(
 
     The archive's listing is asked; nothing is transferred.
     """
+    if commands and json:
+        message = "--commands and --json are two formats: say one"
+        raise typer.BadParameter(message)
     found = lake.plan(query, refresh=refresh)
     if save is not None:
         found.save(save)
     if commands:
         for line in found.commands():
             typer.echo(line)
+        if not found.to_transfer:
+            show.text("nothing to move: every file is here", err=True)
     elif json:
         show.as_json(plan_facts(found))
     else:

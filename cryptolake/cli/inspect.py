@@ -17,6 +17,7 @@ from cryptolake.archive.source import archive_text
 from cryptolake.cli import output as show
 from cryptolake.cli.options import Json, Limit, Output, Refresh, shared, split
 from cryptolake.errors import CorruptArchive, InvalidQuery, StorageError
+from cryptolake.render.html import plural
 
 if TYPE_CHECKING:
     import duckdb
@@ -198,7 +199,11 @@ def _exit_if_behind(found: pl.DataFrame, limit: int) -> None:
     held = found.filter(~found["dataset"].str.starts_with("gold."))
     late = held.filter(held["behind"].is_null() | (held["behind"] > limit))
     for dataset, behind in late.select("dataset", "behind").iter_rows():
-        days = "holds no file" if behind is None else f"{behind} days behind, more than {limit}"
+        days = (
+            "holds no file"
+            if behind is None
+            else f"{plural(behind, 'day')} behind, more than {limit}"
+        )
         typer.echo(f"cryptolake: {dataset}: {days}", err=True)
     if held.is_empty():
         typer.echo(f"cryptolake: {NO_DATA}", err=True)
@@ -342,8 +347,10 @@ def _audited(found: pl.DataFrame, bad: pl.DataFrame) -> None:
     if not told.is_empty():
         show.table(told, about=("key", "path", "status", "reason"))
     unrecorded = told.height - bad.height
-    more = f", {unrecorded:,} have no record" if unrecorded else ""
-    show.text(f"{found.height - told.height:,} files are as recorded, {bad.height:,} are not{more}")
+    more = f", {plural(unrecorded, 'has', 'have')} no record" if unrecorded else ""
+    show.text(
+        f"{plural(found.height - told.height, 'file is', 'files are')} as recorded, {plural(bad.height, 'is', 'are')} not{more}"
+    )
 
 
 def describe(
@@ -478,7 +485,9 @@ def sql(
     """
     import duckdb
 
-    statement = sys.stdin.read() if text == "-" else text
+    statement = _statement(text)
+    if output is not None:
+        show.kind_of(output)  # before anything is asked
     given = _given(param)
     show.absence(lake, json=True)  # beside the result, which may be for another program
     try:
@@ -495,11 +504,18 @@ def sql(
         message = f"DuckDB cannot read or write a file: {error}"
         raise StorageError(message) from None
     except duckdb.Error as error:
-        if found := _CORRUPT.search(
-            str(error)
-        ):  # a large zip that is found damaged while it is read
+        # A large zip may be found damaged while it is read.
+        if found := _CORRUPT.search(str(error)):
             raise CorruptArchive(found[1]) from None
         raise InvalidQuery(str(error), given=statement) from None
+
+
+def _statement(text: str) -> str:
+    statement = sys.stdin.read() if text == "-" else text
+    if not statement.strip():
+        message = 'say what to ask: cryptolake sql "from silver.spot_klines_1h limit 5"'
+        raise typer.BadParameter(message)
+    return statement
 
 
 def _write(relation: duckdb.DuckDBPyRelation, output: Path) -> None:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryptolake.archive.periods import parse_days
+from cryptolake.archive.periods import Days, parse_days
+from cryptolake.cli import output as show
 from cryptolake.cli.options import split
 from cryptolake.errors import ArchiveMismatch
+from cryptolake.render.html import plural, size
 from cryptolake.storage.files import open_storage
 from cryptolake.storage.lake_format import check_format
 from cryptolake.storage.layout import BRONZE
@@ -22,6 +24,7 @@ from cryptolake.storage.layout import BRONZE
 if TYPE_CHECKING:
     from cryptolake.lake import Lake
     from cryptolake.query import Query
+    from cryptolake.sample.archive import SampleSummary
 
 DEMO_DAYS = ("2024-12-01", "2025-01-09")
 """December comes as monthly files; the days of January, whose month is not out, as daily ones. Spot times
@@ -70,7 +73,11 @@ def sample(
         ),
     ] = None,
     defects: Annotated[
-        bool, typer.Option("--defects", help="With every known defect of the real archive in it.")
+        bool,
+        typer.Option(
+            "--defects",
+            help="With every known defect of the real archive that these files can show.",
+        ),
     ] = False,
     defect: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="With this defect; may be repeated.")
@@ -81,19 +88,35 @@ def sample(
 
     In the real one's layout and formats; the same bytes for the same seed.
     """
-    from cryptolake.sample import Defect, sample_archive
+    from cryptolake.sample import sample_archive
 
-    first, _, last = (days or "").partition("..")
     made = sample_archive(
         folder,
         datasets=split(rows) or None,
-        days=parse_days(first, last or None) if first else None,
-        defects=tuple(Defect) if defects else split(defect),
+        days=_days(days) if days else None,
+        defects=[*(["fitting"] if defects else []), *split(defect)],
         seed=seed,
     )
-    typer.echo(f"{made.files:,} zips, {made.bytes:,} bytes, {made.rows:,} rows in {folder}")
+    counts = plural(made.files, "zip"), size(made.bytes), plural(made.rows, "row")
+    show.text(f"{', '.join(counts)} in {folder}")
+    if not made.files:
+        show.text("nothing of these datasets was published on these days: say others, or none")
+    _show_defects(made)
+
+
+def _show_defects(made: SampleSummary) -> None:
     for entry in made.manifest.iter_rows(named=True):
-        typer.echo(f"  {entry['defect']}: {entry['key']}: {entry['detail']}")
+        show.text(f"  {entry['defect']}: {entry['key']}: {entry['detail']}", "    ")
+    for name, why in made.left_out.items():
+        show.text(f"  {name}: left out: {why}", "    ")
+
+
+def _days(text: str) -> Days:
+    first, _, last = text.partition("..")
+    if not first:
+        message = f"cannot read {text!r}: write 2025-01, or 2024-12-30..2025-01-03"
+        raise typer.BadParameter(message, param_hint="--days")
+    return parse_days(first, last or None)
 
 
 def serve_archive(
@@ -107,7 +130,8 @@ def serve_archive(
     """Serve a folder as the archive's endpoint.
 
     An S3 server on loopback, until interrupted. With its URL in CRYPTOLAKE_ENDPOINT_URL every other
-    command and the Python API ask it instead of the real archive.
+    command and the Python API ask it instead of the real archive: standard output has the lines that set it,
+    for serve-archive archive > endpoint.sh & and then . ./endpoint.sh
     """
     from cryptolake.sample.server import require_moto, serve_forever
 

@@ -208,7 +208,8 @@ def _text_of(path: Path) -> str:
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        message = f"cannot read the query {str(path)!r}: {error}"
+        why = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        message = f"cannot read the query {str(path)!r}: {why}"
         raise typer.BadParameter(message) from None
 
 

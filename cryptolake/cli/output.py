@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from cryptolake.cli.mistakes import in_options
 from cryptolake.errors import StorageError
 
 if TYPE_CHECKING:
@@ -59,9 +60,9 @@ def table(
         _told(f"{shown.height:,} of {frame.height:,} rows", width)
 
 
-def terminal_width() -> int:
-    """Return the width that tables keep."""
-    asked = sys.stdout.isatty() or "COLUMNS" in os.environ
+def terminal_width(*, err: bool = False) -> int:
+    """Return the width that tables keep; that of messages on standard error where a person reads them."""
+    asked = sys.stderr.isatty() if err else sys.stdout.isatty() or "COLUMNS" in os.environ
     return max(shutil.get_terminal_size().columns, 20) if asked else _WIDE
 
 
@@ -70,9 +71,10 @@ def _told(text: str, width: int) -> None:
 
 
 def text(said: str, indent: str = "  ", *, err: bool = False) -> None:
-    """Print lines; one that is longer than the terminal goes on below, indented."""
-    width = terminal_width()
-    typer.echo("\n".join(folded(line, width, indent) for line in said.splitlines()), err=err)
+    """Print lines; one that is longer than the terminal goes on below, indented. Queries are said in options."""
+    width = terminal_width(err=err)
+    lines = in_options(said).splitlines()
+    typer.echo("\n".join(folded(line, width, indent) for line in lines), err=err)
 
 
 def folded(line: str, width: int, indent: str = "  ") -> str:
@@ -180,10 +182,20 @@ def plan(made: Plan) -> None:
 
 
 def kind_of(output: Path) -> str:
-    """Return what kind of file a name asks for: ``.parquet`` or ``.csv``; others are refused."""
+    """Return what kind of file a name asks for: ``.parquet`` or ``.csv``; others are refused.
+
+    Raises
+    ------
+    StorageError
+        There is no such folder, or the name is a folder's.
+    """
     if output.suffix not in {".parquet", ".csv"}:
         message = f"cannot write {output.name!r}: give a name that ends in .parquet or .csv"
         raise typer.BadParameter(message)
+    if output.is_dir() or not output.parent.is_dir():
+        why = "it is a folder" if output.is_dir() else f"there is no folder {str(output.parent)!r}"
+        message = f"cannot write {str(output)!r}: {why}."
+        raise StorageError(message, path=output)
     return output.suffix
 
 
@@ -201,6 +213,6 @@ def keep(frame: pl.DataFrame, output: Path) -> None:
         else:
             frame.write_parquet(output, compression="zstd")
     except OSError as error:
-        message = f"cannot write {str(output)!r}: {error.strerror or error}"
+        message = f"cannot write {str(output)!r}: {error.strerror or error}."
         raise StorageError(message, path=output) from None
     typer.echo(f"wrote {output}", err=True)

@@ -26,6 +26,7 @@ from cryptolake.maintenance.lacking import unbuilt
 from cryptolake.planning.plan import TO_MOVE, Plan
 from cryptolake.planning.shards import boundaries
 from cryptolake.query import Query
+from cryptolake.render.html import plural
 from cryptolake.report import Report
 from cryptolake.silver.build import build_asked
 from cryptolake.storage.runs import HEARTBEAT, signs_of_life
@@ -237,7 +238,7 @@ class Spread:
         why = (str(lost).splitlines() or ["no reason given"])[0]
         message = (
             f"a worker of the executor died (killed, or out of memory): {done:,} of {parts:,} parts are done, "
-            f"{report.transferred:,} files and {report.built:,} months ({type(lost).__name__}: {why}). What the "
+            f"{plural(report.transferred, 'file')} and {plural(report.built, 'month')} ({type(lost).__name__}: {why}). What the "
             "others stored is in the lake: the same call with a new executor completes the work."
         )
         raise WorkerLost(message, parts=parts, done=done, report=report) from lost

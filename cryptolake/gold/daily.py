@@ -40,6 +40,7 @@ from cryptolake.gold.lineage import (
     gold_records,
     lineage_row,
 )
+from cryptolake.render.html import plural
 from cryptolake.storage import layout
 from cryptolake.storage.identity_columns import AS_TEXT, arrow_metadata, as_text
 from cryptolake.storage.scope import Scope
@@ -302,7 +303,7 @@ def warn_of(made: Sequence[MadeMonth]) -> None:
     if rejected:
         more = f"; and {len(rejected) - _NAMED:,} more" if len(rejected) > _NAMED else ""
         message = (
-            f"{len(rejected):,} rows of daily bars were rejected, and are kept in meta.rejects: "
+            f"{plural(len(rejected), 'row of daily bars was rejected, and is', 'rows of daily bars were rejected, and are')} kept in meta.rejects: "
             f"{'; '.join(rejected[:_NAMED])}{more}"
         )
         warnings.warn(message, IncompleteWarning, stacklevel=5)
@@ -310,7 +311,7 @@ def warn_of(made: Sequence[MadeMonth]) -> None:
     if unusable:
         more = f"; and {len(unusable) - _NAMED:,} more" if len(unusable) > _NAMED else ""
         message = (
-            f"{len(unusable):,} files of daily bars cannot be used, so their rows are left out: "
+            f"{plural(len(unusable), 'file')} of daily bars cannot be used, so rows are left out: "
             f"{'; '.join(unusable[:_NAMED])}{more}"
         )
         warnings.warn(message, IncompleteWarning, stacklevel=5)

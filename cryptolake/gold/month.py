@@ -17,8 +17,8 @@ from cryptolake.gold.lineage import Input, Lineage, Written
 from cryptolake.gold.recipes import input_schema
 from cryptolake.readers.polars_frames import scan_months
 from cryptolake.silver.scratch import disk_errors, new_folder
-from cryptolake.storage.files import flush
 from cryptolake.storage.identity_columns import arrow_metadata
+from cryptolake.storage.placing import flush
 
 if TYPE_CHECKING:
     from cryptolake.archive.feeds import Feed

@@ -18,6 +18,7 @@ from cryptolake.gold.lineage import gold_records
 from cryptolake.gold.recipes import recipe_named, recipes
 from cryptolake.gold.targets import variants_of
 from cryptolake.listing.unpublished import unpublished_months
+from cryptolake.render.html import plural
 from cryptolake.storage import layout
 from cryptolake.storage.identity_columns import AS_TEXT
 
@@ -127,7 +128,7 @@ def whole_files(
             damaged.append(entry.path)
     if damaged:
         message = (
-            f"{len(damaged)} files of gold.{name} are not what was recorded, so their rows are left out: "
+            f"{plural(len(damaged), f'file of gold.{name} is', f'files of gold.{name} are')} not what was recorded, so rows are left out: "
             f"{', '.join(damaged[:_NAMED])}. {remedy}"
         )
         warnings.warn(message, DamagedLakeWarning, stacklevel=6)
@@ -189,7 +190,7 @@ def _raise_for(recipe: Recipe, report: Report) -> None:
         return
     more = f"; and {bad.height - 1:,} more" if bad.height > 1 else ""
     message = (
-        f"{bad.height:,} months of gold.{recipe.name} could not be made: {bad['error'][0]}{more}. "
+        f"{plural(bad.height, 'month')} of gold.{recipe.name} could not be made: {bad['error'][0]}{more}. "
         "error.report names each; the other months are made."
     )
     raise BuildError(message, recipe=recipe.name, months=bad["path"].to_list(), report=report)

@@ -13,6 +13,7 @@ from cryptolake.gold.tables import table_notes, table_sources
 from cryptolake.maintenance.locks import pinned_files
 from cryptolake.planning.lockfile import lock_id
 from cryptolake.readers.polars_frames import silver_frame
+from cryptolake.render.html import plural
 from cryptolake.research.symbol_rows import markets_of
 from cryptolake.storage.lake_format import release
 
@@ -118,7 +119,7 @@ def readme(notes: Notes, files: pl.DataFrame, format: str, each: str) -> str:  #
         "# Exported rows",
         notes.what,
         f"- query: `{notes.query!r}`",
-        f"- {rows:,} rows in {files.height:,} files, {size:,} bytes: {format}, {per}, in the order of time",
+        f"- {plural(rows, 'row')} in {plural(files.height, 'file')}, {size:,} bytes: {format}, {per}, in the order of time",
         f"- made by cryptolake {release()}",
         TIMES[format],
         "## Columns",
@@ -134,9 +135,7 @@ def readme(notes: Notes, files: pl.DataFrame, format: str, each: str) -> str:  #
 def _sources(sources: pl.DataFrame) -> str:
     """Say what the rows were made of, and the id that a lock of it has."""
     total = int(sources["size"].sum() or 0)
-    text = (
-        f"{sources.height:,} files of the archive, {total:,} bytes; `sources.sha256` names each. "
-    )
+    text = f"{plural(sources.height, 'file')} of the archive, {total:,} bytes; `sources.sha256` names each. "
     unread = sources["sha256"].null_count()
     if unread:
         return text + (

@@ -21,6 +21,7 @@ from cryptolake.planning.planner import make_plan
 from cryptolake.planning.resolve import find_targets
 from cryptolake.quality.freshness import NAME, held_folders, listed_files
 from cryptolake.readers.silver_files import silver_scope
+from cryptolake.render.html import plural
 from cryptolake.silver.records import current
 from cryptolake.storage import layout
 from cryptolake.storage.lake_format import mark_format, release
@@ -246,7 +247,7 @@ def _require_whole(lake: LakeContext, query: Query, files: pl.DataFrame) -> None
     lost = planned.filter(pl.col("status") == "quarantined")
     if lost.height:
         message = (
-            f"{lost.height:,} files of the query are in quarantine and are not pinned, e.g. {lost['key'][0]}; "
+            f"{plural(lost.height, 'file of the query is', 'files of the query are')} in quarantine and not pinned, e.g. {lost['key'][0]}; "
             "meta.quarantine says why."
         )
         warnings.warn(message, IncompleteWarning, stacklevel=5)
@@ -254,7 +255,7 @@ def _require_whole(lake: LakeContext, query: Query, files: pl.DataFrame) -> None
     lacking = _uncovered(absent, files.join(absent, on="key", how="anti"), query)
     if lacking:
         message = (
-            f"{len(lacking):,} files of the query are not in the lake at {lake.storage.root}, e.g. {lacking[0]}: "
+            f"{plural(len(lacking), 'file of the query is', 'files of the query are')} not in the lake at {lake.storage.root}, e.g. {lacking[0]}: "
             "pull them first (lake.pull(query), cryptolake pull)."
         )
         raise LockError(message, root=lake.storage.root, keys=lacking)

@@ -31,6 +31,7 @@ from cryptolake.quality.report import gaps
 from cryptolake.query import Query
 from cryptolake.readers.silver_files import silver_scope
 from cryptolake.readers.unusable import unusable
+from cryptolake.render.html import plural
 from cryptolake.report import Report
 from cryptolake.storage.scope import EVERYTHING
 from cryptolake.storage.tables import new_run_id
@@ -122,13 +123,17 @@ class Update:
             lacking = self.report.failed if self.report else 0
             quarantined = self.report.quarantined if self.report else 0
             if lacking:
-                return f"update: nothing is new; {lacking:,} months or files lack a source"
+                return f"update: nothing is new; {plural(lacking, 'month or file lacks', 'months or files lack')} a source"
             if quarantined:
-                return f"update: nothing is new; {quarantined:,} files are in quarantine (meta.quarantine)"
+                return f"update: nothing is new; {plural(quarantined, 'file is', 'files are')} in quarantine (meta.quarantine)"
             return "update: everything here is as the archive has it"
         counts = self.changes.group_by("why").agg(pl.col("files").sum()).sort("why")
-        reasons = ", ".join(f"{why} by {files:,} files" for why, files in counts.iter_rows())
-        return f"update: {reasons}; {self.rows_before:,} rows before, {self.rows_after:,} now"
+        reasons = ", ".join(
+            f"{why} by {plural(files, 'file')}" for why, files in counts.iter_rows()
+        )
+        return (
+            f"update: {reasons}; {plural(self.rows_before, 'row')} before, {self.rows_after:,} now"
+        )
 
     def __repr__(self) -> str:
         return f"<Update {self.summary()}>"

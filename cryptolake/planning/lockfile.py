@@ -26,6 +26,7 @@ from cryptolake.errors import CryptolakeError, LockError, StorageError
 from cryptolake.planning.file_rows import LARGEST, MOST_FILES, is_text, moment, quoted
 from cryptolake.planning.plan import size_text
 from cryptolake.query import Query
+from cryptolake.render.html import plural
 
 if TYPE_CHECKING:
     import os
@@ -329,7 +330,7 @@ class Lock:
         except RecursionError as error:
             raise _no_lock(path, "it is nested more deeply than any lock") from error
         except (ValueError, TypeError, OverflowError, CryptolakeError) as error:
-            plain = type(error) is ValueError
+            plain = isinstance(error, json.JSONDecodeError) or type(error) is ValueError
             why = str(error) if plain else f"{type(error).__name__}: {error}"
             raise _no_lock(path, why) from error
 
@@ -341,9 +342,7 @@ class Lock:
 
     def __repr__(self) -> str:
         try:
-            what = (
-                f"{self.files.height:,} files, {size_text(self.bytes)}, {self.rows:,} Silver rows"
-            )
+            what = f"{plural(self.files.height, 'file')}, {size_text(self.bytes)}, {plural(self.rows, 'Silver row')}"
             when = f"made {self.created_at:%Y-%m-%d %H:%M} UTC by {self.made_by}"
             return f"<Lock {self.id[:_SHORT]}: {what}, of {self.archive}; {when}\n  {self.query!r}>"
         except Exception as error:  # noqa: BLE001 - a repr never raises

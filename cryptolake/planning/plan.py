@@ -22,6 +22,7 @@ from cryptolake.errors import IncompleteWarning, NotPublished, TransferError
 from cryptolake.planning import commands, serialization
 from cryptolake.planning.commands import Planned
 from cryptolake.planning.early_ends import ends_early
+from cryptolake.render.html import plural
 from cryptolake.storage.spooled import Rows, Table
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ def plan_text(plan: Plan) -> str:
             "  ".join(_cell(row, i, w) for i, w in enumerate(widths)).rstrip() for row in shown
         ]
         if len(rows) > _MOST_ROWS:
-            table.append(f"… and {len(rows) - _MOST_ROWS} rows more")
-        moving = f"to move: {plan.to_transfer:,} files, {size_text(plan.total_bytes)}"
+            table.append(f"… and {plural(len(rows) - _MOST_ROWS, 'row')} more")
+        moving = f"to move: {plural(plan.to_transfer, 'file')}, {size_text(plan.total_bytes)}"
         if plan.to_transfer:
             moving += f" (and {size_text(plan.sidecar_bytes)} of checksums)"
         listing = f"listing of {plan.archive}: {age_of(plan.listed_at, plan.created_at)}"
@@ -498,10 +499,13 @@ def require_rows(plan: Plan, report: Report) -> None:
         )
         raise TransferError(message, report=report, plan=plan)
     if report.failed:
-        _warn(f"{report.failed:,} months of the range have files that cannot be used", report)
+        _warn(
+            f"{plural(report.failed, 'month of the range has', 'months of the range have')} files that cannot be used",
+            report,
+        )
     if report.quarantined:
         _warn(
-            f"{report.quarantined:,} files of the range are in quarantine, so their rows are missing: "
+            f"{plural(report.quarantined, 'file of the range is', 'files of the range are')} in quarantine, so rows are missing: "
             "see lake.meta.quarantined(), or pull with checksum_policy='accept'",
             report,
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
+from cryptolake.archive.enums import parse_dataset
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.periods import Days
 from cryptolake.archive.symbols import Vocabulary, in_universe, is_glob, matching
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from cryptolake.archive.matrix import Row
+    from cryptolake.archive.symbols import Universe
     from cryptolake.listing.folders import Folder
     from cryptolake.listing.listing import Listing
     from cryptolake.listing.snapshot import Listed
@@ -104,7 +106,7 @@ def find_targets(
             pairs = zip(some, lives, strict=True)
             chosen[row.dataset] = [name for name, life in pairs if life.meets(day)]
     if any(levels.values()) and not any(chosen.values()):
-        raise _empty_universe(selection, levels)
+        raise _empty_universe(selection.universe, levels)
     return Targets(list(folders_of(selection, chosen)), odd, levels)
 
 
@@ -146,13 +148,17 @@ def _unlisted(selection: Selection, levels: dict[str, list[str]]) -> list[str]:
     return [name for name in selection.symbols if name not in listed]
 
 
-def _empty_universe(selection: Selection, levels: dict[str, list[str]]) -> NoSuchSymbol:
-    counted = ", ".join(f"{len(found)} of {name}" for name, found in levels.items())
-    message = (
-        f"the universe {selection.universe!r} takes in none of the symbols that match ({counted} listed); "
-        "say a wider one, or see lake.symbols(market, data_type)."
+def _empty_universe(universe: Universe | None, levels: dict[str, list[str]]) -> NoSuchSymbol:
+    rule = universe.model_dump(exclude_defaults=True, mode="json") if universe else {}
+    words = ", ".join(
+        f"{name.replace('_', ' ')} {' or '.join(value) if isinstance(value, list) else value}"
+        for name, value in rule.items()
     )
-    return NoSuchSymbol(message, given=selection.universe, listed=levels)
+    message = (
+        f"no symbol matches the universe ({words}): it takes in none of the {_among(levels)}. "
+        f"Say a wider one; see {_all_of(levels)}."
+    )
+    return NoSuchSymbol(message, given=universe, listed=levels)
 
 
 def _chosen(selection: Selection, row: Row, symbols: list[str]) -> list[str]:
@@ -222,18 +228,29 @@ def _elsewhere(absent: list[Folder], levels: dict[str, list[str]]) -> Iterator[s
         yield f"{folder.row.market.value} {folder.row.data_type.value} lists no {symbol}{hint}"
 
 
+def _among(levels: dict[str, list[str]]) -> str:
+    count = len({symbol for symbols in levels.values() for symbol in symbols})
+    return f"{count:,} that the archive lists for {', '.join(levels)}"
+
+
+def _all_of(levels: dict[str, list[str]]) -> str:
+    """Return the call that shows the names, of the first dataset asked for."""
+    market, data_type = parse_dataset(next(iter(levels)))
+    return f"lake.symbols({market.value!r}, {data_type.value!r}) for all of them"
+
+
 def _no_such_symbol(words: list[str], levels: dict[str, list[str]]) -> NoSuchSymbol:
     names = sorted({symbol for symbols in levels.values() for symbol in symbols})
     near = {word: nearest(word.strip("*?"), names) for word in words[:_NAMED]}
-    first, datasets = words[0], ", ".join(levels)
-    kinds = {"glob" if is_glob(word) else "symbol" for word in words}
-    what = kinds.pop() if len(kinds) == 1 else "symbol or glob"
+    first = words[0]
+    globs = any(map(is_glob, words))
+    what = "no symbol matches" if globs else "no symbol is named"
     meant = [repr(name) for name in dict.fromkeys(near.values()) if name]
     hint = f"Did you mean {', '.join(meant)}? " if meant else ""
     more = f" and {len(words) - _NAMED:,} more" if len(words) > _NAMED else ""
     message = (
-        f"no {what} {', '.join(map(repr, words[:_NAMED]))}{more} among the {len(names)} that the archive lists "
-        f"for {datasets}. {hint}See lake.symbols(market, data_type) for all of them."
+        f"{what} {', '.join(map(repr, words[:_NAMED]))}{more} among the {_among(levels)}. "
+        f"{hint}See {_all_of(levels)}."
     )
     given = first if len(words) == 1 else tuple(words)
     return NoSuchSymbol(message, given=given, absent=words, nearest=near[first], listed=names)

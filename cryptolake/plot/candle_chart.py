@@ -13,6 +13,7 @@ import polars as pl
 from cryptolake.errors import InvalidQuery
 from cryptolake.plot import specs
 from cryptolake.plot.levels import ROUND, merged_bars, on_grid, shown_interval
+from cryptolake.render.html import plural
 from cryptolake.render.picture import Picture
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class CandleChart(Picture):
         value = VALUES[first.data_type]
         super().__init__(
             specs.candles(drawn, heading, ends, value),
-            f"candles of {heading}: {drawn.height} bars",
+            f"candles of {heading}: {plural(drawn.height, 'bar')}",
         )
         self._series = tuple(series)
         self._bars = bars

@@ -28,6 +28,7 @@ from cryptolake.archive.enums import DataType
 from cryptolake.archive.periods import Days
 from cryptolake.archive.schemas import Schema, schema_of
 from cryptolake.quality.survey import survey
+from cryptolake.render.html import plural
 from cryptolake.storage.tables import record_new
 
 if TYPE_CHECKING:
@@ -254,7 +255,7 @@ class _Walk:
         who = (schema.dataset, month.path, month.folder.symbol)
         twice = self.seen.repeats_of(month)[0]
         if twice:
-            detail = f"{twice:,} rows whose {schema.id} is in the month already"
+            detail = f"{plural(twice, 'row')} whose {schema.id} is in the month already"
             self.rows.append((*who, "id_repeat", None, None, twice, detail))
         skipped = {counter: _Skipped() for counter in counters}
         for piece in _pieces(month, self.seen, schema):

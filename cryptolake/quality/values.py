@@ -15,6 +15,7 @@ import polars as pl
 
 from cryptolake.archive.enums import DataType
 from cryptolake.archive.schemas import FLOATS, schema_of
+from cryptolake.render.html import plural
 
 if TYPE_CHECKING:
     from cryptolake.archive.schemas import Schema
@@ -109,9 +110,7 @@ def _frozen(month: SymbolMonth, seen: Survey, idle: int) -> Iterator[tuple[Any, 
         .row(0)
     )
     if isinstance(first, datetime):
-        detail = (
-            f"no trade after {first:%F %R}: {idle:,} bars at {price:g} to the symbol's last file"
-        )
+        detail = f"no trade after {first:%F %R}: {plural(idle, 'bar')} at {price:g} to the symbol's last file"
         yield "frozen_run", first, last, idle, detail
 
 

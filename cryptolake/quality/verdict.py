@@ -10,6 +10,7 @@ import polars as pl
 from cryptolake.archive.schemas import load_schemas
 from cryptolake.errors import unknown_word
 from cryptolake.quality.causes import CAUSES, OUTSIDE
+from cryptolake.render.html import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,13 +136,15 @@ def summary(quality: pl.DataFrame) -> str:
     if not quality.height:
         return "Nothing of this query is held or listed."
     if not odd.height:
-        many = f"All {quality.height:,} symbol-months are whole"
-        return f"{many}: {expected:,} rows were expected and are there."
+        several = f"All {quality.height:,} symbol-months are whole"
+        many = several if quality.height > 1 else "The one symbol-month is whole"
+        return f"{many}: {plural(expected, 'row was expected and is there', 'rows were expected and are there')}."
     worst = worst_first(odd).row(0, named=True)
     name = " ".join(part for part in _name(worst) if part)
     share = f" ({missing / expected:.2%})" if missing else ""
     return (
-        f"{odd.height:,} of {quality.height:,} symbol-months have something to look at; {missing:,} of "
+        f"{odd.height:,} of {plural(quality.height, 'symbol-month')} {'has' if odd.height == 1 else 'have'} "
+        f"something to look at; {missing:,} of "
         f"{expected:,} expected rows are missing{share}. The worst is {name}: {in_words(worst['verdict'])}."
     )
 

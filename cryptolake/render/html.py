@@ -95,15 +95,15 @@ def seconds(value: float | None) -> str:
     return " ".join(f"{amount} {unit}" for amount, unit in parts[start : start + 2])
 
 
-def plural(count: float, noun: str) -> str:
-    """Return a count and its noun.
+def plural(count: float, noun: str, many: str | None = None) -> str:
+    """Return a count and its noun, or the words for more than one where an ``s`` does not make them.
 
     Examples
     --------
-    >>> plural(1, "file"), plural(2000, "file")
-    ('1 file', '2,000 files')
+    >>> plural(1, "file"), plural(2000, "file"), plural(2, "file is", "files are")
+    ('1 file', '2,000 files', '2 files are')
     """
-    return f"{number(count)} {noun}" if count == 1 else f"{number(count)} {noun}s"
+    return f"{number(count)} {noun if count == 1 else many or f'{noun}s'}"
 
 
 def words(items: Iterable[object], most: int = 8) -> str:

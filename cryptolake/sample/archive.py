@@ -17,16 +17,16 @@ from cryptolake.archive.enums import (
     Market,
     Partition,
     parse_data_type,
-    parse_dataset,
     parse_interval,
     parse_market,
 )
 from cryptolake.archive.keys import ArchiveKey
 from cryptolake.archive.matrix import Row, load_matrix
 from cryptolake.archive.periods import DayLike, Days, Period, parse_days
+from cryptolake.errors import InvalidQuery, unknown_word
 from cryptolake.sample.corrupt import Halts, choose_halt, damage_folder, note_halts
 from cryptolake.sample.csv_files import Maker, header_of
-from cryptolake.sample.defects import Defect, parse_defects
+from cryptolake.sample.defects import FITTING, Defect, parse_defects
 from cryptolake.sample.folder import ArchiveFolder, published_at
 from cryptolake.sample.injector import MANIFEST_SCHEMA, Injector
 from cryptolake.sample.instruments import Instrument, instruments_of
@@ -63,7 +63,8 @@ class SampleSummary:
     """What was written: counts, and the manifest of injected defects.
 
     ``files`` counts zips (each has a sidecar unless a defect took it away); ``bytes`` is the size of the
-    zips; ``rows`` counts CSV rows; ``manifest`` has a row per injected defect (see ``defects``).
+    zips; ``rows`` counts CSV rows; ``manifest`` has a row per injected defect (see ``defects``), and ``left_out``
+    says why a defect could not be shown.
     """
 
     root: Path
@@ -73,6 +74,7 @@ class SampleSummary:
     rows: int = 0
     datasets: tuple[str, ...] = ()
     manifest: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=MANIFEST_SCHEMA))
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def sample_archive(
@@ -114,7 +116,8 @@ def sample_archive(
     daily_from
         From which day on daily files are written; left out: from the first.
     defects
-        Words of :class:`~cryptolake.sample.Defect`, or ``"all"``. Each damages a symbol-month of its own;
+        Words of :class:`~cryptolake.sample.Defect`, ``"all"``, or ``"fitting"``: all that the files can show,
+        the others being in the summary's ``left_out``. Each damages a symbol-month of its own;
         what was done is in the summary's ``manifest``, and in ``defects.json`` beside ``data``.
     halts
         By market, from when to when (UTC) all its symbols stop trading: no row in any file, and the bar
@@ -152,10 +155,11 @@ def sample_archive(
     names = None if symbols is None else list(symbols)
     chosen = None if intervals is None else [parse_interval(word) for word in intervals]
     trees = [Partition(word) for word in partitions]
-    wanted_defects = parse_defects(defects)
+    words = [defects] if isinstance(defects, str) else list(defects)
+    wanted_defects, fitting = parse_defects(words), FITTING in words
     first_daily = None if daily_from is None else parse_days(daily_from).first
     sources = _sources(rows, names, None if days is None else _days(days))
-    chosen_halts = choose_halt(sources, seed) if Defect.EXCHANGE_HALT in wanted_defects else {}
+    chosen_halts, without = _chosen_halts(sources, wanted_defects, seed, fitting=fitting)
     maker = Maker(seed, _market_halts(sources, halts or {}) | chosen_halts)
     summary = SampleSummary(written.root, seed, datasets=tuple(row.dataset for row in rows))
     with ThreadPoolExecutor(2) as pool:
@@ -166,9 +170,23 @@ def sample_archive(
     if wanted_defects:
         injector = Injector(written, seed)
         note_halts(injector, chosen_halts)
-        damage_folder(injector, wanted_defects)
+        summary.left_out = without | damage_folder(injector, wanted_defects, fitting=fitting)
         summary.manifest = injector.manifest()
     return summary
+
+
+def _chosen_halts(
+    sources: list[tuple[Row, Instrument, Days]], defects: list[Defect], seed: int, *, fitting: bool
+) -> tuple[Halts, dict[str, str]]:
+    """Return the halt that is a defect, and why there is none where only fitting ones are asked for."""
+    if Defect.EXCHANGE_HALT not in defects:
+        return {}, {}
+    try:
+        return choose_halt(sources, seed), {}
+    except InvalidQuery as error:
+        if not fitting:
+            raise
+        return {}, {Defect.EXCHANGE_HALT.value: str(error)}
 
 
 def _market_halts(
@@ -218,13 +236,19 @@ def _rows(datasets: Iterable[str | tuple[str, str]] | None) -> list[Row]:
     if datasets is None:
         pairs = [(r.market, r.data_type) for r in matrix.rows if r.status != "never_observed"]
         return [matrix.row(*pair) for pair in pairs if pair not in _WITHDRAWN]
-    named = [
-        parse_dataset(one)
+    known = {row.dataset: row for row in matrix.rows}
+    return [
+        _row_of(one, known)
         if isinstance(one, str)
-        else (parse_market(one[0]), parse_data_type(one[1]))
+        else matrix.row(parse_market(one[0]), parse_data_type(one[1]))
         for one in datasets
     ]
-    return [matrix.row(market, data_type) for market, data_type in named]
+
+
+def _row_of(name: str, known: dict[str, Row]) -> Row:
+    if name not in known:
+        raise unknown_word("dataset", name, known)
+    return known[name]
 
 
 def _days(days: tuple[DayLike, DayLike] | Days | DayLike) -> Days:

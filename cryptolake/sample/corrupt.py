@@ -130,14 +130,33 @@ _MALFORMED = (
 )
 
 
-def damage_folder(injector: Injector, defects: Sequence[Defect]) -> None:
-    """Put each defect into the folder; those about extra keys need no file."""
-    for defect in defects:
-        if defect is Defect.MALFORMED_KEY:
-            _malformed_keys(injector)
-        elif defect in _DAMAGES:
-            target, damage = _DAMAGES[defect]
+def damage_folder(
+    injector: Injector, defects: Sequence[Defect], *, fitting: bool = False
+) -> dict[str, str]:
+    """Put each defect into the folder; those about extra keys need no file.
+
+    Returns
+    -------
+    dict
+        Where only what is ``fitting`` is asked for: why each of the others cannot be shown.
+
+    Raises
+    ------
+    InvalidQuery
+        No file can show one of them.
+    """
+    left_out = {}
+    if Defect.MALFORMED_KEY in defects:
+        _malformed_keys(injector)
+    for defect in (defect for defect in defects if defect in _DAMAGES):
+        target, damage = _DAMAGES[defect]
+        try:
             injector.inject(defect, target, damage)
+        except InvalidQuery as error:
+            if not fitting:
+                raise
+            left_out[defect.value] = str(error)
+    return left_out
 
 
 def _malformed_keys(injector: Injector) -> None:

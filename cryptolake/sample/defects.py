@@ -79,8 +79,12 @@ class Defect(StrEnum):
     """A trade id comes twice, with two prices."""
 
 
+FITTING = "fitting"
+"""The word for every defect that the files of a sample can show."""
+
+
 def parse_defects(defects: Iterable[str]) -> list[Defect]:
-    """Read the words; ``all`` stands for every defect.
+    """Read the words; ``all`` stands for every defect, and so does ``fitting``, of which what no file can show is left out.
 
     Raises
     ------
@@ -93,7 +97,7 @@ def parse_defects(defects: Iterable[str]) -> list[Defect]:
     ([<Defect.BOM: 'bom'>], True)
     """
     words = [defects] if isinstance(defects, str) else list(defects)
-    if "all" in words:
+    if "all" in words or FITTING in words:
         return list(Defect)
     try:
         return [Defect(word) for word in words]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from cryptolake.archive.enums import Market, Partition
 from cryptolake.archive.keys import CHECKSUM, file_name
+from cryptolake.errors import StorageError
 
 try:
     from isal import isal_zlib as _deflate
@@ -109,10 +110,14 @@ class ArchiveFolder:
     def write(self, key: str, data: bytes, moment: datetime) -> None:
         """Write one object."""
         path = self.path(key)
-        if path.parent not in self._made:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._made.add(path.parent)
-        path.write_bytes(data)
+        try:
+            if path.parent not in self._made:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._made.add(path.parent)
+            path.write_bytes(data)
+        except OSError as error:
+            message = f"cannot write the sample archive into {self.root}: {error.strerror}. Choose another folder."
+            raise StorageError(message, path=path) from error
         stamp = int(moment.timestamp())
         os.utime(path, (stamp, stamp))
 

@@ -15,6 +15,7 @@ import itertools
 import logging
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -168,15 +169,19 @@ def serve_archive(
 
 
 def serve_forever(folder: str | Path, *, host: str = "127.0.0.1", port: int = 0) -> None:
-    """Serve a folder until Ctrl-C or SIGTERM, after printing the endpoint and how to use it."""
+    """Serve a folder until Ctrl-C or SIGTERM.
+
+    Lines for a shell go to standard output, as soon as the server answers; what a person reads, to standard error.
+    """
     stop = threading.Event()
     previous = signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
     try:
         with serve_archive(folder, host=host, port=port) as served:
             where = f"{served.endpoint}/{served.bucket}"
-            lines = [f"{served.objects} objects of {served.folder} at {where}"]
-            lines += [f"export {name}={value}" for name, value in served.variables.items()]
-            print("\n".join([*lines, "Ctrl-C stops it."]), flush=True)  # noqa: T201
+            sys.stderr.write(f"{served.objects:,} objects of {served.folder} at {where}\n")
+            lines = [f"export {name}={value}" for name, value in served.variables.items()]
+            print("\n".join(lines), flush=True)  # noqa: T201
+            sys.stderr.write("Ctrl-C stops it.\n")
             while not stop.wait(3600):
                 pass
     except KeyboardInterrupt:

@@ -30,6 +30,7 @@ from cryptolake.errors import BuildError, ChecksumMismatch, DamagedLakeWarning
 from cryptolake.planning.plan import Plan
 from cryptolake.progress import Heartbeat, Step, watched
 from cryptolake.readers.unusable import unusable
+from cryptolake.render.html import plural
 from cryptolake.report import FILES, MONTHS, Report, State, facts_of_build
 from cryptolake.silver.extend import told
 from cryptolake.silver.late_verification import LateVerifications
@@ -551,7 +552,7 @@ def _raise_if_quarantined(report: Report) -> None:
         f"{key}: {error}" for key, error in report.files.select("key", "error").head(3).rows()
     )
     message = (
-        f"{report.quarantined} files are not what their CHECKSUM says, and lie in meta/quarantine: {listed}. "
+        f"{plural(report.quarantined, 'file is not what its CHECKSUM says, and lies', 'files are not what their CHECKSUM says, and lie')} in meta/quarantine: {listed}. "
         "Everything else is done. Policy 'accept' uses them, with a mark."
     )
     raise ChecksumMismatch(message, keys=report.files["key"].to_list(), report=report)

@@ -19,7 +19,7 @@ import polars as pl
 from cryptolake.errors import CryptolakeError, StorageError
 from cryptolake.storage import layout
 from cryptolake.storage.errors import raise_storage_error
-from cryptolake.storage.files import flush
+from cryptolake.storage.placing import flush
 from cryptolake.storage.runs import lives
 
 if TYPE_CHECKING:

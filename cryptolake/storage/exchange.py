@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from cryptolake.errors import StorageError
 from cryptolake.storage.errors import REFUSED_CONDITION, UNKNOWN_CONDITION, code_of, in_words
 from cryptolake.storage.files import S3Storage
+from cryptolake.storage.placing import make_folder
 
 if TYPE_CHECKING:
     from cryptolake.storage.files import Storage
@@ -41,7 +42,7 @@ def exchange(storage: Storage, path: str, change: Change) -> None:
         return
     folder = storage.target(path).parent
     with in_words("write", path, storage.root):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, path, storage.root)
         number = os.open(folder, os.O_RDONLY)
         try:
             _lock(number)

@@ -25,6 +25,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from cryptolake.errors import StorageError
 from cryptolake.storage.errors import in_words
 from cryptolake.storage.layout import ZONES, checked
+from cryptolake.storage.placing import make_folder, place
 from cryptolake.storage.process import check_system
 from cryptolake.storage.s3_config import S3Config, keys_among
 from cryptolake.storage.s3_listing import objects
@@ -263,7 +264,7 @@ class LocalStorage(Storage):
         target = self.target(path)
         draft = target.with_name(f".{target.name[:120]}.{secrets.token_hex(6)}")
         with in_words("write", path, self.root):
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent, path, self.root)
             try:
                 draft.write_bytes(data)
                 self._sweep(draft)
@@ -483,6 +484,9 @@ def open_storage(
     """
     check_system()
     text = os.fspath(root)
+    if not text.strip():
+        message = "a lake needs a root: a folder, such as '~/cryptolake', or 's3://bucket/prefix'; '' names none."
+        raise StorageError(message, root=text)
     if text.startswith("s3://"):
         return S3Storage(text, storage_options)
     if _URL.match(text):
@@ -521,25 +525,6 @@ def _check_root(root: str, signs: str) -> None:
     shown = root.partition("?")[0]  # what follows may be a login
     message = f"a lake cannot be at {shown!r}: {why}."
     raise StorageError(message, root=shown)
-
-
-def place(draft: Path, target: Path) -> None:
-    """Rename a finished draft to its final name, so that both survive a power failure.
-
-    Without the flush before the rename, the name could be there after a failure and the bytes not.
-    """
-    flush(draft)
-    draft.replace(target)
-    flush(target.parent)
-
-
-def flush(path: Path) -> None:
-    """Make a file, or a folder's names, survive a power failure."""
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def _stat(path: Path) -> os.stat_result | None:

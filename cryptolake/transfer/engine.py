@@ -14,6 +14,7 @@ from cryptolake.bronze.verify import Policy
 from cryptolake.errors import ChecksumMismatch, StorageError, TransferError, unknown_word
 from cryptolake.listing.identity import claim_archive, require_own_archive, require_own_plan
 from cryptolake.progress import TransferProgress
+from cryptolake.render.html import plural
 from cryptolake.report import facts_of_transfer
 from cryptolake.storage import layout
 from cryptolake.storage.files import S3Storage
@@ -289,7 +290,7 @@ def _raise_if_quarantined(report: Report) -> None:
         return
     shown = "; ".join(f"{key}: {error}" for key, error in bad.select("key", "error").head(3).rows())
     message = (
-        f"{bad.height} files are not what their CHECKSUM says, and lie in meta/quarantine: {shown}. "
+        f"{plural(bad.height, 'file is not what its CHECKSUM says, and lies', 'files are not what their CHECKSUM says, and lie')} in meta/quarantine: {shown}. "
         "Everything else is done. Policy 'accept' stores them with a mark."
     )
     raise ChecksumMismatch(message, keys=bad["key"].to_list(), report=report)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast, get_args
 from cryptolake.archive.source import server_of
 from cryptolake.errors import InvalidQuery, unknown_word
 from cryptolake.planning.plan import ROUTE_NOTE
+from cryptolake.render.html import plural
 from cryptolake.storage.files import S3Storage
 from cryptolake.transfer.options import Mode
 from cryptolake.transfer.s5cmd import global_flags
@@ -34,7 +35,7 @@ class Route(NamedTuple):
 
     def note(self, plan: Counted) -> str:
         """Return the line that a plan shows of its route."""
-        return f"{ROUTE_NOTE}{self}; about {self.requests(plan):,} requests"
+        return f"{ROUTE_NOTE}{self}; about {plural(self.requests(plan), 'request')}"
 
     def __str__(self) -> str:
         then = f", else {', else '.join(self.modes[1:])}" if self.modes[1:] else ""

@@ -11,6 +11,7 @@ import polars as pl
 from cryptolake.archive.enums import dataset_name
 from cryptolake.archive.keys import parse_key
 from cryptolake.planning.plan import size_text
+from cryptolake.render.html import plural
 from cryptolake.report import Report
 
 if TYPE_CHECKING:
@@ -99,7 +100,9 @@ def _headline(run: Collected, report: Report) -> str:
         return "ended with failures" if report.state != "stopped" else "stopped"
     if not report.transferred and not report.built:
         return "done, nothing to do"
-    return f"done, {report.transferred:,} files moved, {report.built:,} months built"
+    return (
+        f"done, {plural(report.transferred, 'file')} moved, {plural(report.built, 'month')} built"
+    )
 
 
 def _totals(run: Collected, report: Report) -> str:
@@ -112,7 +115,7 @@ def _totals(run: Collected, report: Report) -> str:
             ("seconds", f"{report.seconds:,.1f}"),
             ("files moved", f"{report.transferred:,} ({size_text(report.bytes)}{rate})"),
             ("files here already", f"{report.skipped:,}"),
-            ("months built", f"{report.built:,} ({report.rows:,} rows)"),
+            ("months built", f"{report.built:,} ({plural(report.rows, 'row')})"),
             ("failed, in quarantine", f"{report.failed:,}, {report.quarantined:,}"),
             ("requests to S3, repeated", f"{report.requests or 0:,}, {sum(report.retries.values()):,}"),
         ],
@@ -234,8 +237,12 @@ def _months(report: Report) -> str:
 
 def _notes(plans: Sequence[Plan], report: Report) -> list[str]:
     notes = [note for plan in plans for note in plan.notes]
-    notes += [f"{count:,} files fell back: {why}" for why, count in report.fallbacks.items()]
-    notes += [f"{count:,} requests repeated: {why}" for why, count in report.retries.items()]
+    notes += [
+        f"{plural(count, 'file')} fell back: {why}" for why, count in report.fallbacks.items()
+    ]
+    notes += [
+        f"{plural(count, 'request')} repeated: {why}" for why, count in report.retries.items()
+    ]
     lines = [f"- {_escaped(note)}" for note in dict.fromkeys(notes)]
     return ["## Notes", "\n".join(lines)] if lines else []
 

@@ -70,7 +70,7 @@ def serving(folder: Path) -> Iterator[str]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         said = ""
-        while "Ctrl-C" not in said:
+        while "CRYPTOLAKE_ENDPOINT_URL" not in said:
             line = process.stdout.readline()
             assert line, "the server ended at once"
             said += line

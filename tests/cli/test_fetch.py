@@ -89,7 +89,7 @@ def test_a_frame_that_lacks_rows_is_exit_1_and_says_why(run, broken_archive, mon
     monkeypatch.setenv("CRYPTOLAKE_ENDPOINT_URL", broken_archive)
     done = run("frame", *WORDS, "--quiet", "--json")
     assert (done.code, len(json.loads(done.out))) == (1, 96)
-    assert "1 files of the range are in quarantine" in done.err
+    assert "1 file of the range is in quarantine" in done.err
 
 
 def test_a_frame_that_could_not_be_kept_is_said_before_anything_is_fetched(run, tmp_path):

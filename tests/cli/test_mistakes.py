@@ -21,18 +21,26 @@ def said(**changes):
         (said(**{"-i": "7h"}), "unknown interval '7h'"),
         (said(**{"-m": "futures_um", "-i": "1s"}), "futures_um klines has no interval 1s"),
         (said(**{"-s": "NOSUCHUSDT"}), "NOSUCHUSDT"),
-        (said(**{"-s": "ZZZ*"}), "ZZZ*"),
+        (said(**{"-s": "ZZZ*"}), "no symbol matches 'ZZZ*' among the "),
         (said(**{"-s": "BTC;rm -rf"}), "cannot be a symbol"),
         (said(**{"--from": "2024-13"}), "cannot read '2024-13' as a day"),
-        (said(**{"--from": "2025-02", "--to": "2025-01"}), "between('2025-01', '2025-02')"),
+        (
+            said(**{"--from": "2025-02", "--to": "2025-01"}),
+            "swap the ends: --from 2025-01 --to 2025-02.",
+        ),
         (said(**{"--from": "2999-01-01", "--to": None}), "2999"),
         (
             said(**{"--from": "2009-01-01", "--to": "2009-01-02"}),
             "before the archive's first month",
         ),
-        (said(**{"--from": None, "--to": None}), "between"),
+        (
+            said(**{"--from": None, "--to": None}),
+            "say which days: --from 2024-01-01 --to 2024-03-31, ",
+        ),
         (said(**{"--from": None}), "--to needs --from"),
-        ([], "markets"),
+        (said(**{"-i": None}), "klines needs an interval: -i 1m."),
+        ([], "say which markets: -m spot,futures_um,futures_cm,options; say which symbols: -s "),
+        ([*said(**{"-s": None}), "--quote", "ZZZ"], "no symbol matches the universe (quote ZZZ)"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -110,9 +118,44 @@ def test_looking_into_a_bucket_that_does_not_exist_is_exit_4(run, bucket_options
         assert "there is no bucket 'absent-bucket'" in done.err
 
 
-def test_an_unknown_command_or_option_is_exit_2(run):
-    assert run("pul").code == 2
-    assert run("plan", "--symbols", "BTCUSDT").code == 2
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["pul"], "there is no command 'pul'; did you mean 'pull'? Help: cryptolake -h"),
+        (["plan", "--symbols", "BTCUSDT"], "there is no option --symbols; did you mean --symbol? "),
+        (
+            ["pull", *WORDS, "--mode", "downlod"],
+            "--mode cannot be 'downlod'; did you mean 'download'?",
+        ),
+        (["frame", *WORDS, "--limit", "0"], "--limit is 1 or more, not '0'. Help: "),
+        (["frame", *WORDS, "--limit", "x"], "--limit is a whole number, not 'x'. "),
+        (["fill", *WORDS], "say --against DATA_TYPE: trades, aggTrades, or klines (finer ones). "),
+        (["describe"], "say MARKET: spot, futures_um, futures_cm, options. "),
+        (["run"], "say CONFIG: JSON files, merged left to right. "),
+        (["datasets", "x"], "more words than it takes: x. "),
+        (["plan", "--from"], "--from needs a value. "),
+        (["sql", " "], 'say what to ask: cryptolake sql "from silver'),
+        (["plan", *WORDS, "--commands", "--json"], "--commands and --json are two formats"),
+        (["sample", "x", "--days", "..2025-01-01"], "--days: cannot read '..2025-01-01'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_words_that_are_no_command_are_one_sentence(run, words, message):
+    done = run(*words)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"cryptolake: {message}")
+    assert len(done.err.splitlines()) == 1
+
+
+def test_a_root_is_a_name(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = run("pull", *WORDS, "--root", "")
+    assert (done.code, "a lake needs a root" in done.err) == (4, True)
+    assert list(tmp_path.iterdir()) == []
+    assert run("plan", *WORDS, "--root", "/proc/absent").code == 4
+    (tmp_path / "file").write_text("not a folder")
+    done = run("sample", tmp_path / "file", "--rows", "spot_klines", "--days", "2025-01-01")
+    assert (done.code, "cannot write the sample archive into" in done.err) == (4, True)
 
 
 def test_an_archive_that_refuses_is_exit_3(run):

@@ -120,7 +120,7 @@ def test_an_input_that_is_missing_is_said(pulled: World):
     assert gold_months(report.months, "built") == ["2025-01", "2025-02"]
     assert gold_months(report.months, "missing") == ["2025-03"]
     assert "futures_um/data_type=fundingRate" in report.months["missing"][0]
-    assert "1 months without their input" in report.summary()
+    assert "1 month without its input" in report.summary()
     with pytest.warns(cl.IncompleteWarning, match="lacks 3 Silver files"):
         rows = pulled.lake.gold("lacking", asked, progress=False).collect()
     assert rows["rate"].null_count() == rows.height

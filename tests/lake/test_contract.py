@@ -252,7 +252,7 @@ def test_a_frame_never_lacks_rows_in_silence(sample_archive: Path, tmp_path: Pat
     query = query.between("2025-01-05", "2025-01-06")
     with serve_archive(tmp_path / "archive") as served:
         lake = cl.Lake(tmp_path / "lake", source=cl.Archive(endpoint_url=served.endpoint))
-        with pytest.warns(cl.IncompleteWarning, match="1 files of the range are in quarantine"):
+        with pytest.warns(cl.IncompleteWarning, match="1 file of the range is in quarantine"):
             frame = lake.frame(query, progress=False)
         assert frame.height == 1
         assert lake.pull(query, checksum_policy="accept", progress=False).ok

@@ -266,7 +266,7 @@ def test_what_cannot_be_frozen_or_thawed_is_refused(here: World, tmp_path: Path)
     with pytest.raises(cl.LockError, match="holds nothing of"):
         lake.freeze(more, path)
     (Path(lake.root) / "bronze" / key("2024-07-01")).unlink()
-    with pytest.raises(cl.LockError, match="1 files of the query are not in the lake") as caught:
+    with pytest.raises(cl.LockError, match="1 file of the query is not in the lake") as caught:
         lake.freeze(wide, path)
     assert caught.value.keys == [key("2024-07-01")]
     assert not path.exists()

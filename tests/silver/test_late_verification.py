@@ -122,7 +122,7 @@ def test_a_stale_file_is_set_aside_by_name_and_the_month_made_without_it(
 
 
 def test_a_frame_warns_that_rows_are_missing(bench: S3Bench):
-    with pytest.warns(cl.IncompleteWarning, match="1 files of the range are in quarantine"):
+    with pytest.warns(cl.IncompleteWarning, match="1 file of the range is in quarantine"):
         lake_of(bench).frame(QUERY, progress=False)
 
 
