@@ -362,13 +362,14 @@ class PrefectArchiveCollectionWorkflow:
         name
             The deployment's.
         **schedule
-            As ``Flow.serve`` of Prefect takes it.
+            As ``Flow.serve`` of Prefect takes it. Left out, ``limit`` is 1: a run that lasts longer than the
+            interval delays the next one, and does not run beside it.
         """
         collect.serve(
             name=name,
             parameters=self.parameters(),
             entrypoint_type=EntrypointType.MODULE_PATH,  # the module as it is installed, not its file alone
-            **schedule,
+            **{"limit": 1, **schedule},
         )
 
     def _result(self, run: Collected) -> CollectionResult:

@@ -183,7 +183,7 @@ def test_a_scheduled_deployment_runs_and_leaves_its_report(kept_environment, arc
     ):
         try:
             found, reports = None, []
-            for _ in range(120):
+            for _ in range(600):  # runs take turns, and a busy machine takes its time
                 with get_client(sync_client=True) as client:
                     runs = [run for run in client.read_flow_runs() if run.deployment_id]
                     ended = [run for run in runs if run.state and run.state.is_completed()]
