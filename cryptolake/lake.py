@@ -932,7 +932,7 @@ class Lake:
         polars.DataFrame
             ``open_time`` (UTC) and a column a symbol, by name. With ``"gap"``: text, null where there is a row, else
             ``not_member``, ``off_grid``, ``exchange_halt``, ``archive_gap``, ``not_listed``, ``interval_stopped``,
-            ``rejected``, ``not_pulled``, ``not_published`` or ``unknown`` (``notebooks/guide/words.md#causes-of-gaps``), as
+            ``rejected``, ``not_pulled``, ``not_published`` or ``unknown`` (``notebooks/guide/gaps.md#causes``), as
             :meth:`gaps` finds them with evidence.
 
         Raises
@@ -2008,7 +2008,7 @@ class Lake:
         Parameters
         ----------
         query
-            As :meth:`quality` takes it; data types that count in bars (klines and the like, metrics, book depth).
+            As :meth:`quality` takes it; each data type is counted in its own unit.
         refresh
             Whether to ask the archive again even where its cached listing is fresh.
 
@@ -2016,7 +2016,7 @@ class Lake:
         -------
         polars.DataFrame
             A row a gap: ``market, data_type, symbol, interval, month``, ``first`` and ``last`` missing bar (open times, UTC,
-            both missing), how many ``bars`` (in ``unit``), ``cause`` (``notebooks/guide/words.md#causes-of-gaps``),
+            both missing), how many ``bars`` (in ``unit``), ``cause`` (``notebooks/guide/gaps.md#causes``),
             ``evidence`` in words, ``healed`` (a sibling file gave the rows), and ``siblings``, the keys of files that may
             have them.
 
