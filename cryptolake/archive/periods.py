@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 
 from cryptolake.archive.enums import Partition
 from cryptolake.errors import InvalidQuery
@@ -115,6 +116,7 @@ class Period:
         return cls(date(year, month, 1), Partition.MONTHLY)
 
     @classmethod
+    @lru_cache(maxsize=4096)
     def parse(cls, text: str) -> Period:
         """Read ``YYYY-MM`` or ``YYYY-MM-DD``, strictly.
 

@@ -7,6 +7,7 @@ again, and makes anew what another process has changed meanwhile.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -35,7 +36,7 @@ from cryptolake.planning.plan import Plan
 from cryptolake.progress import Step, display
 from cryptolake.query import Query
 from cryptolake.report import MONTHS, Report, State, facts_of_build
-from cryptolake.silver.scratch import put, put_all, sweep
+from cryptolake.silver.scratch import new_folder, put, put_all, sweep
 from cryptolake.storage import layout
 from cryptolake.storage.runs import signs_of_life
 from cryptolake.storage.tables import new_run_id
@@ -77,12 +78,14 @@ class GoldRun:
         self._only = only
         self.id = new_run_id()
         self.state: State = "stopped"
-        self.rows: dict[str, dict[str, Any]] = {}
+        self.rows: dict[str, tuple[Any, ...]] = {}
+        """What the report says of each month, by path: a row of ``MONTHS``."""
         self._lake, self._recipe = lake, recipe
         self._threads = threads or min(cpu_count() or 1, _AT_ONCE)
         self._started = datetime.now(UTC)
         self._tried: dict[str, str] = {}
-        self._placed: dict[str, Written] = {}
+        self._placed: dict[str, bytes] = {}
+        self._folder: Path | None = None
         self._begun = False
         self._silver = Silver(lake)
 
@@ -102,29 +105,32 @@ class GoldRun:
         """Return the targets to make; say of the others what they are."""
         targets, silver = find_targets(self._lake, self._recipe, query)
         self._silver = silver
-        records = gold_records(self._lake.records, self._recipe.name)
+        # Of which inputs a file was made is asked where one of them is missing now; it is most of a record.
+        lacking = [target.path for target in targets if target.missing or target.bad]
+        records = gold_records(self._lake.records, self._recipe.name, inputs_of=lacking)
         folder = layout.gold_folder(self._recipe.name)
         standing = {entry.path: entry.size for entry in self._lake.storage.list(folder)}
         todo = []
         for target in targets:
-            if self._only is not None and target.path not in self._only:
+            path = target.path
+            if self._only is not None and path not in self._only:
                 continue
-            record = records.get(target.path)
-            size = standing.get(target.path)
-            status, error = self._judged(target, silver, record, size)
-            if force and not error and target.begun and target.path not in self._tried:
+            status, error = self._judged(target, silver, records.get(path), standing.get(path))
+            if force and not error and target.begun and path not in self._tried:
                 status = "stale"
             if status == "stale":
                 todo.append(target)
-            elif target.path not in self._tried:
-                self.rows[target.path] = _row(target, status, error=error)
+            elif path not in self._tried:
+                self.rows[path] = _row(target, path, status, error=error)
         return todo
 
     def _judged(
         self, target: GoldMonth, silver: Silver, record: GoldRecord | None, size: int | None
     ) -> tuple[str, str | None]:
         """Return what a target is now, ``stale`` where it is to be made, and what hinders that."""
-        used = record.paths if record and record.size == size else set[str]()
+        used = set[str]()
+        if (target.missing or target.bad) and record and record.size == size:
+            used = record.paths
         gone = [path for path in target.missing if path in used]
         if target.bad or gone:
             named = [f"{item.path} cannot be read: {item.reason}" for item in target.bad]
@@ -135,7 +141,7 @@ class GoldRun:
         inputs = [silver.input(file) for file in target.files]
         lineage = Lineage.of(self._recipe, [item for item in inputs if item is not None])
         mine = self._placed.get(target.path)
-        if mine is not None and record is not None and record.sha256 != mine.sha256:
+        if mine is not None and record is not None and record.sha256 != mine.hex():
             return "stale", None  # another process has recorded the month after this one
         if self._tried.get(target.path) == lineage.id:
             return "unchanged", None
@@ -171,9 +177,11 @@ class GoldRun:
             pool.shutdown(cancel_futures=True)
 
     def _made(self, target: GoldMonth) -> GoldResult:
-        begun = time.perf_counter()
+        begun, folder = time.perf_counter(), self._folder or new_folder(self._lake.storage)
         try:
-            lineage, draft, file = make_month(self._lake, self._recipe, target, self._silver)
+            lineage, draft, file = make_month(
+                self._lake, self._recipe, target, self._silver, folder
+            )
         except StorageError:
             raise  # the lake cannot be written: no other month would do better
         except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - a user's function may raise anything
@@ -186,29 +194,33 @@ class GoldRun:
         now, rows, drafts = datetime.now(UTC), [], {}
         for result in results:
             target = result.target
-            self._tried[target.path] = _expected(self._recipe, target, result, self._silver)
+            path = target.path  # made anew each time: one text stays, not one in each table
+            self._tried[path] = _expected(self._recipe, target, result, self._silver)
             status = "failed" if result.error else "built"
-            self.rows[target.path] = _row(
-                target, status, error=result.error, file=result.file, seconds=result.seconds
+            self.rows[path] = _row(
+                target, path, status, error=result.error, file=result.file, seconds=result.seconds
             )
             if result.lineage and result.file and result.draft:
-                rows.append(lineage_row(target.path, result.lineage, result.file, self.id, now))
-                drafts[target.path] = result.draft
-                self._placed[target.path] = result.file
+                rows.append(lineage_row(path, result.lineage, result.file, self.id, now))
+                drafts[path] = result.draft
+                self._placed[path] = bytes.fromhex(result.file.sha256)
         self._lake.tables.append("lineage", rows)
         if self._lake.storage.is_local:
-            put_all(self._lake.storage, drafts)
+            put_all(self._lake.storage, drafts, self._folder)
         else:
             for path, draft in drafts.items():
-                put(self._lake.storage, draft, path)
+                put(self._lake.storage, draft, path, self._folder)
 
     def _begin(self) -> None:
         if not self._begun:
             self._begun = True
+            self._folder = new_folder(self._lake.storage)
             self._lake.tables.append("runs", [self._run_row("running")])
 
     def close(self) -> None:
         """Record the run; what did nothing leaves nothing."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
         if self._begun:
             self._lake.tables.append("runs", [self._run_row(self.state)])
             self._lake.tables.settle()
@@ -216,7 +228,7 @@ class GoldRun:
 
     def _run_row(self, state: str) -> dict[str, Any]:
         now = datetime.now(UTC)
-        statuses = [row["status"] for row in self.rows.values()]
+        statuses = [row[1] for row in self.rows.values()]
         return {
             "run_id": self.id,
             "kind": "gold",
@@ -261,22 +273,16 @@ def _shown(progress: Progress, name: str) -> Iterator[Callable[[Step], None]]:
 
 def _row(
     target: GoldMonth,
+    path: str,
     status: str,
     *,
     error: str | None = None,
     file: Written | None = None,
     seconds: float = 0.0,
-) -> dict[str, Any]:
-    return {
-        "path": target.path,
-        "status": status,
-        "rows": file.rows if file else None,
-        "duplicates": None,
-        "rejects": None,
-        "seconds": seconds,
-        "error": error,
-        "missing": ", ".join(target.missing) or None,
-    }
+) -> tuple[Any, ...]:
+    """Return a row of ``MONTHS``. Not as a dictionary: of each of many months one stays until the report."""
+    missing = ", ".join(target.missing) or None
+    return path, status, file.rows if file else None, None, None, seconds, error, missing
 
 
 def build_gold(
@@ -365,7 +371,7 @@ def _build_one(
             run.run(query, bar, force=force)
     finally:
         run.close()
-    months = pl.DataFrame(list(run.rows.values()), schema=MONTHS).sort("path")
+    months = pl.DataFrame(list(run.rows.values()), schema=MONTHS, orient="row").sort("path")
     return Report("build", run.id, time.perf_counter() - begun, months=months, state=run.state)
 
 

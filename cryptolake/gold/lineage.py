@@ -102,7 +102,7 @@ class GoldRecord(NamedTuple):
     sha256: str
     origin: str
     recipe: str
-    inputs: str
+    inputs: str | None
 
     @property
     def paths(self) -> set[str]:
@@ -114,10 +114,19 @@ DAMAGED = -1
 """The size in a record that no file has: with it a file is made anew."""
 
 
-def gold_records(records: TableReader, recipe: str | None = None) -> dict[str, GoldRecord]:
-    """Return the newest record of each Gold file, by path: of all recipes, or of one."""
+def gold_records(
+    records: TableReader, recipe: str | None = None, *, inputs_of: Iterable[str] | None = None
+) -> dict[str, GoldRecord]:
+    """Return the newest record of each Gold file, by path: of all recipes, or of one.
+
+    ``inputs_of``: only of these paths do the records say what went in.
+    """
     where = None if recipe is None else pl.col("recipe") == recipe
     newest = records.read("lineage", where=where).unique("path", keep="last")
+    if inputs_of is not None:
+        asked = pl.Series(list(inputs_of), dtype=pl.String).implode()
+        inputs = pl.when(pl.col("path").is_in(asked)).then("inputs")
+        newest = newest.with_columns(inputs=inputs)
     rows = newest.drop_nulls("size").select("path", *GoldRecord._fields).iter_rows()
     return {path: GoldRecord(*facts) for path, *facts in rows}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +15,7 @@ from cryptolake.errors import BuildError, SchemaMismatch
 from cryptolake.gold.lineage import Input, Lineage, Written
 from cryptolake.gold.recipes import input_schema
 from cryptolake.readers.polars_frames import scan_months
-from cryptolake.silver.scratch import disk_errors, new_folder
+from cryptolake.silver.scratch import disk_errors
 from cryptolake.storage.identity_columns import arrow_metadata
 from cryptolake.storage.placing import flush
 
@@ -28,15 +27,20 @@ if TYPE_CHECKING:
     from cryptolake.readers.silver_files import SilverFile
 
 _TRIES = 3
-_GROUP = 131_072
+_HOW: dict[str, Any] = {
+    "compression": "zstd",
+    "compression_level": 3,
+    "statistics": True,
+    "row_group_size": 131_072,
+}
 _SMALL = 2**20
-"""Bytes of a file that is looked at in one piece: the streaming engine takes longer to start than to read it."""
+"""Bytes of inputs whose rows are made in one piece: the streaming engine takes longer to start than to make them."""
 
 
 def make_month(
-    lake: LakeContext, recipe: Recipe, target: GoldMonth, silver: Silver
+    lake: LakeContext, recipe: Recipe, target: GoldMonth, silver: Silver, folder: Path
 ) -> tuple[Lineage, Path, Written]:
-    """Return what a month was made of, the draft of its file, and what is in it.
+    """Return what a month was made of, the draft of its file in a folder, and what is in it.
 
     The inputs say what they are before and after they were read: a Silver month that was placed in between makes
     the month once more.
@@ -51,10 +55,10 @@ def make_month(
     for _ in range(_TRIES):
         before = _inputs(silver, target)
         lineage = Lineage.of(recipe, before, target.missing)
-        draft, file = _written(lake, recipe, target, lineage)
+        draft, file = _written(lake, recipe, target, lineage, folder)
         if _inputs(silver, target) == before:
             return lineage, draft, file
-        shutil.rmtree(draft.parent, ignore_errors=True)
+        draft.unlink(missing_ok=True)
     message = f"{target.path}: its Silver files change while they are read; build again."
     raise BuildError(message, path=target.path)
 
@@ -72,26 +76,20 @@ def _inputs(silver: Silver, target: GoldMonth) -> list[Input]:
 
 
 def _written(
-    lake: LakeContext, recipe: Recipe, target: GoldMonth, lineage: Lineage
+    lake: LakeContext, recipe: Recipe, target: GoldMonth, lineage: Lineage, folder: Path
 ) -> tuple[Path, Written]:
     """Write a month to a draft: rows of the month alone, in the order of symbol and time."""
     rows = _rows(lake, recipe, target)
-    folder = new_folder(lake.storage)
-    draft = folder / "month.parquet"
+    draft = folder / f"{hashlib.sha256(target.path.encode()).hexdigest()}.parquet"
     try:
         with disk_errors(lake.storage, target.path):
             metadata = lineage.metadata | arrow_metadata(recipe.columns, target.path)
-            _sink(rows, draft, metadata)
-            ordered, counted = _seen(draft, recipe.time)
-            if not ordered:
-                loose = draft.replace(folder / "loose.parquet")
-                order = ["symbol", recipe.time]
-                _sink(_scan(loose).sort(order, maintain_order=True), draft, metadata)
-                loose.unlink()
+            small = sum(file.size for file in target.files) < _SMALL
+            counted = (_put_whole if small else _put_streamed)(rows, draft, recipe.time, metadata)
             flush(draft)
             return draft, Written(draft.stat().st_size, _sha256(draft), *counted)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        draft.unlink(missing_ok=True)
         raise
 
 
@@ -127,22 +125,39 @@ def _frame(
 ) -> pl.LazyFrame:
     """Scan an input's rows of the month and its warm-up; typed while there are none."""
     if not files:
-        return pl.LazyFrame(schema=input_schema(feed))
+        return _nothing(feed)
     schema = schema_of(feed.market, feed.data_type)
     span = pl.col(schema.time).is_between(_instant(begin), _instant(end), closed="left")
     return scan_months(lake.storage, files, schema.silver_dtypes()).filter(span)
 
 
+def _put_whole(
+    rows: pl.LazyFrame, draft: Path, time: str, metadata: dict[str, str]
+) -> tuple[Any, ...]:
+    """Write few rows, in order; return how many there are, and their first and last time."""
+    made = rows.collect(engine="in-memory")
+    times = made[time]
+    if made["symbol"].n_unique() > 1 or not times.is_sorted():
+        made = made.sort("symbol", time, maintain_order=True)
+    made.write_parquet(draft, metadata=metadata, **_HOW)
+    return made.height, times.min(), times.max()
+
+
+def _put_streamed(
+    rows: pl.LazyFrame, draft: Path, time: str, metadata: dict[str, str]
+) -> tuple[Any, ...]:
+    """Write rows as they come, and once more where they were not in order; return the same."""
+    _sink(rows, draft, metadata)
+    ordered, counted = _seen(draft, time)
+    if not ordered:
+        loose = draft.replace(draft.with_suffix(".loose"))
+        _sink(_scan(loose).sort("symbol", time, maintain_order=True), draft, metadata)
+        loose.unlink()
+    return counted
+
+
 def _sink(rows: pl.LazyFrame, draft: Path, metadata: dict[str, str]) -> None:
-    rows.sink_parquet(
-        draft,
-        compression="zstd",
-        compression_level=3,
-        statistics=True,
-        row_group_size=_GROUP,
-        metadata=metadata,
-        maintain_order=True,
-    )
+    rows.sink_parquet(draft, metadata=metadata, maintain_order=True, **_HOW)
 
 
 def _scan(draft: Path) -> pl.LazyFrame:
@@ -156,8 +171,7 @@ def _seen(draft: Path, time: str) -> tuple[bool, tuple[Any, ...]]:
     asked = _scan(draft).select(
         back=back.any(), rows=pl.len(), first=pl.col(time).min(), last=pl.col(time).max()
     )
-    small = draft.stat().st_size < _SMALL
-    found, *counted = asked.collect(engine="in-memory" if small else "streaming").row(0)
+    found, *counted = asked.collect(engine="streaming").row(0)
     return not found, tuple(counted)
 
 
@@ -170,6 +184,12 @@ def _sha256(draft: Path) -> str:
 def _instant(time: datetime) -> pl.Expr:
     """Return a time as an expression, which costs as much to make as a small file to read."""
     return pl.lit(time)
+
+
+@lru_cache(maxsize=64)
+def _nothing(feed: Feed) -> pl.LazyFrame:
+    """Return an input's columns without rows; making them costs as much."""
+    return pl.LazyFrame(schema=input_schema(feed))
 
 
 def _named(columns: dict[str, Any]) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cryptolake.listing.listing import Listing
     from cryptolake.query import Query, Selection
     from cryptolake.silver.parquet import MonthRecord
+    from cryptolake.storage.files import Storage
 
 
 class GoldMonth(NamedTuple):
@@ -59,6 +60,9 @@ _NAMED = 3
 _FEW = 32
 """Symbols up to which their folders are listed one by one; beyond, the whole dataset's is."""
 
+_LOOKED = 64
+"""Files on a disk of which it is remembered what they said."""
+
 Months = dict[str, dict[Period, SilverFile]]
 """An input's files, by symbol and month."""
 
@@ -70,6 +74,7 @@ class Silver:
         self._lake = lake
         self.bad: dict[str, Damaged] = {}
         self.records: dict[str, MonthRecord] = {}
+        self._looked: dict[str, tuple[tuple[int, ...], Input]] = {}
 
     def months(self, feed: Feed, symbols: Iterable[str] | None) -> Months:
         """Return an input's readable files: of some symbols, or of all."""
@@ -95,11 +100,35 @@ class Silver:
         fits = record is not None and record.size == file.size
         if record is not None and fits and not look:
             return Input(file.path, record.origin, record.sha256, _version(record))
+        mark = _mark(self._lake.storage, file.path)
+        known = self._looked.get(file.path)
+        if known is not None and known[0] == mark:
+            return known[1]
         standing = read_standing(self._lake.storage, file.path)
         if standing is None:
             return None
         sha256 = record.sha256 if record is not None and record.describes(standing) else None
-        return Input(file.path, standing.origin.id, sha256, standing.origin.schema_version)
+        found = Input(file.path, standing.origin.id, sha256, standing.origin.schema_version)
+        if mark is not None:
+            self._remember(file.path, mark, found)
+        return found
+
+    def _remember(self, path: str, mark: tuple[int, ...], found: Input) -> None:
+        """Keep what a file said: a month is looked at before and after, and as the warm-up of the next one."""
+        self._looked[path] = (mark, found)
+        for oldest in list(self._looked)[:-_LOOKED]:
+            self._looked.pop(oldest, None)
+
+
+def _mark(storage: Storage, path: str) -> tuple[int, ...] | None:
+    """Return what tells a file on a disk from another one in its place; None in a bucket, and where it is gone."""
+    if not storage.is_local:
+        return None
+    try:
+        found = storage.local(path).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _version(record: MonthRecord) -> str:

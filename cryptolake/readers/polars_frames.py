@@ -271,10 +271,12 @@ def scan_months(
     """Scan Silver files, whose folders say market, symbol and interval."""
     has_interval = files[0].where.interval is not None
     order = [name for name in IDENTITY if has_interval or name != "interval"]
-    interval = [] if has_interval else [pl.lit(None, pl.String).alias("interval")]
     hive = {name: kind for name, kind in _HIVE.items() if has_interval or name != "interval"}
     scan = _parquet(storage, files, types, hive_partitioning=True, hive_schema=hive)
-    return scan.select(*order, *interval, *types).select(_with_identity(types).keys())
+    if has_interval:
+        return scan.select(*order, *types)
+    without = pl.lit(None, pl.String).alias("interval")
+    return scan.select(*order, without, *types).select(_with_identity(types).keys())
 
 
 def _parquet(

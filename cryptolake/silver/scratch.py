@@ -129,18 +129,28 @@ def drafted(storage: Storage, path: str, data: bytes) -> Path:
     return draft
 
 
-def put(storage: Storage, draft: Path, path: str) -> None:
-    """Put a finished draft at its path in the lake, whole or not at all, and remove its folder."""
+def put(storage: Storage, draft: Path, path: str, folder: Path | None = None) -> None:
+    """Put a finished draft at its path in the lake, whole or not at all, and remove its folder, unless all share one."""
     if storage.is_local:
-        put_all(storage, {path: draft})
+        put_all(storage, {path: draft}, folder)
         return
     with _bucket(storage, "write", path) as files:
         files.put_file(str(draft), storage.url(path))
-    shutil.rmtree(draft.parent, ignore_errors=True)
+    _remove(draft, folder)
 
 
-def put_all(storage: Storage, drafts: Mapping[str, Path]) -> None:
-    """Put finished drafts at their paths on the lake's disk, each whole or not at all, and remove their folders."""
+def _remove(draft: Path, folder: Path | None) -> None:
+    if draft.parent == folder:
+        draft.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(draft.parent, ignore_errors=True)
+
+
+def put_all(storage: Storage, drafts: Mapping[str, Path], folder: Path | None = None) -> None:
+    """Put finished drafts at their paths on the lake's disk, each whole or not at all, and remove their folders.
+
+    ``folder``, which drafts share, stays.
+    """
     touched: dict[Path, str] = {}
     for path, draft in drafts.items():
         target = storage.target(path)
@@ -149,11 +159,12 @@ def put_all(storage: Storage, drafts: Mapping[str, Path]) -> None:
             flush(draft)  # quick where that was done before
             draft.replace(target)
         touched[target.parent] = path
-    for folder, path in touched.items():
+    for place, path in touched.items():
         with disk_errors(storage, path):
-            flush(folder)
+            flush(place)
     for draft in drafts.values():
-        shutil.rmtree(draft.parent, ignore_errors=True)
+        if draft.parent != folder:
+            shutil.rmtree(draft.parent, ignore_errors=True)
 
 
 @contextmanager

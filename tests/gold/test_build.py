@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
 import cryptolake as cl
-from cryptolake.gold import recipes
+from cryptolake.gold import month, recipes
 from cryptolake.gold.build import build_gold
+from cryptolake.gold.lineage import gold_records
 from tests.gold.test_recipes import gold_months
 from tests.quality.world import World, key_of
 
@@ -52,6 +54,50 @@ def test_warm_up_rows_make_the_month_before_an_input(pulled: World):
     pulled.publish()
     pulled.pull(BARS.symbols("BTCUSDT").between("2025-01"))
     assert built(pulled, "trailing") == ["2025-01", "2025-02"]
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_few_rows_are_made_in_one_piece_and_give_the_same_file(
+    pulled: World, monkeypatch: pytest.MonkeyPatch, backwards: bool
+):
+    @cl.recipe(bars="spot_klines:1h", before="31d")
+    def pieces(bars):
+        mean = pl.col("close").rolling_mean_by("open_time", "7d", min_samples=24)
+        rows = bars.select("open_time", mean)
+        return rows.reverse() if backwards else rows
+
+    def facts(force: bool) -> list[Any]:
+        assert built(pulled, "pieces", force=force) == MONTHS
+        newest = pulled.lake.meta.read("lineage").unique("path", keep="last")
+        names = ("sha256", "size", "rows", "first", "last")
+        return newest.filter(recipe="pieces").sort("path").select(names).rows()
+
+    whole = facts(force=False)
+    streamed: list[str] = []
+    sink = month._sink
+
+    def counted(rows: pl.LazyFrame, draft: Path, metadata: dict[str, str]) -> None:
+        streamed.append(draft.name)
+        sink(rows, draft, metadata)
+
+    monkeypatch.setattr(month, "_sink", counted)
+    assert facts(force=True) == whole
+    assert streamed == []
+    monkeypatch.setattr(month, "_SMALL", 0)
+    assert facts(force=True) == whole
+    assert len(streamed) == (6 if backwards else 3)
+
+
+def test_records_say_what_went_in_where_that_is_asked(pulled: World):
+    built(pulled, "panel")
+    records = pulled.lake.context.records
+    every = gold_records(records, "panel")
+    one = next(iter(every))
+    slim = gold_records(records, "panel", inputs_of=[one])
+    assert {path for path, record in slim.items() if record.paths} == {one}
+    assert {path: record._replace(inputs=None) for path, record in every.items()} == {
+        path: record._replace(inputs=None) for path, record in slim.items()
+    }
 
 
 def test_another_function_or_version_makes_all_months_anew(pulled: World):
