@@ -125,6 +125,12 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
     def __repr__(self) -> str:
         return f"<Picker of {self._lake!r}: {self.query!r}>"
 
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        """Say beside the live view which query it held, for a page that shows the notebook without its kernel."""
+        held = "<p>A picker, which needs a running notebook. It held this:</p>"
+        bundle: dict[str, Any] = super()._repr_mimebundle_(**options)
+        return bundle | {"text/html": held + self.query._repr_html_()}
+
     def save(self, path: str | Path) -> Path:
         """Write the selection to a file (JSON, as ``query.to_json()``).
 

@@ -122,7 +122,8 @@ def words(items: Iterable[object], most: int = 8) -> str:
 
 def facts(pairs: Iterable[tuple[str, str]]) -> str:
     """Return name and value pairs in one wrapping row; values are plain text."""
-    cells = "".join(
+    # A space between them, for pages that show a saved notebook without its style sheet.
+    cells = " ".join(
         f'<span><b>{text(value)}</b> <span class="dim">{text(name)}</span></span>'
         for name, value in pairs
     )
