@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import polars as pl
 
 from cryptolake.archive.periods import Days
 from cryptolake.bronze.ledger import scope_of
+from cryptolake.errors import ListingError
 from cryptolake.listing.folders import shown
 from cryptolake.listing.lifetimes import Lifetimes
 from cryptolake.planning.neighbours import days_to_list
@@ -19,7 +21,7 @@ from cryptolake.planning.plan_files import files_and_missing, tell_step
 from cryptolake.planning.resolve import find_targets
 from cryptolake.planning.serialization import FILES, MISSING
 from cryptolake.planning.status import status_of
-from cryptolake.planning.windows import listed_for_plan
+from cryptolake.planning.windows import from_months, listed_for_plan
 from cryptolake.query import Query
 from cryptolake.telemetry import observed
 
@@ -101,7 +103,7 @@ def make_plan(
 
 def _listed(folders: Sequence[Folder], days: Days, lake: LakeContext, **how: Any) -> Listed:
     """List what decides which files cover the days; where the archive does not answer, ask it once."""
-    trouble: list[object] = []
+    trouble: list[ListingError] = []
 
     def ask(only: Callable[[int, Partition, str], bool]) -> Listed:
         age = {"max_age": _ANY_AGE} if trouble else how
@@ -109,7 +111,14 @@ def _listed(folders: Sequence[Folder], days: Days, lake: LakeContext, **how: Any
         trouble.extend([listed.trouble] if listed.trouble else [])
         return listed
 
-    return listed_for_plan(folders, days, ask)
+    try:
+        return listed_for_plan(folders, days, ask)
+    except ListingError as error:
+        trouble.append(error)
+        with suppress(ListingError):
+            if listed := from_months(folders, days, ask):
+                return listed._replace(trouble=error)
+        raise
 
 
 def _typed(frame: pl.DataFrame, schema: dict[str, Any]) -> pl.DataFrame:

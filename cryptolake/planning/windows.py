@@ -62,6 +62,16 @@ def listed_for_plan(folders: Sequence[Folder], days: Days, ask: Ask) -> Listed:
     return _with_years(listed, _from_first(listed, lacking), needed, ask)
 
 
+def from_months(folders: Sequence[Folder], days: Days, ask: Ask) -> Listed | None:
+    """Return the listing of monthly files alone, where they cover all of some days in every folder; else None.
+
+    For an archive that does not answer, days of which were never listed: a whole month has them.
+    """
+    listed = ask(lambda _, partition, __: partition is Partition.MONTHLY)
+    months = [month.first for month in days.months()]
+    return None if _lacking(listed, range(len(folders)), months) else listed
+
+
 def _with_years(listed: Listed, lacking: Years, needed: set[str], ask: Ask) -> Listed:
     """Ask for the years of months that lack a file; for later ones only where daily files go on until then."""
     last = _last_months(listed)

@@ -126,11 +126,21 @@ def test_offline_a_plan_is_made_and_says_how_old_its_listing_is(tmp_path: Path):
     )
     with source(tmp_path / "archive", "gone-too") as origin:
         origin.days("BTCUSDT", "2024-01-01", "2024-01-05")
+        origin.days("ETHUSDT", "2024-01-01", "2024-02-05")
+        origin.months("ETHUSDT", "2024-01")
         origin.publish()
         lake = cl.Lake(tmp_path / "lake", source=origin.archive)
         online = lake.plan(query)
+        month = lake.plan(query.symbols("ETHUSDT").between("2024-01"))
     offline = lake.plan(query, refresh=True)
     assert offline.files.equals(online.files)
     assert offline.listed_at == online.listed_at
     assert any("does not answer" in note and "cached listing" in note for note in offline.notes)
     assert "listing of s3://gone-too" in repr(offline)
+    # Of whole months no day was listed: their files have the days of a part of them.
+    part = lake.plan(query.symbols("ETHUSDT").between("2024-01-05", "2024-01-09"))
+    assert part.files["key"].to_list() == month.files["key"].to_list()
+    assert (part.files["period"].to_list(), part.missing) == (["2024-01"], 0)
+    assert any("does not answer" in note and "cached listing" in note for note in part.notes)
+    with pytest.raises(cl.ListingError, match="never listed"):
+        lake.plan(query.symbols("ETHUSDT").between("2024-01-30", "2024-02-02"))
