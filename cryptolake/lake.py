@@ -229,8 +229,10 @@ class Lake:
 
         Parameters
         ----------
-        market, data_type
-            Words as in a query.
+        market
+            A word as in a query.
+        data_type
+            Likewise: the symbols can differ by type.
         quote, contract
             Keep only these quote assets, or contract kinds.
         listed_on
@@ -503,10 +505,8 @@ class Lake:
         ...     first.transferred, first.built, again.transferred, again.built
         (1, 1, 0, 0)
 
-        On four processes::
-
-            with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
-                report = lake.pull(query, executor=pool)
+        On four processes it is ``lake.pull(query, executor=pool)``, with the pool of
+        ``ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn"))``.
         """
         from cryptolake.transfer.pull import pull
 
@@ -1950,10 +1950,8 @@ class Lake:
         >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
         >>> with cl.sample_lake() as lake:
         ...     report = lake.pull(query)
-        ...     lake.quality(query).select("month", "rows", "expected", "coverage", "verdict").row(
-        ...         0
-        ...     )
-        ('2025-01', 744, 744, 1.0, 'whole')
+        ...     lake.quality(query).select("month", "rows", "coverage", "verdict").row(0)
+        ('2025-01', 744, 1.0, 'whole')
         """
         from cryptolake.quality.report import quality
 
@@ -2239,9 +2237,10 @@ def klines(
         A name or glob, or several.
     interval
         ``"1s"`` to ``"1mo"``.
-    first, last
-        UTC days, both included: ``"2024-12"``, ``"2024-12-15"``, a date. Left out, ``last`` is the newest day
-        that the archive has published.
+    first
+        The first UTC day: ``"2024-12"``, ``"2024-12-15"``, a date.
+    last
+        The last UTC day, itself included; the newest that the archive has published when left out.
     market
         ``spot``, ``futures_um`` or ``futures_cm``.
     lake

@@ -27,8 +27,8 @@ def default_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def default_served(default_archive: Path) -> Iterator[Served]:
-    """The default sample archive on loopback."""
-    with serve_archive(default_archive) as served:
+    """The default sample archive on loopback, and beside it the bucket that the guide names, once it is made."""
+    with serve_archive(default_archive, lakes=["my-bucket"]) as served:
         yield served
 
 

@@ -5,15 +5,13 @@ ipywidgets and anywidget are imported when a picker is made, not before.
 
 from __future__ import annotations
 
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from cryptolake.errors import MissingTool
 
 if TYPE_CHECKING:
     from cryptolake.lake import Lake
-    from cryptolake.picker.picker import Picker
+    from cryptolake.picker.widget import Picker
     from cryptolake.query import Query
 
 
@@ -49,7 +47,7 @@ def picker(lake: Lake, query: Query | None = None) -> Picker:
     ('BTCUSDT',)
     """
     try:
-        from cryptolake.picker.picker import Picker
+        from cryptolake.picker.widget import Picker
     except ImportError as error:
         if error.name not in ("anywidget", "ipywidgets", "traitlets"):
             raise
@@ -57,15 +55,5 @@ def picker(lake: Lake, query: Query | None = None) -> Picker:
         raise MissingTool(message, tool=error.name) from None
     return Picker(lake, query)
 
-
-class _PickerPackage(ModuleType):
-    """The package, in which the function wins over the module of the same name, whichever is imported first."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name == "picker" and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _PickerPackage
 
 __all__ = ["picker"]

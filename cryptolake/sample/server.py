@@ -123,8 +123,10 @@ def serve_archive(
     ----------
     folder
         The folder that holds ``data/``.
-    host, port
-        Where to listen; port 0 takes a free one.
+    host
+        Where to listen.
+    port
+        Likewise; 0 takes a free one.
     bucket
         The bucket's name.
     lakes

@@ -60,7 +60,7 @@ def commands() -> Iterator[str]:
     """Yield the page of commands: what ``--help`` says of each."""
     program: Any = typer.main.get_command(app)
     program.rich_markup_mode = None  # as plain text: a page needs no frames
-    top = Context(program, info_name="cryptolake")
+    top = Context(program, info_name="cryptolake", terminal_width=100)  # no summary is cut
     yield "# Commands\n\nWhat `cryptolake COMMAND --help` says. All commands take the words of a query alike.\n"
     yield f"```text\n{program.get_help(top).rstrip()}\n```\n"
     for name in program.list_commands(top):
@@ -99,6 +99,9 @@ def lake() -> Iterator[str]:
     """Yield the page of the lake."""
     yield "# Lake\n\nThe only object that does I/O. [Concepts](../concepts.md) explains the words.\n"
     yield "::: cryptolake.lake.Lake\n"
+    yield "## lake.plot\n"
+    for path in ("plot.charts.Charts", "plot.candle_chart.CandleChart", "render.picture.Picture"):
+        yield f"::: cryptolake.{path}\n"
 
 
 def values() -> Iterator[str]:
@@ -107,6 +110,7 @@ def values() -> Iterator[str]:
     for path in ("query.Query", "planning.plan.Plan", "report.Report", "planning.lockfile.Lock"):
         yield f"::: cryptolake.{path}\n"
     more = ("transfer.options.TransferOptions", "archive.source.Archive")
+    more += ("picker.widget.Picker", "maintenance.update.Update", "readers.describe.Description")
     flows = ("workflows.config.WorkflowConfig", "workflows.collection.ArchiveCollectionWorkflow")
     for path in (*more, *flows):
         yield f"::: cryptolake.{path}\n"

@@ -19,7 +19,7 @@ from cryptolake.planning import resolve
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cryptolake.picker.picker import Picker
+    from cryptolake.picker.widget import Picker
 
 JANUARY = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
 

@@ -93,7 +93,7 @@ def _all() -> Iterator[Public]:
 
     from cryptolake.demo import SampleLake
     from cryptolake.maintenance.update import Update
-    from cryptolake.picker.picker import Picker
+    from cryptolake.picker.widget import Picker
     from cryptolake.readers.describe import Description
     from cryptolake.render.picture import Picture
     from cryptolake.sample.server import Served
@@ -122,6 +122,15 @@ def unbound(each: Public) -> set[str]:
     return {node.id for node in names} - made - set(vars(builtins))
 
 
+def unequal(each: Public) -> Iterator[str]:
+    """Yield lines of several parameters whose defaults differ: the site shows the first one's for all."""
+    signature = inspect.signature(each.function).parameters
+    for line in each.section("Parameters").splitlines():
+        names = [name.strip() for name in line.split(",")] if re.match(r"\w", line) else []
+        if len({repr(signature[name].default) for name in names if name in signature}) > 1:
+            yield f"{line}: their defaults differ"
+
+
 def problems(each: Public) -> Iterator[str]:
     summary = each.doc.partition("\n\n")[0]
     if not re.search(r"[.:]$", summary.replace("\n", " ").strip()):
@@ -140,6 +149,7 @@ def problems(each: Public) -> Iterator[str]:
         documented = each.entries("Parameters")
         if sorted(documented) != sorted(each.parameters):
             yield f"parameters {documented}, not {each.parameters}"
+        yield from unequal(each)
         returns = each.section("Returns") + each.section("Yields")
         if each.returns not in ("None", "") and not returns:
             yield "no Returns"

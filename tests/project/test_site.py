@@ -16,6 +16,7 @@ import cryptolake as cl
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.cli.app import EXIT_CODES
 from cryptolake.errors import CryptolakeError
+from cryptolake.sample.server import REGION
 
 GUIDE = Path(__file__).parents[2] / "notebooks" / "guide"
 
@@ -105,12 +106,37 @@ PAGES = ("start", "backtest", "nightly", "exits", "sql", "gaps")
 """Pages whose code runs as it is printed, one after the other; those with a test of their own are not named."""
 
 
+BUCKET = """
+import boto3
+made = {{"LocationConstraint": "{region}"}}
+boto3.client("s3").create_bucket(Bucket="{bucket}", CreateBucketConfiguration=made)
+"""
+"""Makes the bucket that a page names."""
+
+NIGHT = """
+from shlex import split
+from cryptolake.cli import main
+for line in {lines!r}:
+    try:
+        main(split(line, comments=True)[1:])
+    except SystemExit as ended:
+        assert not ended.code, (line, ended.code)
+"""
+"""Runs the commands that a page prints."""
+
+
 def test_the_code_of_the_guide_runs_as_printed(tmp_path, default_served):
-    code = "\n".join(
-        f"def {name}():\n" + "".join(f"    {line}\n" for line in _code(name)) for name in PAGES
+    root = re.search(r'"(s3://(.+?)/.+?)"', (GUIDE / "s3.md").read_text("utf-8"))
+    assert root is not None
+    pages = {name: _code(name) for name in PAGES}
+    pages["nightly_in_s3"] = [line.replace("~/cryptolake", root[1]) for line in _code("nightly")]
+    code = BUCKET.format(bucket=root[2], region=REGION) + "".join(
+        f"def {name}():\n" + "".join(f"    {line}\n" for line in lines) + f"{name}()\n"
+        for name, lines in pages.items()
     )
-    code += "\n" + "\n".join(f"{name}()" for name in PAGES)
-    own = {"HOME": str(tmp_path), "CRYPTOLAKE_ENDPOINT_URL": default_served.endpoint}
+    code += NIGHT.format(lines=_code("nightly", "console"))
+    keys = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": REGION}
+    own = default_served.variables | keys | {"HOME": str(tmp_path), "CRYPTOLAKE_ROOT": root[1]}
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | own,
@@ -120,9 +146,11 @@ def test_the_code_of_the_guide_runs_as_printed(tmp_path, default_served):
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "quality.html").is_file()
+    assert "All 2 symbol-months are whole" in done.stdout  # of the lake in the bucket
 
 
-def _code(name: str) -> list[str]:
-    blocks = re.findall(r"```python\n(.*?)```", (GUIDE / f"{name}.md").read_text("utf-8"), re.S)
+def _code(name: str, language: str = "python") -> list[str]:
+    text = (GUIDE / f"{name}.md").read_text("utf-8")
+    blocks = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
     assert blocks
     return "\n".join(blocks).splitlines()
