@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     import polars as pl
 
     from cryptolake.archive.periods import Period
+
+_NAME = re.compile(r"[^\W_]\w{0,99}")
+"""What folders, views and locks take."""
 
 Each = Literal["symbol-month", "market-month"]
 """What one file, and one call of the function, is about: a symbol's month, or a market's with all symbols."""
@@ -369,8 +373,10 @@ def recipe(
     def register(make: Made) -> Made:
         name = make.__name__
         ours = name in OURS and make.__module__ == f"cryptolake.gold.{OURS[name]}"
-        if (name in _KEPT and not ours) or not name.isidentifier() or name.startswith("_"):
-            message = f"a recipe cannot be named {name!r}: {'it is one of ours' if name in _KEPT else 'write a plain name'}."
+        plain = name.isidentifier() and _NAME.fullmatch(name) is not None
+        if (name in _KEPT and not ours) or not plain:
+            why = "it is one of ours" if name in _KEPT else "write a plain name"
+            message = f"a recipe cannot be named {name!r}: {why}."
             raise InvalidQuery(message, what="recipe", given=name)
         _check_parameters(make, feeds)
         how = (each, pair, late, data, *held)

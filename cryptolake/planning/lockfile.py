@@ -46,7 +46,9 @@ LARGEST_FILE = 2**28
 """Bytes of a lock's file that is read: some two million files."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
+_NAME = re.compile(r"[\w-]{1,100}")
+"""A dataset or a recipe, whose name is its function's, in any script."""
+
 _SHORT = 12
 """Letters of an id that a person is shown."""
 

@@ -15,7 +15,7 @@ from cryptolake.render.html import plural
 from cryptolake.report import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from cryptolake.planning.plan import Plan
 
@@ -139,8 +139,7 @@ def _datasets(plans: Sequence[Plan], report: Report) -> str:
         own = came.get((market, data_type, interval), {})
         rows.append(
             (
-                dataset_name(market, data_type),
-                interval or "",
+                _named(market, data_type, interval),
                 f"{number or 0:,}",
                 size_text(size or 0),
                 *(f"{own.get(status, 0):,}" for status in ("moved", "here", "quarantined")),
@@ -149,8 +148,8 @@ def _datasets(plans: Sequence[Plan], report: Report) -> str:
                 f"{unpublished or 0:,}",
             )
         )
-    head = ("dataset", "interval", "files", "size", "moved", "here already", "quarantined")
-    return _table((*head, "failed", "bytes moved", "not published"), rows, right=2)
+    head = ("dataset", "files", "size", "moved", "here already", "quarantined")
+    return _table((*head, "failed", "bytes moved", "not published"), rows, right=1)
 
 
 _WORDS = {"transferred": "moved", "cached": "here", "adopted": "here"}
@@ -192,7 +191,7 @@ def _coverage(quality: pl.DataFrame | None) -> str:
         quality.group_by(group)
         .agg(
             pl.len().alias("months"),
-            pl.col("rows", "expected", "missing", "gaps", "duplicates", "rejects").sum(),
+            pl.col("rows", "expected", "missing", "gaps").sum(),
             found.str.join("; ").alias("found"),
         )
         .with_columns(share=1 - pl.col("missing") / pl.col("expected"))
@@ -200,18 +199,27 @@ def _coverage(quality: pl.DataFrame | None) -> str:
     )
     shown = [
         (
-            dataset_name(row["market"], row["data_type"]),
-            row["interval"] or "",
+            _named(row["market"], row["data_type"], row["interval"]),
             row["symbol"],
             *(f"{row[name] or 0:,}" for name in ("months", "rows", "expected", "missing")),
             "" if row["share"] is None or row["share"] != row["share"] else f"{_floor(row['share'])} %",
-            *(f"{row[name] or 0:,}" for name in ("gaps", "duplicates", "rejects")),
-            row["found"] or "whole",
+            _found(row),
         )
         for row in rows.iter_rows(named=True)
     ]  # fmt: skip
-    head = ("dataset", "interval", "symbol", "months", "rows", "expected", "missing", "coverage")
-    return _table((*head, "gaps", "duplicates", "rejects", "verdict"), shown, right=3, left=(11,))
+    # As many columns as a page of Prefect shows.
+    head = ("dataset", "symbol", "months", "rows", "expected", "missing", "coverage", "found")
+    return _table(head, shown, right=2, left=(7,))
+
+
+def _found(row: Mapping[str, Any]) -> str:
+    """Return what was found in a symbol's rows, duplicates and rejects among it, and in how many gaps rows are missing."""
+    gaps = f" ({plural(row['gaps'], 'gap')})" if row["gaps"] else ""
+    return f"{row['found'] or 'whole'}{gaps}"
+
+
+def _named(market: str, data_type: str, interval: str | None) -> str:
+    return " ".join([dataset_name(market, data_type), *([interval] if interval else [])])
 
 
 def _floor(share: float) -> str:

@@ -36,7 +36,7 @@ def lock() -> Lock:
         created_at=datetime(2025, 1, 1, tzinfo=UTC),
         made_by="cryptolake 0.2.0",
         schemas={"spot_klines": "1.1"},
-        recipes={"basis": "1"},
+        recipes={"basis": "1", "größe_龙": "2"},
         rows=4320,
         files=pl.DataFrame(rows, schema=FILES, orient="row"),
     )
@@ -110,6 +110,7 @@ ROW = [1, None, "0" * 64]
         (put(["archive", "bucket"], 7), "no bucket"),
         (put(["schemas"], {"a/b": "1"}), "schemas are no versions"),
         (put(["recipes"], ["basis"]), "recipes are no versions"),
+        (put(["recipes"], {"a/b": "1"}), "recipes are no versions"),
         (put(["rows"], 1.5), "no count"),
         (put(["created_at"], "yesterday"), "no lock that can be read"),
     ],
