@@ -131,6 +131,12 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
         bundle: dict[str, Any] = super()._repr_mimebundle_(**options)
         return bundle | {"text/html": held + self.query._repr_html_()}
 
+    def _display_(self) -> Any:
+        """Return what marimo shows: it has no boxes of ipywidgets, and stacks the controls itself."""
+        import marimo
+
+        return marimo.vstack(self.children)
+
     def save(self, path: str | Path) -> Path:
         """Write the selection to a file (JSON, as ``query.to_json()``).
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import polars as pl
 
 from cryptolake.errors import InvalidQuery
-from cryptolake.plot import specs
+from cryptolake.plot import live, specs
 from cryptolake.plot.levels import ROUND, merged_bars, on_grid, shown_interval
 from cryptolake.render.html import plural
 from cryptolake.render.picture import Picture
@@ -178,15 +176,19 @@ class CandleChart(Picture):
         ]
         return ChartView(series, shown, on_grid(bars, shown), with_lines)
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        """Return the live view where a kernel answers one, else the picture."""
-        if in_kernel():
-            from cryptolake.plot.chart_widget import ChartWidget
+    def _repr_mimebundle_(self, **_: Any) -> live.Bundle:
+        """Return the live view where a kernel answers one, and the picture for where none does."""
+        static = {"text/html": self._repr_html_(), "text/plain": repr(self)}
+        return live.bundle(static, self._widget)
 
-            shown = ChartWidget(self)._repr_mimebundle_()
-            if shown is not None:
-                return dict(shown[0])
-        return {"text/html": self._repr_html_(), "text/plain": repr(self)}
+    def _display_(self) -> Any:
+        """Return what marimo shows."""
+        return live.for_marimo(self._repr_html_(), self._widget)
+
+    def _widget(self) -> Any:
+        from cryptolake.plot.chart_widget import ChartWidget
+
+        return ChartWidget(self)
 
 
 @dataclass(frozen=True)
@@ -208,14 +210,6 @@ def ends_of(rows: pl.LazyFrame) -> tuple[datetime, datetime] | None:
 
 def _time(seconds: float) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
-
-
-def in_kernel() -> bool:
-    """Return whether a notebook's kernel runs this, and it can show a live view."""
-    shell = sys.modules.get("IPython")
-    if shell is None or getattr(shell.get_ipython(), "kernel", None) is None:
-        return False
-    return importlib.util.find_spec("anywidget") is not None
 
 
 def funding_overlay(rows: pl.LazyFrame, symbol: str) -> Overlay:

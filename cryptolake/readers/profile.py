@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryptolake.archive.schemas import schema_of
 from cryptolake.errors import InvalidQuery, NotPublished
-from cryptolake.plot.candle_chart import in_kernel
+from cryptolake.plot import live
 from cryptolake.readers.profile_bins import Bins, number_bins, number_text, time_bins, time_text
 from cryptolake.readers.profile_filters import Filter, Kind, parse_filter
 from cryptolake.readers.view_sql import MONTH, TIME, literal, quoted
@@ -255,17 +255,20 @@ class Profile:
             f"<h4>{text(self.heading)}</h4>", table(names, cells, numbers=("nulls", "min", "max"))
         )
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **_: Any) -> live.Bundle:
         """Return the live view where a kernel answers one, and the table for where none does."""
         static = {"text/html": self._repr_html_(), "text/plain": repr(self)}
-        if in_kernel():
-            from cryptolake.plot.profile_widget import ProfileWidget
-            from cryptolake.readers.profile_page import ProfilePage
+        return live.bundle(static, self._widget)
 
-            live = ProfileWidget(ProfilePage(self))._repr_mimebundle_()
-            if live is not None:
-                return {**dict(live[0]), **static}
-        return static
+    def _display_(self) -> Any:
+        """Return what marimo shows."""
+        return live.for_marimo(self._repr_html_(), self._widget)
+
+    def _widget(self) -> Any:
+        from cryptolake.plot.profile_widget import ProfileWidget
+        from cryptolake.readers.profile_page import ProfilePage
+
+        return ProfileWidget(ProfilePage(self))
 
     # ---------------------------------------------------------------- SQL
 

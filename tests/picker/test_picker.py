@@ -79,8 +79,9 @@ def test_its_repr_does_no_io_and_names_the_query(picker):
     assert not picker.actions._questions.busy
 
 
-def test_it_shows_itself_by_the_standard_widget_mime_type_alone(picker):
+def test_it_shows_itself_by_the_standard_widget_mime_type(picker):
     assert set(picker._repr_mimebundle_()) == {
+        "text/html",
         "text/plain",
         "application/vnd.jupyter.widget-view+json",
     }

@@ -47,7 +47,8 @@ def test_a_dependency_has_one_floor_wherever_it_is_named():
     for requirement in all_requirements():
         for name, floor in floors([requirement]).items():
             said.setdefault(name, set()).add(floor)
-    assert {name: values for name, values in said.items() if len(values) > 1} == {}
+    several = {name: values for name, values in said.items() if len(values) > 1}
+    assert several == {"ipywidgets": {"7.7.1", "8.1"}}  # Colab's, and what JupyterLab 4 draws
 
 
 def test_the_conda_environment_is_in_step_with_pyproject():

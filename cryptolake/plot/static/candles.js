@@ -24,6 +24,14 @@ function time(seconds) {
   return new Date(seconds * 1000).toISOString().slice(0, 19).replace("T", " ").replace(/:00$/, "");
 }
 
+// A page may say its colour in any space (`color(srgb …)`, `oklch(…)`), and the library reads few of them.
+function rgb(colour) {
+  const pen = document.createElement("canvas").getContext("2d");
+  pen.fillStyle = colour;
+  pen.fillRect(0, 0, 1, 1);
+  return pen.getImageData(0, 0, 1, 1).data;
+}
+
 function render({ model, el }) {
   const lwc = LightweightCharts;
   const names = model.get("names");
@@ -64,8 +72,8 @@ function render({ model, el }) {
   let wanted = null;
 
   function colours() {
-    const ink = getComputedStyle(box).color;
-    const [red, green, blue] = ink.match(/[\d.]+/g) ?? [128, 128, 128];
+    const [red, green, blue] = rgb(getComputedStyle(box).color);
+    const ink = `rgb(${red}, ${green}, ${blue})`;
     const grid = `rgba(${red}, ${green}, ${blue}, 0.12)`;
     chart.applyOptions({
       layout: { textColor: ink, panes: { separatorColor: grid } },
