@@ -52,6 +52,12 @@ _WATCH: ContextVar[Watch | None] = ContextVar("cryptolake_watch", default=None)
 MANY_LISTINGS = 500
 """Listing requests from which on a bar is drawn: fewer are answered before one could be read."""
 
+MANY_MONTHS = 500
+"""Months that a build looks at and leaves, from which on a bar is drawn."""
+
+SOON = 0.5
+"""Seconds from which on a person wants to see that something is going on."""
+
 HEARTBEAT = 30.0
 """Seconds between two lines of the log that say how far a long call is, where no person watches."""
 
@@ -102,7 +108,7 @@ def watched() -> bool:
 
 
 class Bar:
-    """A tqdm bar that draws steps. tqdm is imported when the first step is drawn.
+    """A tqdm bar that draws steps, and is gone when it ends. tqdm is imported when the first step is drawn.
 
     Parameters
     ----------
@@ -113,7 +119,7 @@ class Bar:
     """
 
     def __init__(self, label: str, **options: Any) -> None:
-        self._label, self._options = label, options
+        self._label, self._options = label, {"leave": False} | options
         self._tqdm: Any = None
 
     def draw(self, step: Step) -> None:
@@ -189,13 +195,63 @@ def display(label: str, **options: Any) -> Bar | Heartbeat:
     return Bar(label, **options) if watched() else Heartbeat(label)
 
 
+class BuildProgress:
+    """The months of a build, counted and shown as ``progress`` says.
+
+    A bar is drawn once a month was made, or takes longer than :data:`SOON`: a build that finds every month as it was
+    draws none.
+
+    Parameters
+    ----------
+    total
+        Months to look at; those that their rows spill into come on top.
+    progress
+        A bar, nothing, or a callable.
+    """
+
+    def __init__(self, total: int, progress: Progress) -> None:
+        self._total, self._count = total, 0
+        self._display = display("build", unit="month")
+        self._hidden = isinstance(self._display, Bar)
+        self._watch: Watch | None = None
+        if callable(progress):
+            self._watch, self._hidden = progress, False
+        elif progress and total:
+            self._watch = self._display.draw
+        self._show()
+
+    def takes_long(self) -> None:
+        """Show how far it is although no month was made yet."""
+        if self._hidden:
+            self._hidden = False
+            self._show()
+
+    def made(self, *, changed: bool) -> None:
+        """Count a month."""
+        self._count += 1
+        if changed or self._count >= MANY_MONTHS:
+            self._hidden = False
+        self._show()
+
+    def close(self) -> None:
+        """End the bar."""
+        self._display.close()
+
+    def _show(self) -> None:
+        if self._watch is not None and not self._hidden:
+            total = max(self._count, self._total)
+            self._watch(
+                Step(min(self._count, self._total), self._total, self._count, total, "months")
+            )
+
+
 class TransferProgress:
     """The bytes and files of a transfer, counted and shown as ``progress`` says: by a bar or a callable."""
 
     def __init__(self, *, total_bytes: int, total_files: int, progress: Progress) -> None:
         self._bytes, self._total_bytes = 0, total_bytes
         self._files, self._total_files = 0, total_files
-        self._bar = display("transfer", unit="B", unit_scale=True, leave=True)
+        self._bar = display("transfer", unit="B", unit_scale=True)
         self._watch: Watch | None = None
         self._shown_at = 0.0
         if callable(progress):
@@ -241,7 +297,7 @@ def shown(progress: Progress) -> Iterator[None]:
     KeyboardInterrupt
         The callable stops the work.
     """
-    bar = display("plan", unit="listing", leave=False)
+    bar = display("plan", unit="listing")
     fewest = 0 if isinstance(bar, Heartbeat) else MANY_LISTINGS
 
     def draw(step: Step) -> None:

@@ -24,6 +24,14 @@ Saved = Annotated[
     Path | None,
     typer.Option("--plan", metavar="FILE", help="Carry out a saved plan instead of a query."),
 ]
+_ROW = (
+    *("symbol", "interval", "open_time", "open", "high", "low", "close", "volume"),
+    *("time", "price", "quantity", "funding_time", "funding_rate"),
+)
+"""What a row is about, where not all of it has room."""
+
+_GAP = ("symbol", "interval", "first", "last", "bars", "cause", "outcome")
+
 How = dict[str, Any]
 """Mode, policy and options, as every method that transfers takes them."""
 
@@ -139,7 +147,7 @@ def frame(
     elif json:
         show.rows_as_json(rows.iter_rows(named=True))
     else:
-        show.table(rows, limit)
+        show.table(rows, limit, about=_ROW)
     missing = [one for one in caught if issubclass(one.category, IncompleteWarning)]
     for one in missing:
         typer.echo(f"cryptolake: {one.message}", err=True)
@@ -200,7 +208,9 @@ def update(
     else:
         show.text(found.summary())
         if found.changed:
-            show.table(found.changes)
+            show.table(
+                found.changes, about=("data_type", "symbol", "interval", "why", "files", "bytes")
+            )
     if found.report is not None:
         _exit_by(found.report)
 
@@ -221,10 +231,13 @@ def save_query(
     One of the name is replaced. With --since or --last it goes to the newest published day.
     """
     if name is None:
+        if drop:
+            message = "say which stored query to drop: save-query NAME --drop"
+            raise typer.BadParameter(message)
         nothing = "no stored query: cryptolake save-query NAME with the words of a query stores one"
-        show.either(
-            lake.queries().drop("json") if not json else lake.queries(), json=json, nothing=nothing
-        )
+        found = lake.queries()
+        shown = found if json else show.in_words(found.drop("json"))
+        show.either(shown, json=json, about=("name", "query"), nothing=nothing)
     elif drop:
         lake.drop_query(name)
     else:
@@ -247,7 +260,7 @@ def heal(
     """
     show.absence(lake, json=json)
     found = lake.heal(query.check(), refresh=refresh, progress=not quiet, **how)
-    show.either(found, json=json, nothing="no gaps")
+    show.either(found, json=json, about=_GAP, nothing=show.no_gaps(query))
 
 
 def fill(
@@ -264,7 +277,8 @@ def fill(
     Of what the lake has; kept in Gold, marked, and never mixed with what the archive published.
     """
     show.absence(lake, json=json)
-    show.either(lake.fill(query.check(), against=against), json=json)
+    found = lake.fill(query.check(), against=against)
+    show.either(found, json=json, about=_ROW, nothing="no bar is missing that can be made")
 
 
 def _planned(

@@ -99,24 +99,24 @@ def symbols(
     json: Json = False,
 ) -> None:
     """Show the symbols that the archive lists."""
-    show.either(
-        lake.symbols(
-            parse_market(market).value,
-            parse_data_type(data_type).value,
-            quote=quote,
-            contract=contract,
-            listed_on=listed_on,
-            spans=spans,
-            refresh=refresh,
-        ),
-        json=json,
+    found = lake.symbols(
+        parse_market(market).value,
+        parse_data_type(data_type).value,
+        quote=quote,
+        contract=contract,
+        listed_on=listed_on,
+        spans=spans,
+        refresh=refresh,
     )
+    about = ("symbol", "contract", "first", "last", "status")
+    show.either(found, json=json, about=about, nothing="no symbol matches")
 
 
 def datasets(lake: Lake, *, json: Json = False) -> None:
     """Show the datasets that the lake holds."""
     show.absence(lake, json=json)
-    show.either(lake.datasets(), json=json, nothing=NO_DATA)
+    about = ("zone", "dataset", "intervals", "first", "last", "bytes", "rows")
+    show.either(lake.datasets(), json=json, about=about, nothing=NO_DATA)
 
 
 def status(
@@ -227,7 +227,7 @@ def compact(lake: Lake, *, json: Json = False) -> None:
     Runs do so by themselves when there are many; this leaves one a table.
     """
     show.absence(lake, json=json)
-    show.either(lake.compact(), json=json)
+    show.either(lake.compact(), json=json, nothing="nothing to merge")
 
 
 def freshness(lake: Lake, *, refresh: Refresh = False, json: Json = False) -> None:
@@ -289,13 +289,17 @@ def gaps(query: Query, lake: Lake, *, refresh: Refresh = False, json: Json = Fal
     show.absence(lake, json=json)
     about = ("symbol", "interval", "first", "last", "bars", "cause", "evidence")
     found = lake.gaps(query.check(), refresh=refresh)
-    show.either(found, json=json, about=about, nothing="no gaps")
+    show.either(found, json=json, about=about, nothing=show.no_gaps(query))
 
 
 def ids(query: Query, lake: Lake, *, json: Json = False) -> None:
     """Show holes and repeats in trade and aggregate ids."""
     show.absence(lake, json=json)
-    show.either(lake.ids(query.check()), json=json, nothing="no holes and no repeats")
+    has_ids = {"trades", "aggTrades"} & {kind.value for kind in query.selection.data_types}
+    nothing = (
+        "no holes and no repeats" if has_ids else "only trades and aggTrades have ids: -t trades"
+    )
+    show.either(lake.ids(query.check()), json=json, nothing=nothing)
 
 
 def verify(
@@ -445,7 +449,8 @@ def export(
     show.absence(lake, json=json)
     asked = query.data_types() if of else query  # the recipe says which
     found = lake.export(asked, folder, format.value, each.value, of=of, overwrite=overwrite)
-    show.either(found, json=json)
+    nothing = "the lake holds no rows of this query: cryptolake pull brings them"
+    show.either(found, json=json, about=("path", "rows", "bytes"), nothing=nothing)
 
 
 def _given(words: list[str] | None) -> dict[str, str] | list[str] | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryptolake.archive.periods import Days, parse_days
-from cryptolake.cli import output as show
+from cryptolake.cli import output
 from cryptolake.cli.options import split
 from cryptolake.errors import ArchiveMismatch
 from cryptolake.render.html import plural, size
@@ -32,8 +32,10 @@ change from milliseconds to microseconds between them."""
 
 DEMO_SQL = """
 select market, symbol, date_trunc('month', open_time)::date as month,
-       count(*) as bars, min(low) as low, max(high) as high, round(sum(volume), 1) as volume
-from (from silver.spot_klines_1h union all by name from silver.futures_um_klines_1h)
+       count(*) as bars, min(low) as low, max(high) as high,
+       round(sum(volume), 1) as volume
+from (from silver.spot_klines_1h
+      union all by name from silver.futures_um_klines_1h)
 group by all order by all
 """
 
@@ -98,17 +100,17 @@ def sample(
         seed=seed,
     )
     counts = plural(made.files, "zip"), size(made.bytes), plural(made.rows, "row")
-    show.text(f"{', '.join(counts)} in {folder}")
+    output.text(f"{', '.join(counts)} in {folder}")
     if not made.files:
-        show.text("nothing of these datasets was published on these days: say others, or none")
+        output.text("nothing of these datasets was published on these days: say others, or none")
     _show_defects(made)
 
 
 def _show_defects(made: SampleSummary) -> None:
     for entry in made.manifest.iter_rows(named=True):
-        show.text(f"  {entry['defect']}: {entry['key']}: {entry['detail']}", "    ")
+        output.text(f"  {entry['defect']}: {entry['key']}: {entry['detail']}", "    ")
     for name, why in made.left_out.items():
-        show.text(f"  {name}: left out: {why}", "    ")
+        output.text(f"  {name}: left out, {why.partition(': ')[2]}", "    ")
 
 
 def _days(text: str) -> Days:
@@ -186,7 +188,7 @@ def run_demo(root: Path | None = None, *, write: Callable[[str], object] | None 
         if root is None:
             show("The temporary lake is gone now; 'cryptolake demo --root DIR' keeps it.")
         else:
-            show(f"The lake is at {folder}; try: cryptolake datasets --root {folder}")
+            show(f"The lake is at {folder}; try:\n  cryptolake datasets --root {folder}")
 
 
 def _require_own(folder: Path) -> None:
@@ -214,26 +216,33 @@ def demo_query() -> Query:
 def _fill_and_read(lake: Lake, show: Callable[[str], object]) -> None:
     """Plan, pull, and read the demo's query as a frame and in SQL."""
     query = demo_query()
+    width = output.terminal_width()
     show(_title("The plan: what it takes, before a byte moves"))
     plan = lake.plan(query)
-    show(str(plan))
+    show(_folded(str(plan), width))
     show("\nfirst commands for s5cmd:")
-    show("\n".join(f"  {line}" for line in plan.commands()[:3]))
+    show(_folded("\n".join(f"  {line}" for line in plan.commands()[:3]), width, "    "))
 
     show(_title("The pull: s5cmd into Bronze, verified, then Silver"))
-    show(lake.pull(query, progress=sys.stderr.isatty()).summary())
+    show(_folded(lake.pull(query, progress=sys.stderr.isatty()).summary(), width))
     again = lake.plan(query)
     show(f"a second plan: {again.to_transfer} to move, {again.cached} here")
 
     show(_title("A Polars frame: lake.frame(query)"))
     began = time.perf_counter()
     frame = lake.frame(query, progress=False)
-    show(str(frame))
-    show(f"{frame.height:,} rows in {time.perf_counter() - began:.2f} s")
+    seconds = time.perf_counter() - began
+    about = ("market", "symbol", "open_time", "open", "high", "low", "close", "volume")
+    show("\n".join(output.lines_of(frame, 5, width=width, about=about)))
+    show(f"{frame.height:,} rows of {frame.width} columns in {seconds:.2f} s")
 
     show(_title("SQL, by DuckDB: lake.sql(...)"))
     show(DEMO_SQL.strip())
-    show(str(lake.sql(DEMO_SQL)))
+    show("\n".join(["", *output.lines_of(lake.sql(DEMO_SQL).pl(), width=width)]))
+
+
+def _folded(text: str, width: int, indent: str = "  ") -> str:
+    return "\n".join(output.folded(line, width, indent) for line in text.splitlines())
 
 
 def _title(text: str) -> str:

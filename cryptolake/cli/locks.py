@@ -10,6 +10,7 @@ import typer
 from cryptolake.cli import output as show
 from cryptolake.cli.fetch import How, Quiet, finish
 from cryptolake.cli.options import Json, shared
+from cryptolake.render.html import plural, size
 
 if TYPE_CHECKING:
     from cryptolake.lake import Lake
@@ -35,7 +36,13 @@ def freeze(query: Query, lake: Lake, lock: LockFile, *, json: Json = False) -> N
     if json:
         show.as_json(lock_facts(made))
     else:
-        typer.echo(f"{made!r}\nwrote {lock}, id {made.id}")
+        counts = (
+            plural(made.files.height, "file"),
+            size(made.bytes),
+            plural(made.rows, "Silver row"),
+        )
+        show.text(f"pinned {', '.join(counts)} of {made.query!r}")
+        show.text(f"wrote {lock}, id {made.id}")
 
 
 def diff(lake: Lake, lock: LockFile, *, json: Json = False) -> None:
@@ -77,8 +84,11 @@ def locks(lake: Lake, *, json: Json = False) -> None:
 
     Exit code 1 when one cannot be read.
     """
+    show.absence(lake, json=json)
     found = lake.locks()
-    show.either(found, json=json)
+    about = ("id", "created_at", "files", "kept_bytes", "problem")
+    nothing = "no lock: cryptolake freeze LOCK with the words of a query makes one"
+    show.either(found if json else show.in_words(found), json=json, about=about, nothing=nothing)
     if found["problem"].count():
         raise typer.Exit(1)
 
@@ -95,7 +105,8 @@ def unlock(
 
     Lists what was removed. The file that freeze wrote elsewhere stays.
     """
-    show.either(lake.unlock(lock), json=json)
+    show.absence(lake, json=json)
+    show.either(lake.unlock(lock), json=json, about=("path", "bytes"))
 
 
 def lock_facts(made: Lock) -> dict[str, Any]:

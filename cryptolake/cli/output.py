@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 
     from cryptolake.lake import Lake
     from cryptolake.planning.plan import Plan
+    from cryptolake.query import Query
 
 _WIDE = 10_000
+_NUMBER = re.compile(r"(\d) ((?:[kMGT]?B|s|min|h|d)\b)")
 
 
 def table(
@@ -40,24 +43,35 @@ def table(
     A terminal's width is kept (:mod:`cryptolake.cli.tables`); what a pipe reads does not depend on one, unless
     ``COLUMNS`` is in its environment.
     """
+    if frame.is_empty():
+        text(f"({nothing})", " ")
+        return
+    typer.echo("\n".join(lines_of(frame, limit, width=terminal_width(), about=about, plain=plain)))
+
+
+def lines_of(
+    frame: pl.DataFrame,
+    limit: int | None = None,
+    *,
+    width: int,
+    about: Sequence[str] = (),
+    plain: bool = False,
+) -> Iterator[str]:
+    """Yield the lines of a table of some width, and what was left out of it."""
     from rich.console import Console
 
     from cryptolake.cli.tables import columns_of, fitted, laid_out
 
-    if frame.is_empty():
-        text(f"({nothing})", " ")
-        return
     shown = frame if limit is None else frame.head(limit)
-    width = terminal_width()
     columns, left_out = fitted(columns_of(shown, plain=plain), width, about)
     console = Console(width=width, highlight=False, markup=False, emoji=False)
     with console.capture() as capture:
         console.print(laid_out(columns, width))
-    typer.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
+    yield from (line.rstrip() for line in capture.get().splitlines())
     if left_out:
-        _told(f"left out for the width: {', '.join(left_out)}", width)
+        yield _rest(f"left out for the width: {', '.join(left_out)}", width)
     if shown.height < frame.height:
-        _told(f"{shown.height:,} of {frame.height:,} rows", width)
+        yield _rest(f"{shown.height:,} of {frame.height:,} rows", width)
 
 
 def terminal_width(*, err: bool = False) -> int:
@@ -66,8 +80,8 @@ def terminal_width(*, err: bool = False) -> int:
     return max(shutil.get_terminal_size().columns, 20) if asked else _WIDE
 
 
-def _told(text: str, width: int) -> None:
-    typer.echo(folded(f"… {text}", width, "  "))
+def _rest(text: str, width: int) -> str:
+    return folded(f"… {text}", width, "  ")
 
 
 def text(said: str, indent: str = "  ", *, err: bool = False) -> None:
@@ -78,10 +92,13 @@ def text(said: str, indent: str = "  ", *, err: bool = False) -> None:
 
 
 def folded(line: str, width: int, indent: str = "  ") -> str:
-    """Return a line in as many as a width asks for; no word is broken.
+    """Return a line in as many as a width asks for; no word is broken, and no number parted from its unit.
 
     Examples
     --------
+    >>> print(folded("moved 215.8 kB", 12))
+    moved
+      215.8 kB
     >>> print(folded("a table of four columns", 12))
     a table of
       four
@@ -89,9 +106,11 @@ def folded(line: str, width: int, indent: str = "  ") -> str:
     """
     if len(line) <= width:
         return line
-    return textwrap.fill(
-        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    kept = _NUMBER.sub("\\1\u00a0\\2", line)
+    wrapped = textwrap.fill(
+        kept, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
+    return wrapped.replace("\u00a0", " ")
 
 
 def either(
@@ -102,6 +121,26 @@ def either(
         as_json(frame)
     else:
         table(frame, about=about, nothing=nothing)
+
+
+def no_gaps(query: Query) -> str:
+    """Return what no gaps mean: whole bars, or data that has none."""
+    if any(row.has_interval for row in query.selection.rows()):
+        return "no gaps"
+    return (
+        "only bars have gaps; cryptolake ids has the holes of trades, cryptolake quality the rest"
+    )
+
+
+def in_words(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return a frame whose queries are said in options, and whose ids are their first letters, for a table."""
+    import polars as pl
+
+    words = {"query": pl.col("query").map_elements(in_options, return_dtype=pl.String)}
+    words["id"] = pl.col("id").str.head(12) if "id" in frame.columns else pl.lit(None)
+    return frame.with_columns(
+        **{name: made for name, made in words.items() if name in frame.columns}
+    )
 
 
 def absence(lake: Lake, *, json: bool) -> None:
@@ -166,7 +205,7 @@ def rows(names: Sequence[str], found: Sequence[Sequence[Any]], limit: int) -> No
     ]
     table(pl.DataFrame(columns), plain=True)
     if len(found) > limit:
-        _told("and more rows: --limit shows them, --output keeps all", terminal_width())
+        typer.echo(_rest("and more rows: --limit shows them, --output keeps all", terminal_width()))
 
 
 def _sql_cell(value: Any) -> Any:

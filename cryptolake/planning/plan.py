@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 
 _HEAD = ("dataset", "interval", "symbols", "files", "cached", "new", "updated", "other", "missing")
+_RARE = {"updated", "other"}
+"""Columns that are left out where they hold nothing, so that a plan has room on a terminal of 80 columns."""
+
 _MOST_ROWS = 20
 
 
@@ -57,10 +60,10 @@ def plan_text(plan: Plan) -> str:
     try:
         rows = _rows(plan)
         shown = [_HEAD, *rows[:_MOST_ROWS]]
-        widths = [max(len(row[i]) for row in shown) for i in range(len(_HEAD))]
-        table = [
-            "  ".join(_cell(row, i, w) for i, w in enumerate(widths)).rstrip() for row in shown
-        ]
+        rare = {i for i, name in enumerate(_HEAD) if name in _RARE}
+        used = [i for i in range(len(_HEAD)) if i not in rare or {row[i] for row in rows} - {"0"}]
+        widths = {i: max(len(row[i]) for row in shown) for i in used}
+        table = ["  ".join(_cell(row, i, w) for i, w in widths.items()).rstrip() for row in shown]
         if len(rows) > _MOST_ROWS:
             table.append(f"… and {plural(len(rows) - _MOST_ROWS, 'row')} more")
         moving = f"to move: {plural(plan.to_transfer, 'file')}, {size_text(plan.total_bytes)}"

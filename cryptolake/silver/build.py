@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
-from functools import partial
 from os import cpu_count
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,7 @@ from cryptolake.bronze.ledger import holdings, holdings_beside, in_months
 from cryptolake.bronze.zips import DEFAULT_LIMITS, Limits
 from cryptolake.errors import BuildError, ChecksumMismatch, DamagedLakeWarning
 from cryptolake.planning.plan import Plan
-from cryptolake.progress import Heartbeat, Step, watched
+from cryptolake.progress import SOON, BuildProgress
 from cryptolake.readers.unusable import unusable
 from cryptolake.render.html import plural
 from cryptolake.report import FILES, MONTHS, Report, State, facts_of_build
@@ -53,13 +52,10 @@ from cryptolake.telemetry import observed
 if TYPE_CHECKING:
     from cryptolake.bronze.verify import Policy
     from cryptolake.listing.context import LakeContext
-    from cryptolake.progress import Progress, Watch
+    from cryptolake.progress import Progress
     from cryptolake.query import Query
     from cryptolake.storage.files import Storage
 
-
-Bar = Callable[[Iterable[MonthResult], int], Iterable[MonthResult]]
-"""Wraps months being made, of so many, in something that shows progress."""
 
 _FLUSH_BYTES = 32 * 2**20
 _FLUSH_SECONDS = 2.0
@@ -70,13 +66,13 @@ _AT_ONCE = 16
 class BuildRun:
     """One build: work handed to threads, results stored in groups."""
 
-    def __init__(self, lake: LakeContext, threads: int, bar: Bar) -> None:
+    def __init__(self, lake: LakeContext, threads: int, progress: Progress) -> None:
         self.storage, self.tables, self.threads = lake.storage, lake.tables, threads
         self._records = lake.records
         self.id = new_run_id()
         self.started = datetime.now(UTC)
         self.state: State = "stopped"
-        self._bar = bar
+        self._progress = progress
         self.verifications = LateVerifications(lake.storage, lake.tables, self.id)
         self._rows: dict[str, dict[str, Any]] = {}
         self._waiting: list[MonthResult] = []
@@ -100,22 +96,28 @@ class BuildRun:
     def all(self, months: list[Month], **options: Any) -> None:
         """Make all months, and those that their rows spill into; options as ``make_month`` takes them."""
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="silver")
+        shown = BuildProgress(len(months), self._progress)
         try:
-            results = self._results(pool, months, options)
-            for result in self._bar(results, len(months)):
+            for result in self._results(pool, months, shown, options):
                 self._files += len(result.month.sources)
                 self._waiting.append(result)
                 if self._due():
                     self._flush()
+                shown.made(changed=result.status != "unchanged")
         finally:
             pool.shutdown(cancel_futures=True)
+            shown.close()
         self._flush()
         if self._whole:  # rare: the tables did not tell of the file that stands
             again, self._whole = self._whole, []
             self.all(again, **{**options, "extend": False})
 
     def _results(
-        self, pool: ThreadPoolExecutor, months: list[Month], options: dict[str, Any]
+        self,
+        pool: ThreadPoolExecutor,
+        months: list[Month],
+        shown: BuildProgress,
+        options: dict[str, Any],
     ) -> Iterator[MonthResult]:
         """Yield months as they are made; never more of them in memory than twice the threads."""
         todo, seen = deque(months), {month.path for month in months}
@@ -125,7 +127,9 @@ class BuildRun:
                 known = self.verifications.known
                 job = pool.submit(self._make, todo.popleft(), known=known, **options)
                 running.add(job)
-            done, running = wait(running, return_when=FIRST_COMPLETED)
+            done, running = wait(running, timeout=SOON, return_when=FIRST_COMPLETED)
+            if not done:
+                shown.takes_long()
             for future in done:
                 result = future.result()
                 todo.extend(_spilled(result, seen))
@@ -414,7 +418,7 @@ def build(
         The lake cannot be read or written; what was built until then is kept.
     """
     begun = time.perf_counter()
-    run = BuildRun(lake, threads or _at_once(lake.storage), partial(_bar, shown=progress))
+    run = BuildRun(lake, threads or _at_once(lake.storage), progress)
     months = run.asked(bronze_rows)
     sweep(lake.storage)
     try:
@@ -511,38 +515,6 @@ def _describe(run: BuildRun, bronze_rows: pl.DataFrame, options: dict[str, Any])
     ]
     records = {month.path: NO_FILE for month in months}  # so none counts as unchanged
     run.all(months, force=False, records=records, **options)
-
-
-def _bar(months: Iterable[MonthResult], total: int, *, shown: Progress) -> Iterable[MonthResult]:
-    """Wrap months in a tqdm bar where a person watches, or in a heartbeat of the log, when there are some to wait for."""
-    if callable(shown):
-        return _reported(months, total, shown)
-    if not shown or not total:
-        return months
-    if not watched():
-        return _logged(months, total)
-    if total < 2:
-        return months
-    from tqdm.auto import tqdm
-
-    bar: Iterable[MonthResult] = tqdm(months, total=total, unit="month", desc="build")
-    return bar
-
-
-def _logged(months: Iterable[MonthResult], total: int) -> Iterator[MonthResult]:
-    heartbeat = Heartbeat("build")
-    try:
-        yield from _reported(months, total, heartbeat.draw)
-    finally:
-        heartbeat.close()
-
-
-def _reported(months: Iterable[MonthResult], total: int, watch: Watch) -> Iterator[MonthResult]:
-    """Report each month to a callable as it is made."""
-    watch(Step(0, total, 0, total, "months"))
-    for count, result in enumerate(months, 1):
-        yield result
-        watch(Step(min(count, total), total, count, max(count, total), "months"))
 
 
 def _raise_if_quarantined(report: Report) -> None:

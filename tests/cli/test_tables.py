@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from datetime import UTC, datetime
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -10,10 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from cryptolake.cli.output import table
+from cryptolake.cli import output
+from cryptolake.cli.examples import COMMANDS as EXAMPLES
+from cryptolake.cli.output import lines_of, table
 from tests.cli.conftest import WORDS
 
-DAYS = ("--from", "2025-01-01", "--to", "2025-01-05")
+DAY = ("-m", "spot", "-s", "BTCUSDT", "--from", "2025-01-01")
+LONGER = ("-m", "spot", "-i", "1h", "-s", "BTCUSDT", "--from", "2024-12-30", "--to", "2025-01-08")
+LOCK = "x.lock.json"
 COMMANDS = (
     ("status",),
     ("datasets",),
@@ -25,42 +32,77 @@ COMMANDS = (
     ("describe", "spot", "klines"),
     ("describe", "futures_um", "metrics"),
     ("plan", *WORDS),
-    ("quality", *WORDS, "--all"),
-    ("gaps", *WORDS),
-    (
-        "gaps",
-        "-m",
-        "spot",
-        "-i",
-        "1h",
-        "-s",
-        "BTCUSDT",
-        "--from",
-        "2024-12-30",
-        "--to",
-        "2025-01-08",
-    ),
-    ("verify",),
+    ("pull", *WORDS),
+    ("transfer", *WORDS),
+    ("build",),
+    ("update",),
+    ("save-query", "core", *WORDS),
     ("save-query",),
+    ("quality", *WORDS, "--all"),
+    ("gaps", *LONGER),
+    ("heal", *LONGER),
+    ("ids", *DAY, "-t", "trades"),
+    ("fill", *DAY, "-i", "1h", "--against", "trades"),
+    ("verify",),
     ("compact",),
-    ("frame", *WORDS, "--quiet"),
+    ("freeze", LOCK, *WORDS),
+    ("locks",),
+    ("diff", LOCK),
+    ("thaw", LOCK, "--root", "thawed", "--donor", "."),
+    ("unlock", "ID"),
+    ("frame", *WORDS),
     ("sql", "from silver.spot_klines_1h"),
     ("sql", "from meta.files"),
     ("sql", "from meta.runs"),
+    ("export", *WORDS, "--folder", "out", "--overwrite"),
+    ("run", "run.json", "--plan"),
+    ("sample", "sample", "--rows", "spot_klines", "--days", "2025-01-01", "--defects"),
 )
+ELSEWHERE = {"demo", "serve-archive", "profile"}
+"""What is tried in tests of its own, at whatever width."""
 
 
-@pytest.mark.parametrize("width", [80, 120])
-def test_no_command_prints_a_line_over_the_width(run, pulled, monkeypatch, width):
-    monkeypatch.setenv("CRYPTOLAKE_ROOT", str(pulled))
-    monkeypatch.setenv("COLUMNS", str(width))
+def test_every_command_is_among_those_that_keep_the_width():
+    assert {command for command, *_ in COMMANDS} | ELSEWHERE >= set(EXAMPLES)
+
+
+@pytest.fixture
+def lake(pulled, tmp_path, monkeypatch):
+    """A copy of the lake that was pulled, and files for the commands, in the working folder."""
+    shutil.copytree(pulled, tmp_path / "copy")
+    monkeypatch.setenv("CRYPTOLAKE_ROOT", str(tmp_path / "copy"))
+    monkeypatch.chdir(tmp_path / "copy")
+    selection = {"markets": ["spot"], "symbols": ["BTCUSDT"], "data_types": ["klines"]}
+    days = {"start": "2024-12-30", "end": "2025-01-03"}
+    more = {"intervals": {"klines": ["1h"]}, "date_range": days}
+    Path("run.json").write_text(json.dumps(selection | more))
+
+
+def test_no_command_prints_a_line_over_the_width(run, lake, monkeypatch):
+    """Each runs at 80 columns; its tables are also laid out at 120."""
+    wider = []
+
+    def both(frame, limit=None, *, width, **how):
+        wider.extend("\n".join(lines_of(frame, limit, width=120, **how)).splitlines())
+        return lines_of(frame, limit, width=width, **how)
+
+    monkeypatch.setattr(output, "lines_of", both)
+    monkeypatch.setenv("COLUMNS", "80")
     for command in COMMANDS:
-        done = run(*command)
-        assert done.code == 0, done.err
+        wider.clear()
+        done = run(*[_lock_of() if word == "ID" else word for word in command])
+        assert done.code == 0, (command, done.err)
         assert done.out.strip(), command
-        long = [line for line in done.out.splitlines() if cell_len(line) > width]
-        # A key or a path is one word, and stands whole.
-        assert [line for line in long if len(line.split()) > 1] == [], command
+        assert over(80, done.out.splitlines()) == over(120, wider) == [], command
+
+
+def over(width, lines):
+    """Return the lines that are longer; a key or a path is one word, and stands whole."""
+    return [line for line in lines if cell_len(line) > width and len(line.split()) > 1]
+
+
+def _lock_of():
+    return next(path.stem for path in Path("meta/locks").glob("*.json"))
 
 
 def test_a_table_at_80_columns_has_what_the_command_is_about(run, pulled, monkeypatch):
