@@ -92,7 +92,7 @@ def _rebuild(kind: type[CryptolakeError], message: str, facts: dict[str, Any]) -
 
 
 class InvalidQuery(CryptolakeError, ValueError):
-    """A word that does not exist, or words that do not agree. Raised before any I/O."""
+    """A word that does not exist, or words that do not agree. Raised before anything is moved."""
 
 
 class NotPublished(CryptolakeError, LookupError):
@@ -146,7 +146,7 @@ class SchemaMismatch(CryptolakeError, ValueError):
 
 
 class BuildError(CryptolakeError, RuntimeError):
-    """Silver months that could not be built. ``facts`` name the months and their reasons."""
+    """Silver or Gold months that could not be built. ``facts`` name the months and their reasons."""
 
     _says_all = False
 

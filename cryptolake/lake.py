@@ -482,6 +482,8 @@ class Lake:
         ------
         InvalidQuery
             Words that do not exist or do not agree, or a mode that does not fit the lake.
+        ArchiveMismatch
+            The lake is of another archive than its source, and ``adopt=True`` was not given.
         NoSuchSymbol
             A name or glob matches nothing that the archive lists.
         ListingError
@@ -575,6 +577,8 @@ class Lake:
         ------
         InvalidQuery
             Words that do not exist or do not agree, or not one data type.
+        ArchiveMismatch
+            The lake is of another archive than its source, and ``adopt=True`` was not given.
         NoSuchSymbol
             A name or glob matches nothing that the archive lists.
         NotPublished
@@ -1730,6 +1734,8 @@ class Lake:
         ------
         InvalidQuery
             The lake holds nothing of the query, or there is no stored query of that name; the nearest is named.
+        ArchiveMismatch
+            The lake is of another archive than its source, and ``adopt=True`` was not given.
         ListingError
             The archive does not answer, and no cached listing can stand in.
         TransferError

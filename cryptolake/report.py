@@ -323,7 +323,7 @@ class Report:
         return self.failed == 0 and self.state == "done"
 
     def naming(self, quarantined: pl.DataFrame) -> Report:
-        """Return the report with files that lie in quarantine, of which no run moved any now.
+        """Return the report with a row for each file that lies in quarantine since an earlier run.
 
         Parameters
         ----------

@@ -39,6 +39,10 @@ def sample_lakes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     if not isinstance(node, pytest.DoctestItem):
         return
     if any("sample_lake()" in example.source for example in node.dtest.examples):
-        served = request.getfixturevalue("default_served")
-        monkeypatch.setattr("cryptolake.demo.write_parts", lambda *_: None)
-        monkeypatch.setattr("cryptolake.demo.serve_archive", lambda *_, **__: nullcontext(served))
+        served_already(request.getfixturevalue("default_served"), monkeypatch)
+
+
+def served_already(served: Served, patch: pytest.MonkeyPatch) -> None:
+    """Let a sample lake be opened beside an archive that is served, in the place of one of its own."""
+    patch.setattr("cryptolake.demo.write_parts", lambda *_: None)
+    patch.setattr("cryptolake.demo.serve_archive", lambda *_, **__: nullcontext(served))

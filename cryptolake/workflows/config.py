@@ -119,7 +119,8 @@ class WorkflowConfig(BaseModel):
     -----
     A configuration that says only how files move is merged onto one that says which; alone it says what is missing
     when it is asked for its queries. :meth:`notes` tells of every key that has no effect, or another than its name
-    says. ``WorkflowConfig.model_json_schema()`` is the JSON schema of the files.
+    says. ``WorkflowConfig.model_json_schema()`` is the JSON schema of the files, and
+    ``notebooks/guide/configurations.md`` explains each key.
 
     Examples
     --------

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import cryptolake as cl
+from cryptolake.sample.server import Served
+from tests.examples import served_already
 
 DATASETS = [
     ("spot", "klines", ("1m", "1h")),
@@ -21,10 +23,14 @@ DATASETS = [
 
 
 @pytest.fixture(scope="module")
-def lake() -> Iterator[cl.Lake]:
-    with cl.sample_lake() as opened:
-        yield opened
-    assert not Path(opened.root).parent.exists()
+def lake(default_served: Served) -> Iterator[cl.Lake]:
+    """The default sample, whose archive examples have, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        served_already(default_served, patch)
+        lake = cl.sample_lake()
+    with lake:
+        yield lake
+    assert not Path(lake.root).parent.exists()
 
 
 @pytest.mark.parametrize(("market", "data_type", "intervals"), DATASETS)

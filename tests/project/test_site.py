@@ -89,6 +89,26 @@ def test_the_reference_has_every_public_name_and_every_dataset(near):
     ] == []
 
 
+SHOWN = ("Charts", "CandleChart", "Picture", "Picker", "Update", "Description")
+"""Classes that calls return and that have no public name of their own."""
+
+
+def test_the_reference_shows_docstrings_as_text_with_links(site):
+    """No mark-up of docstrings is left over, and each method that takes or returns something has its tables."""
+    whole = ""
+    for name in ("lake", "values", "functions"):
+        text = (site / "reference" / f"{name}.html").read_text("utf-8")
+        text = text[text.index("<article") : text.index("</article")]
+        plain = _Page(re.sub(r"<(pre|code).*?</\1>", "", text, flags=re.DOTALL)).text
+        assert re.findall(r".{30}(?:``|::|:\w+:`|\]\[|Parameters -|>>>).{30}", plain) == []
+        whole += text
+    assert [name for name in SHOWN if f'.{name}"' not in whole] == []
+    assert whole.count("Parameters:") > 60
+    assert whole.count("Examples:") > 100
+    assert whole.count("../words.html#") > 15
+    assert whole.count("autorefs-internal") > 100
+
+
 def test_troubleshooting_has_every_class_of_error_and_every_exit_code():
     text = (GUIDE / "troubleshooting.md").read_text("utf-8")
     names = [
