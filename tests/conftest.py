@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,25 +46,73 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (item.path not in browser, item.path not in slow))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path: Path) -> Generator[None, Any, Any]:
+    """Look for doctests where there are some: to look through the modules of tests takes seconds."""
+    found = yield
+    if "tools" in file_path.parts:
+        return found
+    return [one for one in found if type(one).__name__ != "DoctestModule"]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def quick_clients() -> Iterator[None]:
     """What botocore works out for each client anew, and always alike, is worked out once a process.
 
-    Most of a client's cost is to look for the folder of S3's models, parse them, rename events and look
-    at the signatures of its own handlers.
+    Most of a client's cost is to look for the folder of S3's models, parse them, rename events, look at the
+    signatures of its own handlers, read the rules of endpoints and parse the certificates of a hundred
+    authorities.
     """
     import botocore.hooks
     import botocore.session
+
+    regions: Any = importlib.import_module("botocore.regions")
+    session: Any = importlib.import_module("aiobotocore.httpsession").AIOHTTPSession
 
     loader = lru_cache(maxsize=None)(botocore.session.create_loader)
     accepts = lru_cache(maxsize=4096)(botocore.hooks.accepts_kwargs)
     aliaser: Any = botocore.hooks.EventAliaser(botocore.hooks.HierarchicalEmitter())
     alias = lru_cache(maxsize=4096)(aliaser._alias_event_name)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(regions, "EndpointProvider", _once(regions.EndpointProvider))
+        _verify_once(patch, session)
         patch.setattr(botocore.session, "create_loader", loader)
         patch.setattr(botocore.hooks, "accepts_kwargs", accepts)
         patch.setattr(botocore.hooks.EventAliaser, "_alias_event_name", lambda _, name: alias(name))
         yield
+
+
+def _verify_once(patch: pytest.MonkeyPatch, session: Any) -> None:
+    """Let sessions without a certificate of their own share what the same file of authorities makes."""
+    name = "_build_verify_context"
+    if not hasattr(session, name):
+        return  # an older aiobotocore
+    make = getattr(session, name)
+    made: dict[tuple[object, int], Any] = {}
+
+    def context(self: Any) -> Any:
+        if self._cert_file:
+            return make(self)
+        file = self._verify
+        key = (file, os.stat(file).st_mtime_ns if isinstance(file, str) else 0)  # noqa: PTH116
+        if key not in made:
+            made[key] = make(self)
+        return made[key]
+
+    patch.setattr(session, name, context)
+
+
+def _once(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a thing once for the same objects, which may be ones without a hash."""
+    made: dict[tuple[tuple[str, int], ...], tuple[Any, dict[str, Any]]] = {}
+
+    def call(**parts: Any) -> Any:
+        key = tuple((name, id(part)) for name, part in parts.items())
+        if key not in made:
+            made[key] = (make(**parts), parts)  # what is kept cannot leave its id to another
+        return made[key][0]
+
+    return call
 
 
 @pytest.fixture(autouse=True)

@@ -136,6 +136,12 @@ def test_an_error_and_what_it_came_from_show_none(
     check(str(_pickled(caught.value)), whence="the error's pickle")
 
 
+@pytest.fixture(autouse=True)
+def few_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """s3fs tells of what it cannot reach after one try, not after five and the pauses between them."""
+    monkeypatch.setattr("s3fs.S3FileSystem.retries", 1)
+
+
 PROXIES = [
     f"http://me:{PASSWORD}@127.0.0.1:9",
     f"http://me:{PASSWORD}@127.0.0.1:notaport",
