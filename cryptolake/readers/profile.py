@@ -130,6 +130,20 @@ class Profile:
     ------
     NotPublished
         There are no rows.
+
+    Examples
+    --------
+    >>> import cryptolake as cl
+    >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01-01")
+    >>> with cl.sample_lake() as lake:
+    ...     report = lake.pull(query)
+    ...     profile = lake.profile(query)
+    ...     view = profile.view([{"column": "close", "low": 0}], sort=("close", True))
+    ...     found = profile.summary().filter(column="open_time")
+    >>> profile, view.rows, view.sql
+    (<Profile: 24 rows of klines, 14 columns>, 24, 'from q where ...')
+    >>> found["max"].item()
+    '2025-01-01 23:00'
     """
 
     def __init__(self, ask: Ask, query: Query) -> None:
@@ -166,10 +180,19 @@ class Profile:
         page
             From 0; pages have 50 rows, and reach 10,000.
 
+        Returns
+        -------
+        ProfileView
+            ``rows`` that pass, ``counts`` by column and bin, the ``cells`` of the page as text, and ``sql``, the same question.
+
         Raises
         ------
         InvalidQuery
             A column, value or end that cannot be.
+
+        Examples
+        --------
+        See :class:`Profile`.
         """
         kinds = {column.name: column.kind for column in self.columns}
         chosen = tuple(
@@ -201,6 +224,10 @@ class Profile:
             only), ``min`` and ``max`` as text (times are UTC), and ``histogram``: a list of ``from``, ``to`` and ``rows``,
             where a value lies from ``from`` on and below ``to``; of words ``from`` is the value, and the last may be
             ``other values``.
+
+        Examples
+        --------
+        See :class:`Profile`.
         """
         import polars as pl
 

@@ -99,6 +99,7 @@ def lake() -> Iterator[str]:
     """Yield the page of the lake."""
     yield "# Lake\n\nThe only object that does I/O. [Concepts](../concepts.md) explains the words.\n"
     yield "::: cryptolake.lake.Lake\n"
+    yield "## lake.profile\n\n::: cryptolake.readers.profile.Profile\n"
     yield "## lake.plot\n"
     for path in ("plot.charts.Charts", "plot.candle_chart.CandleChart", "render.picture.Picture"):
         yield f"::: cryptolake.{path}\n"

@@ -95,11 +95,12 @@ def _all() -> Iterator[Public]:
     from cryptolake.maintenance.update import Update
     from cryptolake.picker.widget import Picker
     from cryptolake.readers.describe import Description
+    from cryptolake.readers.profile import Profile
     from cryptolake.render.picture import Picture
     from cryptolake.sample.server import Served
     from cryptolake.workflows.collection import CollectionResult
 
-    for kind in (Update, Picker, Description, Picture, Served, SampleLake, CollectionResult):  # fmt: skip
+    for kind in (Profile, Update, Picker, Description, Picture, Served, SampleLake, CollectionResult):  # fmt: skip
         named[kind.__name__] = kind
     for name, value in named.items():
         yield Public(name, value)
@@ -155,7 +156,7 @@ def problems(each: Public) -> Iterator[str]:
             yield "no Returns"
         if any(frame in each.returns for frame in FRAMES) and "``" not in returns:
             yield "no columns in Returns"
-        if ">>> " not in each.section("Examples"):
+        if not re.search(r">>> |^See :", each.section("Examples")):
             yield "no example"
     if lacking := each.raised - set(each.entries("Raises")):
         yield f"raises {sorted(lacking)}, and does not say so"

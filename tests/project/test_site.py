@@ -89,7 +89,7 @@ def test_the_reference_has_every_public_name_and_every_dataset(near):
     ] == []
 
 
-SHOWN = ("Charts", "CandleChart", "Picture", "Picker", "Update", "Description")
+SHOWN = ("Profile", "Charts", "CandleChart", "Picture", "Picker", "Update", "Description")
 """Classes that calls return and that have no public name of their own."""
 
 
