@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -51,6 +51,9 @@ _ROUNDS = 5
 
 _AT_ONCE = 4
 _GROUP = 64
+_AT_A_TIME = 512
+"""Months whose records are read together."""
+
 _SECONDS = 2.0
 
 
@@ -98,6 +101,7 @@ class GoldRun:
             self._build(stale, bar)
             self._lake.records.forget()
             stale.clear()  # the months are found again: not both at once
+            self._silver = Silver(self._lake)
             stale = self.stale(query, force=False)
         self.state = "done"
 
@@ -105,17 +109,14 @@ class GoldRun:
         """Return the targets to make; say of the others what they are."""
         targets, silver = find_targets(self._lake, self._recipe, query)
         self._silver = silver
-        # Of which inputs a file was made is asked where one of them is missing now; it is most of a record.
-        lacking = [target.path for target in targets if target.missing or target.bad]
-        records = gold_records(self._lake.records, self._recipe.name, inputs_of=lacking)
         folder = layout.gold_folder(self._recipe.name)
         standing = {entry.path: entry.size for entry in self._lake.storage.list(folder)}
         todo = []
-        for target in targets:
+        for target, record in self._recorded(targets):
             path = target.path
             if self._only is not None and path not in self._only:
                 continue
-            status, error = self._judged(target, silver, records.get(path), standing.get(path))
+            status, error = self._judged(target, silver, record, standing.get(path))
             if force and not error and target.begun and path not in self._tried:
                 status = "stale"
             if status == "stale":
@@ -123,6 +124,20 @@ class GoldRun:
             elif path not in self._tried:
                 self.rows[path] = _row(target, path, status, error=error)
         return todo
+
+    def _recorded(
+        self, targets: Sequence[GoldMonth]
+    ) -> Iterator[tuple[GoldMonth, GoldRecord | None]]:
+        """Yield targets with their records, some at a time: records are longer than all else that is known of them."""
+        for start in range(0, len(targets), _AT_A_TIME):
+            some = targets[start : start + _AT_A_TIME]
+            # Of which inputs a file was made is asked where one of them is missing now.
+            lacking = [target.path for target in some if target.missing or target.bad]
+            paths = [target.path for target in some]
+            records = gold_records(
+                self._lake.records, self._recipe.name, paths=paths, inputs_of=lacking
+            )
+            yield from ((one, records.get(path)) for one, path in zip(some, paths, strict=True))
 
     def _judged(
         self, target: GoldMonth, silver: Silver, record: GoldRecord | None, size: int | None

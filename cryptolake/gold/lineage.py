@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -115,13 +115,21 @@ DAMAGED = -1
 
 
 def gold_records(
-    records: TableReader, recipe: str | None = None, *, inputs_of: Iterable[str] | None = None
+    records: TableReader,
+    recipe: str | None = None,
+    *,
+    paths: Sequence[str] | None = None,
+    inputs_of: Iterable[str] | None = None,
 ) -> dict[str, GoldRecord]:
     """Return the newest record of each Gold file, by path: of all recipes, or of one.
 
-    ``inputs_of``: only of these paths do the records say what went in.
+    ``paths``: only of these files. ``inputs_of``: only of these do the records say what went in.
     """
     where = None if recipe is None else pl.col("recipe") == recipe
+    if paths is not None and where is not None:
+        # Merged segments are sorted by path: of a range only some row groups are read.
+        near = pl.col("path").is_between(pl.lit(min(paths)), pl.lit(max(paths)))
+        where &= near & pl.col("path").is_in(pl.Series(paths).implode())
     newest = records.read("lineage", where=where).unique("path", keep="last")
     if inputs_of is not None:
         asked = pl.Series(list(inputs_of), dtype=pl.String).implode()

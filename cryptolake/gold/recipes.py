@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from cryptolake.archive.enums import Interval, Market, parse_interval, parse_market
@@ -272,6 +272,7 @@ def _exists(feed: Feed) -> bool:
     return feed.interval in levels if feed.interval else not levels
 
 
+@lru_cache(maxsize=256)
 def _takes(function: Callable[..., Any], name: str) -> bool:
     return name in inspect.signature(function).parameters
 

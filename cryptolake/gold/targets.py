@@ -191,12 +191,13 @@ def _symbol_months(recipe: Recipe, asked: Selection, silver: Silver) -> Iterator
             lead if not held else silver.months(feed, pairs if len(pairs) <= _FEW else None)
         )
     for symbol in symbols:
+        of = {name: recipe.symbol_of(name, symbol) for name in recipe.inputs}
         for month in _asked_months(asked, lead.get(symbol, {}), named=symbol in exact):
             where = GoldPath(recipe.name, recipe.lead.market, symbol, recipe.lead.interval, month)
             chosen: dict[str, list[SilverFile]] = {}
             missing: list[str] = []
             for name, feed in recipe.inputs.items():
-                own = recipe.symbol_of(name, symbol)
+                own = of[name]
                 months = held[name].get(own, {})
                 wanted = recipe.months_of(name, month) if own else []
                 chosen[name] = [months[m] for m in wanted if m in months]

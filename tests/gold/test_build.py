@@ -93,7 +93,8 @@ def test_records_say_what_went_in_where_that_is_asked(pulled: World):
     records = pulled.lake.context.records
     every = gold_records(records, "panel")
     one = next(iter(every))
-    slim = gold_records(records, "panel", inputs_of=[one])
+    slim = gold_records(records, "panel", paths=list(every), inputs_of=[one])
+    assert set(gold_records(records, "panel", paths=[one])) == {one}
     assert {path for path, record in slim.items() if record.paths} == {one}
     assert {path: record._replace(inputs=None) for path, record in every.items()} == {
         path: record._replace(inputs=None) for path, record in slim.items()
