@@ -158,7 +158,8 @@ class Profile:
             )
             raise NotPublished(message, query=query)
         self._counted: tuple[tuple[Filter, ...], int, Counts] = ((), *self._count(()))
-        pairs = zip(self.columns, self._counted[2], strict=True)
+        self._all = self._counted
+        pairs = zip(self.columns, self._all[2], strict=True)
         self.columns = tuple(replace(column, counts=counts) for column, counts in pairs)
         self.first = self.view()
 
@@ -203,7 +204,9 @@ class Profile:
                 f"there is no column {sort[0]!r} to sort by; the columns are {', '.join(kinds)}."
             )
             raise InvalidQuery(message, given=sort[0], allowed=tuple(kinds))
-        if chosen != self._counted[0]:
+        if not chosen:
+            self._counted = self._all
+        elif chosen != self._counted[0]:
             self._counted = (chosen, *self._count(chosen))
         _, rows, counts = self._counted
         pages = max(1, math.ceil(min(rows, DEEPEST) / PAGE))

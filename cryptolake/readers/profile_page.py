@@ -75,8 +75,10 @@ class ProfilePage:
 
 def _python(sql: str) -> str:
     """Return SQL, in which names and texts are quoted, as a Python literal that is easy to read."""
-    easy = "\\" not in sql and '""' not in sql and not sql.endswith('"')
-    return f'"""{sql}"""' if easy and "'" in sql and '"' in sql else repr(sql)
+    if "\\" in sql or '""' in sql or "'" not in sql or '"' not in sql:
+        return repr(sql)
+    end = " " if sql.endswith('"') else ""
+    return f'"""{sql}{end}"""'
 
 
 def _column(column: ProfileColumn) -> dict[str, Any]:

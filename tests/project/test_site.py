@@ -122,7 +122,7 @@ def test_troubleshooting_has_every_class_of_error_and_every_exit_code():
     assert codes <= {int(code) for code in re.findall(r"^\| (\d+) \|", text, flags=re.M)}
 
 
-PAGES = ("start", "backtest", "nightly", "exits", "sql", "gaps")
+PAGES = ("start", "backtest", "nightly", "exits", "profile", "sql", "gaps")
 """Pages whose code runs as it is printed, one after the other; those with a test of their own are not named."""
 
 

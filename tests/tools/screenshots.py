@@ -1,7 +1,7 @@
 """The README's pictures: ``python -m tests.tools.screenshots notebooks/pictures``.
 
 JupyterLab runs the picker on a sample archive that is served on loopback, and Chromium takes its picture in
-light and dark, and that of a chart below it. Needs the ``notebook``, ``demo`` and ``test`` extras, and a Chromium.
+light and dark, and those of a chart and a profile below it. Needs the ``notebook``, ``demo`` and ``test`` extras, and a Chromium.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ picker.query = (
 picker
 """
 CHART = "lake.plot.candles(picker.query)"
+PROFILE = "lake.profile(picker.query)"
 
 
 def take(folder: Path) -> list[Path]:
-    """Write the pictures: the picker and a chart, in light and dark. Returns their paths.
+    """Write the pictures: the picker, a chart and a profile, in light and dark. Returns their paths.
 
     Raises
     ------
@@ -59,13 +60,14 @@ def take(folder: Path) -> list[Path]:
         lab = stack.enter_context(running_lab(scratch / "lab", endpoint=served.endpoint))
         browser = stack.enter_context(chromium())
         opening = f"import cryptolake as cl\nlake = cl.Lake({str(scratch / 'lake')!r})"
-        lab.write("pictures.ipynb", opening, PICKER, CHART)
+        lab.write("pictures.ipynb", opening, PICKER, CHART, PROFILE)
         taken = []
         for theme in ("light", "dark"):
             lab.theme(f"JupyterLab {theme.title()}")
             page = browser.new_page(viewport={"width": 1000, "height": 1800})
             taken.append(_picker(lab, page, folder / f"picker-{theme}.png"))
             taken.append(_chart(lab, page, folder / f"chart-{theme}.png"))
+            taken.append(_profile(lab, page, folder / f"profile-{theme}.png"))
             page.close()
     return taken
 
@@ -79,7 +81,8 @@ def _picker(lab: Lab, page: Page, path: Path) -> Path:
     page.get_by_role("button", name="Pull", exact=True).click()
     page.locator(".cl-notice h4", has_text="Report").wait_for(timeout=120_000)
     page.get_by_role("button", name="Preview", exact=True).click()
-    page.locator(".cl-notice svg.marks").wait_for(timeout=60_000)
+    page.locator(".cl-profile[data-rows]").wait_for(timeout=60_000)
+    page.get_by_text("Chart and months held").wait_for(timeout=60_000)
     page.mouse.move(2, 2)
     page.locator(".cl-picker").screenshot(path=path)
     return path
@@ -102,6 +105,25 @@ def _chart(lab: Lab, page: Page, path: Path) -> Path:
         page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.3 * box["height"])
     page.wait_for_timeout(300)
     chart.screenshot(path=path)
+    return path
+
+
+def _profile(lab: Lab, page: Page, path: Path) -> Path:
+    """Show the profile, keep one symbol, sort by its volume, and take its picture."""
+    lab.run_cell(page, 3)
+    profile = page.locator(".cl-profile[data-rows]").nth(1)  # the first is the picker's
+    profile.wait_for(timeout=60_000)
+    every = profile.get_attribute("data-rows")
+    profile.get_by_role("option", name="ETHUSDT").click()
+    page.locator(f".cl-profile[data-rows]:not([data-rows='{every}'])").wait_for(timeout=60_000)
+    for sort in ("ascending", "descending"):
+        profile.get_by_role("button", name="volume", exact=True).click()
+        profile.locator(f"th[aria-sort='{sort}']").wait_for(timeout=60_000)
+    page.evaluate("document.activeElement.blur()")
+    profile.get_by_role("region", name="Rows").evaluate("(box) => { box.scrollLeft = 0 }")
+    page.mouse.move(2, 2)
+    page.wait_for_timeout(300)
+    profile.screenshot(path=path)
     return path
 
 

@@ -193,12 +193,12 @@ function draw(model, el) {
   }
   let view = model.get("first");
   let state = { filters: [], sort: null, page: 0 };
-  let asked = 0;
+  let asked = Math.floor(Math.random() * 1e9); // the answer to another view's question is none of this one's
   let waiting = false;
   let next = null;
 
   const status = node("span", { role: "status", class: "cl-status" });
-  const chips = node("span", { class: "cl-chips" });
+  const chips = node("span", { class: "cl-kept" });
   const body = node("tbody");
   const code = node("code", {});
   const copy = node("button", { type: "button" }, "Copy");
@@ -226,7 +226,7 @@ function draw(model, el) {
     node("div", { class: "cl-line" }, node("strong", {}, head.heading), status, node("span", { class: "cl-dim" }, head.alike)),
     node("div", { class: "cl-line" }, filterForm(head, narrow), chips),
     rows,
-    node("div", { class: "cl-line cl-foot" }, before, where, after, node("span", { class: "cl-code" }, code, copy)));
+    node("div", { class: "cl-line cl-foot" }, before, where, after, node("span", { class: "cl-question" }, code, copy)));
 
   const isOf = (name) => state.filters.find((each) => each.column === name);
 
@@ -271,7 +271,7 @@ function draw(model, el) {
 
   function show() {
     status.classList.remove("cl-bad");
-    status.textContent = view.filters.length ? `${rowsOf(view.rows)} of them shown` : "";
+    status.textContent = view.filters.length ? `${count(view.rows)} of them shown` : "";
     columns.forEach((each, at) => {
       const filter = view.filters.find((one) => one.column === each.column.name) ?? null;
       each.bars.draw(view.counts[at], filter);
@@ -326,7 +326,7 @@ function render({ model, el }) {
     end();
     end = draw(model, el);
   };
-  const fade = () => el.classList.toggle("cl-stale", model.get("stale"));
+  const fade = () => el.classList.toggle("cl-faint", model.get("stale"));
   model.on("change:head", again);
   model.on("change:stale", fade);
   fade();
