@@ -92,6 +92,17 @@ class CandleChart(Picture):
         The most bars of the static form.
     overlays
         What is drawn with them.
+
+    Examples
+    --------
+    >>> import cryptolake as cl, polars as pl
+    >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01")
+    >>> with cl.sample_lake() as lake:
+    ...     average = lake.frame(query).with_columns(average=pl.col("close").rolling_mean(24))
+    ...     chart = lake.plot.candles(query).line(average, "average")
+    ...     view = chart.view(0, None, None)
+    >>> [line.name for line in chart.overlays("BTCUSDT")], view.shown, view.bars.height
+    (['average'], '1h', 744)
     """
 
     def __init__(
@@ -131,10 +142,19 @@ class CandleChart(Picture):
         name
             Its name in the legend; the column's when left out.
 
+        Returns
+        -------
+        CandleChart
+            A new chart; this one stays as it is.
+
         Raises
         ------
         InvalidQuery
             There is no such column, or none of a time.
+
+        Examples
+        --------
+        See :class:`CandleChart`.
         """
         frame = rows.lazy()
         schema = frame.collect_schema()
@@ -159,11 +179,43 @@ class CandleChart(Picture):
         return type(self)(self._series, self._bars, (*self._overlays, *overlays))
 
     def overlays(self, symbol: str) -> list[Overlay]:
-        """Return what is drawn with a symbol's bars."""
+        """Return what is drawn with a symbol's bars.
+
+        Parameters
+        ----------
+        symbol
+            One of the chart's.
+
+        Returns
+        -------
+        list of Overlay
+            Lines of this symbol, and those of all.
+
+        Examples
+        --------
+        See :class:`CandleChart`.
+        """
         return [each for each in self._overlays if each.symbol in (None, symbol)]
 
     def view(self, at: int, since: float | None, until: float | None) -> ChartView:
-        """Return what a page shows of a series between two times (seconds since 1970; None: to its end)."""
+        """Return what a page shows of a series between two times.
+
+        Parameters
+        ----------
+        at
+            The place of the series in ``series``.
+        since, until
+            Seconds since 1970 UTC, both ends in; None: from its first bar, to its last.
+
+        Returns
+        -------
+        ChartView
+            ``bars`` at the level of detail ``shown``, with a row of nulls for each that is missing, and the ``lines``.
+
+        Examples
+        --------
+        See :class:`CandleChart`.
+        """
         series = self._series[at]
         first = series.first if since is None else max(_time(since), series.first)
         last = series.last if until is None else min(_time(until), series.last)

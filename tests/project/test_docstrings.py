@@ -94,13 +94,14 @@ def _all() -> Iterator[Public]:
     from cryptolake.demo import SampleLake
     from cryptolake.maintenance.update import Update
     from cryptolake.picker.widget import Picker
+    from cryptolake.plot.candle_chart import CandleChart
     from cryptolake.readers.describe import Description
     from cryptolake.readers.profile import Profile
     from cryptolake.render.picture import Picture
     from cryptolake.sample.server import Served
     from cryptolake.workflows.collection import CollectionResult
 
-    for kind in (Profile, Update, Picker, Description, Picture, Served, SampleLake, CollectionResult):  # fmt: skip
+    for kind in (Profile, CandleChart, Update, Picker, Description, Picture, Served, SampleLake, CollectionResult):  # fmt: skip
         named[kind.__name__] = kind
     for name, value in named.items():
         yield Public(name, value)
