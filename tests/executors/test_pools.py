@@ -84,10 +84,11 @@ def test_ctrl_c_ends_what_runs_in_order_and_the_next_pull_completes(
 
 
 def test_processes_one_of_which_is_killed_and_the_next_pull_completes(
-    origin: Origin, on_disk: Whole, tmp_path: Path
+    origin: Origin, on_disk: Whole, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
-    """Also transfer, build and update, on processes that are whole."""
+    """Also transfer, build and update, on processes that are whole, and what they log."""
     lake = origin.lake(tmp_path)
+    caplog.set_level("INFO", "cryptolake")
     killed: list[int] = []
 
     def kill(step: Step) -> None:
@@ -117,6 +118,10 @@ def test_processes_one_of_which_is_killed_and_the_next_pull_completes(
     assert ledger_of(lake).equals(on_disk.ledger)
     pids = set(lake.runs().filter(pl.col("part_of").is_not_null())["pid"])
     assert len(pids - {os.getpid()}) >= 3
+    told = [text for text in caplog.messages if any(text.endswith(f" pid={pid}") for pid in pids)]
+    kinds = {text.partition(":")[0] for text in told}
+    assert {"transferred", "built"} <= kinds
+    assert len(set(told)) == len(told)
 
 
 def test_gold_is_built_on_an_executor(on_disk: Whole, origin: Origin, tmp_path: Path):
