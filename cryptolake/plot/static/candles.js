@@ -143,7 +143,7 @@ function render({ model, el }) {
     if (here) chart.timeScale().setVisibleRange(here);
     else chart.timeScale().fitContent();
     const now = chart.timeScale().getVisibleRange();
-    span = now ? now.to - now.from : null;
+    span = now ? now.to - now.from : loaded.until - loaded.since; // before its first layout a chart has no range
     requestAnimationFrame(() => requestAnimationFrame(() => { setting = false; moved(); }));
     tell(null);
     box.dataset.bars = String(points.length);
