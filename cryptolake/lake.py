@@ -2205,10 +2205,22 @@ class Lake:
         return archive_text(self.source, self.storage.archive)
 
     def _repr_html_(self) -> str:
-        """Show the lake as :meth:`datasets` and :meth:`freshness` last found it; this does no I/O."""
+        """Show what a lake on a disk holds by its ledger; one in a bucket as :meth:`datasets` last found it.
+
+        No folder of data is walked, and nothing is asked over the network.
+        """
+        from cryptolake.readers.inventory import shown
         from cryptolake.render import lake_html
 
-        return lake_html(self.root, self._archive, self._datasets, self._freshness)
+        held = shown(self.context, self._datasets)
+        return lake_html(self.root, self._archive, held, self._freshness)
+
+    def __str__(self) -> str:
+        """Return the same as text."""
+        from cryptolake.readers.inventory import shown
+        from cryptolake.render import lake_text
+
+        return lake_text(self.root, self._archive, shown(self.context, self._datasets))
 
 
 def _opened(kind: type[Lake], storage: Storage, source: Archive, adopt: bool) -> Lake:  # noqa: FBT001

@@ -239,7 +239,7 @@ def matrix() -> pl.DataFrame:
     polars.DataFrame
         ``market, data_type, dataset, status, first_date, last_date, partitions, intervals,
         daily_intervals, monthly_intervals, key_pattern, filename_pattern, evidence, notes``; dates are
-        UTC days, lists hold text.
+        UTC days, lists hold text. The whole of it shows itself as a grid of markets and data types.
 
     Examples
     --------
@@ -249,7 +249,9 @@ def matrix() -> pl.DataFrame:
     """
     import polars as pl
 
-    return pl.DataFrame(
+    from cryptolake.archive.matrix_table import MatrixTable
+
+    return MatrixTable(
         [
             {
                 "market": row.market.value,

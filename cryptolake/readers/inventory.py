@@ -58,6 +58,47 @@ def datasets(lake: LakeContext) -> pl.DataFrame:
     return found.sort(pl.col("zone").cast(zones), "dataset")
 
 
+GLANCE = 12 * 2**20
+"""Bytes of a ledger that a lake's picture reads, at most: those of 100,000 files and more."""
+
+
+def shown(lake: LakeContext, told: pl.DataFrame | None) -> pl.DataFrame | None:
+    """Return what a lake's picture shows: what :func:`datasets` last told, or what the ledger has where that is newer."""
+    now = glance(lake)
+    if now is None or told is None:
+        return told if now is None else now
+    same = ["dataset", "files", "bytes"]
+    before = told.filter(zone=layout.BRONZE).select(same)
+    return told if before.equals(now.select(same)) else now
+
+
+def glance(lake: LakeContext) -> pl.DataFrame | None:
+    """Return the rows of :func:`datasets` for Bronze, as the ledger has them, for a picture of a lake.
+
+    Only the ledger's segments are read, whatever number of files they name; no folder of the lake's data is walked,
+    and nothing is kept.
+
+    Returns
+    -------
+    polars.DataFrame or None
+        Without counts of rows; None for a lake in a bucket, which would be asked over the network, for a ledger of
+        more than :data:`GLANCE` bytes, and where it cannot be read.
+    """
+    if not lake.storage.is_local:
+        return None
+    try:
+        sizes = [lake.storage.size(path) or 0 for path in lake.tables.names("files")]
+        if sum(sizes) > GLANCE:
+            return None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # verify tells of what is damaged
+            held = with_key_parts(lake.tables.ledger()).filter(pl.col("data_type").is_not_null())
+    except (OSError, pl.exceptions.PolarsError):
+        return None
+    held = held.with_columns(pl.lit(None, pl.Int64).alias("rows"))
+    return _per_dataset(held, layout.BRONZE, "size").select(*COLUMNS).cast(COLUMNS).sort("dataset")  # type: ignore[arg-type]
+
+
 def _bronze(records: TableReader, sources: pl.DataFrame) -> pl.DataFrame:
     # A file that feeds two months has an account in both, each of its own lines.
     read = current_sources(sources).group_by("key").agg(pl.col("rows_in").sum().alias("rows"))

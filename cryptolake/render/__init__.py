@@ -9,14 +9,23 @@ be drawn is shown as its plain text. Import a function where it is used::
         return plan_html(self)
 """
 
-from cryptolake.render.cards import lake_html, lock_html, plan_html, query_html, report_html
-from cryptolake.render.grids import coverage_html, matrix_html
+from cryptolake.render.cards import (
+    lake_html,
+    lake_text,
+    lock_html,
+    plan_html,
+    query_html,
+    report_html,
+)
+from cryptolake.render.grids import coverage_html, matrix_html, matrix_text
 
 __all__ = [
     "coverage_html",
     "lake_html",
+    "lake_text",
     "lock_html",
     "matrix_html",
+    "matrix_text",
     "plan_html",
     "query_html",
     "report_html",

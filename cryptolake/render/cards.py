@@ -427,6 +427,43 @@ def _throughput(report: _Report) -> str:
 # ---------------------------------------------------------------------- Lake
 
 
+_UNKNOWN = "lake.datasets() says what it holds"
+_EMPTY = "empty: lake.pull(query) fills it"
+
+
+def lake_text(root: str, archive: str, datasets: pl.DataFrame | None) -> str:
+    """Say a lake in a few lines; parameters as for :func:`lake_html`."""
+    head = f"Lake at {root}, of {archive}"
+    if datasets is None or datasets.is_empty():
+        return f"{head}\n  {_UNKNOWN if datasets is None else _EMPTY}"
+    lines = [
+        f"  {row['zone']} {row['dataset']}{_spaced(row['intervals'])}: {plural(row['symbols'], 'symbol')}, "
+        f"{_day(row['first'])} to {_day(row['last'])}, {plural(row['files'], 'file')}, {size(row['bytes'])}"
+        for row in datasets.head(MAX_DATASETS).rows(named=True)
+    ]
+    total = ", ".join(f"{value} {name}" for name, value in _in_all(datasets))
+    return "\n".join([f"{head}: {total}", *lines])
+
+
+def _spaced(intervals: Sequence[str] | None) -> str:
+    return "".join(f" {interval}" for interval in intervals or ())
+
+
+def _in_all(datasets: pl.DataFrame) -> Iterator[tuple[str, str]]:
+    """Say Bronze in all: what was fetched; the other zones are made of it."""
+    bronze = datasets.filter(zone="bronze")
+    yield "zips", number(int(bronze["files"].sum()))
+    yield "in all", size(int(bronze["bytes"].sum()))
+    if (newest := bronze["last"].max()) is not None:
+        yield "newest day", str(newest)[:10]
+
+
+def _of_ledger(datasets: pl.DataFrame) -> str:
+    if set(datasets["zone"].unique()) != {"bronze"}:
+        return ""
+    return '<p class="dim">by the ledger; lake.datasets() counts Silver and Gold too</p>'
+
+
 @never_raises
 def lake_html(
     root: str,
@@ -446,12 +483,10 @@ def lake_html(
         What ``lake.freshness()`` last returned and when (UTC), since days behind are soon out of date;
         None when it was not asked yet.
     """
-    if datasets is None:
-        held = '<p class="dim">lake.datasets() says what it holds</p>'
-    elif datasets.is_empty():
-        held = '<p class="dim">empty: lake.pull(query) fills it</p>'
+    if datasets is None or datasets.is_empty():
+        held = f'<p class="dim">{_UNKNOWN if datasets is None else _EMPTY}</p>'
     else:
-        held = _datasets(datasets)
+        held = facts(_in_all(datasets)) + _datasets(datasets) + _of_ledger(datasets)
     return drawing(
         f"<h4>Lake <code>{text(root)}</code></h4>",
         f'<p class="dim">of {text(archive)}</p>',

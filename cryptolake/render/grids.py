@@ -15,7 +15,14 @@ MAX_SYMBOLS = 60
 _MARKS = {"live": "●", "discontinued": "◐", "never_observed": "○"}
 
 
+class _Interval(Protocol):
+    @property
+    def value(self) -> str: ...
+
+
 class _Row(Protocol):
+    @property
+    def all_intervals(self) -> Sequence[_Interval]: ...
     @property
     def market(self) -> str: ...
     @property
@@ -52,12 +59,44 @@ def matrix_html(matrix: _Matrix) -> str:
         + "</tr>"
         for kind in types
     )
-    legend = " ".join(f"{mark} {text(name.replace('_', ' '))}" for name, mark in _MARKS.items())
     return drawing(
         f"<h4>What can exist in {text(matrix.bucket)}</h4>",
         f'<div class="box"><table><thead><tr><th scope="col">data type</th>{head}</tr></thead>',
-        f'<tbody>{body}</tbody></table></div><p class="dim">{legend}</p>',
+        f'<tbody>{body}</tbody></table></div><p class="dim">{text(_legend())}</p>',
     )
+
+
+def matrix_text(matrix: _Matrix) -> str:
+    """Say the availability matrix in lines, one for each market and data type, within 80 columns."""
+    head = ("market", "data type", "intervals", "files", "first day", "last day", "")
+    rows = [
+        (
+            row.market,
+            row.data_type,
+            _intervals(row),
+            " ".join(row.partitions),
+            str(row.first_date),
+            str(row.last_date or ""),
+            _MARKS.get(row.status, ""),
+        )
+        for row in matrix.rows
+    ]
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    lines = [
+        " ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip()
+        for row in (head, *rows)
+    ]
+    return "\n".join([*lines, _legend()])
+
+
+def _intervals(row: _Row) -> str:
+    """Return the shortest and the longest interval of bars; nothing where rows are no bars."""
+    words = [interval.value for interval in row.all_intervals]
+    return f"{words[0]} to {words[-1]}" if len(words) > 1 else "".join(words)
+
+
+def _legend() -> str:
+    return " ".join(f"{mark} {name.replace('_', ' ')}" for name, mark in _MARKS.items())
 
 
 def _matrix_cell(row: _Row | None) -> str:
@@ -66,7 +105,8 @@ def _matrix_cell(row: _Row | None) -> str:
     partitions = " + ".join(row.partitions)
     last = f"to {row.last_date}" if row.last_date else ""
     status = row.status.replace("_", " ")
-    since = f"<br><span class='dim'>{row.first_date} {last}</span>"
+    spans = [text(part) for part in (_intervals(row), f"{row.first_date} {last}".strip()) if part]
+    since = f"<br><span class='dim'>{'<br>'.join(spans)}</span>"
     return (
         f'<td title="{text(" ".join(row.notes))}"><span aria-label="{text(status)}">'
         f"{_MARKS.get(row.status, '')}</span> {text(partitions)}{since}</td>"

@@ -223,3 +223,49 @@ def test_a_size_in_words_is_short(count):
 @given(st.floats(min_value=0, max_value=1e9))
 def test_a_duration_in_words_is_short(duration):
     assert len(seconds(duration)) <= 16
+
+
+def test_a_lake_on_a_disk_shows_its_ledger_and_reads_nothing_else(tmp_path, monkeypatch):
+    lake = cl.Lake(tmp_path)
+    assert "empty: lake.pull(query) fills it" in str(lake)
+    days = [f"2024-01-{day:02d}" for day in range(1, 32)]
+    keys = [f"data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-{day}.zip" for day in days]
+    lake.meta.append("files", [{"key": key, "event": "stored", "size": 1000} for key in keys])
+    for key in keys:
+        path = tmp_path / "bronze" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.setattr("socket.socket.connect", pytest.fail)
+    read: list[str] = []
+    storage: Any = type(lake.storage)
+    for name in ("read", "list", "open", "size"):
+        monkeypatch.setattr(storage, name, counted(getattr(storage, name), read))
+    again = cl.Lake(tmp_path)
+    assert "bronze spot_klines 1h: 1 symbol, 2024-01-01 to 2024-01-31, 31 files, 31.0 kB" in str(
+        again
+    )
+    drawn = again._repr_html_()
+    assert "2024-01-31" in drawn
+    assert "31.0 kB" in drawn
+    assert not [path for path in read if path.startswith("bronze")]
+    assert len(set(read)) <= 4
+
+
+def counted(method: Any, read: list[str]) -> Any:
+    def call(self: Any, path: str, *rest: Any, **how: Any) -> Any:
+        read.append(path)
+        return method(self, path, *rest, **how)
+
+    return call
+
+
+def test_the_matrix_shows_itself_and_a_part_of_it_is_a_frame():
+    whole = cl.matrix()
+    lines = str(whole).splitlines()
+    assert len(lines) == whole.height + 2
+    assert max(map(len, lines)) <= 80
+    assert whole._repr_html_() == load_matrix()._repr_html_()
+    assert "1s to 1mo" in whole._repr_html_()
+    for part in (whole.head(3), whole.filter(market="spot"), whole.select("market")):
+        assert str(part).startswith("shape: ")
+        assert "<table" in part._repr_html_()
