@@ -31,14 +31,22 @@ import cryptolake as cl
 
 lake = cl.sample_lake("datasets")"""
 
-ABOUT_LOOK = "Each section ends with `look`: it pulls the files of a dataset, and returns its first Silver rows."
+ABOUT_LOOK = """\
+Each section ends with `look`: it pulls the files of a dataset, and shows its first Silver row, a line for each column."""
 
 LOOK = """\
+import polars as pl
+
+pl.Config.set_tbl_rows(-1).set_tbl_hide_column_data_types(True)
+
+
 def look(market, data_type, *intervals):
     query = cl.query().markets(market).data_types(data_type).intervals(*intervals)
     query = query.symbols("*").between("2023-10-01", "2025-01-31")
     lake.pull(query, progress=False)
-    return lake.silver(query).head(3).collect()"""
+    first = lake.silver(query).head(1).collect().row(0, named=True)
+    values = [str(value) for value in first.values()]
+    return pl.DataFrame({"column": list(first), "first row": values})"""
 
 ABOUT_MATRIX = "This is the availability matrix: what exists, from when on, and in which tree."
 
