@@ -215,6 +215,8 @@ def demo_query() -> Query:
 
 def _fill_and_read(lake: Lake, show: Callable[[str], object]) -> None:
     """Plan, pull, and read the demo's query as a frame and in SQL."""
+    from cryptolake.readers.exits import to_polars
+
     query = demo_query()
     width = output.terminal_width()
     show(_title("The plan: what it takes, before a byte moves"))
@@ -238,7 +240,7 @@ def _fill_and_read(lake: Lake, show: Callable[[str], object]) -> None:
 
     show(_title("SQL, by DuckDB: lake.sql(...)"))
     show(DEMO_SQL.strip())
-    show("\n".join(["", *output.lines_of(lake.sql(DEMO_SQL).pl(), width=width)]))
+    show("\n".join(["", *output.lines_of(to_polars(lake.sql(DEMO_SQL)), width=width)]))
 
 
 def _folded(text: str, width: int, indent: str = "  ") -> str:
