@@ -2189,9 +2189,10 @@ class Lake:
     @cached_property
     def plot(self) -> Charts:
         """Charts of what the lake holds: ``lake.plot.candles(query)``, coverage, funding, depth."""
+        from cryptolake.planning.dates import published_or_held_days
         from cryptolake.plot import Charts
 
-        return Charts(self)
+        return Charts(self, lambda query: published_or_held_days(query, self.context))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle to root, source and options, keys among them (a warning says so), and nothing that was opened."""

@@ -11,6 +11,7 @@ import polars as pl
 from cryptolake.errors import InvalidQuery
 from cryptolake.plot import live, specs
 from cryptolake.plot.levels import ROUND, merged_bars, on_grid, shown_interval
+from cryptolake.plot.units import unit_of
 from cryptolake.render.html import plural
 from cryptolake.render.picture import Picture
 
@@ -45,6 +46,10 @@ class BarSeries:
     def name(self) -> str:
         """What the bars are, in words."""
         return f"{self.symbol} {self.market} {self.data_type} {self.interval}"
+
+    def unit(self, column: str) -> str:
+        """Return the unit of a column."""
+        return unit_of(self.market, self.data_type, self.symbol, column)
 
     def level(
         self, since: datetime, until: datetime, most: int | None = None
@@ -113,11 +118,18 @@ class CandleChart(Picture):
         count = f", the first of {len(series)}" if len(series) > 1 else ""
         heading = f"{first.symbol} {first.market} {first.data_type}, {first.shown_as(shown)}{count}"
         ends = f"{first.first:%Y-%m-%d %H:%M} to {first.last:%Y-%m-%d %H:%M} UTC"
-        value = VALUES[first.data_type]
-        super().__init__(
-            specs.candles(drawn, heading, ends, value),
-            f"candles of {heading}: {plural(drawn.height, 'bar')}",
-        )
+        value = f"{VALUES[first.data_type]}, {first.unit('close')}"
+        volume = f"volume, {first.unit('volume')}"
+        over = [each for each in overlays if each.symbol in (None, first.symbol)]
+        step = ROUND[shown]
+        lines = [
+            specs.DrawnLine(
+                each.name, each.apart, each.level(first.first - step, first.last + step, shown)
+            )
+            for each in over
+        ]
+        spec = specs.candles(drawn, heading, ends, value, volume, shown=shown, lines=lines)
+        super().__init__(spec, f"candles of {heading}: {_in_words(drawn, value)}, {ends}")
         self._series = tuple(series)
         self._bars = bars
         self._overlays = tuple(overlays)
@@ -258,6 +270,21 @@ def ends_of(rows: pl.LazyFrame) -> tuple[datetime, datetime] | None:
     ends = rows.select(first=pl.col("open_time").min(), last=pl.col("open_time").max()).collect()
     first, last = ends.row(0)
     return None if first is None else (first, last)
+
+
+def _in_words(bars: pl.DataFrame, value: str) -> str:
+    """Return what a picture of bars shows, for who does not see it."""
+    count = plural(bars.height, "bar")
+    ends = bars.select(
+        pl.col("open").drop_nulls().first(),
+        pl.col("close").drop_nulls().last(),
+        pl.col("low").min(),
+        pl.col("high").max(),
+    ).row(0)
+    if None in ends:
+        return count
+    first, last, low, high = (f"{each:.8g}" for each in ends)
+    return f"{count}, {value} from {first} to {last}, lowest {low}, highest {high}"
 
 
 def _time(seconds: float) -> datetime:

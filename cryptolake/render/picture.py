@@ -1,11 +1,13 @@
 """Pictures: Vega-Lite specifications that show themselves offline, in the colours of the page.
 
 :class:`Picture` draws any specification; :func:`throughput_picture` makes the one of a run's throughput.
+What the pointer is told of a mark (:func:`told`) is in the SVG itself, as text that every browser shows.
 """
 
 from __future__ import annotations
 
 import copy
+import json
 import re
 from datetime import timedelta
 from functools import cached_property
@@ -32,6 +34,53 @@ _SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 _VERSION = "5.20"
 """Fixed, so that a newer vl-convert draws the same picture."""
 
+_FRAME = "width:100%;max-width:900px;min-width:520px;height:auto"
+"""A chart takes the width of the page while its letters are legible, then it scrolls."""
+
+_TOLD = re.compile(
+    r'<(\w+) aria-label="([^"]*)" role="graphics-symbol" aria-roledescription="[^"]*"([^>]*)/>'
+)
+_ROLE = re.compile(r' role="graphics-(?:object|symbol)" aria-roledescription="[^"]*"')
+
+
+def told(*fields: tuple[str, str, str]) -> dict[str, Any]:
+    r"""Return what is told of a mark where the pointer is: for its ``encoding``, and its SVG text.
+
+    Parameters
+    ----------
+    *fields
+        The name, the column and the format of each number (as d3 writes it); a text where the format is empty.
+        A value that is null is left out of the SVG's text.
+
+    Returns
+    -------
+    dict
+        ``tooltip`` for the encoding, where a page runs Vega, and ``mark``: parts of a mark that keep the same in SVG.
+
+    Examples
+    --------
+    >>> parts = told(("time", "when", ""), ("close", "close", ",.2f"))
+    >>> [(each["title"], each.get("format")) for each in parts["tooltip"]]
+    [('time', None), ('close', ',.2f')]
+    >>> print(parts["mark"]["description"]["expr"])
+    datum["when"] + (isValid(datum["close"]) ? "\nclose " + format(datum["close"], ",.2f") : "")
+    """
+    tooltip: list[dict[str, str]] = []
+    said: list[str] = []
+    for name, column, form in fields:
+        kind = {"type": "quantitative", "format": form} if form else {"type": "nominal"}
+        tooltip.append({"field": column, "title": name, **kind})
+        value = f"datum[{json.dumps(column)}]"
+        if not form:
+            said.append(value if not said else f'"\\n" + {value}')
+            continue
+        label = json.dumps(f"\n{name} " if said else f"{name} ")
+        said.append(f'(isValid({value}) ? {label} + format({value}, "{form}") : "")')
+    return {
+        "tooltip": tooltip,
+        "mark": {"aria": True, "description": {"expr": " + ".join(said)}},
+    }
+
 
 class Picture:
     """A finished chart.
@@ -55,16 +104,18 @@ class Picture:
     """
 
     def __init__(self, spec: dict[str, Any], note: str) -> None:
-        self.spec = {"$schema": _SCHEMA, "config": _config("currentColor"), **spec}
+        head = {"$schema": _SCHEMA, "description": note, "config": _config("currentColor")}
+        self.spec = {**head, **spec}
         self.note = note
 
     @cached_property
     def svg(self) -> str:
-        """The chart as SVG text."""
+        """The chart as SVG text, with what is told of its marks as their titles."""
         drawn: str = _converter().vegalite_to_svg(
             self.spec, vl_version=_VERSION, allowed_base_urls=[]
         )
-        return drawn
+        drawn = _ROLE.sub("", _TOLD.sub(r"<\1\3><title>\2</title></\1>", drawn))
+        return drawn.replace("<svg ", f'<svg role="img" aria-label="{text(self.note)}" ', 1)
 
     def png(self, *, scale: float = 2.0, dark: bool = False) -> bytes:
         """Return the chart as a PNG with a background, for a page that has no colours to follow.
@@ -171,13 +222,9 @@ class Picture:
         return chart
 
     def _repr_html_(self) -> str:
-        label = text(self.note)
-        # the chart shrinks with the page while its letters are legible, then scrolls
-        style = "max-width:100%;min-width:36em;height:auto"
-        # The label says it all: marks that name themselves as pictures, without a text, would be read out.
-        plain = re.sub(r' (role|aria-roledescription)="[^"]*"', "", self.svg)
-        fitted = plain.replace("<svg ", f'<svg style="{style}" ', 1)
-        return f'<div role="img" aria-label="{label}" style="overflow-x:auto">{fitted}</div>'
+        fitted = self.svg.replace("<svg ", f'<svg style="{_FRAME}" ', 1)
+        box = 'tabindex="0" role="group" aria-label="chart" style="overflow-x:auto"'
+        return f"<div {box}>{fitted}</div>"
 
     def __repr__(self) -> str:
         return f"<Picture: {self.note}>"
@@ -201,8 +248,16 @@ def throughput_picture(steps: pl.DataFrame, every: timedelta) -> Picture:
     ).rows()
     scale, unit = (60.0, "minutes") if rates[-1][0] > 300 else (1.0, "seconds")
     rows = [
-        {"from": second / scale, "to": (second + seconds) / scale, "rate": rate}
-        for second, rate in rates
+        {
+            "from": second / scale,
+            "to": (second + seconds) / scale,
+            "rate": rate,
+            "files": files,
+            "megabytes": size_of / 1e6,
+        }
+        for (second, rate), files, size_of in zip(
+            rates, steps["files"], steps["bytes"], strict=True
+        )
     ]
     files, moved = steps["files"].to_list(), steps["bytes"].to_list()
     note = (
@@ -214,13 +269,20 @@ def throughput_picture(steps: pl.DataFrame, every: timedelta) -> Picture:
 
 def _throughput_spec(rows: list[dict[str, float]], step: float, unit: str) -> dict[str, Any]:
     x = {"type": "quantitative", "title": f"{unit} since the first file"}
+    spaced = {"axis": {"labelOverlap": True, "labelSeparation": 10, "tickCount": 10}}
+    said = told(
+        (unit, "from", ",.1~f"),
+        ("MB/s", "rate", ",.3~s" if max(row["rate"] for row in rows) >= 1000 else ",.2~f"),
+        ("files", "files", ",d"),
+        ("MB", "megabytes", ",.1~f"),
+    )
     return {
         "data": {"values": rows},
         "width": 640,
         "height": 90,
-        "mark": {"type": "bar", "color": "#4c8bf5", "binSpacing": 1},
+        "mark": {"type": "bar", "color": "#4c8bf5", "binSpacing": 1, **said["mark"]},
         "encoding": {
-            "x": {"field": "from", "bin": {"binned": True, "step": step}, **x},
+            "x": {"field": "from", "bin": {"binned": True, "step": step}, **x, **spaced},
             "x2": {"field": "to"},
             "y": {
                 "field": "rate",
@@ -228,6 +290,7 @@ def _throughput_spec(rows: list[dict[str, float]], step: float, unit: str) -> di
                 "title": "MB/s",
                 "axis": {"tickCount": 3},
             },
+            "tooltip": said["tooltip"],
         },
     }
 
@@ -252,17 +315,33 @@ def _config(ink: str) -> dict[str, Any]:
         "domainOpacity": 0.4,
         "tickOpacity": 0.4,
         "titleFontWeight": "normal",
-        "labelFontSize": 11,
-        "titleFontSize": 11,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titlePadding": 8,
+        "labelLimit": 190,
     }
-    title = {"color": ink, "subtitleColor": ink, "anchor": "start", "fontSize": 13}
+    # Above its axis and level, a title meets no label, however wide the page's font is.
+    above = {"titleAngle": 0, "titleAlign": "left", "titleAnchor": "end", "titleBaseline": "bottom"}
+    title = {"color": ink, "subtitleColor": ink, "anchor": "start", "fontSize": 14}
     return {
         "background": "transparent",
         "font": "sans-serif",
         "view": {"stroke": None},
         "axis": axis,
-        "title": {**title, "fontWeight": 600, "subtitleFontSize": 11},
-        "legend": {"labelColor": ink, "titleColor": ink, "titleFontWeight": "normal"},
+        "axisY": {**above, "titleX": 0, "titleY": -8},
+        "title": {**title, "fontWeight": 600, "subtitleFontSize": 12, "offset": 14},
+        # Below the chart, where it covers no line.
+        "legend": {
+            "labelColor": ink,
+            "titleColor": ink,
+            "titleFontWeight": "normal",
+            "labelFontSize": 12,
+            "labelLimit": 330,
+            "orient": "bottom",
+            "columns": 4,
+            "columnPadding": 28,  # letters in a page may be wider than those that were measured
+            "symbolOpacity": 1,
+        },
         "aria": False,
     }
 

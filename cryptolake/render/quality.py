@@ -34,6 +34,46 @@ _LOOKS: dict[str, tuple[str, str, str, str]] = {
 }
 _OTHER = ("o", "other", "#bbbbbb", "#666666")
 
+_ON_ANY_PAGE = {
+    "whole": "#3a9d7a",
+    "healed": "#6cc0a0",
+    "finding": "#d9b23c",
+    "frozen_run": "#58a6d6",
+    "exchange_halt": "#9a78d0",
+    "archive_gap": "#5a8ff0",
+    "not_pulled": "#ee9a3f",
+    "not_published": "#a8764a",
+    "rejected": "#e0709a",
+    "off_grid": "#a8a23c",
+    "unknown": "#e05a50",
+    "missing": "#e05a50",
+    "none_due": "#c3c7cd",
+}
+
+
+def colour_of(state: str) -> str:
+    """Return a state's colour, legible on light and on dark."""
+    return _ON_ANY_PAGE.get(state, "#9aa0a8")
+
+
+def meaning_of(state: str) -> str:
+    """Return what a state of a day means.
+
+    Examples
+    --------
+    >>> meaning_of("not_pulled")
+    'published, not pulled'
+    """
+    return _MEANINGS.get(state) or _look(state)[1]
+
+
+_MEANINGS = {
+    "not_listed": "before its listing, or after its end",
+    "interval_stopped": "files of this interval ended, the symbol goes on",
+    "missing": "no rows in the lake",
+    "none_due": "no rows, and none due",
+}
+
 _STYLE = f"""<style>
 :root{{color-scheme:light dark}}
 body{{margin:0;background:#fff;color:#1c1f24}}

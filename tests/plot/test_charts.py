@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 import pytest
 
@@ -50,7 +52,7 @@ def test_a_chart_has_at_least_one_bar(lake):
 
 def test_an_index_has_candles_without_volume(lake):
     picture = lake.plot.candles(UM.data_types("markPriceKlines").intervals("1h"))
-    assert "volume" not in picture.svg
+    assert ">volume" not in picture.svg
     assert len(picture.spec["vconcat"]) == 1
 
 
@@ -58,22 +60,38 @@ def test_funding_is_drawn_in_percent(lake):
     query = UM.data_types("fundingRate").between("2024-12", "2025-01")
     drawn = lake.plot.funding(query).spec["data"]["values"]
     rates = lake.silver(query).collect()["funding_rate"]
-    assert len(drawn) == rates.len()
+    assert len(drawn) == rates.len() + 1  # the last one holds to the end
     assert drawn[0]["mean"] == pytest.approx(rates[0] * 100, rel=1e-5)
 
 
 def test_depth_shows_bids_above_and_asks_below(lake):
     drawn = lake.plot.depth(UM.data_types("bookDepth")).spec["data"]["values"]
-    assert {row["percentage"] < 0 for row in drawn if row["value"] > 0} == {True}
-    assert {row["percentage"] > 0 for row in drawn if row["value"] < 0} == {True}
+    assert {row["level"][:4] for row in drawn if (row["value"] or 0) > 0} == {"bids"}
+    assert {row["level"][:4] for row in drawn if (row["value"] or 0) < 0} == {"asks"}
 
 
-def test_coverage_has_a_strip_for_each_symbol(lake):
-    strips = lake.plot.coverage(BARS).spec["data"]["values"]
-    assert {(strip["symbol"], strip["shade"]) for strip in strips} == {
-        ("BTCUSDT", "whole"),
-        ("ETHUSDT", "whole"),
-    }
+def test_coverage_is_of_the_days_asked_for_with_the_cause_of_the_others(lake):
+    query = BARS.symbols("BTCUSDT", "NONEUSDT").between("2025-01-30", "2025-02-08")
+    picture = lake.plot.coverage(query)
+    told = set(re.findall("<title>([^<]*)</title>", picture.svg))
+    assert "BTCUSDT&#xA;2025-01-30 to 2025-01-31 (2 days)&#xA;has rows" in told
+    pulled = "BTCUSDT&#xA;2025-02-01 (1 day)&#xA;not pulled: published, not pulled"
+    assert pulled in told
+    assert ">20 %</text>" in picture.svg
+    assert ">0 %</text>" in picture.svg
+    assert "spot klines 1h 10 %" in picture.note
+    assert "not pulled" not in lake.plot.coverage(query, causes=False).svg
+
+
+def test_coverage_is_of_each_market_data_type_and_interval(lake):
+    query = UM.markets("spot", "futures_um").data_types("klines", "bookDepth").intervals("1h")
+    found = lake.plot.coverage(query.between("2025-01-01", "2025-01-04"), causes=False)
+    for dataset in (
+        "futures_um bookDepth 50 %",
+        "futures_um klines 1h 0 %",
+        "spot klines 1h 100 %",
+    ):
+        assert dataset in found.note
 
 
 def test_every_chart_stays_within_the_stated_size(lake):
@@ -145,4 +163,13 @@ def test_funding_has_a_pane_of_its_own_and_mark_prices_the_bars(lake):
 
 def test_what_the_bars_are_of_is_named(lake):
     picture = lake.plot.candles(UM.data_types("markPriceKlines").intervals("1h"))
-    assert ">mark price<" in picture.svg
+    assert ">mark price, USDT<" in picture.svg
+
+
+def test_the_static_form_has_the_lines_that_the_chart_has(lake):
+    chart = lake.plot.candles(BARS, funding=False)
+    silver = lake.silver(BARS).collect()
+    with_line = chart.line(silver, "close", name="my line")
+    assert ">my line<" in with_line.svg
+    assert ">my line<" not in chart.svg
+    assert len(lake.plot.candles(BARS.markets("spot")).spec["vconcat"]) == 2
