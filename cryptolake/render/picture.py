@@ -222,9 +222,9 @@ class Picture:
         return chart
 
     def _repr_html_(self) -> str:
-        fitted = self.svg.replace("<svg ", f'<svg style="{_FRAME}" ', 1)
-        box = 'tabindex="0" role="group" aria-label="chart" style="overflow-x:auto"'
-        return f"<div {box}>{fitted}</div>"
+        label = f'role="img" aria-label="{text(self.note)}"'
+        fitted = self.svg.replace(f"<svg {label} ", f'<svg style="{_FRAME}" ', 1)
+        return f'<div {label} tabindex="0" style="overflow-x:auto">{fitted}</div>'
 
     def __repr__(self) -> str:
         return f"<Picture: {self.note}>"
