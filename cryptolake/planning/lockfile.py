@@ -266,13 +266,7 @@ class Lock:
 
         Examples
         --------
-        >>> import cryptolake as cl, json, tempfile
-        >>> query = cl.query().markets("spot").klines("1h").symbols("BTCUSDT").between("2025-01-01")
-        >>> with cl.sample_lake() as lake, tempfile.TemporaryDirectory() as folder:
-        ...     report = lake.pull(query)
-        ...     lock = lake.freeze(query, f"{folder}/paper.lock.json")
-        >>> json.loads(lock.to_text())["rows"]
-        24
+        See :meth:`save`.
         """
         return self._text
 

@@ -67,6 +67,12 @@ class Charts:
         The lake whose Silver is read.
     plain
         Gives a query with an open end its plain days.
+
+    Examples
+    --------
+    >>> import cryptolake as cl
+    >>> cl.Lake("/data/lake").plot
+    <charts of Lake('/data/lake', archive='s3://data.binance.vision'): candles, coverage, funding, depth>
     """
 
     def __init__(self, lake: LakeReader, plain: Callable[[Query], Query]) -> None:

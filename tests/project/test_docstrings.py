@@ -94,6 +94,7 @@ def _all() -> Iterator[Public]:
     from cryptolake.demo import SampleLake
     from cryptolake.maintenance.update import Update
     from cryptolake.picker.widget import Picker
+    from cryptolake.plot import Charts
     from cryptolake.plot.candle_chart import CandleChart
     from cryptolake.readers.describe import Description
     from cryptolake.readers.profile import Profile
@@ -101,7 +102,7 @@ def _all() -> Iterator[Public]:
     from cryptolake.sample.server import Served
     from cryptolake.workflows.collection import CollectionResult
 
-    for kind in (Profile, CandleChart, Update, Picker, Description, Picture, Served, SampleLake, CollectionResult):  # fmt: skip
+    for kind in (Profile, Charts, CandleChart, Update, Picker, Description, Picture, Served, SampleLake, CollectionResult):  # fmt: skip
         named[kind.__name__] = kind
     for name, value in named.items():
         yield Public(name, value)
