@@ -151,16 +151,18 @@ def sample_lake(preset: str = "default", *, bucket: str | None = None) -> Sample
     Parameters
     ----------
     preset
-        ``"default"``: BTCUSDT and ETHUSDT in spot and futures_um; klines of 1m, 1h and 1d, trades, fundingRate
-        and metrics from 2024-12-01 to 2025-03-03 (fundingRate, which is monthly, to 2025-02-28).
-        ``"bars"``, made in a second or two: klines of 1h and 1d of six symbols in spot and futures_um, and
-        fundingRate, from 2024-11-01 to 2025-03-03.
-        ``"datasets"``: a day, or a month, of every dataset of which files were ever seen.
-        ``"nightly"``: daily files of 1h klines, 2025-01-29 to 2025-02-03, one with a CHECKSUM that does not fit.
-        ``"research"``: 30 perpetuals and their spot pairs, klines of 1h and 1d and fundingRate from
-        2023-11-01 to 2024-04-02; 1m, trades, metrics, mark, index and premium prices of the largest from
-        2024-01-01 on, bookTicker beside trades in March; a listing, a delisting, a settled contract,
-        funding that changes its interval, a halt of spot (:mod:`cryptolake.sample.research`).
+        What the archive has:
+
+        - ``"default"``: BTCUSDT and ETHUSDT in spot and futures_um; klines of 1m, 1h and 1d, trades, fundingRate
+          and metrics from 2024-12-01 to 2025-03-03 (fundingRate, which is monthly, to 2025-02-28)
+        - ``"bars"``, made in a second or two: klines of 1h and 1d of six symbols in spot and futures_um, and
+          fundingRate, from 2024-11-01 to 2025-03-03
+        - ``"datasets"``: a day, or a month, of every dataset of which files were ever seen
+        - ``"nightly"``: daily files of 1h klines, 2025-01-29 to 2025-02-03, one with a CHECKSUM that does not fit
+        - ``"research"``: 30 perpetuals and their spot pairs, klines of 1h and 1d and fundingRate from
+          2023-11-01 to 2024-04-02; 1m, trades, metrics, mark, index and premium prices of the largest from
+          2024-01-01 on, bookTicker beside trades in March; a listing, a delisting, a settled contract,
+          funding that changes its interval, a halt of spot (:mod:`cryptolake.sample.research`)
     bucket
         Put the lake in a bucket of this name, on the same endpoint, instead of in a folder.
 
