@@ -14,8 +14,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import polars as pl
+from httpx import HTTPError
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound, PrefectException
+from prefect.states import Crashed
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
@@ -28,6 +32,7 @@ from cryptolake.workflows.prefect_logs import logged, run_log
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+    from uuid import UUID
 
     from prefect.client.schemas.objects import State, TaskRun
     from prefect.tasks import Task
@@ -117,6 +122,19 @@ def _after(earlier: Done | None, done: Done) -> Done:
         return done._replace(report=before)
     new = done.report.files.filter(~pl.col("key").is_in(moved["key"].implode()))
     return done._replace(report=Report.merge([before, replace(done.report, files=new)]))
+
+
+def _crashed(task_run: UUID, why: str) -> None:
+    """Say of a task run whose worker died that it crashed: nobody else does, and it would run for ever."""
+    try:
+        with get_client(sync_client=True) as client:
+            state = client.read_task_run(task_run).state
+            if state is None or not state.is_final():
+                client.set_task_run_state(task_run, Crashed(message=why), force=True)
+    except ObjectNotFound:  # it never began
+        return
+    except (PrefectException, HTTPError) as error:
+        run_log().warning("task run %s is still called running: %s", task_run, error)
 
 
 # ---------------------------------------------------------------------- names
@@ -304,8 +322,12 @@ class TaskExecutor(Executor):
             raise CancelledError(message)
         name = name_of(part)
         own = part_task.with_options(**self.limits.of_task())
+        tried = running.submit(own, {"part": quote(part), "name": name})
         try:
-            done: Done = running.submit(own, {"part": quote(part), "name": name}).result()
+            done: Done = tried.result()
+        except (BrokenExecutor, CancelledError) as lost:
+            _crashed(tried.task_run_id, f"its worker died: {lost}")
+            raise
         except PartFailed as failed:
             done = failed.done
         except TimeoutError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -110,13 +112,47 @@ def single(root: str, source: cl.Archive) -> tuple[cl.Lake, cl.Report]:
     return lake, lake.pull(cl.WorkflowConfig(ASKED).queries()[0], progress=False)
 
 
+@contextlib.contextmanager
+def killed_worker(lake: cl.Lake) -> Iterator[None]:
+    """Kill one of the processes that this one has started, once files are here."""
+    killed: list[int] = []
+
+    def kill() -> None:
+        while not lake.storage.list("bronze"):
+            time.sleep(0.02)
+        killed.extend(child.pid or 0 for child in multiprocessing.active_children()[:1])
+        os.kill(killed[0], signal.SIGKILL)
+
+    watching = threading.Thread(target=kill, daemon=True)
+    watching.start()
+    yield
+    watching.join(5)
+    assert killed
+
+
+def task_states() -> Counter[str]:
+    """How many task runs of the server are in which state."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        runs: Any = client.read_task_runs()
+        return Counter(run.state_type.value for run in runs)
+
+
 @pytest.mark.parametrize("runner", ["threads", "processes"])
 def test_a_flow_makes_the_lake_that_one_pull_makes(kept_environment, archive, tmp_path, runner):
     whole, alone = single(str(tmp_path / "whole"), archive)
-    flow = workflow(str(tmp_path / "lake"), archive, task_runner=runner, workers=2)
-    done = flow.run()
-    assert done.ok, done.summary()
     lake = cl.Lake(str(tmp_path / "lake"), source=archive)
+    flow = workflow(str(tmp_path / "lake"), archive, task_runner=runner, workers=2)
+    if runner == "processes":
+        with killed_worker(lake):
+            done = flow.run()
+        states = task_states()
+        assert states["CRASHED"] >= 1
+        assert not states["RUNNING"]
+    else:
+        done = flow.run()
+    assert done.ok, done.summary()
     for own, theirs in zip(facts(lake), facts(whole), strict=True):
         assert own.equals(theirs)
     assert done.report.requests <= 1.3 * (alone.requests or 0)
