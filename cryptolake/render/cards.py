@@ -221,21 +221,28 @@ def _files_by_dataset(files: pl.DataFrame) -> str:
         )
         .rows(named=True)
     )
+    used = _used(rows, counts)
     shown = [
         [
             row["market"],
             row["data_type"],
             row["interval"] or "",
-            *(number(row[name]) for name in counts),
+            *(number(row[name]) for name in used),
             row["first"],
             row["last"],
             size(row["bytes"]),
         ]
         for row in rows[:MAX_GROUPS]
     ]
-    head = ["market", "data type", "interval", *counts, "first", "last", "bytes in all"]
-    drawn = table(head, shown, numbers=[*counts, "bytes in all"])
+    head = ["market", "data type", "interval", *used, "first", "last", "bytes in all"]
+    drawn = table(head, shown, numbers=[*used, "bytes in all"])
     return drawn + _and_more(len(rows) - MAX_GROUPS, "rows more")
+
+
+def _used(rows: Sequence[Mapping[str, int]], counts: Mapping[str, object]) -> list[str]:
+    """Return the counts that are drawn: the rare ones only where they are not zero, for the width."""
+    rare = {"updated", "other"}
+    return [name for name in counts if name not in rare or any(row[name] for row in rows)]
 
 
 def _missing_periods(missing: pl.DataFrame) -> str:

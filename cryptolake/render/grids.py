@@ -7,7 +7,7 @@ from datetime import date
 from itertools import groupby
 from typing import Protocol
 
-from cryptolake.render.html import drawing, never_raises, number, text
+from cryptolake.render.html import drawing, never_raises, number, text, whole
 
 MAX_SYMBOLS = 60
 """Rows of a coverage grid; more are counted, not drawn."""
@@ -103,9 +103,9 @@ def _matrix_cell(row: _Row | None) -> str:
     if row is None:
         return '<td class="dim">-</td>'
     partitions = " + ".join(row.partitions)
-    last = f"to {row.last_date}" if row.last_date else ""
+    days = whole(row.first_date) + (f" to {whole(row.last_date)}" if row.last_date else "")
     status = row.status.replace("_", " ")
-    spans = [text(part) for part in (_intervals(row), f"{row.first_date} {last}".strip()) if part]
+    spans = [part for part in (text(_intervals(row)), days) if part]
     since = f"<br><span class='dim'>{'<br>'.join(spans)}</span>"
     return (
         f'<td title="{text(" ".join(row.notes))}"><span aria-label="{text(status)}">'

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import html
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ParamSpec
 
 P = ParamSpec("P")
+
+_DAY = re.compile(r"\d{4}-\d\d(-\d\d)?")
 
 STYLE = """<style>
 .cryptolake{font:13px/1.45 var(--jp-ui-font-family,system-ui,sans-serif);max-width:64em;color:inherit}
@@ -19,10 +22,11 @@ STYLE = """<style>
 background:none;color:inherit;white-space:pre-wrap;overflow-wrap:anywhere;margin:0;padding:0}
 .cryptolake .box{overflow-x:auto}
 .cryptolake table{border-collapse:collapse;border:0;margin:.3em 0;font-size:12px;color:inherit}
-.cryptolake th,.cryptolake td{padding:.18em .8em .18em 0;text-align:left;border:0;background:none;
+.cryptolake.cryptolake th,.cryptolake.cryptolake td{padding:.18em .8em .18em 0;text-align:left;border:0;background:none;
 border-bottom:1px solid color-mix(in srgb,currentColor 18%,transparent);vertical-align:top}
-.cryptolake th{font-weight:600;white-space:nowrap}
-.cryptolake .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.cryptolake.cryptolake th{font-weight:600;white-space:nowrap}
+.cryptolake.cryptolake .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.cryptolake .w{white-space:nowrap}
 .cryptolake ul{margin:.2em 0 .2em 1.3em;padding:0}
 .cryptolake .bad{color:var(--jp-error-color1,#c5362b);font-weight:600}
 .cryptolake .good{color:var(--jp-success-color0,#2e7d32);font-weight:600}
@@ -31,7 +35,7 @@ padding:0 .4em;font-size:11px;white-space:nowrap}
 .cryptolake .facts{display:flex;flex-wrap:wrap;gap:.2em 1.6em;margin:.3em 0}
 .cryptolake .facts b{font-variant-numeric:tabular-nums}
 </style>"""
-"""Sent with each drawing: an output cell may be shown alone. Every rule is scoped to the drawing."""
+"""JupyterLab aligns cells to the right by a rule as exact as one class, hence two. Sent with each drawing: an output cell may be shown alone. Every rule is scoped to the drawing."""
 
 
 def text(value: object) -> str:
@@ -140,13 +144,22 @@ def table(
     )
     body = "".join(
         "<tr>"
-        + "".join(f"<td{mark}>{text(v)}</td>" for v, mark in zip(row, marks, strict=True))
+        + "".join(f"<td{mark}>{_cell(v)}</td>" for v, mark in zip(row, marks, strict=True))
         + "</tr>"
         for row in rows
     )
     return (
         f'<div class="box"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
     )
+
+
+def whole(value: object) -> str:
+    """Return escaped text that stays on one line, as a day does, which a page breaks at its hyphens."""
+    return f'<span class="w">{text(value)}</span>'
+
+
+def _cell(value: object) -> str:
+    return whole(value) if _DAY.fullmatch(str(value)) else text(value)
 
 
 def drawing(*parts: str) -> str:
