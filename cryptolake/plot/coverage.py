@@ -260,7 +260,7 @@ def _strips(runs: pl.DataFrame, x: Spec, states: Sequence[str], said: Spec) -> S
         "scale": {"domain": list(states), "range": [colour_of(name) for name in states]},
         "legend": {
             "title": None,
-            "columns": 2,
+            "columns": 1,
             "symbolType": "square",
             "labelExpr": _labels(states),
         },

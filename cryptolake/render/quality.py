@@ -98,7 +98,7 @@ _NOTHING_ELSE = (
     '<meta http-equiv="Content-Security-Policy" '
     "content=\"default-src 'none'; style-src 'unsafe-inline'\">"
 )
-_LABEL, _HEIGHT, _TOP, _MOST_WIDTH = 220, 17, 18, 790
+_LETTER, _HEIGHT, _TOP, _MOST_WIDTH = 6.6, 17, 18, 790
 MAX_ROWS = 200
 """Rows of the heat map, and of each table; the rest is counted."""
 
@@ -171,9 +171,10 @@ def _section(section: Section) -> str:
 def _heat_map(page: QualityFacts) -> str:
     shown = page.heat[:MAX_ROWS]
     step = max(1.0, min(28.0, _MOST_WIDTH / max(page.days, 1)))
-    width, height = _LABEL + page.days * step, _TOP + len(shown) * _HEIGHT + 2
+    left = 12 + _LETTER * max((len(label) for label, _ in shown), default=0)
+    width, height = left + page.days * step, _TOP + len(shown) * _HEIGHT + 2
     rows = "".join(
-        _heat_row(label, spans, _TOP + place * _HEIGHT, step, page.first)
+        _heat_row(label, spans, (left, _TOP + place * _HEIGHT), step, page.first)
         for place, (label, spans) in enumerate(shown)
     )
     used = {span.state for _, spans in shown for span in spans}
@@ -181,12 +182,12 @@ def _heat_map(page: QualityFacts) -> str:
     rest = f'<p class="dim">and {number(more)} rows more</p>' if more > 0 else ""
     return (
         f'{_key(used)}<div class="box" tabindex="0" role="group" aria-label="days by cause">'
-        f'<svg role="img" aria-label="a row a symbol, a column a day" width="{width:.0f}" '
-        f'height="{height}">{_ticks(page, step)}{rows}</svg></div>{rest}'
+        f'<svg role="img" aria-label="a row a series, a column a UTC day, from {page.first}" width="{width:.0f}" '
+        f'height="{height}">{_ticks(page, left, step)}{rows}</svg></div>{rest}'
     )
 
 
-def _ticks(page: QualityFacts, step: float) -> str:
+def _ticks(page: QualityFacts, left: float, step: float) -> str:
     """Name the first of each month, and in a short page every fifth day."""
     marks = []
     for place in range(page.days):
@@ -195,11 +196,14 @@ def _ticks(page: QualityFacts, step: float) -> str:
         if not name and page.days <= 62 and day.day % 5 == 0:
             name = str(day.day)
         if name and (page.days <= 400 or day.month in (1, 7) or not place):
-            marks.append(f'<text x="{_LABEL + place * step:.1f}" y="12">{name}</text>')
+            marks.append(f'<text x="{left + place * step:.1f}" y="12">{name}</text>')
     return "".join(marks)
 
 
-def _heat_row(label: str, spans: Sequence[HeatSpan], top: int, step: float, first: date) -> str:
+def _heat_row(
+    label: str, spans: Sequence[HeatSpan], corner: tuple[float, int], step: float, first: date
+) -> str:
+    left, top = corner
     drawn = [f'<text x="0" y="{top + 12}">{text(label)}</text>']
     for span in spans:
         letter = _look(span.state)[0]
@@ -208,7 +212,7 @@ def _heat_row(label: str, spans: Sequence[HeatSpan], top: int, step: float, firs
         )
         days = f"{begin}" if begin == end else f"{begin} to {end}"
         part = ", a part of each day" if span.part else ""
-        x, wide = _LABEL + span.start * step, span.length * step
+        x, wide = left + span.start * step, span.length * step
         high, low = (10, top + 5) if span.part else (_HEIGHT - 2, top)
         said = text(f"{label}: {span.state.replace('_', ' ')}, {days}{part}")
         back = _rect(State.WHOLE, x, top, wide, _HEIGHT - 2, "") if span.part else ""
