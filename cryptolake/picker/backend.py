@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from cryptolake.archive.periods import Days
     from cryptolake.lake import Lake
     from cryptolake.planning.plan import Plan
     from cryptolake.progress import Watch
@@ -134,7 +135,7 @@ class Backend:
 
     def overview(self, preview: Preview) -> Overview:
         """Return a chart of a preview's rows, where the type has one, and which months are held."""
-        held = _held(self.lake.silver(preview.query))
+        held = _held(self.lake.silver(preview.query), preview.query.selection.days)
         kind = preview.query.selection.data_types[0].value
         try:
             return Overview(self._picture(preview.query, kind), held)
@@ -209,21 +210,24 @@ def _one_type(query: Query) -> tuple[Query, str]:
     return choose_data_types(query, names[:1]), f"of {', '.join(names)} only {names[0]} is shown"
 
 
-def _held(rows: pl.LazyFrame) -> Coverage:
+def _held(rows: pl.LazyFrame, asked: Days | None) -> Coverage:
+    """Return the share of each month's days asked for that have rows, by symbol, and market where there are several."""
     import polars as pl
 
     time = next(name for name, kind in rows.collect_schema().items() if kind == pl.Datetime)
+    who = pl.col("symbol", "market").cast(pl.String)
     by_month = (
-        rows.group_by(
-            symbol=pl.col("symbol").cast(pl.String), month=pl.col(time).dt.strftime("%Y-%m")
-        )
+        rows.group_by(who, month=pl.col(time).dt.strftime("%Y-%m"))
         .agg(days=pl.col(time).dt.date().n_unique())
-        .sort("symbol", "month")
+        .sort("symbol", "market", "month")
         .collect()
     )
+    several = by_month["market"].n_unique() > 1
     held: Coverage = {}
-    for symbol, month, days in by_month.select("symbol", "month", "days").rows():
-        held.setdefault(symbol, {})[month] = days / _length(month)
+    for symbol, market, month, days in by_month.rows():
+        name = f"{symbol} {market}" if several else symbol
+        part = asked.clip(Period.parse(month).days) if asked else None
+        held.setdefault(name, {})[month] = days / (len(part) if part else _length(month))
     return held
 
 

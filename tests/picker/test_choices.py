@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 import cryptolake as cl
 from cryptolake.archive.enums import DataType, Interval, Market
 from cryptolake.archive.matrix import load_matrix
+from cryptolake.archive.periods import Days
 from cryptolake.errors import InvalidQuery
 from cryptolake.picker import choices
+from cryptolake.picker.backend import _held
 
 markets = st.lists(st.sampled_from([m.value for m in Market]), unique=True)
 data_types = st.lists(st.sampled_from([d.value for d in DataType]), unique=True)
@@ -121,3 +124,12 @@ def test_the_code_has_a_line_for_each_verb_with_a_universe_too():
     lines = choices.code(query, "lake").splitlines()
     assert [line for line in lines if line.startswith("    .universe")]
     assert lines[-2:] == [")", "frame = lake.frame(query)"]
+
+
+def test_what_is_held_is_of_the_days_asked_for_and_of_each_market():
+    times = [datetime(2025, 1, day, tzinfo=UTC) for day in (30, 31)]
+    rows = pl.LazyFrame({"symbol": "A", "market": ["spot", "spot"], "open_time": times})
+    assert _held(rows, Days(date(2025, 1, 30), date(2025, 2, 2))) == {"A": {"2025-01": 1.0}}
+    both = pl.concat([rows, rows.with_columns(market=pl.lit("futures_um")).head(1)])
+    found = _held(both, Days(date(2025, 1, 28), date(2025, 1, 31)))
+    assert found == {"A futures_um": {"2025-01": 0.25}, "A spot": {"2025-01": 0.5}}
