@@ -31,7 +31,9 @@ class ProfilePage:
     def head(self) -> dict[str, Any]:
         """What does not change: how many rows of what, the columns with their bins, what all rows have alike."""
         profile = self._profile
-        alike = [f"{each.name} {each.low or 'null'}" for each in profile.constants]
+        # Rows that are no bars have no interval: there is nothing to say.
+        named = [each for each in profile.constants if each.low or each.name != "interval"]
+        alike = [f"{each.name} {each.low or 'null'}" for each in named]
         return {
             "heading": profile.heading,
             "rows": profile.rows,

@@ -25,7 +25,10 @@ function histogram(column, choose) {
     "aria-orientation": words ? "vertical" : "horizontal",
     "aria-label": `${column.name}: rows by ${words ? "value" : "range"}. Arrow keys move, Enter keeps only these, Escape keeps all.`,
   }, ...bars);
-  const ends = node("div", { class: "cl-ends" });
+  // What a bar says lies over the column's ends, which keep their place: no column changes its width under the mouse.
+  const still = node("div", { class: "cl-ends" });
+  const over = node("div", { class: "cl-ends cl-over" });
+  const ends = node("div", { class: "cl-below" }, still, over);
   let counts = column.bins.map((bin) => bin.rows);
   let chosen = null;
   let active = 0;
@@ -33,11 +36,12 @@ function histogram(column, choose) {
 
   const told = () => {
     const bin = column.bins[active];
-    ends.replaceChildren(node("span", {}, bin.text), node("span", {}, rowsOf(counts[active])));
+    over.replaceChildren(node("span", {}, bin.text), node("span", {}, rowsOf(counts[active])));
   };
   const rest = () => {
     const kinds = column.distinct === null ? "" : `${count(column.distinct)} value${column.distinct === 1 ? "" : "s"}`;
-    ends.replaceChildren(...(words ? [node("span", {}, kinds)] : [node("span", {}, column.low), node("span", {}, column.high)]));
+    over.replaceChildren();
+    still.replaceChildren(...(words ? [node("span", {}, kinds)] : [node("span", {}, column.low), node("span", {}, column.high)]));
   };
   const isChosen = (bin) => {
     if (!chosen || !bin.by) return false;
@@ -208,7 +212,7 @@ function draw(model, el) {
   const columns = head.columns.map((column) => {
     const bars = histogram(column, (filter) => narrow(column.name, filter));
     const button = node("button", { type: "button", class: "cl-sort" }, node("span", {}, column.name), node("i", { "aria-hidden": "true" }));
-    const told = [column.unit || (column.kind === "words" ? "" : column.type), column.scale === "log" ? "log bins" : ""].filter(Boolean).join(", ");
+    const told = [column.unit === "1" ? "ratio" : column.unit || (column.kind === "words" ? "" : column.type), column.scale === "log" ? "log bins" : ""].filter(Boolean).join(", ");
     const nulls = node("button", { type: "button", class: "cl-nulls" }, `${count(column.nulls)} null`);
     nulls.addEventListener("click", () => narrow(column.name, isOf(column.name)?.values?.length ? null : { column: column.name, values: [null] }));
     const meta = node("div", { class: "cl-meta" }, node("span", { title: column.type }, told));
