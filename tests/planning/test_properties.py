@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import cryptolake as cl
 from cryptolake.archive.periods import Days, Period
+from tests.drawn import examples
 from tests.planning.source import source
 
 FIRST = date(2023, 12, 20)
@@ -26,7 +27,7 @@ archives = st.dictionaries(
 )
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(6), suppress_health_check=[HealthCheck.too_slow])
 @given(archives, days, days)
 def test_every_day_once_or_missing_nothing_outside_and_a_second_plan_moves_nothing(
     shelves: dict[str, tuple[set[date], set[str]]], one: date, other: date

@@ -18,6 +18,7 @@ from cryptolake.listing.context import LakeContext
 from cryptolake.silver.build import build
 from cryptolake.silver.records import current, month_records
 from cryptolake.storage.tables import Meta
+from tests.drawn import examples
 from tests.silver.texts import (
     HEADER,
     bar,
@@ -316,7 +317,9 @@ BROKEN = {
 
 
 @settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(10),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(parts=days_in_parts())
 def test_days_in_any_condition_and_order_give_the_month_that_is_built_at_once(

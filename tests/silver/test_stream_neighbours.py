@@ -27,6 +27,7 @@ from cryptolake.silver.external_sort import Sizes
 from cryptolake.silver.month import make_month
 from cryptolake.silver.months import Month, months_to_build
 from cryptolake.silver.parquet import read_standing
+from tests.drawn import examples
 from tests.silver.test_stream import TINY, told
 from tests.silver.texts import stored, zipped
 
@@ -152,7 +153,7 @@ def bars_of_files(draw: st.DrawFn) -> dict[str, bytes]:
     return files
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(bars_of_files(), st.integers(200, 5000), st.integers(1, 100), st.integers(10, 300))
 def test_neighbours_and_spills_are_the_same_in_pieces_of_any_size(
     files: dict[str, bytes], chunk: int, held: int, run: int

@@ -15,6 +15,7 @@ from cryptolake.silver.external_sort import Sizes
 from cryptolake.silver.month import make_month
 from cryptolake.silver.months import months_to_build
 from cryptolake.silver.stream import blocks, gathered
+from tests.drawn import examples
 from tests.silver.test_stream import HEADER, TRADES, key, text, told
 from tests.silver.texts import stored, zipped
 
@@ -43,7 +44,7 @@ def messy(draw: st.DrawFn) -> bytes:
     return found[: draw(st.integers(0, len(found)))] if draw(st.booleans()) else found
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(messy(), st.integers(50, 5000), st.integers(1, 100), st.integers(10, 300))
 def test_pieces_of_any_size_make_the_same_month(data: bytes, chunk: int, held: int, run: int):
     with tempfile.TemporaryDirectory() as folder:
