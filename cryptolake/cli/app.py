@@ -21,6 +21,7 @@ from cryptolake.errors import (
     SchemaMismatch,
     StorageError,
     TransferError,
+    WorkerLost,
 )
 from cryptolake.interrupts import sent_again
 
@@ -37,6 +38,7 @@ EXIT_CODES: tuple[tuple[type[CryptolakeError], int], ...] = (
     (StorageError, STORAGE),
     (ListingError, UNREACHABLE),
     (TransferError, UNREACHABLE),
+    (WorkerLost, SOME_FAILED),
     (CryptolakeError, MISTAKE),
 )
 """The exit code of an error: that of the first class it is an instance of."""
