@@ -6,6 +6,7 @@ errors from their classes; so none of them can fall behind the code.
 
 from __future__ import annotations
 
+import base64
 import inspect
 import re
 from collections.abc import Callable, Iterator
@@ -54,6 +55,15 @@ def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
     if page.file.src_uri.startswith("reference/"):
         return markdown
     return re.sub(r"""(\]\(|src="|srcset=")\.\./""", r"\1notebooks/", markdown)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Put charts of notebooks into the page instead of beside it, so that they take its colour, dark or light."""
+    return re.sub(r'<img src="data:image/svg\+xml;base64,([^"]+)"[^>]*>', _drawing, html)
+
+
+def _drawing(found: re.Match[str]) -> str:
+    return base64.b64decode(found[1]).decode()
 
 
 def commands() -> Iterator[str]:
