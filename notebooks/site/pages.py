@@ -59,7 +59,7 @@ def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
 
 def on_page_content(html: str, **_: Any) -> str:
     """Put charts of notebooks into the page instead of beside it, so that they take its colour, dark or light."""
-    return re.sub(r'<img src="data:image/svg\+xml;base64,([^"]+)"[^>]*>', _drawing, html)
+    return re.sub(r'<img [^>]*src="data:image/svg\+xml;base64,([^"]+)"[^>]*>', _drawing, html)
 
 
 def _drawing(found: re.Match[str]) -> str:
