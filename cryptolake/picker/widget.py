@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from datetime import date
 from functools import partial
@@ -256,7 +257,7 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
             self._symbols.value = list(selection.symbols)
             self._symbols.rule = choices.rule_of(self.query)
             self._days.value = choices.shown_days(self.query, choices.today())
-            self._code.code = choices.code(self.query, self._lake.root)
+            self._code.code = choices.code(self.query, _from_home(self._lake.root))
         finally:
             self._pushing = False
 
@@ -317,3 +318,18 @@ def _symbols(query: Query, value: list[str]) -> Query:
 
 def _between(query: Query, value: list[str]) -> Query:
     return query.between(*value) if len(value) == 2 else choices.without_days(query)
+
+
+def _from_home(root: str) -> str:
+    """Return a root below the user's home as ``~/...``, which fits whoever the code is given to.
+
+    Examples
+    --------
+    >>> _from_home(str(Path.home() / "lake")), _from_home("s3://bucket/lake")
+    ('~/lake', 's3://bucket/lake')
+    """
+    try:
+        home = f"{Path.home()}{os.sep}"
+    except RuntimeError:  # a user without one
+        return root
+    return f"~/{root.removeprefix(home)}" if root.startswith(home) else root

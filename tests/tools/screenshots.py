@@ -59,7 +59,10 @@ def take(folder: Path) -> list[Path]:
         served = stack.enter_context(cl.serve_archive(scratch / "archive"))
         lab = stack.enter_context(running_lab(scratch / "lab", endpoint=served.endpoint))
         browser = stack.enter_context(chromium())
-        opening = f"import cryptolake as cl\nlake = cl.Lake({str(scratch / 'lake')!r})"
+        home = (
+            f"import os\nos.environ['HOME'] = {str(scratch)!r}  # pictures show no temporary folder"
+        )
+        opening = f"{home}\nimport cryptolake as cl\nlake = cl.Lake('~/lake')"
         lab.write("pictures.ipynb", opening, PICKER, CHART, PROFILE)
         taken = []
         for theme in ("light", "dark"):
