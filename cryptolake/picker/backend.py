@@ -128,8 +128,9 @@ class Backend:
         from cryptolake.readers.profile_page import ProfilePage
 
         one, note = _one_type(query)
+        name = "query" if one == query else repr(one)  # the code must run: SQL is of one type
         try:
-            return Preview(one, ProfilePage(self.lake.profile(one)), note)
+            return Preview(one, ProfilePage(self.lake.profile(one), name), note)
         except NotPublished:
             return Preview(one, None, note)
 

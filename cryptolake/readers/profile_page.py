@@ -22,10 +22,12 @@ class ProfilePage:
     ----------
     profile
         The profile to show.
+    query
+        How the code that the page shows names the query.
     """
 
-    def __init__(self, profile: Profile) -> None:
-        self._profile = profile
+    def __init__(self, profile: Profile, query: str = "query") -> None:
+        self._profile, self._query = profile, query
 
     @property
     def head(self) -> dict[str, Any]:
@@ -71,7 +73,7 @@ class ProfilePage:
             "pages": view.pages,
             "filters": [{**asdict(each), "label": each.label} for each in view.filters],
             "sort": view.sort,
-            "code": f"lake.sql({_python(view.sql)}, query=query)",
+            "code": f"lake.sql({_python(view.sql)}, query={self._query})",
         }
 
 

@@ -373,9 +373,12 @@ def test_monthly_and_daily_files_of_one_month_are_not_counted_twice(lake):
 
 
 def test_the_preview_of_several_types_shows_the_first_and_says_so(lake):
+    lake.pull(JANUARY, progress=False)
     query = JANUARY.data_types("klines", "trades")
     preview = Backend(lake).preview(query)
     assert "only klines" in preview.note
+    told = preview.page.first
+    assert eval(told["code"], {"lake": lake, "cl": cl}).pl().height == told["rows"]
 
 
 def test_an_error_of_another_package_is_shown_with_its_type():
