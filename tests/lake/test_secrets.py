@@ -253,7 +253,7 @@ def test_what_a_lake_in_a_bucket_shows_and_stores_holds_none(
 WORKER = """
 import pickle, sys
 lake = pickle.load(open(sys.argv[1], "rb"))
-print(lake, lake.datasets()["rows"].to_list(), lake._connection)
+print(repr(lake), lake.datasets()["rows"].to_list(), lake._connection)
 """
 
 
