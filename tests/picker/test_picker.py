@@ -377,6 +377,7 @@ def test_the_preview_of_several_types_shows_the_first_and_says_so(lake):
     query = JANUARY.data_types("klines", "trades")
     preview = Backend(lake).preview(query)
     assert "only klines" in preview.note
+    assert preview.page is not None
     told = preview.page.first
     assert eval(told["code"], {"lake": lake, "cl": cl}).pl().height == told["rows"]
 
