@@ -6,6 +6,7 @@ process: that alone would take most of an example's time.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -40,6 +41,18 @@ def sample_lakes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
         return
     if any("sample_lake()" in example.source for example in node.dtest.examples):
         served_already(request.getfixturevalue("default_served"), monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def no_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Take away the event loop that a browser of other tests runs in this thread: an example runs one of its own."""
+    if not isinstance(request.node, pytest.DoctestItem):
+        yield
+        return
+    running = asyncio._get_running_loop()
+    asyncio._set_running_loop(None)
+    yield
+    asyncio._set_running_loop(running)
 
 
 def served_already(served: Served, patch: pytest.MonkeyPatch) -> None:

@@ -204,12 +204,15 @@ def test_serving_for_ever_says_how_to_use_it_and_stops_cleanly(sample_archive, h
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        said = [process.stdout.readline() for _ in range(4)]
+        said = [process.stdout.readline() for _ in range(2)]  # for a shell; people read the other
         process.send_signal(how)
         _, errors = process.communicate(timeout=60)
-    assert said[1].startswith("export CRYPTOLAKE_ENDPOINT_URL=http://127.0.0.1:")
+    assert said[0].startswith("export CRYPTOLAKE_ENDPOINT_URL=http://127.0.0.1:")
+    assert said[1].startswith("export AWS_ENDPOINT_URL_S3=http://127.0.0.1:")
     assert process.returncode == 0
-    assert errors == ""
+    objects, end = errors.splitlines()
+    assert f"objects of {sample_archive} at http://127.0.0.1:" in objects
+    assert end == "Ctrl-C stops it."
 
 
 def ask(served, method, path, body=None, **headers):

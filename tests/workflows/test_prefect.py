@@ -244,7 +244,7 @@ def test_a_scheduled_deployment_runs_and_leaves_its_report(kept_environment, arc
     assert found.auto_scheduled
     (report,) = reports
     assert "# cryptolake: done" in str(report.data)
-    assert "| spot\\_klines | 1h |" in str(report.data)
+    assert "| spot\\_klines 1h |" in str(report.data)
     assert facts(cl.Lake(str(root), source=archive))[0].height == 2 * 6 * 24
 
 

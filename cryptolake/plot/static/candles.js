@@ -86,6 +86,9 @@ function render({ model, el }) {
   function ask(since, until, view = null) {
     asked += 1;
     kept = view;
+    clearTimeout(timer);
+    // Until all is here, no move of before asks for a part of it in its place.
+    if (!view) setting = true;
     said.textContent = "…";
     model.send({ kind: "view", id: asked, series, since, until });
   }
@@ -211,7 +214,10 @@ function render({ model, el }) {
   function answered(told, buffers) {
     if (told.id !== asked) return;
     if (told.kind === "bars") draw(told, buffers);
-    else if (told.kind === "failed") said.textContent = told.text;
+    else if (told.kind === "failed") {
+      setting = false;
+      said.textContent = told.text;
+    }
   }
 
   el.dataset.lmSuppressShortcuts = "true";
