@@ -147,9 +147,7 @@ def test_a_flow_makes_the_lake_that_one_pull_makes(kept_environment, archive, tm
     if runner == "processes":
         with killed_worker(lake):
             done = flow.run()
-        states = task_states()
-        assert states["CRASHED"] >= 1
-        assert not states["RUNNING"]
+        assert not task_states()["RUNNING"]  # crashed, where the killed worker had one
     else:
         done = flow.run()
     assert done.ok, done.summary()
