@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 import cryptolake as cl
 from cryptolake.sample.server import serve_archive
@@ -36,6 +37,19 @@ _UNSET = ("CRYPTOLAKE_", "AWS_", "S3_ENDPOINT", "UPDATE_")
 def pytest_xdist_auto_num_workers() -> int:
     """One process more than cores: tests wait for servers, pauses and disks a third of their time."""
     return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else 3
+
+
+class Together(LoadFileScheduling):  # type: ignore[misc]  # xdist ships no types
+    """A file's tests go to one process, and all that drive a browser to one: it starts one JupyterLab, and not each."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return "tests/browser" if file.startswith("tests/browser/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
+    """Hand out tests by file (``--dist loadfile`` is what all commands say)."""
+    return Together(config, log)
 
 
 @pytest.hookimpl(trylast=True)
