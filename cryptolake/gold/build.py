@@ -89,7 +89,6 @@ class GoldRun:
         self._tried: dict[str, str] = {}
         self._placed: dict[str, bytes] = {}
         self._folder: Path | None = None
-        self._begun = False
         self._silver = Silver(lake)
 
     def run(self, query: Query, bar: Callable[[Step], None], *, force: bool) -> None:
@@ -164,10 +163,10 @@ class GoldRun:
         return ("unchanged" if same else "stale"), None
 
     def _build(self, targets: list[GoldMonth], bar: Callable[[Step], None]) -> None:
-        self._begin()
+        folder = self._begin()
         waiting: list[GoldResult] = []
         flushed = time.monotonic()
-        for done, result in enumerate(self._results(targets), 1):
+        for done, result in enumerate(self._results(targets, folder), 1):
             waiting.append(result)
             if len(waiting) >= _GROUP or time.monotonic() - flushed > _SECONDS:
                 self._flush(waiting)
@@ -175,7 +174,7 @@ class GoldRun:
             bar(Step(done, len(targets), done, len(targets), "months"))
         self._flush(waiting)
 
-    def _results(self, targets: list[GoldMonth]) -> Iterator[GoldResult]:
+    def _results(self, targets: list[GoldMonth], folder: Path) -> Iterator[GoldResult]:
         """Yield months as they are made; never more of them in work than twice the threads."""
         todo = iter(targets)
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="gold")
@@ -183,7 +182,7 @@ class GoldRun:
         try:
             while True:
                 while len(running) < 2 * self._threads and (target := next(todo, None)):
-                    running.add(pool.submit(self._made, target))
+                    running.add(pool.submit(self._made, target, folder))
                 if not running:
                     return
                 done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -191,8 +190,8 @@ class GoldRun:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _made(self, target: GoldMonth) -> GoldResult:
-        begun, folder = time.perf_counter(), self._folder or new_folder(self._lake.storage)
+    def _made(self, target: GoldMonth, folder: Path) -> GoldResult:
+        begun = time.perf_counter()
         try:
             lineage, draft, file = make_month(
                 self._lake, self._recipe, target, self._silver, folder
@@ -226,17 +225,17 @@ class GoldRun:
             for path, draft in drafts.items():
                 put(self._lake.storage, draft, path, self._folder)
 
-    def _begin(self) -> None:
-        if not self._begun:
-            self._begun = True
+    def _begin(self) -> Path:
+        """Return the folder of drafts; where there is none, record that the run began."""
+        if self._folder is None:
             self._folder = new_folder(self._lake.storage)
             self._lake.tables.append("runs", [self._run_row("running")])
+        return self._folder
 
     def close(self) -> None:
         """Record the run; what did nothing leaves nothing."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
-        if self._begun:
             self._lake.tables.append("runs", [self._run_row(self.state)])
             self._lake.tables.settle()
             self._lake.records.forget()
