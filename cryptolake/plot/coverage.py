@@ -5,11 +5,13 @@ A series is a symbol of a dataset: ``dataset`` is its market, data type and inte
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
 from cryptolake.plot import specs
+from cryptolake.render.html import plural
 from cryptolake.render.picture import told
 from cryptolake.render.quality import State, colour_of, meaning_of
 
@@ -163,7 +165,7 @@ def coverage_spec(found: DayStates) -> tuple[Spec, str]:
     heading = f"Coverage of {count}" if many > 1 else f"Coverage of {series['symbol'][0]}"
     asked = (found.last - found.first).days + 1
     by = "" if step == "1d" else f", drawn by {_STEP_NAMES[step]}"
-    days = f"days with rows, of the {_days(asked)} asked for{by}: {found.first} to {found.last} UTC"
+    days = f"days with rows, of the {plural(asked, 'day')} asked for{by}: {found.first} to {found.last} UTC"
     states = [name for name in runs["state"].unique().sort() if name != State.WHOLE]
     domain = [State.WHOLE, *states]
     names = drawn["dataset"].unique(maintain_order=True).to_list()
@@ -305,7 +307,7 @@ def _strip_rows(runs: pl.DataFrame) -> list[dict[str, object]]:
 def _labels(states: Sequence[str]) -> str:
     """Return the legend's text of each state, as an expression."""
     names = {name: _meaning(name) for name in states}
-    return f"{names!r}[datum.value]"
+    return f"{json.dumps(names)}[datum.value]"
 
 
 def _meaning(state: str) -> str:
@@ -313,13 +315,9 @@ def _meaning(state: str) -> str:
     return "has rows" if state == State.WHOLE else f"{state.replace('_', ' ')}: {meaning_of(state)}"
 
 
-def _days(count: int) -> str:
-    return "1 day" if count == 1 else f"{count:,} days"
-
-
 def _span(row: dict[str, object]) -> str:
     first, last, asked = row["from"], row["to"], row["asked"]
-    days = _days(int(str(asked)))
+    days = plural(int(str(asked)), "day")
     return f"{first} ({days})" if first == last else f"{first} to {last} ({days})"
 
 
