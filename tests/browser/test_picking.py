@@ -77,12 +77,8 @@ def test_days_that_are_no_range_leave_nothing_to_pull_and_say_why(page):
     page.get_by_label("Last day (UTC)").press("Enter")
     line = page.locator(".cl-notice").first
     expect(line).to_contain_text("which days (they end before they begin)", timeout=30_000)
-    found = {"first": ""}
-    for _ in range(20):  # the kernel hears of it when it has done what it does
-        found = json.loads(printed(page, "print(picker.query.to_json())"))
-        if "first" not in found:
-            break
-    assert "first" not in found
+    page.get_by_label("Last day (UTC)").blur()  # to leave the field does not swap the days
+    assert "first" not in json.loads(printed(page, "print(picker.query.to_json())"))
     expect(page.get_by_label("Last day (UTC)")).to_have_attribute("aria-invalid", "true")
     page.get_by_label("Last day (UTC)").fill("2024-12-05")
     page.get_by_label("Last day (UTC)").press("Enter")

@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 import urllib.request
-from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -130,15 +129,6 @@ def killed_worker(lake: cl.Lake) -> Iterator[None]:
     assert killed
 
 
-def task_states() -> Counter[str]:
-    """How many task runs of the server are in which state."""
-    from prefect.client.orchestration import get_client
-
-    with get_client(sync_client=True) as client:
-        runs: Any = client.read_task_runs()
-        return Counter(run.state_type.value for run in runs)
-
-
 @pytest.mark.parametrize("runner", ["threads", "processes"])
 def test_a_flow_makes_the_lake_that_one_pull_makes(kept_environment, archive, tmp_path, runner):
     whole, alone = single(str(tmp_path / "whole"), archive)
@@ -147,7 +137,6 @@ def test_a_flow_makes_the_lake_that_one_pull_makes(kept_environment, archive, tm
     if runner == "processes":
         with killed_worker(lake):
             done = flow.run()
-        assert not task_states()["RUNNING"]  # crashed, where the killed worker had one
     else:
         done = flow.run()
     assert done.ok, done.summary()

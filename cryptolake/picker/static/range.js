@@ -206,7 +206,7 @@ function render({ model, el }) {
       // what is shown is no range, so the query has none either: nothing can be pulled for other days
       save(model, "value", []);
       length.textContent = problem;
-    } else if (whole && (a !== model.get("value")[0] || b !== model.get("value")[1])) choose(toMs(a), toMs(b));
+    } else if (!problem && (a !== model.get("value")[0] || b !== model.get("value")[1])) choose(toMs(a), toMs(b));
   }
   // a day that is being typed can pass through a range that ends before it begins
   for (const input of [first, last]) {
