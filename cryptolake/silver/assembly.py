@@ -252,9 +252,7 @@ class MonthAssembler:
             whole = parse_fast(group, self.schema) if len(group) > 1 else None
             frames += [whole.frame] if whole else [self._single(piece) for piece in group]
         frame = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed")
-        frame = (
-            frame.rechunk()
-        )  # of a piece a thread from the parser: each later step pays for them
+        frame = frame.rechunk()  # the parser gives a piece a thread: each later step pays for them
         for number, rows in frame.group_by(FILE).len().rows():
             self.accounts[number].rows_in += rows
         return derived(with_optional(frame, self.schema), self.schema)

@@ -394,8 +394,8 @@ def build(
     limits
         The largest zip and the longest line that are read.
     threads
-        Months worked on at a time; None for one a processor (two, where the lake is in a
-        bucket), at most eight processors.
+        Months worked on at a time; None for one more than processors (two a processor, where the lake
+        is in a bucket), of at most eight processors.
     stream_above
         Bytes of text from which a month is made in pieces, in memory that does not grow with it.
     checksum_policy
@@ -471,10 +471,9 @@ def planned_rows(lake: LakeContext, plan: Plan) -> pl.DataFrame:
 
 
 def _at_once(storage: Storage) -> int:
-    """Return how many months are made at a time."""
+    """Return how many months are made at a time: more than processors, as each also waits for disk or bucket."""
     processors = min(cpu_count() or 1, 8)
-    # A bucket answers late, not slowly: more months at a time hide the waiting.
-    return processors if storage.is_local else 2 * processors
+    return processors + 1 if storage.is_local else 2 * processors
 
 
 def _converge(run: BuildRun, bronze_rows: pl.DataFrame, options: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from cryptolake.archive.periods import Period
 
 _RULE = "_rule"
+_TIME = pl.Datetime("us")
 
 
 class Rule(NamedTuple):
@@ -61,12 +63,16 @@ class RowContext:
     symbol: str
     periods: Sequence[Period]
 
-    def bounds(self) -> tuple[list[datetime], list[datetime]]:
-        """Return, per file, the first instant its rows may have and the first they may not."""
+    @cached_property
+    def bounds(self) -> tuple[pl.Series, pl.Series]:
+        """Per file, the first instant its rows may have and the first they may not."""
         early, late = self.schema.tolerance(self.interval)
-        begins = [period.days.begin - timedelta(seconds=early) for period in self.periods]
-        ends = [period.days.end + timedelta(seconds=late) for period in self.periods]
-        return begins, ends
+        days = [period.days for period in self.periods]
+        begins = pl.Series([each.first for each in days], dtype=pl.Date)
+        ends = pl.Series([each.last for each in days], dtype=pl.Date)
+        begin = begins.cast(_TIME).dt.replace_time_zone("UTC") - timedelta(seconds=early)
+        end = ends.cast(_TIME).dt.replace_time_zone("UTC") + timedelta(days=1, seconds=late)
+        return begin, end
 
 
 def check(frame: pl.DataFrame, context: RowContext) -> CheckedRows:
@@ -165,13 +171,12 @@ def _always(frame: pl.DataFrame, context: RowContext) -> dict[str, Rule]:
 
 
 def _outside(context: RowContext) -> pl.Expr:
-    begins, ends = context.bounds()
+    begins, ends = context.bounds
     time = pl.col(context.schema.time)
     if len(begins) == 1:
-        return (time < begins[0]) | (time >= ends[0])
-    dtype = pl.Datetime("us", "UTC")
-    begin = pl.lit(pl.Series(begins, dtype=dtype)).gather(pl.col(FILE))
-    end = pl.lit(pl.Series(ends, dtype=dtype)).gather(pl.col(FILE))
+        return (time < pl.lit(begins)) | (time >= pl.lit(ends))
+    begin = pl.lit(begins).gather(pl.col(FILE))
+    end = pl.lit(ends).gather(pl.col(FILE))
     return (time < begin) | (time >= end)
 
 

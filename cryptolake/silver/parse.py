@@ -105,9 +105,11 @@ def _places(pieces: list[Piece]) -> list[pl.Series]:
         },
         schema={"file": pl.UInt32, "begin": pl.UInt32, "end": pl.UInt32},
     )
-    files = pl.col("file").repeat_by(pl.col("end") - pl.col("begin")).alias(FILE)
     lines = pl.int_ranges("begin", "end", dtype=pl.UInt32).alias(LINE)
-    return spans.select(files, lines).explode(FILE, LINE).get_columns()
+    placed = spans.select(pl.col("file").alias(FILE), lines).explode(LINE)
+    in_order = spans["file"].is_sorted()
+    # To group by a column that is known to be sorted takes Polars a quarter of the time.
+    return (placed.set_sorted(FILE) if in_order else placed).get_columns()
 
 
 def _raw_dtype(column: Column | None) -> Any:
@@ -257,9 +259,9 @@ def mixed_units_in(frame: pl.DataFrame, schema: Schema) -> bool:
     ]
     if not times or not frame.height:
         return False
-    in_micros = pl.col(times[0]).abs() >= MICROSECONDS
-    some, every = frame.select(in_micros.any().alias("some"), in_micros.all().alias("all")).row(0)
-    return bool(some and not every)
+    size = pl.col(times[0]).abs()
+    least, most = frame.select(size.min().alias("least"), size.max().alias("most")).row(0)
+    return most is not None and least < MICROSECONDS <= most
 
 
 def converted(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
