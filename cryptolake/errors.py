@@ -27,7 +27,9 @@ the same facts are in ``error.facts``, and attributes of the exception.
 from __future__ import annotations
 
 import difflib
+import re
 import sys
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -55,7 +57,7 @@ class CryptolakeError(Exception):
     """Whether the sentence is all that a person needs: a notebook shows it without the trace."""
 
     def __init__(self, message: str, **facts: Any) -> None:
-        super().__init__(message)
+        super().__init__(printable(message))
         self.facts: dict[str, Any] = facts
 
     def __getattr__(self, name: str) -> Any:
@@ -174,6 +176,32 @@ class Damaged:
     path: str
     reason: str
     root: str = ""
+
+
+_HIDDEN = re.compile(r"[^\x20-\x7e\n\t]")
+
+
+def printable(text: str) -> str:
+    r"""Return a text in which signs that a terminal acts upon, or does not show, are written as Python writes them.
+
+    A name from outside may hold them: colours, a window's title, an order of reading that hides its ending.
+
+    Examples
+    --------
+    >>> print(printable("\x1b[31mred\u202e, 龙虾"))
+    \x1b[31mred\u202e, 龙虾
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return _HIDDEN.sub(lambda found: found[0] if _is_shown(found[0]) else _escape(found[0]), text)
+
+
+def _is_shown(sign: str) -> bool:
+    return sign.isprintable() or (sign.isspace() and unicodedata.category(sign) == "Zs")
+
+
+def _escape(sign: str) -> str:
+    return sign.encode("unicode_escape").decode("ascii")
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:

@@ -249,6 +249,23 @@ def _split(url: str) -> SplitResult | None:
     return parts
 
 
+def has_login(place: str) -> bool:
+    """Say whether a URL, or the part of one that names a bucket, holds credentials or a query, which may hold some.
+
+    Examples
+    --------
+    >>> has_login("s3://KEY:SECRET@bucket/lake"), has_login("KEY:SECRET@bucket")
+    (True, True)
+    >>> has_login("s3://bucket/me@home"), has_login("/data/me@home")
+    (False, False)
+    """
+    scheme, found, rest = place.partition("://")
+    place = rest if found else scheme
+    login, at, _ = place.partition("@")
+    named = ":" in login or (found and "/" not in login)
+    return bool(at and named) or bool(found and "?" in rest)
+
+
 def checked_endpoint(url: str) -> str:
     """Return the endpoint without a trailing slash.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, TextIO
 
 import typer
 
@@ -16,6 +17,8 @@ from cryptolake.errors import (
     ChecksumMismatch,
     CorruptArchive,
     CryptolakeError,
+    DamagedLakeWarning,
+    IncompleteWarning,
     ListingError,
     MissingTool,
     SchemaMismatch,
@@ -99,7 +102,8 @@ examples.explain(app)
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program on its arguments (the process's own when None) and exit with its code."""
-    with sent_again() as came:
+    with sent_again() as came, warnings.catch_warnings():
+        warnings.showwarning = _warn
         try:
             code = app(arguments, prog_name="cryptolake", standalone_mode=False)
         except CryptolakeError as error:
@@ -121,6 +125,22 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if code == INTERRUPTED:
             _end(INTERRUPTED_TEXT, INTERRUPTED)
         sys.exit(code or DONE)
+
+
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001 - Python gives it
+    line: str | None = None,
+) -> None:
+    """Say a warning of the library as its errors are said; others stay as Python writes them."""
+    if issubclass(category, IncompleteWarning | DamagedLakeWarning):
+        output.text(f"cryptolake: {message}", err=True)
+        return
+    text = warnings.formatwarning(message, category, filename, lineno, line)
+    output.echo(text, err=True, nl=False)
 
 
 def _end(text: str, code: int) -> NoReturn:

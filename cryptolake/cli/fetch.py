@@ -68,7 +68,7 @@ def plan(
         found.save(save)
     if commands:
         for line in found.commands():
-            typer.echo(line)
+            show.echo(line)
         if not found.to_transfer:
             show.text("nothing to move: every file is here", err=True)
     elif json:
@@ -150,7 +150,7 @@ def frame(
         show.table(rows, limit, about=_ROW)
     missing = [one for one in caught if issubclass(one.category, IncompleteWarning)]
     for one in missing:
-        typer.echo(f"cryptolake: {one.message}", err=True)
+        show.echo(f"cryptolake: {one.message}", err=True)
     if missing:
         raise typer.Exit(1)
 

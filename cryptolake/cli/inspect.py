@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from cryptolake.cli import output as show
 from cryptolake.cli.options import Json, Limit, Output, Refresh, shared, split
 from cryptolake.errors import CorruptArchive, InvalidQuery, StorageError
 from cryptolake.render.html import plural
+from cryptolake.user_files import written_whole
 
 if TYPE_CHECKING:
     import duckdb
@@ -154,7 +154,7 @@ def status(
     elif found is not None and json:
         show.as_json(found)
     elif found is not None:
-        typer.echo(f"archive: {archive_text(lake.source, lake.storage.archive)}")
+        show.echo(f"archive: {archive_text(lake.source, lake.storage.archive)}")
         about = ("dataset", "newest", "behind", "quarantined", "rejects", "damaged")
         show.table(found.drop("archive"), about=about, nothing=NO_DATA)
     if limit is not None and found is not None:
@@ -182,17 +182,13 @@ def _days_of(stretch: str) -> int:
 def _keep_metrics(text: str, output: Path | None) -> None:
     """Print metrics, or write them beside their file and rename them, so that no reader sees half of them."""
     if output is None:
-        typer.echo(text, nl=False)
+        show.echo(text, nl=False)
         return
-    draft = output.with_name(f".{output.name}.{os.getpid()}")  # not *.prom: no collector reads it
-    try:
+    with written_whole(
+        output, "the metrics"
+    ) as draft:  # its name is not *.prom: no collector reads it
         draft.write_text(text, "utf-8")
         draft.chmod(0o644)  # node_exporter runs as another user
-        draft.replace(output)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        message = f"cannot write {str(output)!r}: {error.strerror or error}"
-        raise StorageError(message, path=output) from None
 
 
 def _exit_if_behind(found: pl.DataFrame, limit: int) -> None:
@@ -204,9 +200,9 @@ def _exit_if_behind(found: pl.DataFrame, limit: int) -> None:
             if behind is None
             else f"{plural(behind, 'day')} behind, more than {limit}"
         )
-        typer.echo(f"cryptolake: {dataset}: {days}", err=True)
+        show.echo(f"cryptolake: {dataset}: {days}", err=True)
     if held.is_empty():
-        typer.echo(f"cryptolake: {NO_DATA}", err=True)
+        show.echo(f"cryptolake: {NO_DATA}", err=True)
     if held.is_empty() or not late.is_empty():
         raise typer.Exit(1)
 
@@ -279,7 +275,7 @@ def quality(
         if not shown.is_empty():
             show.table(shown, about=_MONTH)
     if page is not None:
-        typer.echo(f"wrote {lake.quality_page(query, page)}", err=True)
+        show.echo(f"wrote {lake.quality_page(query, page)}", err=True)
     if not bad.is_empty():
         raise typer.Exit(1)
 
@@ -371,10 +367,10 @@ def describe(
         return
     for name, fact in found.facts():
         show.text(f"{name:<12}{fact}", " " * 12)
-    typer.echo()
+    show.echo()
     columns = ("published", "name", "silver_type", "unit", "meaning")
     show.table(found.columns.select(columns), about=("name", "unit", "meaning"))
-    typer.echo()
+    show.echo()
     for quirk in found.quirks:
         show.text(f"- {quirk}")
 
@@ -528,7 +524,7 @@ def _write(relation: duckdb.DuckDBPyRelation, output: Path) -> None:
         relation.write_csv(str(output))
     else:
         relation.write_parquet(str(output), compression="zstd")
-    typer.echo(f"wrote {output}", err=True)
+    show.echo(f"wrote {output}", err=True)
 
 
 def _rows(asked: duckdb.DuckDBPyConnection, names: list[str]) -> Iterator[dict[str, Any]]:

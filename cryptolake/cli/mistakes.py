@@ -103,9 +103,9 @@ def in_options(text: str) -> str:
     """
     for words, said in _KEYWORDS.items():
         text = text.replace(words, said)
+    text = _SYMBOLS.sub(r"cryptolake symbols -m \1 -t \2", text)
     text = _QUERY.sub(lambda found: _of_query(found[0]), text)
     text = _BARE.sub(lambda found: _of_call(found[1], found[2]), text)
-    text = _SYMBOLS.sub(r"cryptolake symbols -m \1 -t \2", text)
     text = _METHOD.sub(lambda found: _LAKE[found[1]], text)
     for pattern, said in _VALUES:
         text = pattern.sub(said, text)

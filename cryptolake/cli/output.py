@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from cryptolake.cli.mistakes import in_options
-from cryptolake.errors import StorageError
+from cryptolake.errors import StorageError, printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
 _WIDE = 10_000
 _NUMBER = re.compile(r"(\d) ((?:[kMGT]?B|s|min|h|d)\b)")
+
+
+def echo(said: str = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print a text; no sign in it, whoever named what it tells of, moves the cursor or colours the terminal."""
+    typer.echo(printable(said), err=err, nl=nl)
 
 
 def table(
@@ -46,7 +51,7 @@ def table(
     if frame.is_empty():
         text(f"({nothing})", " ")
         return
-    typer.echo("\n".join(lines_of(frame, limit, width=terminal_width(), about=about, plain=plain)))
+    echo("\n".join(lines_of(frame, limit, width=terminal_width(), about=about, plain=plain)))
 
 
 def lines_of(
@@ -88,7 +93,7 @@ def text(said: str, indent: str = "  ", *, err: bool = False) -> None:
     """Print lines; one that is longer than the terminal goes on below, indented. Queries are said in options."""
     width = terminal_width(err=err)
     lines = in_options(said).splitlines()
-    typer.echo("\n".join(folded(line, width, indent) for line in lines), err=err)
+    echo("\n".join(folded(line, width, indent) for line in lines), err=err)
 
 
 def folded(line: str, width: int, indent: str = "  ") -> str:
@@ -152,12 +157,21 @@ def absence(lake: Lake, *, json: bool) -> None:
         There can be none.
     """
     if not lake.storage.begun():
-        typer.echo(f"no lake at {lake.root} yet: cryptolake pull makes one", err=json)
+        echo(f"no lake at {lake.root} yet: cryptolake pull makes one", err=json)
 
 
 def as_json(value: Any) -> None:
     """Print a value as one JSON document; times are ISO 8601, frames are lists of objects."""
-    typer.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
+    typer.echo(_json(plain(value), indent=2))
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    """Return JSON in which signs that a terminal acts upon are escaped, as JSON escapes most of them itself."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    if printable(text) == text:
+        return text
+    signs = (sign if printable(sign) == sign else json.dumps(sign)[1:-1] for sign in text)
+    return "".join(signs)
 
 
 def plain(value: Any) -> Any:
@@ -188,7 +202,7 @@ def rows_as_json(rows: Iterable[Mapping[str, Any]]) -> None:
     """Print rows as a JSON list, one object a line, as they come."""
     between = "["
     for row in rows:
-        typer.echo(f"{between}{json.dumps(plain(row), ensure_ascii=False)}", nl=False)
+        typer.echo(f"{between}{_json(plain(row))}", nl=False)
         between = ",\n "
     typer.echo("[]" if between == "[" else "]")
 
@@ -205,7 +219,7 @@ def rows(names: Sequence[str], found: Sequence[Sequence[Any]], limit: int) -> No
     ]
     table(pl.DataFrame(columns), plain=True)
     if len(found) > limit:
-        typer.echo(_rest("and more rows: --limit shows them, --output keeps all", terminal_width()))
+        echo(_rest("and more rows: --limit shows them, --output keeps all", terminal_width()))
 
 
 def _sql_cell(value: Any) -> Any:
@@ -254,4 +268,4 @@ def keep(frame: pl.DataFrame, output: Path) -> None:
     except OSError as error:
         message = f"cannot write {str(output)!r}: {error.strerror or error}."
         raise StorageError(message, path=output) from None
-    typer.echo(f"wrote {output}", err=True)
+    echo(f"wrote {output}", err=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from cryptolake.errors import printable
 from cryptolake.render.html import seconds, size
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ def cell(value: Any, name: str = "", *, plain: bool = False) -> str:
         return _measure(value, name)
     if isinstance(value, list | tuple):
         return " ".join(cell(inner, plain=True) for inner in value)
-    return " ".join(str(value).split()) if isinstance(value, str) and not plain else str(value)
+    text = " ".join(str(value).split()) if isinstance(value, str) and not plain else str(value)
+    return printable(text)
 
 
 def _measure(value: float, name: str) -> str:

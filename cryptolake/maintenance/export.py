@@ -24,6 +24,7 @@ from cryptolake.readers.silver_files import reading
 from cryptolake.readers.unusable import warn_of_unusable
 from cryptolake.research.symbol_rows import held_symbols, markets_of, warn_of_absent
 from cryptolake.storage.layout import file_stem
+from cryptolake.user_files import user_path
 
 if TYPE_CHECKING:
     import os
@@ -183,7 +184,7 @@ def _target(folder: str | os.PathLike[str], *, overwrite: bool) -> Path:
     if "://" in str(folder):
         message = f"an export goes to a folder of this machine, and {str(folder)!r} is a URL."
         raise InvalidQuery(message, what="folder", given=str(folder))
-    target = Path(folder).expanduser()
+    target = user_path(folder)
     with _writing(target):
         target.mkdir(parents=True, exist_ok=True)
         found = sorted(item.name for item in target.iterdir())

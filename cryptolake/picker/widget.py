@@ -13,12 +13,13 @@ import ipywidgets
 import traitlets
 
 from cryptolake.archive.matrix import load_matrix
-from cryptolake.errors import CryptolakeError, InvalidQuery
+from cryptolake.errors import CryptolakeError, InvalidQuery, StorageError
 from cryptolake.picker import choices, controls, messages
 from cryptolake.picker.actions import Actions, Task
 from cryptolake.picker.backend import Backend
 from cryptolake.plot.profile_widget import ProfileWidget
 from cryptolake.query import Query
+from cryptolake.user_files import user_path, written_whole
 
 if TYPE_CHECKING:
     from enum import StrEnum
@@ -161,8 +162,9 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
         True
         >>> picker.close()
         """
-        target = Path(path).expanduser()
-        target.write_text(self.query.to_json(), encoding="utf-8")
+        target = user_path(path)
+        with written_whole(target, "the selection") as draft:
+            draft.write_text(self.query.to_json(), encoding="utf-8")
         return target
 
     def load(self, path: str | Path) -> Query:
@@ -195,7 +197,7 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
         ('ETHUSDT',)
         >>> picker.close()
         """
-        self.query = Query.from_json(Path(path).expanduser().read_text(encoding="utf-8"))
+        self.query = Query.from_json(user_path(path).read_text(encoding="utf-8"))
         return self.query
 
     def close(self) -> None:
@@ -290,8 +292,8 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
         name = self._file_buttons.text
         try:
             path = self.save(name)
-        except OSError as error:
-            self.actions.show(messages.failure(f"{name}: {error.strerror}"), alert=True)
+        except StorageError as error:
+            self.actions.show(messages.failure(str(error)), alert=True)
         else:
             self.actions.show(messages.note(f"saved to {path}"))
 
@@ -300,7 +302,8 @@ class Picker(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no type
         try:
             self.load(name)
         except OSError as error:
-            self.actions.show(messages.failure(f"{name}: {error.strerror}"), alert=True)
+            why = str(error) if isinstance(error, StorageError) else f"{name}: {error.strerror}"
+            self.actions.show(messages.failure(why), alert=True)
         except (InvalidQuery, UnicodeDecodeError) as error:
             self.actions.show(messages.failure(str(error)), alert=True)
         else:

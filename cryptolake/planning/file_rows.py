@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from cryptolake.archive.keys import parse_key
+from cryptolake.errors import printable
 
 MOST_FILES = 5_000_000
 """Files that a plan's file may name."""
@@ -24,7 +24,6 @@ STATUSES = frozenset({"new", "updated", "cached", "unrecorded", "quarantined"})
 
 _TEXTS = ("etag", "checksum_etag", "last_modified", "selector")
 _TOTAL = 2**63 - 1
-_HALVES = re.compile("[\ud800-\udfff]")
 
 
 class FileRows:
@@ -179,10 +178,8 @@ def moment(text: Any) -> datetime:
 
 def is_text(value: Any, longest: int = LONGEST) -> bool:
     """Say whether a value of a file is a text that can be written and shown, and no long one."""
-    # Letters of half a pair, which JSON can hold, are no text that can be written or shown.
-    if not isinstance(value, str) or len(value) > longest:
-        return False
-    return value.isascii() or not _HALVES.search(value)
+    # Halves of a pair, which JSON can hold, cannot be written; signs that a terminal acts upon are not for showing.
+    return isinstance(value, str) and len(value) <= longest and printable(value) == value
 
 
 def quoted(value: Any) -> str:

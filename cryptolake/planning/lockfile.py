@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
@@ -21,12 +20,13 @@ import polars as pl
 from cryptolake.archive.enums import Interval, Market, Partition
 from cryptolake.archive.keys import ZIP, stem_in
 from cryptolake.archive.periods import Period
-from cryptolake.archive.source import ArchivePlace, checked_endpoint
-from cryptolake.errors import CryptolakeError, LockError, StorageError
+from cryptolake.archive.source import BUCKET_NAME, ArchivePlace, checked_endpoint
+from cryptolake.errors import CryptolakeError, LockError
 from cryptolake.planning.file_rows import LARGEST, MOST_FILES, is_text, moment, quoted
 from cryptolake.planning.plan import size_text
 from cryptolake.query import Query
 from cryptolake.render.html import plural
+from cryptolake.user_files import user_path, written_whole
 
 if TYPE_CHECKING:
     import os
@@ -209,15 +209,8 @@ class Lock:
         ...     ) == lock
         True
         """
-        target = Path(path).expanduser()
-        draft = target.with_name(f".{target.name}.draft")
-        try:
+        with written_whole(user_path(path), "the lock") as draft:
             draft.write_text(self.to_text(), "utf-8")
-            draft.replace(target)
-        except OSError as error:
-            draft.unlink(missing_ok=True)
-            message = f"cannot write the lock to {target}: {error.strerror or error}."
-            raise StorageError(message, path=str(target), errno=error.errno) from error
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Lock:
@@ -246,7 +239,7 @@ class Lock:
         ...
         cryptolake.errors.LockError: /data/no.lock.json is no lock that can be read: No such file or directory. ...
         """
-        source = Path(path).expanduser()
+        source = user_path(path)
         try:
             size = source.stat().st_size
             if size > LARGEST_FILE:
@@ -458,7 +451,8 @@ def _kind(period: str) -> bool | None:
 
 def _place(found: Any) -> ArchivePlace:
     bucket, endpoint = found["bucket"], found["endpoint"]
-    if not is_text(bucket, 63) or not (endpoint is None or is_text(endpoint)):
+    named = is_text(bucket) and BUCKET_NAME.fullmatch(bucket)
+    if not named or not (endpoint is None or is_text(endpoint)):
         message = "its archive is no bucket and endpoint"
         raise ValueError(message)
     return ArchivePlace(bucket, endpoint and checked_endpoint(endpoint))
@@ -494,5 +488,5 @@ def _gold(found: Any) -> dict[str, GoldPin]:
 
 
 def _no_lock(path: str, why: str) -> LockError:
-    message = f"{path} is no lock that can be read: {why}. lake.freeze(query, path) writes one."
+    message = f"{path} is no lock that can be read: {why.removesuffix('.')}. lake.freeze(query, path) writes one."
     return LockError(message, path=path, why=why)

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 import polars as pl
 
 from cryptolake.archive.source import Archive
-from cryptolake.errors import CryptolakeError, PlanError, StorageError
+from cryptolake.errors import CryptolakeError, PlanError
 from cryptolake.planning.file_rows import FileRows, moment, notes, texts
 from cryptolake.query import Query
 from cryptolake.storage.spooled import PIECE, Rows
+from cryptolake.user_files import user_path, written_whole
 
 if TYPE_CHECKING:
     import os
@@ -83,20 +84,15 @@ def save(
         "missing_periods": _columns(missing),
         "columns": list(FILES),
     }
-    target = Path(path).expanduser()
-    draft = target.with_name(f".{target.name}.draft")
-    try:
-        with draft.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(f"{_text(first)[:-1]}, {_FILES_BEGIN}")
-            pieces = (_texts(piece.select(list(FILES))) for piece in files.pieces())
-            lines = (_text(row) for piece in pieces for row in piece.iter_rows())
-            file.writelines(f"{',' if n else ''}{line}\n" for n, line in enumerate(lines))
-            file.write(_FILES_END)
-        draft.replace(target)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        message = f"cannot write the plan to {target}: {error.strerror or error}."
-        raise StorageError(message, path=str(target), errno=error.errno) from error
+    with (
+        written_whole(user_path(path), "the plan") as draft,
+        draft.open("w", encoding="utf-8", newline="\n") as file,
+    ):
+        file.write(f"{_text(first)[:-1]}, {_FILES_BEGIN}")
+        pieces = (_texts(piece.select(list(FILES))) for piece in files.pieces())
+        lines = (_text(row) for piece in pieces for row in piece.iter_rows())
+        file.writelines(f"{',' if n else ''}{line}\n" for n, line in enumerate(lines))
+        file.write(_FILES_END)
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -107,7 +103,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     PlanError
         The file is absent, or holds no plan that this version reads.
     """
-    source = Path(path).expanduser()
+    source = user_path(path)
     try:
         header, rows = _read(source)
         return {

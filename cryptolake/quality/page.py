@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import polars as pl
 
 from cryptolake.bronze.ledger import holdings, narrowed, with_key_parts
-from cryptolake.errors import StorageError
 from cryptolake.quality.causes import OUTSIDE
 from cryptolake.quality.outliers import RULE, outliers
 from cryptolake.quality.report import GAPS, AssessedMonth, assessed, gap_rows, quality_of
@@ -20,6 +19,7 @@ from cryptolake.quality.survey import survey
 from cryptolake.quality.verdict import TOLD, WHOLE, in_words, summary, worst_first
 from cryptolake.render.quality import HeatSpan, QualityFacts, Section, State, quality_page_html
 from cryptolake.transfer.kept import recorded_locks
+from cryptolake.user_files import user_path, written_whole
 
 if TYPE_CHECKING:
     import os
@@ -58,13 +58,10 @@ def write_quality_page(
     StorageError
         The file cannot be written.
     """
-    target = Path(path).expanduser()
+    target = user_path(path)
     page = quality_page_html(page_facts(query, lake, refresh=refresh))
-    try:
-        target.write_text(page, encoding="utf-8")
-    except OSError as error:
-        message = f"cannot write {str(target)!r}: {error.strerror or error}"
-        raise StorageError(message, path=target) from None
+    with written_whole(target, "the page") as draft:
+        draft.write_text(page, encoding="utf-8")
     return target
 
 

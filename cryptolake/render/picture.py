@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryptolake.errors import MissingTool
 from cryptolake.render.html import plural, size, text
+from cryptolake.user_files import user_path, written_whole
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -183,14 +184,16 @@ class Picture:
         ...     Picture(bar, "one bar").save(f"{folder}/bar.svg").name
         'bar.svg'
         """
-        target = Path(path).expanduser()
-        if target.suffix == ".svg":
-            target.write_text(self.svg.replace("currentColor", "#222222"), encoding="utf-8")
-        elif target.suffix == ".png":
-            target.write_bytes(self.png(scale=scale))
-        else:
+        target = user_path(path)
+        if target.suffix not in {".svg", ".png"}:
             message = f"{target.name!r}: a picture is saved as .svg or .png"
             raise ValueError(message)
+        svg = target.suffix == ".svg"
+        drawn = (
+            self.svg.replace("currentColor", "#222222").encode() if svg else self.png(scale=scale)
+        )
+        with written_whole(target, "the picture") as draft:
+            draft.write_bytes(drawn)
         return target
 
     def altair(self) -> altair.TopLevelMixin:

@@ -31,6 +31,7 @@ from cryptolake.sample.folder import ArchiveFolder, published_at
 from cryptolake.sample.injector import MANIFEST_SCHEMA, Injector
 from cryptolake.sample.instruments import Instrument, instruments_of
 from cryptolake.sample.market import DAY_US, Halt, microseconds
+from cryptolake.user_files import user_path
 
 DEFAULT_DAYS = parse_days("2024-12-27", "2025-02-02")
 """The sample's days: the change to microseconds in the middle, a month not yet published at the end."""
@@ -150,7 +151,7 @@ def sample_archive(
     >>> summary.files, summary.rows
     (1, 24)
     """
-    written = ArchiveFolder(Path(folder).expanduser())
+    written = ArchiveFolder(user_path(folder))
     rows = _rows(datasets)
     names = None if symbols is None else list(symbols)
     chosen = None if intervals is None else [parse_interval(word) for word in intervals]

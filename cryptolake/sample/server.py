@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 
 from cryptolake.errors import MissingTool, StorageError
 from cryptolake.sample.listing_pages import asked_for, page
+from cryptolake.user_files import user_path
 
 BUCKET = "data.binance.vision"
 """The bucket's name, the real one's."""
@@ -155,7 +156,7 @@ def serve_archive(
     ...         print(served.endpoint.startswith("http://127.0.0.1:"), served.objects > 2)
     True True
     """
-    root = Path(folder).expanduser()
+    root = user_path(folder)
     if not (root / "data").is_dir():
         message = f"{root} is no archive folder: it holds no 'data' folder; make one with 'cryptolake sample'."
         raise StorageError(message, root=str(root))

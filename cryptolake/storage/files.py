@@ -29,6 +29,7 @@ from cryptolake.storage.placing import make_folder, place
 from cryptolake.storage.process import check_system
 from cryptolake.storage.s3_config import S3Config, keys_among
 from cryptolake.storage.s3_listing import objects
+from cryptolake.user_files import user_path
 
 if TYPE_CHECKING:
     from cryptolake.archive.source import ArchivePlace
@@ -179,7 +180,7 @@ class LocalStorage(Storage):
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         # abspath, not resolve(): a lake behind a symbolic link keeps the name its owner gave it.
-        self._root = Path(os.path.abspath(Path(root).expanduser()))  # noqa: PTH100
+        self._root = Path(os.path.abspath(user_path(root)))  # noqa: PTH100
         self.root = str(self._root)
         _check_root(self.root, "" if os.sep == "\\" else "\\")
         self._swept: set[Path] = set()

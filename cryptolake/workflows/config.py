@@ -19,7 +19,7 @@ from pydantic import (
 from cryptolake.archive.enums import Interval, Market, parse_data_type, parse_market
 from cryptolake.archive.matrix import Matrix, Row, load_matrix, using_matrix
 from cryptolake.archive.periods import Days, parse_days
-from cryptolake.archive.source import BUCKET_NAME, Archive
+from cryptolake.archive.source import BUCKET_NAME, Archive, has_login
 from cryptolake.errors import InvalidQuery
 from cryptolake.query import Query
 from cryptolake.transfer.options import StorageClass, TransferOptions
@@ -216,7 +216,11 @@ class WorkflowConfig(BaseModel):
         try:
             super().__init__(**given)
         except ValidationError as error:
-            raise InvalidQuery(telling.wrong(error, type(self)), what=WHAT, given=given) from None
+            wrong = telling.wrong(error, type(self))
+        else:
+            return
+        # Outside of the block above, whose error tells of every value: one of them may hold a password.
+        raise InvalidQuery(wrong, what=WHAT, given=sorted(given))
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -232,6 +236,15 @@ class WorkflowConfig(BaseModel):
         return self
 
     def _conflicts(self) -> Iterator[str]:
+        places = {
+            "output_directory": self.output_directory,
+            "destination_bucket": self.destination_bucket,
+            "destination_prefix": self.destination_prefix and f"s3:///{self.destination_prefix}",
+            "matrix_path": self.matrix_path,
+        }
+        for key, place in places.items():
+            if has_login(place or ""):
+                yield f"{key} holds credentials, and a configuration does not: use the AWS environment"
         if self.output_directory is not None and self.destination_bucket is not None:
             yield (
                 f"output_directory ({self.output_directory!r}) and destination_bucket "

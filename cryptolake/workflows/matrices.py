@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from pydantic import ValidationError
 
 from cryptolake.archive.matrix import Matrix
 from cryptolake.errors import InvalidQuery
+from cryptolake.user_files import user_path
 
 _FORM = frozenset({"archive", "bucket", "rows"})
 """The keys by which a file is known as a matrix of this project's form."""
@@ -23,8 +23,8 @@ def own_matrix(path: str) -> Matrix | None:
         The file has the form of a matrix and is none: the message names what is wrong in it.
     """
     try:
-        found = json.loads(Path(path).expanduser().read_text("utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(user_path(path).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(found, dict) or not set(found) >= _FORM:
         return None

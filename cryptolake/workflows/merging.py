@@ -15,6 +15,7 @@ from typing import Any
 
 from cryptolake.errors import InvalidQuery, nearest
 from cryptolake.transfer.options import S5CMD_FLAGS
+from cryptolake.user_files import user_path
 
 WHAT = "configuration"
 
@@ -78,14 +79,14 @@ def read(source: object) -> dict[str, Any]:
     if not isinstance(source, str | os.PathLike):
         message = f"a configuration is a mapping or the path of a JSON file, not {source!r}."
         raise InvalidQuery(message, what=WHAT, given=source)
-    path = Path(source).expanduser()
+    path = user_path(source)
     try:
         found = json.loads(path.read_text("utf-8"))
     except OSError as error:
         why = f"{error.strerror or error}{_beside(path)}"
         message = f"cannot read the configuration {str(path)!r}: {why}"
         raise InvalidQuery(message, what=WHAT, given=str(path)) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         message = f"the configuration {str(path)!r} is no JSON: {error}."
         raise InvalidQuery(message, what=WHAT, given=str(path)) from None
     if not isinstance(found, dict):

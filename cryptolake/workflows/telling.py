@@ -97,6 +97,7 @@ def _unknown_key(name: str, model: type[BaseModel]) -> str:
     known = keys_of(model)
     head, _, last = name.rpartition(".")
     siblings = [key for key in known if key.rpartition(".")[0] == head]
+    siblings = siblings or list(model.model_fields)  # a key that has a dot itself
     tails = {key.rpartition(".")[2]: key for key in reversed(known)}
     # A key within an object may be meant for the top, and one at the top for an object.
     near = nearest(name, siblings) or tails.get(nearest(last, tails) or "")

@@ -1,7 +1,11 @@
 """A mistake gives one message on standard error and an exit code that means something; no traceback."""
 
+import json
+
 import pytest
 
+from cryptolake.cli import output
+from cryptolake.cli.mistakes import in_options
 from tests.cli.conftest import WORDS
 
 BEFORE = WORDS[:-4]
@@ -205,3 +209,35 @@ def test_a_mode_that_does_not_fit_is_said_before_anything_is_asked(run, monkeypa
         done = run(command, *WORDS, "--mode", "direct")
         assert done.code == 2
         assert "does not fit a lake on a disk" in done.err
+
+
+HOSTILE = "\x1b]0;title\x07\x1b[31mred\x9b2J\u202egnp.exe"
+"""A window's title, colours, a cleared screen, and an order of reading that hides an ending."""
+
+
+@pytest.mark.parametrize("key", [HOSTILE, f".symbols({HOSTILE!r})", f".between({HOSTILE!r})"])
+def test_a_name_from_a_file_of_a_stranger_does_nothing_to_a_terminal(run, tmp_path, key):
+    (tmp_path / "c.json").write_text(json.dumps({key: 1}))
+    done = run("run", tmp_path / "c.json")
+    assert done.code == 2
+    assert "title" in done.err
+    assert done.err.replace("\n", "").isprintable()
+
+
+def test_a_name_in_a_table_or_in_json_does_nothing_to_a_terminal(capsys):
+    import polars as pl
+
+    frame = pl.DataFrame({"name": [HOSTILE], HOSTILE: [1]})
+    output.table(frame)
+    output.either(frame, json=True)
+    output.rows_as_json(frame.iter_rows(named=True))
+    said = capsys.readouterr().out
+    assert said.replace("\n", "").isprintable()
+    assert json.loads(said[said.index("[\n ") :].partition("]\n")[0] + "]")[0]["name"] == HOSTILE
+
+
+def test_the_command_that_lists_symbols_is_said_whole():
+    assert (
+        in_options("See lake.symbols('spot', 'klines').")
+        == "See cryptolake symbols -m spot -t klines."
+    )

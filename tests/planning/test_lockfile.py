@@ -112,6 +112,11 @@ ROW = [1, None, "0" * 64]
         (put(["recipes"], ["basis"]), "recipes are no versions"),
         (put(["recipes"], {"a/b": "1"}), "recipes are no versions"),
         (put(["rows"], 1.5), "no count"),
+        (put(["made_by"], "\x1b[2Jme"), "'made_by' is no short text"),
+        (put(["schemas"], {"spot_klines": "\x9b2J"}), "schemas are no versions"),
+        (put(["gold"], {"basis/spot/1h": ["1\u202e", "c", 0]}), "its version, code and count"),
+        (put(["tree", FOLDER, "2024-01-01"], [1, "e\x07", "0" * 64]), "an ETag that is no"),
+        (put(["archive", "bucket"], "a/../b"), "no bucket"),
         (put(["created_at"], "yesterday"), "no lock that can be read"),
     ],
 )

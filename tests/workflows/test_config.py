@@ -64,6 +64,7 @@ WRONG = [
     ({"destination_prefix": "a"}, "needs destination_bucket"),
     ({"enable_s3_direct_sync": False, "operation_mode": "direct_sync"}, "do not agree"),
     ({"workflow_type": "x"}, "is 'archive_collection', not 'x'"),
+    ({"a.b": 1}, "choose from markets, "),
 ]
 
 
@@ -79,3 +80,30 @@ def test_the_later_spelling_of_a_setting_counts():
         {"performance_optimization": {"batch_size": 4}, "destination_bucket": "lakes"},
     )
     assert (config.options().batch_size, config.root) == (4, "s3://lakes")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"output_directory": "s3://AK:S3CR3T@bucket/lake"},
+        {"output_directory": "s3://AK:S3CR3T@bucket/lake", "destination_bucket": "abc"},
+        {"output_directory": "s3://bucket/lake?key=S3CR3T"},
+        {"destination_bucket": "AK:S3CR3T@b"},
+        {"destination_bucket": "bbb", "destination_prefix": "?key=S3CR3T"},
+        {"matrix_path": "https://me:S3CR3T@host/x"},
+        {"aws_secret_access_key": "S3CR3T"},
+        {"s3_config": {"secret": "S3CR3T"}},
+    ],
+)
+def test_a_configuration_with_credentials_is_refused_and_does_not_show_them(given):
+    with pytest.raises(cl.InvalidQuery) as caught:
+        cl.WorkflowConfig(given)
+    error = caught.value
+    shown = [error, error.facts, error.__cause__, error.__context__, pickle.dumps(error)]
+    assert "S3CR3T" not in "".join(map(repr, shown))
+
+
+def test_a_file_that_is_nested_without_end_is_no_json(tmp_path):
+    (tmp_path / "c.json").write_text('{"a":' * 100_000)
+    with pytest.raises(cl.InvalidQuery, match="is no JSON"):
+        cl.WorkflowConfig(tmp_path / "c.json")
