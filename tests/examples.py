@@ -7,15 +7,30 @@ process: that alone would take most of an example's time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cryptolake.sample.presets import parts_of, write_parts
 from cryptolake.sample.server import Served, serve_archive
 from tests.conftest import made_once
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path: Path) -> Generator[None, Any, Any]:
+    """Look for doctests where there are some: to load and look through all modules takes seconds a process.
+
+    Those of Prefect's flow are run beside its other tests: Prefect takes more to load than all of cryptolake.
+    """
+    found = yield
+    below = Path(__file__).parent
+    test = file_path.is_relative_to(below) and not file_path.is_relative_to(below / "tools")
+    if not test and file_path.name != "prefect_flow.py" and ">>>" in file_path.read_text("utf-8"):
+        return found
+    return [one for one in found if type(one).__name__ != "DoctestModule"]
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,9 +36,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _lacking() -> str | None:
     for name in ("jupyterlab", "playwright"):
-        try:
-            __import__(name)
-        except ImportError:
+        if (
+            find_spec(name) is None
+        ):  # not imported: JupyterLab takes a second of each process of tests
             return name
     return None if shutil.which(CHROMIUM) else CHROMIUM
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import nbformat
-
 from cryptolake.archive.enums import Market
 from cryptolake.archive.matrix import load_matrix
 from tests.tools.datasets_notebook import notebook, text
@@ -14,6 +12,8 @@ COMMITTED = Path(__file__).parents[2] / "notebooks" / "02_datasets.ipynb"
 
 
 def test_the_committed_notebook_is_what_the_code_writes():
+    import nbformat  # its checks of formats take a second to load
+
     committed, written = nbformat.read(COMMITTED, 4), nbformat.reads(text(), 4)
     assert [(cell.id, cell.source) for cell in committed.cells] == [
         (cell.id, cell.source) for cell in written.cells

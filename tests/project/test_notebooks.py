@@ -4,10 +4,17 @@ import copy
 import json
 from itertools import pairwise
 
-import nbformat
 import pytest
 
-from tests.tools.notebook_outputs import FOLDER, LIMIT, difference, execute, normalize, text_of
+from tests.tools.notebook_outputs import (
+    FOLDER,
+    LIMIT,
+    difference,
+    execute,
+    normalize,
+    read,
+    text_of,
+)
 
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 AGAIN = "python -m tests.tools.notebook_outputs"
@@ -21,7 +28,9 @@ def test_there_are_notebooks():
 
 @each
 def test_it_is_valid_and_names_its_kernel(path):
-    notebook = nbformat.read(path, as_version=4)
+    import nbformat
+
+    notebook = read(path)
     nbformat.validate(notebook)
     assert notebook.metadata.kernelspec.name == "python3"
 
@@ -36,7 +45,7 @@ def test_it_begins_with_a_title_and_its_purpose(path):
 
 @each
 def test_its_first_cell_opens_a_sample_lake(path):
-    notebook = nbformat.read(path, as_version=4)
+    notebook = read(path)
     first = next(cell.source for cell in notebook.cells if cell.cell_type == "code")
     imported, opened = filter(None, first.splitlines())
     assert imported == "import cryptolake as cl"
@@ -46,14 +55,14 @@ def test_its_first_cell_opens_a_sample_lake(path):
 
 @each
 def test_a_sentence_stands_before_each_cell(path):
-    kinds = [cell.cell_type for cell in nbformat.read(path, as_version=4).cells]
+    kinds = [cell.cell_type for cell in read(path).cells]
     assert ("code", "code") not in pairwise(kinds)
 
 
 @each
 def test_its_outputs_are_kept_without_what_a_run_leaves_in_them(path):
     text = path.read_text("utf-8")
-    notebook = nbformat.reads(text, as_version=4)
+    notebook = read(path)
     normalize(notebook)
     assert text_of(notebook) == text, f"run: {AGAIN} {path.stem}"
     assert len(text.encode()) < LIMIT
@@ -69,6 +78,6 @@ def test_its_outputs_are_kept_without_what_a_run_leaves_in_them(path):
     "ignore::DeprecationWarning:jupyter_client", "ignore::ResourceWarning:zmq"
 )
 def test_it_runs_from_a_clean_kernel_and_shows_what_is_kept(path, tmp_path):
-    kept = nbformat.read(path, as_version=4)
+    kept = read(path)
     differing = difference(kept, execute(copy.deepcopy(kept), tmp_path))
     assert not differing, f"{path.name} shows something else; run: {AGAIN} {path.stem}\n{differing}"

@@ -1,8 +1,10 @@
 """The public face: its names are what __all__ says, each is documented, and importing it is light."""
 
 import ast
+import importlib
 import inspect
 import json
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +48,12 @@ def modules_after(statement: str) -> set[str]:
     code = f"import json, sys\n{statement}\nprint(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return {name.partition(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
+
+
+def test_every_module_can_be_imported():
+    for module in pkgutil.walk_packages(cl.__path__, "cryptolake."):
+        if not module.name.endswith("__main__"):  # which runs the program
+            importlib.import_module(module.name)
 
 
 def test_the_contract_is_public():

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import dask.dataframe
 import duckdb
 import pandas as pd
 import polars as pl
@@ -40,11 +39,15 @@ def read_polars(folder: Path) -> Any:
 
 
 def read_dask(folder: Path) -> Any:
+    import dask.dataframe  # takes a second, which only the process that runs this test needs to spend
+
     rows = dask.dataframe.read_parquet(folder, dataset={"partitioning": None})
     return rows.compute(scheduler="synchronous")
 
 
 def read_dask_by_file(folder: Path) -> Any:
+    import dask.dataframe
+
     files = pyarrow.dataset.dataset(folder, partitioning=HIVE)
     names = [name for name in files.schema.names if name != "market"]
     rows = dask.dataframe.from_map(

@@ -31,8 +31,6 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
 FOLDER = Path(__file__).parents[2] / "notebooks"
 
 LIMIT = 1_000_000
@@ -190,8 +188,20 @@ def difference(kept: Any, shown: Any) -> str:
     return "\n".join(lines)
 
 
+def read(path: Path) -> Any:
+    """Return a notebook.
+
+    Its package is loaded here: that compiles forty grammars of addresses, which takes a second.
+    """
+    import nbformat
+
+    return nbformat.read(path, as_version=4)
+
+
 def text_of(notebook: Any) -> str:
     """Return a notebook's file as it is committed."""
+    import nbformat
+
     written: str = nbformat.writes(notebook, indent=1, ensure_ascii=False, sort_keys=True)
     return f"{written}\n"
 
@@ -208,7 +218,7 @@ def main() -> None:
     for path in sorted(FOLDER.glob("*.ipynb")):
         if not path.name.startswith(names):
             continue
-        notebook = nbformat.read(path, as_version=4)
+        notebook = read(path)
         with tempfile.TemporaryDirectory() as scratch:
             execute(notebook, Path(scratch))
         path.write_text(text_of(notebook), encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import doctest
 import json
 import multiprocessing
 import os
@@ -233,6 +234,14 @@ def test_a_scheduled_deployment_runs_and_leaves_its_report(kept_environment, arc
     assert "# cryptolake: done" in str(report.data)
     assert "| spot\\_klines 1h |" in str(report.data)
     assert facts(cl.Lake(str(root), source=archive))[0].height == 2 * 6 * 24
+
+
+def test_its_examples_run_as_printed():
+    """Here, and not where others are collected: each process of tests would load Prefect."""
+    from cryptolake.workflows import prefect_flow
+
+    failed, tried = doctest.testmod(prefect_flow)
+    assert (failed, tried > 0) == (0, True)
 
 
 def test_credentials_are_no_parameters():
