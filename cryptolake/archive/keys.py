@@ -56,11 +56,6 @@ class ArchiveKey(NamedTuple):
         row = load_matrix().row(self.market, self.data_type)
         return f"{stem_of(row, self.partition, self.symbol, self.interval)}{self.period}{ZIP}"
 
-    @property
-    def checksum_key(self) -> str:
-        """The key of the zip's CHECKSUM sidecar."""
-        return self.key + CHECKSUM
-
 
 def parse_key(key: str) -> ArchiveKey | None:
     """Read a zip's key; None when it is not one the archive's grammar allows.

@@ -33,7 +33,6 @@ class Layout:
     columns: tuple[str, ...]
     extras: tuple[str, ...]
     missing: tuple[str, ...]
-    header: bool
     skip: int
     first_line: int
     warnings: tuple[str, ...] = ()
@@ -51,8 +50,8 @@ def detect(head: bytes, schema: Schema, key: str) -> Layout:
     --------
     >>> from cryptolake.archive.schemas import schema_of
     >>> funding = schema_of("futures_um", "fundingRate")
-    >>> detect(b"1775001600000,8,-0.00003449\n", funding, "a.zip").header
-    False
+    >>> detect(b"1775001600000,8,-0.00003449\n", funding, "a.zip").first_line
+    1
     >>> text = b"calc_time,funding_interval_hours,last_funding_rate\n1775001600000,8,-0.0001\n"
     >>> detect(text, funding, "a.zip").columns
     ('time', 'funding_interval_hours', 'funding_rate')
@@ -89,7 +88,6 @@ def detect(head: bytes, schema: Schema, key: str) -> Layout:
         columns,
         extras,
         missing,
-        header=header,
         skip=min(skip, len(head)),
         first_line=first_line + header,
         warnings=tuple(warnings),

@@ -114,9 +114,8 @@ def symbols(
 
 def datasets(lake: Lake, *, json: Json = False) -> None:
     """Show the datasets that the lake holds."""
-    show.absence(lake, json=json)
     about = ("zone", "dataset", "intervals", "first", "last", "bytes", "rows")
-    show.either(lake.datasets(), json=json, about=about, nothing=NO_DATA)
+    show.either(lake.datasets(), json=json, about=about, nothing=NO_DATA, lake=lake)
 
 
 def status(
@@ -147,7 +146,8 @@ def status(
     """
     limit = None if fail_if_behind is None else _days_of(fail_if_behind)
     _refuse_two_formats(prometheus=prometheus, json=json, output=output)
-    show.absence(lake, json=json or prometheus)
+    if json or prometheus:
+        show.absence(lake, json=True)
     found = None if prometheus and limit is None else lake.status()
     if prometheus:
         _keep_metrics(lake.metrics(), output)
@@ -156,7 +156,7 @@ def status(
     elif found is not None:
         show.echo(f"archive: {archive_text(lake.source, lake.storage.archive)}")
         about = ("dataset", "newest", "behind", "quarantined", "rejects", "damaged")
-        show.table(found.drop("archive"), about=about, nothing=NO_DATA)
+        show.table(found.drop("archive"), about=about, nothing=show.nothing_in(lake, NO_DATA))
     if limit is not None and found is not None:
         _exit_if_behind(found, limit)
 
@@ -212,9 +212,9 @@ def runs(lake: Lake, *, json: Json = False) -> None:
 
     One row a run; ``lost`` is one that was killed, or has been quiet for ten minutes.
     """
-    show.absence(lake, json=json)
     about = ("kind", "state", "started_at", "seconds", "files", "bytes", "failed", "note")
-    show.either(lake.runs(), json=json, about=about, nothing="no run has written here yet")
+    nothing = "no run has written here yet"
+    show.either(lake.runs(), json=json, about=about, nothing=nothing, lake=lake)
 
 
 def compact(lake: Lake, *, json: Json = False) -> None:
@@ -222,8 +222,7 @@ def compact(lake: Lake, *, json: Json = False) -> None:
 
     Runs do so by themselves when there are many; this leaves one a table.
     """
-    show.absence(lake, json=json)
-    show.either(lake.compact(), json=json, nothing="nothing to merge")
+    show.either(lake.compact(), json=json, nothing="nothing to merge", lake=lake)
 
 
 def freshness(lake: Lake, *, refresh: Refresh = False, json: Json = False) -> None:
@@ -231,10 +230,9 @@ def freshness(lake: Lake, *, refresh: Refresh = False, json: Json = False) -> No
 
     By market and data type held, in days; asks the archive's listing.
     """
-    show.absence(lake, json=json)
     about = ("market", "data_type", "archive_newest", "lake_newest", "lake_behind", "status")
     found = lake.freshness(refresh=refresh)
-    show.either(found, json=json, about=about, nothing=NO_DATA)
+    show.either(found, json=json, about=about, nothing=NO_DATA, lake=lake)
 
 
 def quality(

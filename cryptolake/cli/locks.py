@@ -84,11 +84,11 @@ def locks(lake: Lake, *, json: Json = False) -> None:
 
     Exit code 1 when one cannot be read.
     """
-    show.absence(lake, json=json)
     found = lake.locks()
     about = ("id", "created_at", "files", "kept_bytes", "problem")
     nothing = "no lock: cryptolake freeze LOCK with the words of a query makes one"
-    show.either(found if json else show.in_words(found), json=json, about=about, nothing=nothing)
+    shown = found if json else show.in_words(found)
+    show.either(shown, json=json, about=about, nothing=nothing, lake=lake)
     if found["problem"].count():
         raise typer.Exit(1)
 

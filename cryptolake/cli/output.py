@@ -119,13 +119,20 @@ def folded(line: str, width: int, indent: str = "  ") -> str:
 
 
 def either(
-    frame: pl.DataFrame, *, json: bool, about: Sequence[str] = (), nothing: str = "nothing"
+    frame: pl.DataFrame,
+    *,
+    json: bool,
+    about: Sequence[str] = (),
+    nothing: str = "nothing",
+    lake: Lake | None = None,
 ) -> None:
-    """Print a frame as JSON or as a table."""
+    """Print a frame as JSON or as a table; of a ``lake``, an empty one says where there is none yet."""
+    if json and lake is not None:
+        absence(lake, json=True)
     if json:
         as_json(frame)
     else:
-        table(frame, about=about, nothing=nothing)
+        table(frame, about=about, nothing=nothing_in(lake, nothing))
 
 
 def no_gaps(query: Query) -> str:
@@ -157,7 +164,14 @@ def absence(lake: Lake, *, json: bool) -> None:
         There can be none.
     """
     if not lake.storage.begun():
-        echo(f"no lake at {lake.root} yet: cryptolake pull makes one", err=json)
+        echo(nothing_in(lake), err=json)
+
+
+def nothing_in(lake: Lake | None, nothing: str = "") -> str:
+    """Return what it means that a lake holds nothing of a kind: there is no lake yet, or ``nothing``."""
+    if lake is None or (nothing and lake.storage.begun()):
+        return nothing
+    return f"no lake at {lake.root} yet: cryptolake pull makes one"
 
 
 def as_json(value: Any) -> None:

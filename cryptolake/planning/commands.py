@@ -32,8 +32,6 @@ _SIGNS = r"[*?\[,]"
 
 _MOST_PATTERNS = 40
 
-_PAGE = 1000
-
 
 def copy_line(bucket: str, key: str, target: str | None = None) -> str:
     r"""Return the ``cp`` line that fetches one object, quoted so that nothing in a name is interpreted.

@@ -23,9 +23,8 @@ from cryptolake.archive.periods import Period
 from cryptolake.archive.source import BUCKET_NAME, ArchivePlace, checked_endpoint
 from cryptolake.errors import CryptolakeError, LockError
 from cryptolake.planning.file_rows import LARGEST, MOST_FILES, is_text, moment, quoted
-from cryptolake.planning.plan import size_text
 from cryptolake.query import Query
-from cryptolake.render.html import plural
+from cryptolake.render.html import plural, size
 from cryptolake.user_files import user_path, written_whole
 
 if TYPE_CHECKING:
@@ -331,7 +330,7 @@ class Lock:
 
     def __repr__(self) -> str:
         try:
-            what = f"{plural(self.files.height, 'file')}, {size_text(self.bytes)}, {plural(self.rows, 'Silver row')}"
+            what = f"{plural(self.files.height, 'file')}, {size(self.bytes)}, {plural(self.rows, 'Silver row')}"
             when = f"made {self.created_at:%Y-%m-%d %H:%M} UTC by {self.made_by}"
             return f"<Lock {self.id[:_SHORT]}: {what}, of {self.archive}; {when}\n  {self.query!r}>"
         except Exception as error:  # noqa: BLE001 - a repr never raises

@@ -22,7 +22,7 @@ from cryptolake.errors import IncompleteWarning, NotPublished, TransferError
 from cryptolake.planning import commands, serialization
 from cryptolake.planning.commands import Planned
 from cryptolake.planning.early_ends import ends_early
-from cryptolake.render.html import plural
+from cryptolake.render.html import plural, size
 from cryptolake.storage.spooled import Rows, Table
 
 if TYPE_CHECKING:
@@ -40,21 +40,6 @@ _RARE = {"updated", "other"}
 _MOST_ROWS = 20
 
 
-def size_text(size: float) -> str:
-    """Write bytes with a decimal unit.
-
-    Examples
-    --------
-    >>> size_text(512), size_text(23_400_000)
-    ('512 B', '23.4 MB')
-    """
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
-
-
 def plan_text(plan: Plan) -> str:
     """Draw a plan in plain text."""
     try:
@@ -66,9 +51,9 @@ def plan_text(plan: Plan) -> str:
         table = ["  ".join(_cell(row, i, w) for i, w in widths.items()).rstrip() for row in shown]
         if len(rows) > _MOST_ROWS:
             table.append(f"… and {plural(len(rows) - _MOST_ROWS, 'row')} more")
-        moving = f"to move: {plural(plan.to_transfer, 'file')}, {size_text(plan.total_bytes)}"
+        moving = f"to move: {plural(plan.to_transfer, 'file')}, {size(plan.total_bytes)}"
         if plan.to_transfer:
-            moving += f" (and {size_text(plan.sidecar_bytes)} of checksums)"
+            moving += f" (and {size(plan.sidecar_bytes)} of checksums)"
         listing = f"listing of {plan.archive}: {age_of(plan.listed_at, plan.created_at)}"
         notes = [f"note: {note}" for note in plan.notes]
         return "\n".join([f"Plan {plan.id}", f"{plan.query!r}", *table, moving, listing, *notes])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -21,8 +21,6 @@ from cryptolake.storage.tables import record_new
 if TYPE_CHECKING:
     from cryptolake.listing.context import LakeContext
     from cryptolake.query import Query
-
-Against = Literal["trades", "aggTrades", "klines"]
 
 _ACCEPTED = ("trades", "aggTrades", "klines")
 

@@ -123,24 +123,6 @@ def has_ids(month: SymbolMonth) -> bool:
     return bool(counters_of(schema_of(month.folder.row.market, month.folder.row.data_type)))
 
 
-def holes(frame: pl.DataFrame, counter: Counter, time: str, edge: Edge | None) -> list[Hole]:
-    """Return where ids do not go on by one, in a frame sorted by id, and from ``edge`` to its first row.
-
-    Examples
-    --------
-    >>> from datetime import UTC
-    >>> at = datetime(2024, 1, 1, tzinfo=UTC)
-    >>> frame = pl.DataFrame({"id": [7, 8, 11], "time": [at, at, at]})
-    >>> [
-    ...     (hole.before.number, hole.ids)
-    ...     for hole in holes(frame, Counter("id", "id"), "time", Edge(4, at))
-    ... ]
-    [(4, 2), (8, 2)]
-    """
-    broken = _steps(frame, counter, time, edge).filter(_BROKEN)
-    return [Hole(Edge(a, b), Edge(c, d)) for a, b, c, d in broken.iter_rows()]
-
-
 _BROKEN = pl.col("c") != pl.col("a") + 1
 
 

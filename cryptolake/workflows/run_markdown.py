@@ -10,8 +10,7 @@ import polars as pl
 
 from cryptolake.archive.enums import dataset_name
 from cryptolake.archive.keys import parse_key
-from cryptolake.planning.plan import size_text
-from cryptolake.render.html import plural
+from cryptolake.render.html import plural, size
 from cryptolake.report import Report
 
 if TYPE_CHECKING:
@@ -106,14 +105,14 @@ def _headline(run: Collected, report: Report) -> str:
 
 
 def _totals(run: Collected, report: Report) -> str:
-    rate = f", {size_text(report.bytes / report.seconds)}/s" if report.seconds else ""
+    rate = f", {size(report.bytes / report.seconds)}/s" if report.seconds else ""
     return _table(
         ("what", "value"),
         [
             ("lake", f"`{run.root}`"),
             ("began (UTC)", f"{run.started_at:%Y-%m-%d %H:%M:%S}"),
             ("seconds", f"{report.seconds:,.1f}"),
-            ("files moved", f"{report.transferred:,} ({size_text(report.bytes)}{rate})"),
+            ("files moved", f"{report.transferred:,} ({size(report.bytes)}{rate})"),
             ("files here already", f"{report.skipped:,}"),
             ("months built", f"{report.built:,} ({plural(report.rows, 'row')})"),
             ("failed, in quarantine", f"{report.failed:,}, {report.quarantined:,}"),
@@ -135,16 +134,16 @@ def _datasets(plans: Sequence[Plan], report: Report) -> str:
     joined = files.join(lost, on=group, how="full", coalesce=True, nulls_equal=True)
     came = _by_dataset(report)
     rows = []
-    for market, data_type, interval, number, size, unpublished in joined.sort(group).iter_rows():
+    for market, data_type, interval, number, total, unpublished in joined.sort(group).iter_rows():
         own = came.get((market, data_type, interval), {})
         rows.append(
             (
                 _named(market, data_type, interval),
                 f"{number or 0:,}",
-                size_text(size or 0),
+                size(total or 0),
                 *(f"{own.get(status, 0):,}" for status in ("moved", "here", "quarantined")),
                 f"{own.get('failed', 0):,}",
-                size_text(own.get("bytes", 0)),
+                size(own.get("bytes", 0)),
                 f"{unpublished or 0:,}",
             )
         )
@@ -157,7 +156,7 @@ _WORDS = {"transferred": "moved", "cached": "here", "adopted": "here"}
 
 def _by_dataset(report: Report) -> dict[tuple[str, str, str | None], dict[str, int]]:
     found: dict[tuple[str, str, str | None], dict[str, int]] = {}
-    for key, status, size in report.rows_of_files.select("key", "status", "bytes").iter_rows():
+    for key, status, moved in report.rows_of_files.select("key", "status", "bytes").iter_rows():
         named = parse_key(key)
         if named is None:
             continue
@@ -165,7 +164,7 @@ def _by_dataset(report: Report) -> dict[tuple[str, str, str | None], dict[str, i
         word = _WORDS.get(status, status)
         counts[word] = counts.get(word, 0) + 1
         if status == "transferred":
-            counts["bytes"] = counts.get("bytes", 0) + (size or 0)
+            counts["bytes"] = counts.get("bytes", 0) + (moved or 0)
     return found
 
 

@@ -95,6 +95,7 @@ def test_looking_where_no_lake_is_names_the_root(run, tmp_path, command):
     done = run(command, *LOOKING[command], "--root", tmp_path / "typo")
     assert done.code == 0, done.err
     assert f"no lake at {tmp_path / 'typo'} yet" in done.out + done.err
+    assert (done.out + done.err).count(" yet") == 1, "it is said once"
     assert not (tmp_path / "typo" / "bronze").exists()
 
 
