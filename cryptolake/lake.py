@@ -2211,7 +2211,7 @@ class Lake:
         No folder of data is walked, and nothing is asked over the network.
         """
         from cryptolake.readers.inventory import shown
-        from cryptolake.render import lake_html
+        from cryptolake.render.lake_card import lake_html
 
         held = shown(self.context, self._datasets)
         return lake_html(self.root, self._archive, held, self._freshness)
@@ -2219,7 +2219,7 @@ class Lake:
     def __str__(self) -> str:
         """Return the same as text."""
         from cryptolake.readers.inventory import shown
-        from cryptolake.render import lake_text
+        from cryptolake.render.lake_card import lake_text
 
         return lake_text(self.root, self._archive, shown(self.context, self._datasets))
 

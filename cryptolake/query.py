@@ -36,6 +36,7 @@ from cryptolake.archive.periods import (
 )
 from cryptolake.archive.symbols import CONTRACTS, Universe
 from cryptolake.errors import InvalidQuery, NotPublished, unknown_word
+from cryptolake.render.html import drawing, never_raises, plural, text, words
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -727,8 +728,6 @@ class Query:
         return "cl.query()" + "".join(_verbs(self._selection))
 
     def _repr_html_(self) -> str:
-        from cryptolake.render import query_html
-
         return query_html(self)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
@@ -803,3 +802,53 @@ def _range(selection: Selection) -> Iterator[str]:
     elif selection.days:
         first, last = format_days(selection.days)
         yield f".between({first!r}, {last!r})"
+
+
+@never_raises
+def query_html(query: Query) -> str:
+    """Draw a query: one line for each verb, then its problems."""
+    verbs = "".join(
+        f'<tr><th scope="row">{text(name)}</th><td>{text(value)}</td></tr>'
+        for name, value in _card_lines(query.selection)
+    )
+    problems = query.problems()
+    if problems:
+        items = "".join(f"<li>{text(problem)}</li>" for problem in problems)
+        ending = f'<h5 class="bad">To do before it can be planned</h5><ul>{items}</ul>'
+    else:
+        ending = (
+            '<p><span class="good">complete</span> <span class="dim">lake.plan(query)</span></p>'
+        )
+    box = f'<div class="box"><table><tbody>{verbs}</tbody></table></div>' if verbs else ""
+    return drawing("<h4>Query</h4>", box, ending)
+
+
+def _card_lines(selection: Selection) -> Iterator[tuple[str, str]]:
+    for name, values in (
+        ("markets", selection.markets),
+        ("data types", selection.data_types),
+        ("intervals", selection.intervals),
+        ("symbols", selection.symbols),
+    ):
+        if values:
+            yield name, words(values, most=12)
+    universe = selection.universe
+    if universe:
+        rules = [
+            ("quote", words(universe.quote)),
+            ("contract", words(universe.contract)),
+            ("without", words(universe.exclude)),
+            ("without", words(universe.leave_out)),
+            ("listed on", str(universe.listed_on or "")),
+        ]
+        yield "universe", "; ".join(f"{rule} {value}" for rule, value in rules if value)
+    if selection.back:
+        yield "last", f"{selection.back}, up to the newest published UTC day"
+        return
+    if selection.is_open:
+        yield "since", f"{selection.first}, up to the newest published UTC day"
+        return
+    days = selection.days
+    if days:
+        count = plural(len(days), "UTC day")
+        yield "between", f"{days.first} and {days.last} ({count}, both ends in)"

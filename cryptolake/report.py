@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from cryptolake.render.html import plural
+from cryptolake.render.html import (
+    and_more,
+    drawing,
+    facts,
+    never_raises,
+    number,
+    plural,
+    seconds,
+    size,
+    table,
+    text,
+)
+from cryptolake.render.picture import FEWEST_STEPS
 from cryptolake.storage.layout import GOLD, SILVER
 from cryptolake.storage.spooled import Rows, Table
 
@@ -488,9 +501,9 @@ class Report:
         totals: Counter[tuple[str, str, str | None]] = Counter()
         columns = ("status", "mode", "bytes", "attempts", "retries")
         for piece in self._files.pieces():
-            for status, mode, size, attempts, retries in piece.select(columns).iter_rows():
+            for status, mode, moved, attempts, retries in piece.select(columns).iter_rows():
                 totals["files", status, mode] += 1
-                totals["bytes", status, mode] += size or 0
+                totals["bytes", status, mode] += moved or 0
                 totals["retries", status, mode] += retries or 0
                 totals["retried", status, mode] += (attempts or 0) > 1 or (retries or 0) > 0
         return totals
@@ -505,8 +518,6 @@ class Report:
         return f"<Report {self.summary()}>"
 
     def _repr_html_(self) -> str:
-        from cryptolake.render.cards import report_html
-
         return report_html(self)
 
 
@@ -582,3 +593,78 @@ def facts_of_build(report: Report) -> dict[str, Any]:
     counts = dict(months.group_by("status").len().sort("status").iter_rows())
     facts = {"run_id": report.run_id, "datasets": ",".join(sorted(names)), "months": months.height}
     return facts | counts | {"rows": report.rows}
+
+
+# ---------------------------------------------------------------------- the card of a notebook
+
+MAX_FAULTS = 20
+"""Faults of a report that are shown one by one; the rest is counted."""
+
+
+@never_raises
+def report_html(report: Report) -> str:
+    """Draw a report: what went wrong first, then the counts."""
+    files = report.files  # held: each use of a large report's files reads them from disk
+    state = {"stopped": "stopped before its end"}.get(report.state, "not all well")
+    mark = '<span class="good">ok</span>' if report.ok else f'<span class="bad">{state}</span>'
+    kind, run = text(report.kind), text(report.run_id)
+    return drawing(
+        f'<h4>Report: {kind} {mark} <span class="dim">{run}</span></h4>',
+        _faults(files, "key", "Files"),
+        _faults(report.months, "path", "Silver months"),
+        facts(_figures(report, files)),
+        _reasons("Moved another way than asked", report.fallbacks),
+        _retries(report, files),
+        _throughput(report),
+    )
+
+
+def _faults(frame: pl.DataFrame, name: str, title: str) -> str:
+    faulty = frame.filter(pl.col("status").is_in(["failed", "quarantined"]))
+    if faulty.is_empty():
+        return ""
+    rows = faulty.head(MAX_FAULTS).select(name, "status", pl.col("error").fill_null("")).rows()
+    drawn = table([name, "what", "why"], rows)
+    heading = f'<h5 class="bad">{text(title)} that need a look: {number(faulty.height)}</h5>'
+    return heading + drawn + and_more(faulty.height - MAX_FAULTS)
+
+
+def _figures(report: Report, files: pl.DataFrame) -> Iterator[tuple[str, str]]:
+    if files.height:
+        yield "moved", number(report.transferred)
+        yield "here before", number(report.skipped)
+        yield "failed", number(report.failed)
+        yield "quarantined", number(report.quarantined)
+        yield "moved", size(report.bytes)
+    if report.months.height:
+        yield "Silver months built", number(report.built)
+        yield "rows", number(report.rows)
+        for name in ("duplicates", "rejects"):
+            total = int(report.months[name].sum() or 0)
+            if total:
+                yield name, number(total)
+    yield "", seconds(report.seconds)
+    if report.bytes and report.seconds:
+        yield "a second", size(report.bytes / report.seconds)
+
+
+def _retries(report: Report, files: pl.DataFrame) -> str:
+    if not report.retried:
+        return ""
+    again = number(int(files["retries"].sum()))
+    heading = f"{again} requests made again for {plural(report.retried, 'file')}"
+    return _reasons(heading, report.retries) or f"<h5>{heading}</h5>"
+
+
+def _reasons(heading: str, counts: Mapping[str, int]) -> str:
+    items = "".join(f"<li>{number(count)}: {text(why)}</li>" for why, count in counts.items())
+    return f"<h5>{heading}</h5><ul>{items}</ul>" if items else ""
+
+
+def _throughput(report: Report) -> str:
+    """Draw the throughput where there are steps enough to see, and a library to draw them with."""
+    if importlib.util.find_spec("vl_convert") is None:
+        return ""
+    if report.throughput().height < FEWEST_STEPS:
+        return ""
+    return report.chart()._repr_html_()

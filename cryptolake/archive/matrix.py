@@ -157,7 +157,7 @@ class Matrix(BaseModel):
         )
 
     def _repr_html_(self) -> str:
-        from cryptolake.render import matrix_html
+        from cryptolake.archive.matrix_table import matrix_html
 
         return matrix_html(self)
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from cryptolake.picker import messages
 from cryptolake.picker.backend import MAX_FOLDERS, Backend, count_folders, error_text
 from cryptolake.picker.tasks import Worker
-from cryptolake.render import plan_html, report_html
+from cryptolake.planning.cards import plan_html
 from cryptolake.render.html import number
+from cryptolake.report import report_html
 
 if TYPE_CHECKING:
     from cryptolake.picker import controls

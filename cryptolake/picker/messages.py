@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cryptolake.render import coverage_html
+from cryptolake.render.coverage import coverage_html
 from cryptolake.render.html import number, plural, seconds, size, text
 
 if TYPE_CHECKING:

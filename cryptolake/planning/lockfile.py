@@ -337,7 +337,7 @@ class Lock:
             return f"<Lock (cannot be drawn: {type(error).__name__}: {error})>"
 
     def _repr_html_(self) -> str:
-        from cryptolake.render import lock_html
+        from cryptolake.planning.cards import lock_html
 
         return lock_html(self)
 

@@ -364,7 +364,7 @@ class Plan:
         return plan_text(self)
 
     def _repr_html_(self) -> str:
-        from cryptolake.render import plan_html
+        from cryptolake.planning.cards import plan_html
 
         return plan_html(self)
 

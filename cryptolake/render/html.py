@@ -153,6 +153,11 @@ def table(
     )
 
 
+def and_more(count: int, what: str = "more") -> str:
+    """Return the line below a table that is cut: how many rows are not drawn; nothing for none."""
+    return f'<p class="dim">and {number(count)} {what}</p>' if count > 0 else ""
+
+
 def whole(value: object) -> str:
     """Return escaped text that stays on one line, as a day does, which a page breaks at its hyphens."""
     return f'<span class="w">{text(value)}</span>'

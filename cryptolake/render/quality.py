@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from cryptolake.render.html import STYLE, facts, number, table, text
+from cryptolake.render.html import STYLE, and_more, facts, table, text
 
 
 class State:
@@ -163,9 +163,7 @@ def _section(section: Section) -> str:
     if not section.rows:
         return f"{head}<p>{text(section.nothing)}</p>"
     body = table(section.head, section.rows[:MAX_ROWS], numbers=section.numbers)
-    more = len(section.rows) - MAX_ROWS
-    rest = f'<p class="dim">and {number(more)} more</p>' if more > 0 else ""
-    return f"{head}{note}{body}{rest}"
+    return f"{head}{note}{body}{and_more(len(section.rows) - MAX_ROWS)}"
 
 
 def _heat_map(page: QualityFacts) -> str:
@@ -178,8 +176,7 @@ def _heat_map(page: QualityFacts) -> str:
         for place, (label, spans) in enumerate(shown)
     )
     used = {span.state for _, spans in shown for span in spans}
-    more = len(page.heat) - len(shown)
-    rest = f'<p class="dim">and {number(more)} rows more</p>' if more > 0 else ""
+    rest = and_more(len(page.heat) - len(shown), "rows more")
     return (
         f'{_key(used)}<div class="box" tabindex="0" role="group" aria-label="days by cause">'
         f'<svg role="img" aria-label="a row a series, a column a UTC day, from {page.first}" width="{width:.0f}" '

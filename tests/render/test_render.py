@@ -12,10 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cryptolake as cl
-from cryptolake import render
 from cryptolake.archive.matrix import load_matrix
+from cryptolake.archive.matrix_table import matrix_html
+from cryptolake.planning.cards import plan_html
+from cryptolake.query import query_html
+from cryptolake.render.coverage import coverage_html
 from cryptolake.render.html import seconds, size, text
-from cryptolake.report import FILES, MONTHS, Report
+from cryptolake.render.lake_card import lake_html
+from cryptolake.report import FILES, MONTHS, Report, report_html
 
 EVIL = "<script>alert('x')</script>\"&"
 FILE_COLUMNS = {
@@ -93,7 +97,7 @@ def test_a_plan_shows_totals_and_what_is_missing_and_why():
             | {"period": "2024-02", "reason": "delisted"}
         ],
     )
-    drawn = render.plan_html(plan)
+    drawn = plan_html(plan)
     assert "1.0 MB" in drawn
     assert "delisted" in drawn
     assert "2024-05-01 12:00 UTC" in drawn
@@ -102,27 +106,27 @@ def test_a_plan_shows_totals_and_what_is_missing_and_why():
 def test_a_plan_of_a_hundred_thousand_files_stays_small():
     plan = a_plan([])
     plan.files = pl.concat([pl.DataFrame([a_file(f"S{n}", "new") for n in range(1000)])] * 100)
-    assert len(render.plan_html(plan)) < 20_000
+    assert len(plan_html(plan)) < 20_000
 
 
 def test_a_report_shows_failures_before_the_counts():
     files = pl.DataFrame(
         [{"key": "k", "status": "failed", "error": EVIL}], schema=FILES, strict=False
     )
-    drawn = render.report_html(Report("transfer", "r", 1.0, files))
+    drawn = report_html(Report("transfer", "r", 1.0, files))
     assert drawn.index("need a look") < drawn.index('class="facts"')
     assert "not all well" in drawn
 
 
 def test_a_report_of_a_stopped_run_is_not_shown_as_ok():
-    drawn = render.report_html(Report("transfer", "r", 1.0, state="stopped"))
+    drawn = report_html(Report("transfer", "r", 1.0, state="stopped"))
     assert "stopped" in drawn
     assert ">ok<" not in drawn
 
 
 def test_a_report_of_many_failures_counts_the_rest():
     files = pl.DataFrame([{"key": f"k{n}", "status": "failed"} for n in range(5000)], schema=FILES)
-    drawn = render.report_html(Report("transfer", "r", 1.0, files, pl.DataFrame(schema=MONTHS)))
+    drawn = report_html(Report("transfer", "r", 1.0, files, pl.DataFrame(schema=MONTHS)))
     assert "4,980 more" in drawn
     assert len(drawn) < 10_000
 
@@ -148,7 +152,7 @@ def test_the_lake_shows_the_datasets_it_was_last_told_of(tmp_path):
             "rows": [2232],
         }
     )
-    drawn = render.lake_html(str(tmp_path), "s3://a", told)
+    drawn = lake_html(str(tmp_path), "s3://a", told)
     assert "spot_klines" in drawn
     assert "1.3 MB" in drawn
     assert "2,232" in drawn
@@ -177,14 +181,14 @@ def test_the_matrix_is_a_grid_of_every_row():
 
 def test_coverage_of_three_thousand_symbols_stays_small():
     months = {f"20{year:02d}-{month:02d}": 1.0 for year in range(17, 27) for month in range(1, 13)}
-    drawn = render.coverage_html({f"SYM{n}": months for n in range(3000)})
+    drawn = coverage_html({f"SYM{n}": months for n in range(3000)})
     assert "2,940 symbols more" in drawn
     assert len(drawn) < 60_000
 
 
 @pytest.mark.parametrize(
     "draw",
-    [render.query_html, render.plan_html, render.report_html, render.matrix_html, render.lake_html],
+    [query_html, plan_html, report_html, matrix_html, lake_html],
 )
 @pytest.mark.parametrize("thing", [None, 3, EVIL, object()])
 def test_a_drawing_never_raises(draw, thing):
@@ -198,7 +202,7 @@ def test_not_even_for_an_object_whose_repr_raises():
         def __repr__(self) -> str:
             raise RuntimeError
 
-    assert "Broken" in render.plan_html(Broken())  # type: ignore[arg-type]
+    assert "Broken" in plan_html(Broken())  # type: ignore[arg-type]
 
 
 @given(st.text())
@@ -210,7 +214,7 @@ def test_no_text_of_a_symbol_or_reason_becomes_markup(word):
             | {"period": word, "reason": word + EVIL}
         ],
     )
-    drawn = render.plan_html(plan) + render.coverage_html({word + EVIL: {"2024-01": 1.0}})
+    drawn = plan_html(plan) + coverage_html({word + EVIL: {"2024-01": 1.0}})
     assert "<script" not in drawn
     assert "alert('x')" not in drawn
 

@@ -1,116 +1,14 @@
-"""Two grids: the matrix (market x data type) and coverage (symbols x months)."""
+"""Coverage as strips: a row a symbol, a mark a month."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
 from itertools import groupby
-from typing import Protocol
 
-from cryptolake.render.html import drawing, never_raises, number, text, whole
+from cryptolake.render.html import and_more, drawing, never_raises, text
 
 MAX_SYMBOLS = 60
 """Rows of a coverage grid; more are counted, not drawn."""
-
-_MARKS = {"live": "●", "discontinued": "◐", "never_observed": "○"}
-
-
-class _Interval(Protocol):
-    @property
-    def value(self) -> str: ...
-
-
-class _Row(Protocol):
-    @property
-    def all_intervals(self) -> Sequence[_Interval]: ...
-    @property
-    def market(self) -> str: ...
-    @property
-    def data_type(self) -> str: ...
-    @property
-    def partitions(self) -> Sequence[str]: ...
-    @property
-    def first_date(self) -> date: ...
-    @property
-    def last_date(self) -> date | None: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def notes(self) -> Sequence[str]: ...
-
-
-class _Matrix(Protocol):
-    @property
-    def bucket(self) -> str: ...
-    @property
-    def rows(self) -> Sequence[_Row]: ...
-
-
-@never_raises
-def matrix_html(matrix: _Matrix) -> str:
-    """Draw the availability matrix: a row for each data type, a column for each market."""
-    markets = list(dict.fromkeys(row.market for row in matrix.rows))
-    types = list(dict.fromkeys(row.data_type for row in matrix.rows))
-    by_pair = {(row.market, row.data_type): row for row in matrix.rows}
-    head = "".join(f'<th scope="col">{text(market)}</th>' for market in markets)
-    body = "".join(
-        f'<tr><th scope="row">{text(kind)}</th>'
-        + "".join(_matrix_cell(by_pair.get((market, kind))) for market in markets)
-        + "</tr>"
-        for kind in types
-    )
-    return drawing(
-        f"<h4>What can exist in {text(matrix.bucket)}</h4>",
-        f'<div class="box"><table><thead><tr><th scope="col">data type</th>{head}</tr></thead>',
-        f'<tbody>{body}</tbody></table></div><p class="dim">{text(_legend())}</p>',
-    )
-
-
-def matrix_text(matrix: _Matrix) -> str:
-    """Say the availability matrix in lines, one for each market and data type, within 80 columns."""
-    head = ("market", "data type", "intervals", "files", "first day", "last day", "")
-    rows = [
-        (
-            row.market,
-            row.data_type,
-            _intervals(row),
-            " ".join(row.partitions),
-            str(row.first_date),
-            str(row.last_date or ""),
-            _MARKS.get(row.status, ""),
-        )
-        for row in matrix.rows
-    ]
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    lines = [
-        " ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip()
-        for row in (head, *rows)
-    ]
-    return "\n".join([*lines, _legend()])
-
-
-def _intervals(row: _Row) -> str:
-    """Return the shortest and the longest interval of bars; nothing where rows are no bars."""
-    words = [interval.value for interval in row.all_intervals]
-    return f"{words[0]} to {words[-1]}" if len(words) > 1 else "".join(words)
-
-
-def _legend() -> str:
-    return " ".join(f"{mark} {name.replace('_', ' ')}" for name, mark in _MARKS.items())
-
-
-def _matrix_cell(row: _Row | None) -> str:
-    if row is None:
-        return '<td class="dim">-</td>'
-    partitions = " + ".join(row.partitions)
-    days = whole(row.first_date) + (f" to {whole(row.last_date)}" if row.last_date else "")
-    status = row.status.replace("_", " ")
-    spans = [part for part in (text(_intervals(row)), days) if part]
-    since = f"<br><span class='dim'>{'<br>'.join(spans)}</span>"
-    return (
-        f'<td title="{text(" ".join(row.notes))}"><span aria-label="{text(status)}">'
-        f"{_MARKS.get(row.status, '')}</span> {text(partitions)}{since}</td>"
-    )
 
 
 @never_raises
@@ -149,8 +47,7 @@ def coverage_html(
         f'<tr><th scope="row">{text(symbol)}</th><td>{_strip(coverage[symbol], columns, chosen)}</td></tr>'
         for symbol in symbols[:MAX_SYMBOLS]
     )
-    more = len(symbols) - MAX_SYMBOLS
-    rest = f'<p class="dim">and {number(more)} symbols more</p>' if more > 0 else ""
+    rest = and_more(len(symbols) - MAX_SYMBOLS, "symbols more")
     return drawing(
         f'<h4>{text(title)} <span class="dim">{text(columns[0])} to {text(columns[-1])}</span></h4>',
         f'<div class="box"><table><tbody>{rows}</tbody></table></div>{rest}',
