@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from cryptolake.planning.plan import Plan as Plan
     from cryptolake.query import Query as Query
     from cryptolake.query import query as query
-    from cryptolake.readers.exits import to_polars as to_polars
+    from cryptolake.readers.conversions import to_polars as to_polars
     from cryptolake.report import Report as Report
     from cryptolake.research.known import known as known
     from cryptolake.sample.archive import sample_archive as sample_archive

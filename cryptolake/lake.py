@@ -1754,7 +1754,7 @@ class Lake:
         (('BTCUSDT', 'extended', datetime.date(2025, 2, 1), datetime.date(2025, 3, 3)), 1488)
         """
         settings = self._settings(mode, progress, checksum_policy, options)
-        from cryptolake.maintenance.stored import update_stored
+        from cryptolake.maintenance.stored_queries import update_stored
         from cryptolake.maintenance.update import update
         from cryptolake.planning.dates import require_query
 
@@ -1795,7 +1795,7 @@ class Lake:
         (True, ['core'])
         0
         """
-        from cryptolake.maintenance.stored import save_query
+        from cryptolake.maintenance.stored_queries import save_query
 
         save_query(self.context.storage, name, query)
 
@@ -1813,7 +1813,7 @@ class Lake:
         >>> cl.Lake("/data/empty").queries().columns
         ['name', 'query', 'json', 'saved_at']
         """
-        from cryptolake.maintenance.stored import stored_queries
+        from cryptolake.maintenance.stored_queries import stored_queries
 
         return stored_queries(self.context.storage)
 
@@ -1843,7 +1843,7 @@ class Lake:
         ...
         cryptolake.errors.InvalidQuery: ...'core'...
         """
-        from cryptolake.maintenance.stored import stored_query
+        from cryptolake.maintenance.stored_queries import stored_query
 
         return stored_query(self.context.storage, name)
 
@@ -1868,7 +1868,7 @@ class Lake:
         ...
         cryptolake.errors.InvalidQuery: ...'core'...
         """
-        from cryptolake.maintenance.stored import drop_query
+        from cryptolake.maintenance.stored_queries import drop_query
 
         drop_query(self.context.storage, name)
 

@@ -215,7 +215,7 @@ def demo_query() -> Query:
 
 def _fill_and_read(lake: Lake, show: Callable[[str], object]) -> None:
     """Plan, pull, and read the demo's query as a frame and in SQL."""
-    from cryptolake.readers.exits import to_polars
+    from cryptolake.readers.conversions import to_polars
 
     query = demo_query()
     width = output.terminal_width()

@@ -15,14 +15,14 @@ import polars as pl
 
 from cryptolake.errors import ChecksumMismatch, InvalidQuery, TransferError, WorkerLost
 from cryptolake.executors.channel import Channel
+from cryptolake.executors.part_progress import Together
 from cryptolake.executors.parts import BuildWork, CallPart, GoldWork, Place, TransferWork, Work
 from cryptolake.executors.pool import Gathered, Given, Pool, gather
-from cryptolake.executors.shown import Together
 from cryptolake.gold.build import build_gold, stale_targets
 from cryptolake.gold.daily import RECIPE as DAILY
 from cryptolake.gold.recipes import recipe_named
 from cryptolake.listing.identity import claim_archive, require_own_archive, require_own_plan
-from cryptolake.maintenance.lacking import unbuilt
+from cryptolake.maintenance.missing import unbuilt
 from cryptolake.planning.plan import TO_MOVE, Plan
 from cryptolake.planning.shards import boundaries
 from cryptolake.query import Query

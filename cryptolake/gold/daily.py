@@ -30,7 +30,7 @@ from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.schemas import schema_of
 from cryptolake.bronze.ledger import with_key_parts
 from cryptolake.errors import IncompleteWarning
-from cryptolake.gold.code import code_hash
+from cryptolake.gold.code_hash import code_hash
 from cryptolake.gold.daily_zips import DailyZips
 from cryptolake.gold.lineage import (
     GoldRecord,

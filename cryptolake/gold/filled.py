@@ -20,7 +20,7 @@ from cryptolake.archive.enums import DataType, Interval, Market
 from cryptolake.archive.feeds import Feed
 from cryptolake.archive.grid import bar_number, expected_numbers, number_of, open_of, opens_of
 from cryptolake.archive.schemas import schema_of
-from cryptolake.gold.code import code_hash
+from cryptolake.gold.code_hash import code_hash
 from cryptolake.gold.lineage import Input, Lineage, Written, lineage_row, standing_lineage
 from cryptolake.gold.recipes import input_schema
 from cryptolake.gold.targets import Silver

@@ -23,7 +23,7 @@ from cryptolake.archive.feeds import Feed
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.periods import Days, parse_duration
 from cryptolake.errors import BuildError, InvalidQuery, unknown_word
-from cryptolake.gold.code import code_hash
+from cryptolake.gold.code_hash import code_hash
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -118,7 +118,7 @@ class Recipe:
 
     @cached_property
     def code(self) -> str:
-        """The hash of what is computed: the function (:mod:`cryptolake.gold.code`), its warm-up, pairs and data."""
+        """The hash of what is computed: the function (:mod:`cryptolake.gold.code_hash`), its warm-up, pairs and data."""
         pair = "" if self.pair is None else code_hash(self.pair)
         inputs = [f"{name}={feed}" for name, feed in self.inputs.items()]
         late = [f"after={self.after}"] if self.after else []
@@ -316,7 +316,7 @@ def recipe(
         How long after the month its other inputs go on, as ``"1h"``: rows that belong to a bar and are stamped
         with its end. The first input ends with the month.
     version
-        Raise it where something changed that the code's hash (:mod:`cryptolake.gold.code`) does not cover.
+        Raise it where something changed that the code's hash (:mod:`cryptolake.gold.code_hash`) does not cover.
     each
         ``"symbol-month"``: a call, and a file, for each symbol and month. ``"market-month"``: one for all symbols
         of a market (cross-sections); the result has ``symbol``, and is sorted by symbol and time.

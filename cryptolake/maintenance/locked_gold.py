@@ -11,7 +11,7 @@ from cryptolake.bronze.ledger import means
 from cryptolake.errors import CryptolakeError, IncompleteWarning
 from cryptolake.gold import daily, filled
 from cryptolake.gold.build import build_gold
-from cryptolake.gold.code import code_hash
+from cryptolake.gold.code_hash import code_hash
 from cryptolake.gold.daily_zips import DailyZips
 from cryptolake.gold.recipes import recipe_named, recipes
 from cryptolake.planning.lockfile import GoldLabel, GoldPin

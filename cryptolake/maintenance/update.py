@@ -21,7 +21,7 @@ from cryptolake.archive.periods import Days
 from cryptolake.bronze.ledger import holdings, in_months
 from cryptolake.errors import InvalidQuery
 from cryptolake.listing.identity import require_own_archive
-from cryptolake.maintenance.lacking import Coverage, unbuilt
+from cryptolake.maintenance.missing import Coverage, unbuilt
 from cryptolake.planning.plan import TO_MOVE
 from cryptolake.planning.planner import plan_of
 from cryptolake.planning.status import status_of

@@ -69,7 +69,7 @@ def cover(folders: pl.DataFrame, files: pl.DataFrame, days: Days, asof: date) ->
         The range of UTC days.
     asof
         The UTC day of the listing, which tells a recent end from a delisting; how far the archive is tells
-        better (:mod:`cryptolake.planning.absence`).
+        better (:mod:`cryptolake.planning.missing_reasons`).
 
     Returns
     -------

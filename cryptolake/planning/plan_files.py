@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import polars as pl
 
 from cryptolake.archive.enums import Partition
-from cryptolake.planning.absence import with_reasons
 from cryptolake.planning.commands import selectors
 from cryptolake.planning.cover import FOLDER, cover
 from cryptolake.planning.estimates import suspect_sizes
-from cryptolake.planning.neighbours import files_before
+from cryptolake.planning.late_rows import files_before
+from cryptolake.planning.missing_reasons import with_reasons
 from cryptolake.planning.plan import TO_MOVE
 from cryptolake.planning.serialization import FILES, MISSING
 from cryptolake.planning.status import Statuses

@@ -15,7 +15,7 @@ from cryptolake.bronze.ledger import scope_of
 from cryptolake.errors import ListingError
 from cryptolake.listing.folders import shown
 from cryptolake.listing.lifetimes import Lifetimes
-from cryptolake.planning.neighbours import days_to_list
+from cryptolake.planning.late_rows import days_to_list
 from cryptolake.planning.plan import Counts, Plan, age_of, facts_of_plan
 from cryptolake.planning.plan_files import files_and_missing, tell_step
 from cryptolake.planning.resolve import find_targets

@@ -25,6 +25,7 @@ import duckdb
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.bronze.ledger import one_data_type
 from cryptolake.errors import Damaged, StorageError
+from cryptolake.readers.conversions import explain_missing_packages
 from cryptolake.readers.damage import (
     damage,
     silver_damage,
@@ -32,7 +33,6 @@ from cryptolake.readers.damage import (
     together,
     warn,
 )
-from cryptolake.readers.exits import explain_missing_packages
 from cryptolake.readers.filesystems import BronzeFileSystem, SharedBucket, nothing_listed
 from cryptolake.readers.polars_frames import markets_of
 from cryptolake.readers.silver_files import extra_columns, silver_of, silver_scope, warn_of_damage

@@ -13,8 +13,8 @@ import polars as pl
 from cryptolake.errors import NoSuchSymbol, NotPublished
 from cryptolake.lake import Lake
 from cryptolake.report import Report
-from cryptolake.workflows.again import fetched_again
 from cryptolake.workflows.config import Skipped, WorkflowConfig
+from cryptolake.workflows.redownload import fetched_again
 
 if TYPE_CHECKING:
     from cryptolake.archive.source import Archive

@@ -23,7 +23,7 @@ from cryptolake.archive.source import BUCKET_NAME, Archive, has_login
 from cryptolake.errors import InvalidQuery
 from cryptolake.query import Query
 from cryptolake.transfer.options import StorageClass, TransferOptions
-from cryptolake.workflows import telling
+from cryptolake.workflows import config_messages
 from cryptolake.workflows.matrices import own_matrix
 from cryptolake.workflows.merging import WHAT, flags, flags_for_s5cmd, merged
 
@@ -216,7 +216,7 @@ class WorkflowConfig(BaseModel):
         try:
             super().__init__(**given)
         except ValidationError as error:
-            wrong = telling.wrong(error, type(self))
+            wrong = config_messages.wrong(error, type(self))
         else:
             return
         # Outside of the block above, whose error tells of every value: one of them may hold a password.
@@ -395,7 +395,9 @@ class WorkflowConfig(BaseModel):
         (cl.query().markets('spot').data_types('trades').symbols('BTC*').last('1d'),)
         """
         if self.missing:
-            raise InvalidQuery(telling.lacking(self.missing), what=WHAT, missing=self.missing)
+            raise InvalidQuery(
+                config_messages.lacking(self.missing), what=WHAT, missing=self.missing
+            )
         with self.using_matrix():
             found = tuple(query.check() for query in self._parts(lambda *_: None))
         if not found:
@@ -432,7 +434,7 @@ class WorkflowConfig(BaseModel):
         for market in dict.fromkeys(map(parse_market, self.markets or ())):
             symbols = self._symbols_of(market)
             for data_type in dict.fromkeys(map(parse_data_type, self.data_types or ())):
-                why = telling.absence(matrix, market, data_type, self._days)
+                why = config_messages.absence(matrix, market, data_type, self._days)
                 intervals = () if why else self._intervals_of(matrix.row(market, data_type))
                 if why or intervals is None:
                     why = why or "it has none of the intervals asked for"
@@ -531,7 +533,7 @@ class WorkflowConfig(BaseModel):
         >>> print(*cl.WorkflowConfig(output_directory="data", environment="production").notes())
         environment has no effect: a configuration means the same everywhere; use another root
         """
-        return tuple(telling.notes(self, self._matrix, load_matrix()))
+        return tuple(config_messages.notes(self, self._matrix, load_matrix()))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the merged configuration as JSON's own types: ``WorkflowConfig(config.to_dict()) == config``.

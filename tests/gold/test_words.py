@@ -10,7 +10,7 @@ import pytest
 
 import cryptolake as cl
 from cryptolake.archive.feeds import Feed
-from cryptolake.gold.code import code_hash
+from cryptolake.gold.code_hash import code_hash
 from cryptolake.gold.recipes import recipe_named
 from cryptolake.gold.rows import recipe_table
 

@@ -16,7 +16,7 @@ import pytest
 import cryptolake as cl
 from cryptolake.archive.enums import Partition
 from cryptolake.bronze.ledger import holdings
-from cryptolake.maintenance.lacking import Coverage
+from cryptolake.maintenance.missing import Coverage
 from cryptolake.quality.freshness import held_folders
 from tests.quality.world import World, key_of
 from tests.transfer.proxy import Fault, proxied

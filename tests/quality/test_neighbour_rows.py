@@ -13,7 +13,7 @@ from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.periods import Days
 from cryptolake.bronze.ledger import with_key_parts
 from cryptolake.listing.folders import Folder
-from cryptolake.planning.neighbours import days_to_list, files_before
+from cryptolake.planning.late_rows import days_to_list, files_before
 from cryptolake.planning.planner import plan_of
 from tests.quality.world import key_of
 

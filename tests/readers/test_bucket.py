@@ -10,7 +10,7 @@ import pytest
 import cryptolake as cl
 from cryptolake.bronze.text import AT_ONCE
 from cryptolake.readers import duckdb_views
-from cryptolake.readers.exits import to_polars
+from cryptolake.readers.conversions import to_polars
 from tests.readers.lakes import (
     build_all,
     days,

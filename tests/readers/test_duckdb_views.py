@@ -20,8 +20,8 @@ from cryptolake.archive.schemas import schema_of
 from cryptolake.errors import InvalidQuery, StorageError
 from cryptolake.lake import Lake
 from cryptolake.listing.context import LakeContext
+from cryptolake.readers.conversions import to_polars
 from cryptolake.readers.duckdb_views import connect, refresh
-from cryptolake.readers.exits import to_polars
 from cryptolake.readers.view_sql import sql_type
 from cryptolake.storage.files import open_storage
 from tests.readers.lakes import (
@@ -387,7 +387,7 @@ def test_nothing_is_downloaded_at_query_time(empty):
 
 def test_a_process_that_asked_in_sql_ends_quietly(lake):
     code = (
-        "import cryptolake as cl\nfrom cryptolake.readers.exits import to_polars\n"
+        "import cryptolake as cl\nfrom cryptolake.readers.conversions import to_polars\n"
         f"relation = cl.Lake({lake.root!r}).sql('from bronze.spot_klines limit 1')\n"
         "print(relation.fetchall(), to_polars(relation))"
     )

@@ -10,7 +10,7 @@ import pytest
 import cryptolake as cl
 from cryptolake.errors import CorruptArchive, InvalidQuery, StorageError
 from cryptolake.readers import polars_frames
-from cryptolake.readers.exits import to_polars
+from cryptolake.readers.conversions import to_polars
 from tests.readers.lakes import (
     build_all,
     days,

@@ -12,7 +12,7 @@ import pytest
 import cryptolake as cl
 from cryptolake.bronze import text as text_module
 from cryptolake.bronze.zips import Limits
-from cryptolake.readers.exits import to_polars
+from cryptolake.readers.conversions import to_polars
 from tests.readers import test_duckdb_views as one
 from tests.readers.lakes import build_all, days, klines_key, klines_text, put, sql
 
