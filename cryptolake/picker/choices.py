@@ -278,4 +278,4 @@ def _enabled(options: Iterable[Option]) -> set[str]:
 def _words(value: Any) -> list[str]:
     if not value:
         return []
-    return [value] if isinstance(value, str) else [str(word) for word in value]
+    return [str(word) for word in value] if isinstance(value, list | tuple) else [str(value)]

@@ -224,10 +224,18 @@ class CandleChart(Picture):
         ChartView
             ``bars`` at the level of detail ``shown``, with a row of nulls for each that is missing, and the ``lines``.
 
+        Raises
+        ------
+        InvalidQuery
+            There is no such series, or no such time.
+
         Examples
         --------
         See :class:`CandleChart`.
         """
+        if not 0 <= at < len(self._series):
+            message = f"there is no series {at}: the chart has {plural(len(self._series), 'series', 'series')}, from 0."
+            raise InvalidQuery(message, given=at)
         series = self._series[at]
         first = series.first if since is None else max(_time(since), series.first)
         last = series.last if until is None else min(_time(until), series.last)
@@ -288,7 +296,11 @@ def _in_words(bars: pl.DataFrame, value: str) -> str:
 
 
 def _time(seconds: float) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    try:
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    except (TypeError, ValueError, OverflowError):
+        message = f"{seconds!r} is no time: seconds since 1970, of the years 1 to 9999."
+        raise InvalidQuery(message, given=seconds) from None
 
 
 def funding_overlay(rows: pl.LazyFrame, symbol: str) -> Overlay:

@@ -11,7 +11,7 @@ import anywidget
 import polars as pl
 import traitlets
 
-from cryptolake.errors import CryptolakeError, MissingTool
+from cryptolake.errors import CryptolakeError, InvalidQuery, MissingTool
 
 if TYPE_CHECKING:
     from cryptolake.plot.candle_chart import CandleChart
@@ -51,18 +51,23 @@ class ChartWidget(anywidget.AnyWidget):
         super().__init__(names=[series.name for series in chart.series], label=chart.note)
         self.on_msg(self._answer)
 
-    def _answer(self, _widget: Any, asked: dict[str, Any], _buffers: list[bytes]) -> None:
-        if asked.get("kind") != "view":
+    def _answer(self, _widget: Any, asked: Any, _buffers: list[bytes]) -> None:
+        if not isinstance(asked, dict) or asked.get("kind") != "view":
             return
+        number = asked.get("id")
         try:
-            view = self._chart.view(int(asked["series"]), asked["since"], asked["until"])
+            at, since, until = (asked.get(name) for name in ("series", "since", "until"))
+            if type(at) is not int:
+                message = f"the chart's series are numbered from 0, and {at!r} is no number"
+                raise InvalidQuery(message, given=at)
+            view = self._chart.view(at, since, until)
         except (CryptolakeError, OSError, pl.exceptions.PolarsError) as error:
-            self.send({"kind": "failed", "id": asked["id"], "text": str(error)})
+            self.send({"kind": "failed", "id": number, "text": str(error)})
             return
         series = view.series
         told = {
             "kind": "bars",
-            "id": asked["id"],
+            "id": number,
             "shown": series.shown_as(view.shown),
             "finest": view.shown == series.interval,
             "first": series.first.timestamp(),

@@ -60,8 +60,10 @@ class ProfileWidget(anywidget.AnyWidget):
             self.first = page.first if page else {}
             self.head = page.head if page else {}
 
-    def _answer(self, _widget: Any, asked: dict[str, Any], _buffers: list[bytes]) -> None:
-        if asked.get("kind") == "view" and self._page is not None:
+    def _answer(self, _widget: Any, asked: Any, _buffers: list[bytes]) -> None:
+        if not isinstance(asked, dict) or self._page is None:
+            return
+        if asked.get("kind") == "view":
             self.send({"kind": "view", "id": asked.get("id"), **self._page.answer(asked)})
 
     def __repr__(self) -> str:

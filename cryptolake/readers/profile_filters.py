@@ -80,7 +80,7 @@ class Filter:
         return f"timestamptz {literal((_EPOCH + timedelta(microseconds=int(value))).isoformat())}"
 
 
-def parse_filter(given: Mapping[str, Any], kinds: Mapping[str, Kind]) -> Filter:
+def parse_filter(given: Any, kinds: Mapping[str, Kind]) -> Filter:
     """Return a filter of what a page or a caller gave: ``column``, and ``low``, ``high``, ``closed`` or ``values``.
 
     Parameters
@@ -103,6 +103,9 @@ def parse_filter(given: Mapping[str, Any], kinds: Mapping[str, Kind]) -> Filter:
     ... ).label
     't ≥ 2025-01-03 and < 2025-01-04'
     """
+    if not isinstance(given, Mapping):
+        message = f"a filter is an object with a column and its ends or values, not {given!r}."
+        raise InvalidQuery(message, given=given)
     column = str(given.get("column"))
     kind = kinds.get(column)
     if kind is None:
@@ -120,7 +123,7 @@ def parse_filter(given: Mapping[str, Any], kinds: Mapping[str, Kind]) -> Filter:
         message = f"say from or to which value of {column}."
         raise InvalidQuery(message, given=column)
     if whole_day and high is not None:
-        high += _DAY // _MICROSECOND
+        high = _moment(column, high + _DAY // _MICROSECOND)
     return Filter(column, kind, low, high, bool(given.get("closed")) and not whole_day)
 
 
@@ -145,13 +148,29 @@ def _end(column: str, kind: Kind, given: Any) -> tuple[Edge | None, bool]:
     try:
         if kind == "time" and isinstance(given, str | datetime):
             return _time(given)
-        value = given if isinstance(given, int) else float(given)
-        whole = int(value)
+        value = given if type(given) is int else float(given)
+        _ = int(float(value))
     except (TypeError, ValueError, OverflowError):  # infinity is no end either
         what = "a UTC time (2025-01-03, 2025-01-03 12:30)" if kind == "time" else "a number"
         message = f"{given!r} is not {what}, which an end of {column} is."
         raise InvalidQuery(message, given=given) from None
-    return (whole, False) if kind == "time" else (value, False)
+    return (_moment(column, int(value)), False) if kind == "time" else (value, False)
+
+
+def _moment(column: str, microseconds: Edge) -> int:
+    """Return microseconds since 1970 where there is such a time.
+
+    Raises
+    ------
+    InvalidQuery
+        There is none: years have four digits.
+    """
+    try:
+        _ = _EPOCH + timedelta(microseconds=int(microseconds))
+    except OverflowError:
+        message = f"an end of {column} is a time of the years 1 to 9999."
+        raise InvalidQuery(message, given=microseconds) from None
+    return int(microseconds)
 
 
 def _time(given: str | datetime) -> tuple[int, bool]:

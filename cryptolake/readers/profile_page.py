@@ -52,13 +52,17 @@ class ProfilePage:
 
     def answer(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Return the view that a page asks for, or ``{"failed": why}``."""
-        sort = asked.get("sort")
+        filters, sort, page = (asked.get(name) for name in ("filters", "sort", "page"))
+        known = (
+            isinstance(filters or [], list)
+            and (not sort or (isinstance(sort, list) and len(sort) == 2))
+            and type(page or 0) is int
+        )
+        if not known:
+            return {"failed": "the page asks for what is no view of a profile"}
         try:
-            view = self._profile.view(
-                asked.get("filters") or (),
-                (str(sort[0]), bool(sort[1])) if sort else None,
-                int(asked.get("page") or 0),
-            )
+            by = (str(sort[0]), bool(sort[1])) if sort else None
+            view = self._profile.view(filters or (), by, page or 0)
         except (CryptolakeError, duckdb.Error, OSError) as error:
             return {"failed": str(error)}
         return self._told(view)

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+from collections.abc import Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 try:
-    from prefect import flow, task
+    from prefect import Flow, task
 except ModuleNotFoundError as error:
     from cryptolake.errors import missing_package
 
@@ -27,7 +29,7 @@ from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.annotations import quote
 
 from cryptolake.archive.periods import Period
-from cryptolake.archive.source import Archive
+from cryptolake.archive.source import Archive, has_login
 from cryptolake.errors import CryptolakeError, InvalidQuery, TransferError
 from cryptolake.lake import Lake
 from cryptolake.query import Query
@@ -43,7 +45,7 @@ from cryptolake.workflows.prefect_tasks import (
 from cryptolake.workflows.run_markdown import Collected, run_markdown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from prefect.task_runners import TaskRunner
 
@@ -53,8 +55,26 @@ if TYPE_CHECKING:
 ARTIFACT = "cryptolake-report"
 """The key of the report among Prefect's artifacts; each run adds a version."""
 
-SECRETS = frozenset({"key", "secret", "token", "username", "password"})
-"""Words of ``storage_options`` that no flow parameter may have: Prefect keeps parameters, and shows them."""
+SECRET = re.compile(r"key|username|.*(secret|password|token|access_key).*", re.IGNORECASE)
+"""Names whose values no flow parameter may have: Prefect keeps parameters, and shows them."""
+
+Given = ParamSpec("Given")
+Returned = TypeVar("Returned")
+
+
+class CollectFlow(Flow[Given, Returned]):
+    """A flow that refuses credentials before Prefect keeps its parameters."""
+
+    def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Return the parameters as Prefect keeps them."""
+        refuse_secrets(parameters)
+        return super().serialize_parameters(parameters)
+
+    def with_options(self, *args: Any, **options: Any) -> Self:
+        """Return the flow with other options, of this kind too."""
+        made: Any = super().with_options(*args, **options)
+        made.__class__ = type(self)
+        return made  # type: ignore[no-any-return]
 
 
 def _run_name() -> str:
@@ -64,7 +84,11 @@ def _run_name() -> str:
     return f"{root.rstrip('/').rpartition('/')[2]} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
 
 
-@flow(name="cryptolake", flow_run_name=_run_name, persist_result=False)
+def _flow(function: Callable[Given, Returned]) -> CollectFlow[Given, Returned]:
+    return CollectFlow(function, name="cryptolake", flow_run_name=_run_name, persist_result=False)
+
+
+@_flow
 def collect(
     root: str,
     queries: list[dict[str, Any]],
@@ -120,7 +144,6 @@ def collect(
     InvalidQuery
         Words that do not exist, or credentials among the parameters.
     """
-    refuse_secrets(storage_options)
     source = Archive(**archive) if archive else Archive()
     lake = Lake(root, source=source, storage_options=storage_options)
     asked = [Query.from_json(json.dumps(query)) for query in queries]
@@ -141,26 +164,44 @@ def collect(
     return run
 
 
-def refuse_secrets(storage_options: Mapping[str, Any] | None) -> None:
-    """Refuse credentials among flow parameters.
+def refuse_secrets(parameters: Mapping[str, Any]) -> None:
+    """Refuse credentials among flow parameters, however deep they are.
 
     Raises
     ------
     InvalidQuery
-        There are some.
+        There are some. The message names where, and shows none.
 
     Examples
     --------
-    >>> refuse_secrets({"endpoint_url": "http://127.0.0.1:9000"})
+    >>> refuse_secrets({"storage_options": {"endpoint_url": "http://127.0.0.1:9000"}})
+    >>> list(_secrets({"root": "s3://KEY:SECRET@bucket", "storage_options": {"secret": "s"}}))
+    ['root', 'storage_options.secret']
     """
-    found = sorted(SECRETS & set(storage_options or {}))
+    found = sorted(_secrets(parameters))
     if found:
         message = (
-            f"storage_options of a flow hold no credentials ({', '.join(found)}): Prefect keeps parameters and shows "
+            f"the parameters of a flow hold no credentials ({', '.join(found)}): Prefect keeps parameters and shows "
             "them. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY where flow and workers run, or name a profile= "
             "that those machines have."
         )
-        raise InvalidQuery(message, what="storage_options", given=found)
+        raise InvalidQuery(message, what="parameters", given=found)
+
+
+def _secrets(given: Any, name: str = "") -> Iterator[str]:
+    """Yield where credentials are: under the name of some, or in a URL."""
+    if isinstance(given, Mapping):
+        for key, value in given.items():
+            where = f"{name}.{key}" if name else str(key)
+            if value and isinstance(value, str) and SECRET.fullmatch(str(key)):
+                yield where
+            else:
+                yield from _secrets(value, where)
+    elif isinstance(given, list | tuple):
+        for value in given:
+            yield from _secrets(value, name)
+    elif isinstance(given, str) and has_login(given):
+        yield name
 
 
 def _own_runner() -> TaskRunner[Any]:
@@ -323,10 +364,10 @@ class PrefectArchiveCollectionWorkflow:
         Raises
         ------
         InvalidQuery
-            The configuration does not say which files.
+            The configuration does not say which files, or a parameter holds credentials.
         """
         archive = self._source.model_dump()
-        return {
+        found = {
             "root": self.config.root,
             "queries": [json.loads(query.to_json()) for query in self.config.queries()],
             "archive": archive,
@@ -334,6 +375,8 @@ class PrefectArchiveCollectionWorkflow:
             "options": self.config.options().model_dump(exclude_defaults=True),
             **self._more,
         }
+        refuse_secrets(found)
+        return found
 
     def run(self) -> CollectionResult:
         """Run the flow here and now, with its runs in the Prefect server that is configured.

@@ -173,3 +173,29 @@ def test_the_static_form_has_the_lines_that_the_chart_has(lake):
     assert ">my line<" in with_line.svg
     assert ">my line<" not in chart.svg
     assert len(lake.plot.candles(BARS.markets("spot")).spec["vconcat"]) == 2
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"series": 99},
+        {"series": -1},
+        {"series": "a"},
+        {"series": 0, "since": 1e300},
+        {"series": 0, "since": float("nan")},
+        {"series": 0, "since": {}, "until": []},
+        {"series": 0, "until": "x"},
+    ],
+)
+def test_a_page_may_ask_a_chart_anything_and_is_told_what_is_wrong(lake, asked):
+    from cryptolake.plot.chart_widget import ChartWidget
+
+    widget = ChartWidget(lake.plot.candles(BARS, bars=1))
+    sent = []
+    widget.send = lambda content, buffers=None: sent.append(content)
+    for message in (None, "view", [1]):
+        widget._answer(widget, message, [])
+    widget._answer(widget, {"kind": "view", "id": 7, **asked}, [])
+    assert [(told["kind"], told["id"]) for told in sent] == [("failed", 7)]
+    widget.close()

@@ -153,6 +153,13 @@ def test_more_values_than_bars_leave_a_rest():
         ({"column": "close"}, "from or to which value"),
         ({"column": "symbol", "low": "A"}, "holds words"),
         ({"column": "close", "values": ["1"]}, "low and high"),
+        ({"column": "close", "low": True, "high": {}}, "is not a number"),
+        ({"column": "close", "low": 10**400}, "is not a number"),
+        ({"column": "open_time", "low": 10**30}, "years 1 to 9999"),
+        ({"column": "open_time", "low": 1e300}, "years 1 to 9999"),
+        ({"column": "open_time", "high": "9999-12-31"}, "years 1 to 9999"),
+        ("close", "a filter is an object"),
+        (1, "a filter is an object"),
     ],
 )
 def test_a_filter_that_cannot_be_is_refused_and_the_page_told(profile, asked, why):
@@ -198,6 +205,28 @@ def test_a_widget_answers_its_page(profile):
         assert "http" not in str(text)
     widget.show(None)
     assert widget.head == {}
+    widget.close()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"filters": "abc"},
+        {"filters": 5},
+        {"filters": {"a": 1}},
+        {"sort": 5},
+        {"sort": ["close"]},
+        {"sort": "close"},
+        {"page": "x"},
+        {"page": 1e308},
+        {"page": [0]},
+    ],
+)
+def test_a_page_may_ask_anything_and_is_told_what_is_wrong(profile, asked):
+    assert list(ProfilePage(profile).answer(asked)) == ["failed"]
+    widget = ProfileWidget(ProfilePage(profile))
+    for message in (asked, None, "view", [1]):
+        widget._answer(widget, message, [])
     widget.close()
 
 

@@ -244,8 +244,33 @@ def test_its_examples_run_as_printed():
     assert (failed, tried > 0) == (0, True)
 
 
-def test_credentials_are_no_parameters():
-    from cryptolake.workflows.prefect_flow import refuse_secrets
+@pytest.mark.parametrize(
+    ("given", "where"),
+    [
+        ({"storage_options": {"key": "k", "secret": "S3CR3T"}}, "storage_options.key"),
+        ({"storage_options": {"client_kwargs": {"aws_secret_access_key": "S3CR3T"}}}, "client_kw"),
+        ({"storage_options": {"endpoint_url": "http://me:S3CR3T@host"}}, "endpoint_url"),
+        ({"storage_options": {"config_kwargs": {"proxies": {"http": "http://me:S3CR3T@p:1"}}}}, "proxies"),
+        ({"root": "s3://AK:S3CR3T@bucket/lake"}, "root"),
+        ({"archive": {"endpoint_url": "http://me:S3CR3T@host"}}, "archive.endpoint_url"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("own", [False, True])
+def test_credentials_are_no_parameters(given, where, own, server):
+    from prefect.client.orchestration import get_client
 
-    with pytest.raises(cl.InvalidQuery, match="hold no credentials"):
-        refuse_secrets({"key": "k", "secret": "s"})
+    from cryptolake.workflows.prefect_flow import PrefectArchiveCollectionWorkflow, collect
+
+    flow = collect.with_options(name="cryptolake") if own else collect
+    with pytest.raises(cl.InvalidQuery, match="hold no credentials") as caught:
+        flow(**{"root": "/no/lake", "queries": [], **given})
+    assert where in str(caught.value)
+    assert "S3CR3T" not in f"{caught.value!r}{caught.value.facts}"
+    with get_client(sync_client=True) as client:
+        kept = client.read_flow_runs()
+    assert "S3CR3T" not in str([run.parameters for run in kept])
+    if "root" not in given:
+        which = {"markets": "spot", "symbols": "BTCUSDT", "data_types": "trades"}
+        more = {"storage_options": {}, **given}
+        with pytest.raises(cl.InvalidQuery, match="hold no credentials"):
+            PrefectArchiveCollectionWorkflow(which, **more).parameters()
