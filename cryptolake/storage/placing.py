@@ -18,6 +18,18 @@ def place(draft: Path, target: Path) -> None:
     flush(target.parent)
 
 
+def move(source: str | Path, target: str | Path) -> None:
+    """Rename a file, over one that is there; the folder of its new name is made where there is none.
+
+    Thousands of files are renamed: unlike ``Path.replace`` it makes no path of the new name.
+    """
+    try:
+        os.replace(source, target)  # noqa: PTH105
+    except FileNotFoundError:
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(source, target)  # noqa: PTH105
+
+
 def make_folder(folder: Path, path: str, root: str) -> None:
     """Make the folder of a file that is about to be written.
 

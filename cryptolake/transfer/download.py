@@ -115,14 +115,12 @@ class DownloadPipeline(Pipeline):
                 self._staged.add(job.sidecar_key)
 
     def _on_moved(self, job: Job) -> None:
-        if job.state is JobState.TO_FETCH or job.path is None:
-            job.path = self._staging.path(job.key)
         self._enqueue_check(job)
 
     # ------------------------------------------------------------------ in threads
 
     def _verify(self, job: Job) -> CheckResult:
-        if job.path is not None and job.path != self._staging.path(job.key):
+        if job.path is not None:
             return self._verify_at(job.path, job)
         try:
             return self._verify_at(self._staging.claim(job.key, sidecar=job.has_sidecar), job)

@@ -307,7 +307,7 @@ class RunRecorder:
 
     def _add(self, table: str, **row: Any) -> None:
         # As tuples: thousands of rows are pending, and a dict for each would double their memory.
-        values = tuple(row.get(name) for name in TABLES[table])
+        values = tuple(map(row.get, TABLES[table]))
         self._pending.setdefault(table, []).append(values)
         self._pending_rows += 1
 

@@ -23,6 +23,7 @@ from cryptolake.archive.keys import CHECKSUM
 from cryptolake.errors import StorageError
 from cryptolake.storage.errors import raise_storage_error
 from cryptolake.storage.layout import INCOMING, checked
+from cryptolake.storage.placing import move
 
 if os.name == "posix":
     import fcntl
@@ -120,17 +121,22 @@ class Staging:
         An endpoint may list two keys that are written to one name. The second must not replace the first
         between its check and its storing.
         """
-        claimed = self.folder / _CHECKING / checked(key)
+        arrived, claimed = self._names(key)
         if sidecar:
-            _move(self.path(key + CHECKSUM), Path(f"{claimed}{CHECKSUM}"))
-        _move(self.path(key), claimed)
-        return claimed
+            move(arrived + CHECKSUM, claimed + CHECKSUM)
+        move(arrived, claimed)
+        return Path(claimed)
 
     def put_back(self, key: str) -> None:
         """Move what is left of a claimed file to where the next attempt looks for it."""
-        for name in (key, key + CHECKSUM):
+        arrived, claimed = self._names(key)
+        for end in ("", CHECKSUM):
             with contextlib.suppress(OSError):
-                _move(self.folder / _CHECKING / name, self.path(name))
+                move(claimed + end, arrived + end)
+
+    def _names(self, key: str) -> tuple[str, str]:
+        """Return where s5cmd puts a zip, and where it is while it is checked; as text, which takes less time."""
+        return f"{self.folder}/{checked(key)}", f"{self.folder}/{_CHECKING}/{key}"
 
     def discard(self, key: str) -> None:
         """Remove an object that was not asked for. One whose key would leave the folder is not there."""
@@ -322,14 +328,6 @@ def _try_lock(descriptor: int) -> bool:
 
 def _key_of(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix().removeprefix(f"{_CHECKING}/")
-
-
-def _move(source: Path, target: Path) -> None:
-    try:
-        source.replace(target)
-    except FileNotFoundError:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        source.replace(target)
 
 
 def _complete(name: str) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from cryptolake.archive.keys import CHECKSUM
 from cryptolake.storage import layout
 from cryptolake.storage.layout import checked
+from cryptolake.storage.placing import move
 
 if TYPE_CHECKING:
     from cryptolake.storage.files import Storage
@@ -41,17 +42,17 @@ class DiskStore:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._bronze = storage.local(layout.BRONZE)
+        self._root, self._bronze = storage.local(), storage.local(layout.BRONZE)
         self._own_folders: set[str] = set()
 
     def stored(self, keys: Iterable[str]) -> dict[str, Path]:
         """Return the files at their final names, of those keys that have one."""
         found = present(self._bronze, map(checked, keys))
-        return {key: self._target(layout.bronze_path(key)) for key in found}
+        return {key: Path(self._target(layout.bronze_path(key))) for key in found}
 
     def quarantined(self, key: str) -> Path | None:
         """Return the quarantined file, if there is one."""
-        path = self._target(layout.quarantine_path(key))
+        path = Path(self._target(layout.quarantine_path(key)))
         return path if path.is_file() else None
 
     def place(self, key: str, zip_path: Path, sidecar: Path | None) -> None:
@@ -68,28 +69,34 @@ class DiskStore:
         self._rename_to(self._target(path), zip_path, sidecar)
         return path
 
-    def _target(self, path: str) -> Path:
-        """Return the place of a file; StorageError where a link leads out of the lake."""
+    def _target(self, path: str) -> str:
+        """Return the place of a file, as text; StorageError where a link leads out of the lake."""
         folder = path.rpartition("/")[0]
         if folder not in self._own_folders:  # a run's files are in few folders
             self._storage.target(path)
             self._own_folders.add(folder)
-        return self._storage.local(path)
+        return f"{self._root}/{checked(path)}"
 
-    def _rename_to(self, target: Path, zip_path: Path, sidecar: Path | None) -> None:
-        beside = Path(f"{target}{CHECKSUM}")
-        for place in (beside, target):
-            self._clear(place)
+    def _rename_to(self, target: str, zip_path: Path, sidecar: Path | None) -> None:
+        beside = f"{target}{CHECKSUM}"
         if sidecar is not None:
-            _move(sidecar, beside)
+            self._rename(str(sidecar), beside)
         else:
-            beside.unlink(missing_ok=True)
-        _move(zip_path, target)
+            self._clear(Path(beside))
+            Path(beside).unlink(missing_ok=True)
+        self._rename(str(zip_path), target)
+
+    def _rename(self, source: str, target: str) -> None:
+        try:
+            _move(source, target)
+        except IsADirectoryError:
+            self._clear(Path(target))
+            _move(source, target)
 
     def _clear(self, place: Path) -> None:
         """Move a folder that is in the place of a file aside: a rename does not replace it."""
         if place.is_dir() and not place.is_symlink():
-            aside = self._target(layout.quarantine_path(f"damaged/{secrets.token_hex(6)}"))
+            aside = Path(self._target(layout.quarantine_path(f"damaged/{secrets.token_hex(6)}")))
             aside.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):  # another process was first
                 place.rename(aside)
@@ -119,22 +126,20 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _move(source: Path, target: Path) -> None:
+def _move(source: str, target: str) -> None:
     if source == target:
         return
     try:
-        source.replace(target)
-    except FileNotFoundError:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        source.replace(target)
+        move(source, target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
         # A part of the lake is on another disk: copy beside the target, then rename there.
-        draft = target.with_name(f".{target.name[:200]}.{os.getpid()}")
-        target.parent.mkdir(parents=True, exist_ok=True)
+        folder, name = Path(target).parent, Path(target).name
+        draft = folder / f".{name[:200]}.{os.getpid()}"
+        folder.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as undo:
             undo.callback(draft.unlink, missing_ok=True)
             shutil.copyfile(source, draft)
             draft.replace(target)
-        source.unlink()
+        Path(source).unlink()
