@@ -40,6 +40,7 @@ from cryptolake.gold.lineage import (
     gold_records,
     lineage_row,
 )
+from cryptolake.readers.scans import scan_files
 from cryptolake.render.html import plural
 from cryptolake.storage import layout
 from cryptolake.storage.identity_columns import AS_TEXT, arrow_metadata, as_text
@@ -201,14 +202,8 @@ def _bars(
     warn_of(make_months(lake, [month for month in months if not month.is_fresh]))
     if not months:
         return none(schema).lazy()
-    scan = pl.scan_parquet(
-        [lake.storage.url(month.path) for month in months],
-        glob=False,
-        hive_partitioning=False,
-        schema=none(schema).schema,
-        cast_options=AS_TEXT,
-        **lake.storage.polars_arguments,
-    )
+    paths = (month.path for month in months)
+    scan = scan_files(lake.storage, paths, none(schema).schema, cast_options=AS_TEXT)
     return scan.filter(_within(days.begin, days.end))
 
 

@@ -18,6 +18,7 @@ from cryptolake.gold.lineage import gold_records
 from cryptolake.gold.recipes import recipe_named, recipes
 from cryptolake.gold.targets import variants_of
 from cryptolake.listing.unpublished import unpublished_months
+from cryptolake.readers.scans import scan_files
 from cryptolake.render.html import plural
 from cryptolake.storage import layout
 from cryptolake.storage.identity_columns import AS_TEXT
@@ -158,16 +159,8 @@ def _rows_of(
     columns = recipe.columns
     if not files:
         return pl.LazyFrame(schema=columns)
-    rows = pl.scan_parquet(
-        [lake.storage.url(where.path) for where in files],
-        glob=False,
-        hive_partitioning=False,
-        schema=dict(columns),
-        missing_columns="insert",
-        extra_columns="ignore",
-        cast_options=AS_TEXT,
-        **lake.storage.polars_arguments,
-    )
+    paths = (where.path for where in files)
+    rows = scan_files(lake.storage, paths, columns, cast_options=AS_TEXT)
     if asked.days is not None:
         days = asked.days
         time = pl.col(recipe.time)

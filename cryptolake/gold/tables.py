@@ -29,6 +29,7 @@ from cryptolake.gold.rows import (
     whole_files,
 )
 from cryptolake.gold.targets import variants_of
+from cryptolake.readers.scans import scan_files
 from cryptolake.readers.silver_files import current_sources
 from cryptolake.storage import layout
 from cryptolake.storage.identity_columns import AS_TEXT
@@ -147,16 +148,9 @@ def _filled_rows(lake: LakeContext, query: Query) -> pl.LazyFrame:
     files = whole_files(lake, filled.NAME, lambda where: _is_filled(where, query), remedy)
     parts = []
     for market in dict.fromkeys(where.market for where in files):
-        rows = pl.scan_parquet(
-            [lake.storage.url(where.path) for where in files if where.market is market],
-            glob=False,
-            hive_partitioning=False,
-            schema=dict(_no_bars(market).collect_schema()),
-            missing_columns="insert",
-            extra_columns="ignore",
-            cast_options=AS_TEXT,
-            **lake.storage.polars_arguments,
-        )
+        paths = (where.path for where in files if where.market is market)
+        schema = _no_bars(market).collect_schema()
+        rows = scan_files(lake.storage, paths, schema, cast_options=AS_TEXT)
         if asked.days is not None:
             begin, end = pl.lit(asked.days.begin), pl.lit(asked.days.end)
             rows = rows.filter(pl.col("open_time").is_between(begin, end, closed="left"))

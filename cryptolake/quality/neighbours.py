@@ -14,6 +14,7 @@ from cryptolake.errors import StorageError
 from cryptolake.quality.causes import Neighbour
 from cryptolake.quality.clocks import HALTING
 from cryptolake.quality.gaps import missing_runs
+from cryptolake.readers.scans import scan_files
 from cryptolake.readers.silver_files import reading
 from cryptolake.silver.records import current
 from cryptolake.storage.layout import parse_silver_path, silver_folder
@@ -67,12 +68,7 @@ class Neighbours:
         if named is None:
             return None
         time = schema_of(named.market, named.data_type).time
-        scan = pl.scan_parquet(
-            self._storage.url(path),
-            **self._storage.polars_arguments,
-            glob=False,
-            hive_partitioning=False,
-        )
+        scan = scan_files(self._storage, [path])
         try:
             with reading(path, self._storage.root):
                 rows = scan.select(bar_number(pl.col(time), grid).alias("bar")).unique()

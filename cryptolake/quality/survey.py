@@ -20,6 +20,7 @@ from cryptolake.listing.folders import Folder as ListedFolder
 from cryptolake.listing.lifetimes import Lifetimes, published_of
 from cryptolake.planning.estimates import suspect_sizes
 from cryptolake.quality.neighbours import Neighbours
+from cryptolake.readers.scans import scan_files
 from cryptolake.readers.silver_files import (
     damaged_silver,
     reading,
@@ -160,12 +161,7 @@ class Survey:
     def rows_of(self, month: SymbolMonth, days: Days) -> pl.LazyFrame:
         """Scan the Silver rows of some days of a month."""
         time = schema_of(month.folder.row.market, month.folder.row.data_type).time
-        scan = pl.scan_parquet(
-            self.storage.url(month.path),
-            **self.storage.polars_arguments,
-            glob=False,
-            hive_partitioning=False,
-        )
+        scan = scan_files(self.storage, [month.path])
         return scan.filter(pl.col(time).is_between(days.begin, days.end, closed="left"))
 
     def collected(

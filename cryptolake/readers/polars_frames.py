@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from polars.io.plugins import register_io_source
 
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.schemas import schema_of
 from cryptolake.bronze.ledger import holdings, one_data_type
 from cryptolake.bronze.text import ZipText
 from cryptolake.errors import Damaged, StorageError
+from cryptolake.readers.scans import frame_of_parts, scan_files
 from cryptolake.readers.silver_files import (
     SilverFile,
     extra_columns,
@@ -272,54 +272,24 @@ def scan_months(
     has_interval = files[0].where.interval is not None
     order = [name for name in IDENTITY if has_interval or name != "interval"]
     hive = {name: kind for name, kind in _HIVE.items() if has_interval or name != "interval"}
-    scan = _parquet(storage, files, types, hive_partitioning=True, hive_schema=hive)
+    paths = (file.path for file in files)
+    scan = scan_files(storage, paths, types, hive_partitioning=True, hive_schema=hive)
     if has_interval:
         return scan.select(*order, *types)
     without = pl.lit(None, pl.String).alias("interval")
     return scan.select(*order, without, *types).select(_with_identity(types).keys())
 
 
-def _parquet(
-    storage: Storage, files: Iterable[SilverFile], types: Mapping[str, Any], **hive: Any
-) -> pl.LazyFrame:
-    """Scan files by name: nothing in a root or a symbol is taken for a pattern."""
-    return pl.scan_parquet(
-        [storage.url(file.path) for file in files],
-        glob=False,
-        schema=dict(types),
-        missing_columns="insert",
-        extra_columns="ignore",
-        **storage.polars_arguments,
-        **hive,
-    )
-
-
 def _source(
     storage: Storage, schema: Mapping[str, Any], files: pl.DataFrame, own: list[str]
 ) -> pl.LazyFrame:
     """Make a LazyFrame that reads Bronze files when collected, with what the query engine hands in."""
+    published = {name: kind for name, kind in schema.items() if name not in own}
 
-    def read(
-        with_columns: list[str] | None,
-        predicate: pl.Expr | None,
-        n_rows: int | None,
-        batch_size: int | None,  # noqa: ARG001  # pieces are cut by bytes, as they are inflated
-    ) -> Iterator[pl.DataFrame]:
-
-        wanted = list(schema) if with_columns is None else with_columns
-        needed = set(wanted) | (set() if predicate is None else set(predicate.meta.root_names()))
+    def make(needed: list[str], predicate: pl.Expr | None) -> Iterator[pl.DataFrame]:
         chosen = files
         if predicate is not None and set(predicate.meta.root_names()) <= set(own):
             chosen = files.filter(predicate)  # decided by the key alone: no other file is opened
-        left = n_rows
-        published = {name: kind for name, kind in schema.items() if name not in own}
-        for frame in rows_of(storage, chosen, published, needed):
-            found = frame if predicate is None else frame.filter(predicate)
-            if left is not None:
-                found = found.head(left)
-                left -= found.height
-            yield found.select(wanted)
-            if left == 0:
-                return
+        return rows_of(storage, chosen, published, set(needed))
 
-    return register_io_source(read, schema=dict(schema))
+    return frame_of_parts(schema, make)

@@ -20,6 +20,7 @@ from cryptolake.archive.schemas import schema_of
 from cryptolake.archive.symbols import is_glob
 from cryptolake.bronze.ledger import means
 from cryptolake.errors import IncompleteWarning, InvalidQuery, unknown_word
+from cryptolake.readers.scans import scan_files
 from cryptolake.readers.silver_files import reading, silver_of, warn_of_damage
 from cryptolake.readers.unusable import warn_of_unusable
 from cryptolake.research.symbol_rows import never_published
@@ -355,9 +356,9 @@ def _of_silver(
     warn_of_unusable(lake, query)
     held = silver_of(lake.storage, lake.records, query, asked.market, asked.data_type)
     warn_of_damage(held.bad)
-    urls: dict[str, list[str]] = {name: [] for name in _named(query, asked.market.value)}
+    files: dict[str, list[str]] = {name: [] for name in _named(query, asked.market.value)}
     for file in held.whole:
-        urls.setdefault(file.where.symbol, []).append(lake.storage.url(file.path))
+        files.setdefault(file.where.symbol, []).append(file.path)
     schema = {"open_time": types["open_time"], column: types[column]}
     none = pl.LazyFrame(schema=schema)
     days = pl.col("open_time").is_between(
@@ -367,21 +368,13 @@ def _of_silver(
     def scan(paths: list[str]) -> pl.LazyFrame:
         if not paths:
             return none
-        return pl.scan_parquet(
-            paths,
-            glob=False,
-            hive_partitioning=False,
-            schema=schema,
-            missing_columns="insert",
-            extra_columns="ignore",
-            **lake.storage.polars_arguments,
-        ).filter(days)
+        return scan_files(lake.storage, paths, schema).filter(days)
 
-    symbols = sorted(urls)
+    symbols = sorted(files)
     for place in range(0, len(symbols), _SYMBOLS_AT_ONCE):
         names = symbols[place : place + _SYMBOLS_AT_ONCE]
         with reading("a Silver file of the query", lake.storage.root):
-            frames = pl.collect_all([scan(urls[name]) for name in names])
+            frames = pl.collect_all([scan(files[name]) for name in names])
         yield from zip(names, frames, strict=True)
 
 

@@ -13,13 +13,13 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
-from polars.io.plugins import register_io_source
 
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.schemas import schema_of
 from cryptolake.archive.symbols import is_glob
 from cryptolake.errors import IncompleteWarning, InvalidQuery
 from cryptolake.listing.unpublished import unpublished_months
+from cryptolake.readers.scans import frame_of_parts, scan_files
 from cryptolake.readers.silver_files import SilverFile, reading, silver_of
 from cryptolake.storage.layout import SilverPath
 
@@ -71,15 +71,7 @@ class SymbolFiles(NamedTuple):
         schema = {name: types[name] for name in columns}
         if not self.files:
             return pl.LazyFrame(schema=schema)
-        return pl.scan_parquet(
-            [storage.url(file.path) for file in self.files],
-            glob=False,
-            hive_partitioning=False,
-            schema=schema,
-            missing_columns="insert",
-            extra_columns="ignore",
-            **storage.polars_arguments,
-        )
+        return scan_files(storage, (file.path for file in self.files), schema)
 
     @contextmanager
     def scanned(self, storage: Storage) -> Iterator[None]:
@@ -272,37 +264,17 @@ def frames_in_turn(
         Makes the frames of one symbol. Columns that a frame lacks are null.
     """
 
-    def read(
-        with_columns: list[str] | None,
-        predicate: pl.Expr | None,
-        n_rows: int | None,
-        batch_size: int | None,  # noqa: ARG001  # a part is a batch
-    ) -> Iterator[pl.DataFrame]:
-        wanted = list(schema) if with_columns is None else with_columns
-        roots = set() if predicate is None else set(predicate.meta.root_names())
-        needed = [name for name in schema if name in roots or name in wanted]
-        left = n_rows
+    def frames(needed: list[str], predicate: pl.Expr | None) -> Iterator[pl.DataFrame]:
         for part in parts:
-            if (
-                predicate is not None
-                and roots <= {"market", "symbol"}
-                and not _kept(part, predicate)
-            ):
-                continue
-            for frame in make(part, needed):
-                found = _filled(frame, schema, needed)
-                found = found if predicate is None else found.filter(predicate)
-                if left is not None:
-                    found = found.head(left)
-                    left -= found.height
-                yield found.select(wanted)
-                if left == 0:
-                    return
+            if predicate is None or _kept(part, predicate):
+                yield from (_filled(frame, schema, needed) for frame in make(part, needed))
 
-    return register_io_source(read, schema=dict(schema))
+    return frame_of_parts(schema, frames)
 
 
 def _kept(part: SymbolFiles, predicate: pl.Expr) -> bool:
+    if not set(predicate.meta.root_names()) <= {"market", "symbol"}:
+        return True
     row = pl.DataFrame(
         {name: [word] for name, word in part.identity.items()},
         schema=dict.fromkeys(part.identity, pl.String),
