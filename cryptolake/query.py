@@ -36,7 +36,7 @@ from cryptolake.archive.periods import (
 )
 from cryptolake.archive.symbols import CONTRACTS, Universe
 from cryptolake.errors import InvalidQuery, NotPublished, unknown_word
-from cryptolake.render.html import drawing, never_raises, plural, text, words
+from cryptolake.render.html import drawing, never_raises, plural, some_of, text
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -831,14 +831,14 @@ def _card_lines(selection: Selection) -> Iterator[tuple[str, str]]:
         ("symbols", selection.symbols),
     ):
         if values:
-            yield name, words(values, most=12)
+            yield name, some_of(values, most=12)
     universe = selection.universe
     if universe:
         rules = [
-            ("quote", words(universe.quote)),
-            ("contract", words(universe.contract)),
-            ("without", words(universe.exclude)),
-            ("without", words(universe.leave_out)),
+            ("quote", some_of(universe.quote, most=8)),
+            ("contract", some_of(universe.contract, most=8)),
+            ("without", some_of(universe.exclude, most=8)),
+            ("without", some_of(universe.leave_out, most=8)),
             ("listed on", str(universe.listed_on or "")),
         ]
         yield "universe", "; ".join(f"{rule} {value}" for rule, value in rules if value)

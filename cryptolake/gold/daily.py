@@ -41,7 +41,7 @@ from cryptolake.gold.lineage import (
     lineage_row,
 )
 from cryptolake.readers.scans import scan_files
-from cryptolake.render.html import plural
+from cryptolake.render.html import plural, some_of
 from cryptolake.storage import layout
 from cryptolake.storage.identity_columns import AS_TEXT, arrow_metadata, as_text
 from cryptolake.storage.scope import Scope
@@ -67,7 +67,6 @@ _DAY = ["symbol", "day"]
 SETTLED = timedelta(days=31)
 """How long after a month's end files of it may still be published."""
 
-_NAMED = 3
 _GROUP = 12
 """Months that are recorded, and then placed, together."""
 
@@ -296,18 +295,16 @@ def warn_of(made: Sequence[MadeMonth]) -> None:
     """Name the files that could not be used, and the rows that were rejected."""
     rejected = [line for month in made for line in month.rejected]
     if rejected:
-        more = f"; and {len(rejected) - _NAMED:,} more" if len(rejected) > _NAMED else ""
         message = (
             f"{plural(len(rejected), 'row of daily bars was rejected, and is', 'rows of daily bars were rejected, and are')} kept in meta.rejects: "
-            f"{'; '.join(rejected[:_NAMED])}{more}"
+            f"{some_of(rejected, between='; ')}"
         )
         warnings.warn(message, IncompleteWarning, stacklevel=5)
     unusable = [line for month in made for line in month.unusable]
     if unusable:
-        more = f"; and {len(unusable) - _NAMED:,} more" if len(unusable) > _NAMED else ""
         message = (
             f"{plural(len(unusable), 'file')} of daily bars cannot be used, so rows are left out: "
-            f"{'; '.join(unusable[:_NAMED])}{more}"
+            f"{some_of(unusable, between='; ')}"
         )
         warnings.warn(message, IncompleteWarning, stacklevel=5)
 

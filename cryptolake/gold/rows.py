@@ -19,7 +19,7 @@ from cryptolake.gold.recipes import recipe_named, recipes
 from cryptolake.gold.targets import variants_of
 from cryptolake.listing.unpublished import unpublished_months
 from cryptolake.readers.scans import scan_files
-from cryptolake.render.html import plural
+from cryptolake.render.html import plural, some_of
 from cryptolake.storage import layout
 from cryptolake.storage.identity_columns import AS_TEXT
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from cryptolake.progress import Progress
     from cryptolake.query import Query, Selection
     from cryptolake.report import Report
-
-_NAMED = 3
 
 
 def gold_rows(
@@ -130,7 +128,7 @@ def whole_files(
     if damaged:
         message = (
             f"{plural(len(damaged), f'file of gold.{name} is', f'files of gold.{name} are')} not what was recorded, so rows are left out: "
-            f"{', '.join(damaged[:_NAMED])}. {remedy}"
+            f"{some_of(damaged)}. {remedy}"
         )
         warnings.warn(message, DamagedLakeWarning, stacklevel=6)
     return files
@@ -181,9 +179,8 @@ def _raise_for(recipe: Recipe, report: Report) -> None:
     bad = report.months.filter(pl.col("error").is_not_null())
     if not bad.height:
         return
-    more = f"; and {bad.height - 1:,} more" if bad.height > 1 else ""
     message = (
-        f"{plural(bad.height, 'month')} of gold.{recipe.name} could not be made: {bad['error'][0]}{more}. "
+        f"{plural(bad.height, 'month')} of gold.{recipe.name} could not be made: {some_of(bad['error'], 1, '; ')}. "
         "error.report names each; the other months are made."
     )
     raise BuildError(message, recipe=recipe.name, months=bad["path"].to_list(), report=report)
@@ -206,9 +203,8 @@ def _warn_of_missing(lake: LakeContext, variants: Sequence[Recipe], report: Repo
     found = sorted(set(lacking) - never)
     if not found:
         return
-    more = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
     message = (
-        f"gold.{variants[0].name} lacks {len(found):,} Silver files that it is made of: {', '.join(found[:_NAMED])}{more}. "
+        f"gold.{variants[0].name} lacks {len(found):,} Silver files that it is made of: {some_of(found)}. "
         "Pull them, or build Silver; lake.build(query, gold=[...]) says all of it in its report."
     )
     warnings.warn(message, IncompleteWarning, stacklevel=4)

@@ -13,6 +13,7 @@ from cryptolake.errors import Damaged, InvalidQuery
 from cryptolake.gold.lineage import Input
 from cryptolake.listing.unpublished import unpublished_months
 from cryptolake.readers.silver_files import SilverFile, readable
+from cryptolake.render.html import some_of
 from cryptolake.silver.parquet import read_standing
 from cryptolake.silver.records import month_records
 from cryptolake.storage.layout import GoldPath, SilverPath, silver_folder
@@ -54,8 +55,6 @@ class GoldMonth(NamedTuple):
         """The files of all inputs."""
         return [file for files in self.inputs.values() for file in files]
 
-
-_NAMED = 3
 
 _FEW = 32
 """Symbols up to which their folders are listed one by one; beyond, the whole dataset's is."""
@@ -271,8 +270,7 @@ def _line(feed: Feed, month: Period, held: Months, absent: set[str], known: set[
     names = sorted(s for s in absent if SilverPath(*feed, s, month).path not in known)
     if not names:
         return None
-    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-    of = f"{' '.join(names[:_NAMED])}{more} of {have + len(names):,} symbols without"
+    of = f"{some_of(names, between=' ')} of {have + len(names):,} symbols without"
     return f"{of} {silver_folder(*feed)}/symbol=*/{month}.parquet"
 
 

@@ -22,6 +22,7 @@ from cryptolake.maintenance.export_notes import COLUMNS, Notes, readme, sources_
 from cryptolake.readers.polars_frames import silver_frame, silver_symbols
 from cryptolake.readers.silver_files import reading
 from cryptolake.readers.unusable import warn_of_unusable
+from cryptolake.render.html import some_of
 from cryptolake.research.symbol_rows import held_symbols, markets_of, warn_of_absent
 from cryptolake.storage.layout import file_stem
 from cryptolake.user_files import user_path
@@ -44,7 +45,6 @@ ISO_8601 = "%Y-%m-%dT%H:%M:%S%.6fZ"
 
 _DRAFT = ".export-"
 _ROW_GROUP = 131_072
-_NAMED = 3
 
 
 class Part(NamedTuple):
@@ -191,9 +191,8 @@ def _target(folder: str | os.PathLike[str], *, overwrite: bool) -> Path:
     drafts = [name for name in found if name.startswith(_DRAFT)]
     others = [name for name in found if name not in drafts]
     if others and not overwrite:
-        more = f" and {len(others) - _NAMED:,} more" if len(others) > _NAMED else ""
         message = (
-            f"{target} holds {', '.join(others[:_NAMED])}{more}: export into an empty folder, or with overwrite=True "
+            f"{target} holds {some_of(others)}: export into an empty folder, or with overwrite=True "
             "(--overwrite), which replaces what an earlier export wrote there and keeps all else."
         )
         raise StorageError(message, path=str(target), files=others)

@@ -15,9 +15,9 @@ from cryptolake.render.html import (
     never_raises,
     number,
     size,
+    some_of,
     table,
     text,
-    words,
 )
 
 if TYPE_CHECKING:
@@ -146,5 +146,5 @@ def lock_html(lock: Lock) -> str:
         facts(totals),
         f"<p><code>{text(repr(lock.query))}</code></p>",
         f'<p class="dim">made {lock.created_at:%Y-%m-%d %H:%M} UTC by {text(lock.made_by)}; '
-        f"{text(words(lock.versions, most=12))}</p>",
+        f"{text(some_of(lock.versions, most=12))}</p>",
     )

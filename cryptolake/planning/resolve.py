@@ -14,6 +14,7 @@ from cryptolake.archive.symbols import Vocabulary, in_universe, is_glob, matchin
 from cryptolake.errors import ListingError, NoSuchSymbol, nearest
 from cryptolake.listing.folders import folders_of, left_out
 from cryptolake.listing.lifetimes import Lifetimes
+from cryptolake.render.html import some_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -247,9 +248,8 @@ def _no_such_symbol(words: list[str], levels: dict[str, list[str]]) -> NoSuchSym
     what = "no symbol matches" if globs else "no symbol is named"
     meant = [repr(name) for name in dict.fromkeys(near.values()) if name]
     hint = f"Did you mean {', '.join(meant)}? " if meant else ""
-    more = f" and {len(words) - _NAMED:,} more" if len(words) > _NAMED else ""
     message = (
-        f"{what} {', '.join(map(repr, words[:_NAMED]))}{more} among the {_among(levels)}. "
+        f"{what} {some_of(map(repr, words), _NAMED)} among the {_among(levels)}. "
         f"{hint}See {_all_of(levels)}."
     )
     given = first if len(words) == 1 else tuple(words)

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Literal
 
 from cryptolake.archive.grid import Grid, expected_numbers, number_of, open_of
 from cryptolake.quality.gaps import as_gap
+from cryptolake.render.html import some_of
 
 if TYPE_CHECKING:
     from cryptolake.archive.enums import Market, Partition
@@ -67,7 +68,6 @@ OPEN: tuple[Cause, ...] = ("rejected", "not_pulled", "unknown")
 
 _STOPS = 2
 """So many other symbols have to stop, and none to go on, before a hole counts as a halt."""
-_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -242,7 +242,7 @@ def _of_absent(piece: range, files: Sequence[Sibling], month: MonthFacts) -> tup
             return "exchange_halt", f"{_named(halt)}; {read}"
     going, stopping = _others(piece, month)
     if len(stopping) >= _STOPS and not going:
-        return "exchange_halt", f"{read}; {_list(stopping)} stop in the same bars"
+        return "exchange_halt", f"{read}; {some_of(stopping)} stop in the same bars"
     cause, rest = _unseen(files, month)
     if cause == "not_pulled" and seen:  # one file lacks it, the other one may have it
         cause = "unknown"
@@ -266,15 +266,10 @@ def _asked(going: Sequence[str], stopping: Sequence[str], month: MonthFacts) -> 
     if not month.halting:
         return "this data type goes on through halts"
     if going:
-        return f"{_list(going)} go on" if len(going) > 1 else f"{going[0]} goes on"
+        return f"{some_of(going)} go on" if len(going) > 1 else f"{going[0]} goes on"
     if stopping:
-        return f"{_list(stopping)} stops in the same bars too, one is too few to tell a halt"
+        return f"{some_of(stopping)} stops in the same bars too, one is too few to tell a halt"
     return "no other symbol of the market is here to ask"
-
-
-def _list(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{', '.join(names[:_NAMED])}{more}"
 
 
 def _outside(first: datetime, life: Life) -> tuple[Cause, str] | None:

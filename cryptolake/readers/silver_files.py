@@ -20,6 +20,7 @@ from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.symbols import is_glob
 from cryptolake.bronze.ledger import means
 from cryptolake.errors import Damaged, DamagedLakeWarning, StorageError
+from cryptolake.render.html import some_of
 from cryptolake.storage.layout import (
     SILVER,
     SILVER_PATTERN,
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 
 METADATA = "cryptolake"
 """The Parquet key under which a Silver file says, as JSON, what it was made of."""
-
-_NAMED = 3
 
 
 class SilverFile(NamedTuple):
@@ -83,10 +82,9 @@ def warn_of_damage(bad: Sequence[Damaged]) -> None:
     """Name the Silver files whose rows are missing, in one warning."""
     if not bad:
         return
-    named = "; ".join(f"{item.path} ({item.reason})" for item in bad[:_NAMED])
-    more = f"; and {len(bad) - _NAMED:,} more" if len(bad) > _NAMED else ""
+    named = some_of((f"{item.path} ({item.reason})" for item in bad), between="; ")
     message = (
-        f"{len(bad):,} Silver files cannot be read, so their rows are left out: {named}{more}. "
+        f"{len(bad):,} Silver files cannot be read, so their rows are left out: {named}. "
         "cryptolake verify --repair builds damaged Silver files again from Bronze."
     )
     warnings.warn(message, DamagedLakeWarning, stacklevel=3)

@@ -110,18 +110,21 @@ def plural(count: float, noun: str, many: str | None = None) -> str:
     return f"{number(count)} {noun if count == 1 else many or f'{noun}s'}"
 
 
-def words(items: Iterable[object], most: int = 8) -> str:
-    """Return names in a row, the first few of many; not escaped.
+def some_of(items: Iterable[object], most: int = 3, between: str = ", ") -> str:
+    """Return names in a row, the first few of many, and how many more there are; not escaped.
 
     Examples
     --------
-    >>> words(["A", "B", "C"], most=2)
+    >>> some_of(["A", "B", "C"], most=2)
     'A, B and 1 more'
+    >>> some_of(["a is gone", "b is gone"], most=1, between="; ")
+    'a is gone; and 1 more'
     """
     names = [str(item) for item in items]
-    if len(names) <= most:
-        return ", ".join(names)
-    return f"{', '.join(names[:most])} and {number(len(names) - most)} more"
+    more = (
+        f"{between.rstrip(', ')} and {number(len(names) - most)} more" if len(names) > most else ""
+    )
+    return between.join(names[:most]) + more
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> str:

@@ -23,6 +23,7 @@ from cryptolake.errors import IncompleteWarning, InvalidQuery, unknown_word
 from cryptolake.readers.scans import scan_files
 from cryptolake.readers.silver_files import reading, silver_of, warn_of_damage
 from cryptolake.readers.unusable import warn_of_unusable
+from cryptolake.render.html import some_of
 from cryptolake.research.symbol_rows import never_published
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ OFF_GRID = "off_grid"
 
 _TIME = pl.Datetime("us", "UTC")
 _SYMBOLS_AT_ONCE = 8
-_NAMED = 3
 
 
 class PanelBars(NamedTuple):
@@ -330,9 +330,8 @@ def _told(
     never = never_published(query, lake, data_type, empty)
     empty = [name for name in empty if name not in never]
     if empty:
-        more = f" and {len(empty) - _NAMED:,} more" if len(empty) > _NAMED else ""
         message = (
-            f"no rows of {', '.join(empty[:_NAMED])}{more} are in the lake for {query.selection.first} to "
+            f"no rows of {some_of(empty)} are in the lake for {query.selection.first} to "
             f"{query.selection.last}: their columns are null. lake.panel(query, 'gap') says why, and "
             "lake.pull(query) fetches what is published."
         )

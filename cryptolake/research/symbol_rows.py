@@ -21,6 +21,7 @@ from cryptolake.errors import IncompleteWarning, InvalidQuery
 from cryptolake.listing.unpublished import unpublished_months
 from cryptolake.readers.scans import frame_of_parts, scan_files
 from cryptolake.readers.silver_files import SilverFile, reading, silver_of
+from cryptolake.render.html import some_of
 from cryptolake.storage.layout import SilverPath
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from cryptolake.listing.context import LakeContext
     from cryptolake.query import Query
     from cryptolake.storage.files import Storage
-
-_NAMED = 3
 
 
 class SymbolFiles(NamedTuple):
@@ -189,7 +188,7 @@ def warn_of_absent(
         days = query.selection.days
         when = f" from {days.first} to {days.last}" if days else ""
         message = (
-            f"the lake holds no {data_type.value} of {listed(named or ['the query'])}{when}, so the result has no "
+            f"the lake holds no {data_type.value} of {some_of(named or ['the query'])}{when}, so the result has no "
             "rows of it; lake.pull(query) fetches what is published."
         )
         warnings.warn(message, IncompleteWarning, stacklevel=5)
@@ -212,22 +211,10 @@ def warn_of_missing_months(
         for symbol, months in missing.items()
     ]
     message = (
-        f"the lake holds no {dataset} of {listed(told)}, so its columns are null there; "
+        f"the lake holds no {dataset} of {some_of(told)}, so its columns are null there; "
         f"lake.pull(query.data_types({data_type.value!r})) fetches what is published."
     )
     warnings.warn(message, IncompleteWarning, stacklevel=5)
-
-
-def listed(words: Sequence[str]) -> str:
-    """Return the first words, and how many more there are.
-
-    Examples
-    --------
-    >>> listed(["A", "B", "C", "D", "E"])
-    'A, B, C and 2 more'
-    """
-    more = f" and {len(words) - _NAMED:,} more" if len(words) > _NAMED else ""
-    return ", ".join(words[:_NAMED]) + more
 
 
 def one_of(what: str, words: Sequence[Any], use: str) -> Any:
