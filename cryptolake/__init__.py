@@ -77,7 +77,7 @@ _HOMES = {
     "sample_archive": "sample.archive",
     "sample_lake": "demo",
     "serve_archive": "sample.server",
-    "to_polars": "readers.exits",
+    "to_polars": "readers.conversions",
     "ArchiveMismatch": "errors",
     "BuildError": "errors",
     "ChecksumMismatch": "errors",
