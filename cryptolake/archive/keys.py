@@ -21,12 +21,28 @@ CHECKSUM = ".CHECKSUM"
 _LONGEST = 80
 """Bytes of a symbol: percent-encoded, three times as long, it is still a file's name on any disk."""
 
-_MARKET_PATHS = {
+MARKET_PATHS = {
     "spot": Market.SPOT,
     "futures/um": Market.FUTURES_UM,
     "futures/cm": Market.FUTURES_CM,
     "option": Market.OPTIONS,
 }
+"""Which market a key is of, by what it has between ``data/`` and its tree."""
+
+_HEAD = f"data/(?<path>{'|'.join(MARKET_PATHS)})/(?<partition>{'|'.join(Partition)})"
+
+KEY_PATTERN = (
+    rf"^{_HEAD}/(?<data_type>[^/]+)/(?<symbol>[^/]+)/(?:(?<interval>[0-9a-z]+)/)?"
+    r"[^/]+-(?<period>\d{4}-\d{2}(?:-\d{2})?)\.zip$"
+)
+"""A zip's key as Polars reads a column of them; of keys that :func:`parse_key` has let in."""
+
+SYMBOL_FOLDER = rf"^({_HEAD}/[^/]+/[^/]+/)".replace("?<path>", "?:").replace("?<partition>", "?:")
+"""What a key has up to its symbol."""
+
+
+IN_TREE = {partition: f"/{partition.value}/" for partition in Partition}
+"""What a key or stem of each of the archive's two trees has in it."""
 
 
 class ArchiveKey(NamedTuple):
@@ -211,9 +227,9 @@ def _row_of(key: str) -> Row | None:
         return None
     two = f"{parts[1]}/{parts[2]}"
     market, rest = (
-        (_MARKET_PATHS[two], parts[3:])
-        if two in _MARKET_PATHS
-        else (_MARKET_PATHS.get(parts[1]), parts[2:])
+        (MARKET_PATHS[two], parts[3:])
+        if two in MARKET_PATHS
+        else (MARKET_PATHS.get(parts[1]), parts[2:])
     )
     if market is None or len(rest) < 2:
         return None

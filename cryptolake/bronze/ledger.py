@@ -9,28 +9,16 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from cryptolake.archive.enums import DataType, Interval, Partition
-from cryptolake.archive.keys import prefix_of
+from cryptolake.archive.keys import KEY_PATTERN, MARKET_PATHS, SYMBOL_FOLDER, prefix_of
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.symbols import in_universe
 from cryptolake.errors import InvalidQuery
 from cryptolake.storage.scope import EVERYTHING, Scope
 
 if TYPE_CHECKING:
+    from cryptolake.archive.periods import Period
     from cryptolake.query import Query, Selection
     from cryptolake.storage.tables import TableReader
-
-_KEY = (
-    r"^data/(?<path>spot|futures/um|futures/cm|option)/(?<partition>daily|monthly)/(?<data_type>[^/]+)"
-    r"/(?<symbol>[^/]+)/(?:(?<interval>[0-9a-z]+)/)?[^/]+-(?<period>\d{4}-\d{2}(?:-\d{2})?)\.zip$"
-)
-_SYMBOL_FOLDER = r"^(data/(?:spot|futures/um|futures/cm|option)/(?:daily|monthly)/[^/]+/[^/]+/)"
-
-_MARKETS = {
-    "spot": "spot",
-    "futures/um": "futures_um",
-    "futures/cm": "futures_cm",
-    "option": "options",
-}
 
 
 def in_months(files: pl.DataFrame, months: pl.DataFrame) -> pl.DataFrame:
@@ -64,14 +52,16 @@ def with_key_parts(files: pl.DataFrame) -> pl.DataFrame:
     >>> with_key_parts(pl.DataFrame({"key": [key]})).select("market", "period", "last").row(0)
     ('futures_um', '2024-02', datetime.date(2024, 2, 29))
     """
-    parts = pl.col("key").str.extract_groups(_KEY)
+    parts = pl.col("key").str.extract_groups(KEY_PATTERN)
     names = ("partition", "data_type", "symbol", "interval", "period")
     monthly = pl.col("partition") == "monthly"
     begin = pl.concat_str(
         "period", pl.when(monthly).then(pl.lit("-01")).otherwise(pl.lit(""))
     ).str.to_date("%Y-%m-%d", strict=False)
     named = files.with_columns(
-        parts.struct.field("path").replace_strict(_MARKETS, return_dtype=pl.String).alias("market"),
+        parts.struct.field("path")
+        .replace_strict(MARKET_PATHS, return_dtype=pl.String)
+        .alias("market"),
         *(parts.struct.field(name) for name in names),
     ).with_columns(begin.alias("first"))
     known = (
@@ -138,7 +128,7 @@ def scope_of_keys(keys: pl.Series) -> Scope:
     ... ).prefixes
     ('data/spot/daily/trades/AUSDT/', 'data/spot/monthly/trades/AUSDT/')
     """
-    found = keys.str.extract(_SYMBOL_FOLDER).unique()
+    found = keys.str.extract(SYMBOL_FOLDER).unique()
     if found.null_count():
         return EVERYTHING  # a key that the archive's grammar does not know
     both = (found.str.replace(r"/(daily|monthly)/", f"/{tree.value}/") for tree in Partition)
@@ -181,6 +171,13 @@ def means(selection: Selection, market: str, symbol: str) -> bool:
         fnmatchcase(symbol.upper(), word) for word in selection.symbols
     )
     return named and (selection.universe is None or in_universe(selection.universe, market, symbol))
+
+
+def means_month(selection: Selection, market: str, symbol: str | None, month: Period) -> bool:
+    """Say whether a selection takes in some days of a month's file of a market: of a symbol's, or of all symbols (None)."""
+    if selection.days and selection.days.clip(month.days) is None:
+        return False
+    return symbol is None or means(selection, market, symbol)
 
 
 def one_data_type(query: Query) -> DataType:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from cryptolake.bronze.ledger import means
+from cryptolake.bronze.ledger import means_month
 from cryptolake.errors import CryptolakeError, IncompleteWarning
 from cryptolake.gold.build import build_gold
 from cryptolake.gold.daily import RECIPE
@@ -108,6 +108,4 @@ def _is_meant(path: str, query: Query) -> bool:
     place, asked = parse_gold_path(path), query.selection
     if place is None or (asked.markets and place.market not in asked.markets):
         return False
-    if asked.days and asked.days.clip(place.month.days) is None:
-        return False
-    return place.symbol is None or means(asked, place.market, place.symbol)
+    return means_month(asked, place.market, place.symbol, place.month)

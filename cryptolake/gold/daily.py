@@ -27,6 +27,7 @@ import polars as pl
 from cryptolake.archive.enums import DataType, Interval, Market, Partition
 from cryptolake.archive.keys import prefix_of
 from cryptolake.archive.matrix import load_matrix
+from cryptolake.archive.periods import Period
 from cryptolake.archive.schemas import schema_of
 from cryptolake.bronze.ledger import with_key_parts
 from cryptolake.errors import IncompleteWarning
@@ -48,7 +49,7 @@ from cryptolake.storage.scope import Scope
 from cryptolake.storage.tables import new_run_id
 
 if TYPE_CHECKING:
-    from cryptolake.archive.periods import Days, Period
+    from cryptolake.archive.periods import Days
     from cryptolake.archive.schemas import Schema
     from cryptolake.listing.context import LakeContext
     from cryptolake.query import Query
@@ -69,17 +70,6 @@ SETTLED = timedelta(days=31)
 
 _GROUP = 12
 """Months that are recorded, and then placed, together."""
-
-
-def daily_path(market: Market, month: str) -> str:
-    """Return the path of a month's file.
-
-    Examples
-    --------
-    >>> daily_path(Market.SPOT, "2024-01")
-    'gold/daily/market=spot/2024-01.parquet'
-    """
-    return f"{layout.gold_folder(RECIPE)}/market={market.value}/{month}{layout.PARQUET}"
 
 
 class Daily:
@@ -151,8 +141,7 @@ class Daily:
         """Return where it is kept what was fetched of a query's symbols, whatever its days."""
         words = needed.selection.model_dump_json(exclude={"first", "last"})
         name = hashlib.sha256(words.encode()).hexdigest()[:16]
-        market = needed.selection.markets[0].value
-        return f"{layout.gold_folder(RECIPE)}/market={market}/fetched-{name}.json"
+        return layout.gold_note_path(RECIPE, needed.selection.markets[0], f"fetched-{name}")
 
     def _digests(self, needed: Query) -> dict[str, str]:
         """Return what names the files of each month."""
@@ -323,7 +312,7 @@ class MarketMonth:
     @property
     def path(self) -> str:
         """The path under the lake's root."""
-        return daily_path(self.market, self.month)
+        return layout.GoldPath(RECIPE, self.market, None, None, Period.parse(self.month)).path
 
     @cached_property
     def standing(self) -> dict[str, str]:

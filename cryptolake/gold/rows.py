@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from cryptolake.bronze.ledger import means
+from cryptolake.bronze.ledger import means, means_month
 from cryptolake.errors import BuildError, DamagedLakeWarning, IncompleteWarning
 from cryptolake.gold.build import build_gold
 from cryptolake.gold.daily import RECIPE
@@ -168,11 +168,8 @@ def _rows_of(
 
 def is_meant(where: layout.GoldPath, recipe: Recipe, asked: Selection) -> bool:
     """Say whether a file of a recipe is of its market and interval, and has rows of a selection's symbols and days."""
-    if (where.market, where.interval) != (recipe.lead.market, recipe.lead.interval):
-        return False
-    if asked.days and asked.days.clip(where.month.days) is None:
-        return False
-    return where.symbol is None or means(asked, where.market, where.symbol)
+    same = (where.market, where.interval) == (recipe.lead.market, recipe.lead.interval)
+    return same and means_month(asked, where.market, where.symbol, where.month)
 
 
 def _raise_for(recipe: Recipe, report: Report) -> None:

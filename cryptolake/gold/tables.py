@@ -14,7 +14,7 @@ import polars as pl
 
 from cryptolake.archive.enums import DataType, Interval, Market
 from cryptolake.archive.feeds import Feed
-from cryptolake.bronze.ledger import means, narrowed, with_key_parts
+from cryptolake.bronze.ledger import means_month, narrowed, with_key_parts
 from cryptolake.errors import InvalidQuery
 from cryptolake.gold import daily, filled
 from cryptolake.gold.daily_recipe import WHAT, daily_columns, daily_market
@@ -112,8 +112,7 @@ def _meant(name: str, query: Query) -> Meant:
     if name == daily.RECIPE:
         market = daily_market(query)
         return lambda where: (
-            where.market is market
-            and (not asked.days or asked.days.clip(where.month.days) is not None)
+            where.market is market and means_month(asked, market, None, where.month)
         )
     variants = variants_of(recipe_named(name), query)
     return lambda where: any(is_meant(where, recipe, asked) for recipe in variants)
@@ -125,9 +124,8 @@ def _is_filled(where: layout.GoldPath, query: Query) -> bool:
         (not asked.markets or where.market in asked.markets)
         and (not asked.data_types or where.data_type in asked.data_types)
         and (not asked.intervals or where.interval in asked.intervals)
-        and (not asked.days or asked.days.clip(where.month.days) is not None)
         and where.symbol is not None
-        and means(asked, where.market, where.symbol)
+        and means_month(asked, where.market, where.symbol, where.month)
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cryptolake.bronze.ledger import means
+from cryptolake.bronze.ledger import means_month
 from cryptolake.errors import CryptolakeError, IncompleteWarning
 from cryptolake.gold import daily, filled
 from cryptolake.gold.build import build_gold
@@ -71,9 +71,7 @@ def gold_pins(
 def _label(path: str, query: Query) -> str | None:
     """Return the label of a Gold file that has rows of a query's symbols and days."""
     where, asked = layout.parse_gold_path(path), query.selection
-    if where is None or (asked.days and asked.days.clip(where.month.days) is None):
-        return None
-    if where.symbol is not None and not means(asked, where.market, where.symbol):
+    if where is None or not means_month(asked, where.market, where.symbol, where.month):
         return None
     return GoldLabel(where.recipe, where.market, where.interval).text
 

@@ -22,8 +22,8 @@ from cryptolake.planning.plan import TO_MOVE
 from cryptolake.query import Query
 from cryptolake.readers.silver_files import silver_scope
 from cryptolake.report import Report
+from cryptolake.storage import layout
 from cryptolake.storage.lake_format import mark_format
-from cryptolake.storage.layout import META
 from cryptolake.transfer.pull import pull
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ QUERIES: dict[str, Any] = {
 """The columns of ``lake.queries()``: the name, the query as code and as JSON, and when it was saved (UTC)."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
-_FOLDER = f"{META}/queries"
 
 
 def save_query(storage: Storage, name: str, query: Query) -> None:
@@ -141,7 +140,7 @@ def update_stored(lake: LakeContext, settings: RunSettings, name: str) -> Update
 
 def _path(name: object) -> str:
     if isinstance(name, str) and _NAME.fullmatch(name):
-        return f"{_FOLDER}/{name}.json"
+        return layout.query_path(name)
     near = re.sub(r"[^a-z0-9_-]+", "-", str(name).lower()).strip("-_")[:64] or "core"
     message = (
         f"{name!r} cannot name a query; a name is 1 to 64 of a-z, 0-9, '-' and '_', and begins with a letter or "
@@ -151,9 +150,8 @@ def _path(name: object) -> str:
 
 
 def _names(storage: Storage) -> list[str]:
-    paths = (entry.path for entry in storage.list(_FOLDER))
-    names = (path.removeprefix(f"{_FOLDER}/").removesuffix(".json") for path in paths)
-    return sorted(name for name in names if _NAME.fullmatch(name))
+    names = (layout.query_name_of(entry.path) for entry in storage.list(layout.QUERIES))
+    return sorted(name for name in names if name and _NAME.fullmatch(name))
 
 
 def _read(storage: Storage, name: str) -> tuple[Query, datetime]:

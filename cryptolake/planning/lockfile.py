@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import polars as pl
 
 from cryptolake.archive.enums import Interval, Market, Partition
-from cryptolake.archive.keys import ZIP, stem_in
+from cryptolake.archive.keys import IN_TREE, ZIP, stem_in
 from cryptolake.archive.periods import Period
 from cryptolake.archive.source import BUCKET_NAME, ArchivePlace, checked_endpoint
 from cryptolake.errors import CryptolakeError, LockError
@@ -407,7 +407,7 @@ def _rows(tree: Any) -> Iterator[tuple[Any, ...]]:
         if stem is None or not isinstance(files, dict):
             message = f"{quoted(folder)} is no folder of the archive, or not one of files"
             raise ValueError(message)
-        monthly = f"/{Partition.MONTHLY.value}/" in stem
+        monthly = IN_TREE[Partition.MONTHLY] in stem
         count += len(files)
         for period, facts in files.items():
             _check(stem, period, facts, monthly=monthly)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from cryptolake.archive.enums import DataType, Interval, Market, dataset_name
+from cryptolake.archive.enums import DataType, Interval, Market, Partition, dataset_name
+from cryptolake.archive.keys import IN_TREE
 from cryptolake.archive.periods import Period
 from cryptolake.bronze.ledger import holdings, in_months, scope_of_keys
 from cryptolake.listing.identity import require_own_archive
@@ -219,12 +220,12 @@ def _outcome(filled: int, bars: int, keys: list[str], stored: set[str]) -> str:
 
 def _givers(keys: list[str]) -> str:
     """Name the partitions that filled a gap."""
-    return " and ".join(sorted({_partition_of(key) for key in keys})) or "other"
-
-
-def _partition_of(key: str) -> str:
-    """Return the word of the tree that a key is in."""
-    return "daily" if "/daily/" in key else "monthly"
+    return (
+        " and ".join(
+            sorted({tree.value for tree in Partition if any(IN_TREE[tree] in key for key in keys)})
+        )
+        or "other"
+    )
 
 
 def _inside(gaps: pl.DataFrame, gap: dict[str, Any]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from cryptolake.archive.enums import Partition
+from cryptolake.archive.keys import IN_TREE
 from cryptolake.archive.lives import Life
 from cryptolake.archive.periods import Days, Period
 from cryptolake.archive.schemas import schema_of
@@ -152,7 +153,7 @@ class Survey:
         A monthly file cannot share more rows with the daily ones than they gave.
         """
         sources = self.sources_of(month)
-        daily = sources.filter(pl.col("key").str.contains("/daily/", literal=True))
+        daily = sources.filter(pl.col("key").str.contains(IN_TREE[Partition.DAILY], literal=True))
         both = int(sources["duplicates"].sum())
         own = int(daily["duplicates"].sum())
         shared = min(both - own, int(daily["rows_out"].sum()))

@@ -50,6 +50,9 @@ LISTINGS = f"{META}/listings"
 LOCKS = f"{META}/locks"
 """The locks that were made of this lake, or restored into it, one file each."""
 
+QUERIES = f"{META}/queries"
+"""Stored queries, by name."""
+
 KEPT = f"{META}/kept"
 """Zips that the archive has replaced and that a lock pins, by sha256."""
 
@@ -373,6 +376,17 @@ def gold_folder(recipe: str) -> str:
     return inside(GOLD, recipe)
 
 
+def gold_note_path(recipe: str, market: Market, name: str) -> str:
+    """Return where something that is known of a recipe's files of a market is kept, beside them.
+
+    Examples
+    --------
+    >>> gold_note_path("daily", Market.SPOT, "fetched-a1")
+    'gold/daily/market=spot/fetched-a1.json'
+    """
+    return f"{gold_folder(recipe)}/market={market.value}/{name}.json"
+
+
 def gold_recipe(path: str) -> str | None:
     """Return the recipe that a Parquet file or folder under ``gold/`` is of; None for any other path.
 
@@ -432,6 +446,28 @@ def lock_id_of(path: str) -> str | None:
     ('ab12', None)
     """
     return _named_in(LOCKS, path, ".json")
+
+
+def query_path(name: str) -> str:
+    """Return where a lake keeps a query under a name.
+
+    Examples
+    --------
+    >>> query_path("core")
+    'meta/queries/core.json'
+    """
+    return f"{inside(QUERIES, name)}.json"
+
+
+def query_name_of(path: str) -> str | None:
+    """Return the name of the query that is kept at a path; None for any other path.
+
+    Examples
+    --------
+    >>> query_name_of("meta/queries/core.json"), query_name_of("meta/queries/a/b.json")
+    ('core', None)
+    """
+    return _named_in(QUERIES, path, ".json")
 
 
 def kept_path(sha256: str) -> str:
