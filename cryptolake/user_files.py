@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from cryptolake.errors import StorageError
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+"""How a URL begins; made a path, it has one slash."""
 
 
 def user_path(given: str | os.PathLike[str]) -> Path:
@@ -17,7 +21,7 @@ def user_path(given: str | os.PathLike[str]) -> Path:
     Raises
     ------
     StorageError
-        There is no such user, or no path has such a sign.
+        It is a URL, there is no such user, or no path has such a sign.
 
     Examples
     --------
@@ -28,6 +32,11 @@ def user_path(given: str | os.PathLike[str]) -> Path:
     cryptolake.errors.StorageError: there is no home folder of '~no-such-user': write the whole path.
     """
     text = os.fspath(given)
+    if url := _URL.match(text):
+        message = (
+            f"'{url[1]}://...' is a URL, and this is read and written on this machine: give a path."
+        )
+        raise StorageError(message, path=f"{url[1]}://...")  # the rest may be a login
     try:
         if b"\0" in os.fsencode(text):
             message = f"{text!r} is no path: it has a NUL in it."

@@ -16,6 +16,7 @@ import typer
 
 from cryptolake.cli.mistakes import in_options
 from cryptolake.errors import StorageError, printable
+from cryptolake.user_files import user_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -259,6 +260,7 @@ def kind_of(output: Path) -> str:
     if output.suffix not in {".parquet", ".csv"}:
         message = f"cannot write {output.name!r}: give a name that ends in .parquet or .csv"
         raise typer.BadParameter(message)
+    output = user_path(output)
     if output.is_dir() or not output.parent.is_dir():
         why = "it is a folder" if output.is_dir() else f"there is no folder {str(output.parent)!r}"
         message = f"cannot write {str(output)!r}: {why}."

@@ -126,7 +126,7 @@ def raw_window(objects: Sequence[Object], stem: str, *, more: bool, **where: Any
 def shaped(raw: pl.DataFrame) -> pl.DataFrame:
     """Read the keys, strictly, and put each sidecar beside its zip.
 
-    What fits no pattern, or has a size that no file has, stays as a row without a period: it has to be
+    What fits no pattern, or has a size or an ETag that no file has, stays as a row without a period: it has to be
     known, or a wildcard would pick it up. A key that is there several times counts once.
     """
     name = pl.col("key").str.strip_suffix(CHECKSUM)

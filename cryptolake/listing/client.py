@@ -101,6 +101,9 @@ _MOST_PAGES = 1000
 _MOST_NAMES = 50_000
 """Pages and names of one question. A year of one symbol's files is one page, all symbols of a market are four."""
 
+_LONGEST_ETAG = 1024
+"""Letters of an ETag. One that is longer, or holds signs that a terminal acts upon, is no file's."""
+
 _LARGEST_FILE = 5 * 2**40
 """Bytes of a listed object; the sum of a million of them still is a 64-bit number."""
 
@@ -388,15 +391,14 @@ def _page(root: ElementTree.Element, space: str) -> Page:
         return unquote_plus(name) if encoded else name
 
     encoded = root.findtext(f"{space}EncodingType") == "url"
-    objects = [
-        Object(
-            plain(text(item, "Key")),
-            _size(text(item, "Size")),
-            text(item, "ETag").strip('"'),
-            text(item, "LastModified"),
-        )
-        for item in root.iterfind(f"{space}Contents")
-    ]
+
+    def listed(item: ElementTree.Element) -> Object:
+        size, etag = _size(text(item, "Size")), text(item, "ETag").strip('"')
+        known = etag.isprintable() and len(etag) <= _LONGEST_ETAG
+        key = plain(text(item, "Key"))
+        return Object(key, size if known else NO_SIZE, etag, text(item, "LastModified"))
+
+    objects = [listed(item) for item in root.iterfind(f"{space}Contents")]
     folders = [plain(text(item, "Prefix")) for item in root.iterfind(f"{space}CommonPrefixes")]
     goes_on = text(root, "IsTruncated").strip().lower() == "true"
     return Page(objects, folders, text(root, "NextContinuationToken") if goes_on else None)

@@ -132,7 +132,7 @@ def _silver_parts(query: Query, lake: LakeContext, each: str) -> Iterator[Part]:
         words = [where.market.value, *([where.interval.value] if where.interval else [])]
         if plain and (where.interval is None or selection.intervals):
             words = []
-        yield Part("-".join([file_stem(where.symbol), *words]), where.symbol, rows)
+        yield Part("-".join([_stem(where.symbol), *words]), where.symbol, rows)
 
 
 def _gold_parts(query: Query, lake: LakeContext, each: str, recipe: str) -> Iterator[Part]:
@@ -140,7 +140,20 @@ def _gold_parts(query: Query, lake: LakeContext, each: str, recipe: str) -> Iter
         yield Part("all", None, table_rows(lake, recipe, query))
         return
     for symbol, rows in table_symbols(lake, recipe, query):
-        yield Part(file_stem(symbol), symbol, rows)
+        yield Part(_stem(symbol), symbol, rows)
+
+
+def _stem(symbol: str) -> str:
+    """Return a symbol as a file's name, without the ending; no symbol takes the name of the list of files.
+
+    Examples
+    --------
+    >>> _stem("BTCUSDT"), _stem("files")
+    ('BTCUSDT', '%66iles')
+    """
+    stem = file_stem(symbol)
+    taken = stem == FILES.partition(".")[0]
+    return f"%{ord(stem[0]):X}{stem[1:]}" if taken else stem
 
 
 def _write(part: Part, folder: Path, format: str, root: str) -> dict[str, Any]:  # noqa: A002
@@ -181,9 +194,10 @@ def _target(folder: str | os.PathLike[str], *, overwrite: bool) -> Path:
     StorageError
         It holds files and is not to be overwritten, or it cannot be made.
     """
-    if "://" in str(folder):
-        message = f"an export goes to a folder of this machine, and {str(folder)!r} is a URL."
-        raise InvalidQuery(message, what="folder", given=str(folder))
+    scheme, is_url, _ = str(folder).partition("://")
+    if is_url:  # the rest may be a login
+        message = f"an export goes to a folder of this machine, and '{scheme}://...' is a URL."
+        raise InvalidQuery(message, what="folder", given=f"{scheme}://...")
     target = user_path(folder)
     with _writing(target):
         target.mkdir(parents=True, exist_ok=True)

@@ -138,8 +138,8 @@ def _notes(listed: Listed, now: datetime) -> list[str]:
         )
     if listed.strange.height:
         notes.append(
-            f"{listed.strange.height} listed keys fit no pattern of the archive, or have a size that no file "
-            f"has, and are left out, e.g. {shown(listed.strange['key'][0])}"
+            f"{listed.strange.height} listed keys fit no pattern of the archive, or have a size or an ETag that "
+            f"no file has, and are left out, e.g. {shown(listed.strange['key'][0])}"
         )
     return notes
 

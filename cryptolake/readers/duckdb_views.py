@@ -63,6 +63,7 @@ from cryptolake.readers.view_template import in_lake, keep, place, take
 from cryptolake.storage import layout
 from cryptolake.storage.files import S3Storage, Storage, walk
 from cryptolake.storage.table_schemas import TABLES
+from cryptolake.user_files import user_path
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -166,7 +167,7 @@ def connect(
         The file is not DuckDB's, or another process holds it.
     """
     try:
-        connection = duckdb.connect(":memory:" if path is None else str(path.expanduser()))
+        connection = duckdb.connect(":memory:" if path is None else str(user_path(path)))
     except duckdb.Error as error:
         message = (
             f"cannot keep the views in {path}: {str(error).splitlines()[0]} "

@@ -285,8 +285,8 @@ def _escaped(text: str) -> str:
     """Keep a text in one cell, as it stands."""
     one_line = " ".join(text.split())
     short = one_line if len(one_line) <= _LONGEST else f"{one_line[:_LONGEST]}…"
-    if short.startswith("`"):
+    if short[:1] == short[-1:] == "`" and short.count("`") == 2:
         return short.replace("|", "\\|")
-    for char in "\\|*_<[":
+    for char in "\\|*_<[`":
         short = short.replace(char, f"\\{char}")
     return short

@@ -206,8 +206,23 @@ def test_a_size_that_no_file_has_leaves_out_that_key_alone(size: int, tmp_path: 
         plan = lake_at(tmp_path, url).plan(QUERY.symbols("BTCUSDT"))
         assert plan.files["key"].to_list() == [keys[0], keys[2], keys[3]]
         assert plan.total_bytes == 10 + 2**40
-        assert any("a size that no file has" in note and keys[1] in note for note in plan.notes)
+        assert any(
+            "a size or an ETag that no file has" in note and keys[1] in note for note in plan.notes
+        )
         assert not any("-03-0" in line and "*" in line for line in plan.commands())
+
+
+@pytest.mark.parametrize("etag", ["&#x9b;2J", "&#x202e;zip", "e" * 3000])
+def test_an_etag_that_no_file_has_leaves_out_that_key_and_the_plan_is_read_again(
+    etag: str, tmp_path: Path
+):
+    keys = [DAY.format(symbol="BTCUSDT", day=day) for day in (1, 2)]
+    whole = page([(key, 5) for key in keys]).replace(b"0" * 32, etag.encode(), 1)
+    with serving(lambda words: whole if words.get("max-keys") == "740" else page()) as (url, _):
+        plan = lake_at(tmp_path, url).plan(QUERY.symbols("BTCUSDT"))
+        plan.save(tmp_path / "plan.json")
+        assert cl.Plan.load(tmp_path / "plan.json").files["key"].to_list() == [keys[1]]
+        assert any("a size or an ETag that no file has" in note for note in plan.notes)
 
 
 def test_a_sidecar_with_an_impossible_size_is_left_out_and_its_zip_is_planned(tmp_path: Path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import cryptolake as cl
-from cryptolake.user_files import written_whole
+from cryptolake.user_files import user_path, written_whole
 
 NOBODY, NUL, HALF = "~no-such-user-x/a.json", "a\0b.json", "\ud800.json"
 OPENS = {
@@ -26,6 +26,25 @@ OPENS = {
 def test_a_path_that_is_none_is_one_of_our_errors(what, path):
     with pytest.raises(cl.CryptolakeError):
         OPENS[what](path)
+
+
+@pytest.mark.parametrize("what", [*OPENS, "written", "page", "export"])
+def test_a_url_is_no_path_and_its_login_is_not_shown(what, tmp_path):
+    query = cl.query().markets("spot").klines("1h").symbols("A").between("2024")
+    more = {
+        "written": query_path,
+        "page": lambda path: cl.Lake(tmp_path).quality_page(query, path),
+        "export": lambda path: cl.Lake(tmp_path).export(query, path),
+    }
+    for url in ("s3://AK:S3CR3T@bucket/x", Path("https://me:S3CR3T@host/x")):
+        with pytest.raises(cl.CryptolakeError) as caught:
+            {**OPENS, **more}[what](url)
+        assert "S3CR3T" not in f"{caught.value!r}{caught.value.facts}"
+
+
+def query_path(path):
+    with written_whole(user_path(path), "it"):
+        pass
 
 
 def test_a_link_at_the_name_of_a_draft_is_not_written_through(tmp_path):
