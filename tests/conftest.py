@@ -31,6 +31,9 @@ REAL_ARCHIVE = Path(
 )
 """Where real archive files lie, if they do; for tests that are made from their names."""
 
+LIGHT = Path(__file__).parent / "tools" / "light"
+"""What stands in for packages that take long to load and are never needed."""
+
 _UNSET = ("CRYPTOLAKE_", "AWS_", "S3_ENDPOINT", "UPDATE_")
 
 
@@ -211,9 +214,14 @@ def research_source(research_archive: Path) -> Iterator[Archive]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register what the examples in docstrings need, which lie outside this folder."""
+    """Register what the examples in docstrings need, which lie outside this folder, and let processes load less."""
     from tests import examples
 
+    # Of this process, and of those that tests start.
+    sys.path.insert(0, str(LIGHT))
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [str(LIGHT), os.environ.get("PYTHONPATH")])
+    )
     config.pluginmanager.register(examples, "examples")
 
 

@@ -174,7 +174,7 @@ def _environment(home: Path, runtime: Path, endpoint: str | None) -> dict[str, s
         "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
         "IPYTHONDIR": str(home / "ipython"),
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests/tools/light")]),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
     if endpoint:
