@@ -90,6 +90,16 @@ def quick_clients() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def listing_at_once() -> Iterator[None]:
+    """A listing that failed is asked again without the seconds between: as often, and as long as a server says."""
+    from cryptolake.listing import client
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client, "_RETRIES", client._RETRIES.new(backoff_factor=0, backoff_jitter=0))
+        yield
+
+
 def _verify_once(patch: pytest.MonkeyPatch, session: Any) -> None:
     """Let sessions without a certificate of their own share what the same file of authorities makes."""
     name = "_build_verify_context"

@@ -164,7 +164,9 @@ def test_a_proxys_password_is_in_no_error(
         if what == "listing":
             cl.Lake(tmp_path / "lake", source=source).plan(QUERY, progress=False)
         elif what == "s5cmd":
-            report = cl.Lake(tmp_path / "lake", source=source).transfer(listed, progress=False)
+            few = cl.TransferOptions(retries=1, engine_retries=1, backoff=0)
+            lake = cl.Lake(tmp_path / "lake", source=source)
+            report = lake.transfer(listed, progress=False, options=few)
             text = repr(report) + str(report.files.to_dicts()) + report._repr_html_()
         else:
             options = {"key": "k", "secret": "s", "endpoint_url": "http://nowhere.test"}

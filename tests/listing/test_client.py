@@ -111,7 +111,7 @@ def test_a_busy_server_and_a_broken_connection_are_asked_again(server: Endpoint)
         assert proxy.gets("") == 3
 
 
-def test_a_server_that_stays_busy_is_left_after_four_attempts(anonymous: Endpoint, at_once: None):
+def test_a_server_that_stays_busy_is_left_after_four_attempts(anonymous: Endpoint):
     with proxied(anonymous.url) as proxy:
         proxy.faults = lambda *_: Fault("status", 503)
         with pytest.raises(cl.ListingError, match="slow down"):
@@ -119,7 +119,7 @@ def test_a_server_that_stays_busy_is_left_after_four_attempts(anonymous: Endpoin
         assert proxy.gets("") == client.ATTEMPTS
 
 
-def test_a_connection_that_always_breaks_says_so(anonymous: Endpoint, at_once: None):
+def test_a_connection_that_always_breaks_says_so(anonymous: Endpoint):
     with proxied(anonymous.url) as proxy:
         proxy.down = True
         with pytest.raises(cl.ListingError, match="broke off"):
@@ -185,7 +185,7 @@ def test_the_environments_proxy_is_gone_through(
 
 
 def test_aws_itself_is_reached_through_a_proxy_by_the_certificates_that_are_named(
-    buckets: Path, tmp_path: Path, at_once: None, monkeypatch: pytest.MonkeyPatch
+    buckets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     trusted, key = certificate(tmp_path, "s3.ap-northeast-1.amazonaws.com")
     with (

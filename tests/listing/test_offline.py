@@ -19,8 +19,6 @@ from cryptolake.listing.listing import Listing
 from cryptolake.storage.files import open_storage
 from tests.planning.source import Source, source
 
-pytestmark = pytest.mark.usefixtures("at_once")
-
 ROW = load_matrix().row(Market.SPOT, DataType.KLINES)
 MONTH = parse_days("2024-01")
 
