@@ -1412,13 +1412,13 @@ class Lake:
 
         return list_locks(self.context)
 
-    def unlock(self, lock: Lock | str) -> pl.DataFrame:
+    def unlock(self, lock: Lock | str | os.PathLike[str]) -> pl.DataFrame:
         """Drop a lock of this lake, and the zips that are kept for it alone. The lock's own file elsewhere stays.
 
         Parameters
         ----------
         lock
-            A lock, its id, or the first letters of its id, six at least.
+            A lock, its id, the first letters of its id (six at least), or the ``Path`` of its file.
 
         Returns
         -------
@@ -1445,7 +1445,7 @@ class Lake:
         """
         from cryptolake.maintenance.lake_locks import drop_lock
 
-        return drop_lock(self.context, lock if isinstance(lock, str) else lock.id)
+        return drop_lock(self.context, lock if isinstance(lock, str) else _lock(lock).id)
 
     def diff(self, lock: Lock | str | os.PathLike[str], *, refresh: bool = True) -> pl.DataFrame:
         """Say what the archive has done to pinned files since, from its listing alone.

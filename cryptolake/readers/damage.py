@@ -7,10 +7,16 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 import duckdb
+import polars as pl
 
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.errors import Damaged
-from cryptolake.readers.silver_files import are_as_recorded, readable, warn_of_damage
+from cryptolake.readers.silver_files import (
+    are_as_recorded,
+    readable,
+    unlike_recorded,
+    warn_of_damage,
+)
 from cryptolake.readers.view_sql import FolderDamage, intervals_of, view_name
 from cryptolake.storage import layout, segments
 from cryptolake.storage.table_schemas import TABLES
@@ -63,6 +69,44 @@ def silver_damage(
         for folder, items in bad.items()
     }
     return found, files.gone
+
+
+def gold_damage(
+    lake: LakeContext, names: AbstractSet[str] | None = None, recipes: Iterable[str] = ()
+) -> tuple[dict[str, FolderDamage], list[Damaged]]:
+    """Return the folders of recipes with Gold files that are not what was recorded, and the files that are gone.
+
+    ``names`` are words among which those of recipes count; all that was made when left out. A question that
+    has no word ``gold`` and names none of ``recipes`` is not about Gold: nothing is read for it.
+    """
+    if names is not None and names.isdisjoint({layout.GOLD, *recipes}):
+        return {}, []
+    where = None if names is None else pl.col("recipe").is_in(sorted(names))
+    newest = lake.records.read("lineage", where=where).unique("path", keep="last")
+    records = newest.drop_nulls("size").select("path", "size", "run_id").rows()
+    folders = sorted({layout.top(path, 2) for path, *_ in records})
+    standing = {e.path: e.size for folder in folders for e in lake.storage.list(folder)}
+    misfits = {
+        path: (standing.get(path), size, run)
+        for path, size, run in records
+        if standing.get(path) != size
+    }
+    bad = unlike_recorded(lake.storage, lake.records, misfits) if misfits else []
+    wrong = {item.path for item in bad}
+    found = {}
+    for folder in {layout.top(item.path, 2) for item in bad if item.path in standing}:
+        mine = [path for path in standing if path.startswith(f"{folder}/")]
+        items = tuple(item for item in bad if item.path in set(mine))
+        found[folder] = FolderDamage(tuple(path for path in mine if path not in wrong), items)
+    return found, [item for item in bad if item.path not in standing]
+
+
+def built_damage(
+    lake: LakeContext, names: AbstractSet[str] | None = None, recipes: Iterable[str] = ()
+) -> tuple[dict[str, FolderDamage], list[Damaged]]:
+    """Return what :func:`silver_damage` and :func:`gold_damage` find."""
+    (silver, absent), (gold, gone) = silver_damage(lake, names), gold_damage(lake, names, recipes)
+    return {**silver, **gold}, [*absent, *gone]
 
 
 def together(

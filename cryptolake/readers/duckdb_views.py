@@ -27,8 +27,8 @@ from cryptolake.bronze.ledger import one_data_type
 from cryptolake.errors import Damaged, StorageError
 from cryptolake.readers.conversions import explain_missing_packages
 from cryptolake.readers.damage import (
+    built_damage,
     damage,
-    silver_damage,
     table_damage,
     together,
     warn,
@@ -183,7 +183,7 @@ def connect(
     connection.execute(_SEARCHED)
     warn_of_unusable(lake)
     if views:
-        damaged, gone = silver_damage(lake)
+        damaged, gone = built_damage(lake)
         _refresh(connection, lake, known=known, damaged=damaged, gone=gone, recipes=recipes)
     return connection
 
@@ -287,8 +287,8 @@ def ask(
     """
     words = set(_WORD.findall(text.lower()))
     tables = words & TABLES.keys()
-    silver, gone = silver_damage(lake, words)
-    found = {**table_damage(lake.storage, sorted(tables)), **silver}
+    built, gone = built_damage(lake, words, recipes)
+    found = {**table_damage(lake.storage, sorted(tables)), **built}
     refresh(connection, lake, damaged=found, gone=gone, recipes=recipes)
     if isinstance(lake.storage, S3Storage) and lake.storage in _BUCKETS:
         _BUCKETS[lake.storage].forget()

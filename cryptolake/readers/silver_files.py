@@ -20,8 +20,9 @@ from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.symbols import is_glob
 from cryptolake.bronze.ledger import means
 from cryptolake.errors import Damaged, DamagedLakeWarning, StorageError
-from cryptolake.render.html import some_of
+from cryptolake.render.html import plural, some_of
 from cryptolake.storage.layout import (
+    GOLD,
     SILVER,
     SILVER_PATTERN,
     SilverPath,
@@ -79,13 +80,14 @@ class SilverFiles(NamedTuple):
 
 
 def warn_of_damage(bad: Sequence[Damaged]) -> None:
-    """Name the Silver files whose rows are missing, in one warning."""
+    """Name the files of Silver, or of Gold, whose rows are missing, in one warning."""
     if not bad:
         return
     named = some_of((f"{item.path} ({item.reason})" for item in bad), between="; ")
+    noun = "file" if any(item.path.startswith(f"{GOLD}/") for item in bad) else "Silver file"
     message = (
-        f"{len(bad):,} Silver files cannot be read, so their rows are left out: {named}. "
-        "cryptolake verify --repair builds damaged Silver files again from Bronze."
+        f"{plural(len(bad), noun)} cannot be read, so the rows are left out: {named}. "
+        "cryptolake verify --repair builds damaged files again, Silver's from Bronze."
     )
     warnings.warn(message, DamagedLakeWarning, stacklevel=3)
 
@@ -143,7 +145,7 @@ def readable(
         if sizes[path] != size
         and (path in standing or ((place := parse_silver_path(path)) and wanted(place)))
     }
-    bad = damage(storage, records, misfits) if misfits else []
+    bad = unlike_recorded(storage, records, misfits) if misfits else []
     names = {item.path for item in bad}
     return SilverFiles(
         [file for file in standing.values() if file.path not in names],
@@ -164,12 +166,12 @@ def are_as_recorded(storage: Storage, records: TableReader, folders: Iterable[st
     return all(standing.get(path) == size for path, (size, _) in recorded.items())
 
 
-def damage(
+def unlike_recorded(
     storage: Storage,
     records: TableReader,
     misfits: Mapping[str, tuple[int | None, int, str | None]],
 ) -> list[Damaged]:
-    """Return which Silver files, of those that have not their recorded size, cannot be read, and why.
+    """Return which files, of those that have not their recorded size, cannot be read, and why.
 
     Parameters
     ----------
@@ -210,7 +212,7 @@ def _running(records: TableReader, runs: Iterable[str]) -> frozenset[str]:
 
 
 def _is_ours(storage: Storage, path: str) -> bool:
-    """Say whether a file ends as a whole Silver file does."""
+    """Say whether a file ends as a whole file of Silver or Gold does."""
     place = storage.local(path) if storage.is_local else storage.url(path)
     try:
         return METADATA in pl.read_parquet_metadata(place, **storage.polars_arguments)
@@ -254,7 +256,9 @@ def current_silver(storage: Storage, records: TableReader) -> pl.DataFrame:
         same=same.fill_null(value=False)
     )
     misfits = joined.filter(~pl.col("same")).select("path", "bytes", "recorded", "run_id")
-    bad = damage(storage, records, {path: (*facts,) for path, *facts in misfits.iter_rows()})
+    bad = unlike_recorded(
+        storage, records, {path: (*facts,) for path, *facts in misfits.iter_rows()}
+    )
     damaged = pl.col("path").is_in(
         pl.Series([item.path for item in bad], dtype=pl.String).implode()
     )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
+import pytest
 
 import cryptolake as cl
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.quality.world import World
 
 ASKED = cl.query().symbols("BTCUSDT").between("2024-12-30", "2025-02-01")
@@ -45,3 +45,21 @@ def test_a_view_is_typed_while_it_is_empty_and_has_the_rows_once_they_are_made(
     kept = tmp_path / "kept.duckdb"
     lake.connect(kept).close()
     assert lake.connect(kept).sql("select count(*) from gold.mine").fetchall() == [(816,)]
+
+    # A file that is gone, or is another one, is named, and no row of it is counted.
+    path = Path(lake.root) / "gold/mine/market=spot/symbol=BTCUSDT/interval=1h/2025-01.parquet"
+    whole = path.read_bytes()
+    for damage, why in {
+        Path.unlink: "it is gone",
+        lambda path: path.mkdir(): "not the .* that were recorded",
+        lambda path: pl.DataFrame({"a": [1]}).write_parquet(path): "not the .* that were recorded",
+    }.items():
+        damage(path)
+        with pytest.warns(
+            cl.DamagedLakeWarning, match=f"2025-01.parquet .*{why}.*builds damaged files again"
+        ):
+            assert lake.sql("select count(*) from mine").fetchall() == [(72,)]
+        if path.is_dir():
+            path.rmdir()
+    path.write_bytes(whole)
+    assert lake.sql("select count(*) from gold.mine").fetchall() == [(816,)]

@@ -228,6 +228,7 @@ def test_a_lake_in_a_bucket_is_restored_by_donors_keeps_what_is_pinned_and_is_a_
     here.edit(key("2024-07-01"), other_price)
     here.publish()
     assert bucket.freeze(july, tmp_path / "again.json") == lock
+    assert lake.unlock(tmp_path / "again.json")["path"].to_list() == [f"meta/locks/{lock.id}.json"]
     assert bucket.update(july, progress=False).changed
     assert hash_of(bucket.silver(july).collect()) != frozen
     other = cl.Lake(tmp_path / "other", source=away)
