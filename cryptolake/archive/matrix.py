@@ -36,6 +36,10 @@ _FIELDS = {
     "period": r"(?P<period>[0-9-]+)",
 }
 
+_PART = r"(?!\.{1,2}(?:/|$))(?:[\w.-]|\{\w+\})+"
+_KEY = re.compile(rf"{_PART}(?:/{_PART})+", re.ASCII)
+"""A key's pattern. Its parts become folders, and words of a command: none climbs, and none has a sign to be quoted."""
+
 
 class Row(BaseModel):
     """One market x data type of the archive.
@@ -66,6 +70,9 @@ class Row(BaseModel):
         wanted = {"partition", "symbol", "period"} | ({"interval"} if self.has_interval else set())
         if fields != wanted:
             message = f"key_pattern of {self.dataset} has {sorted(fields)}, not {sorted(wanted)}"
+            raise ValueError(message)
+        if not _KEY.fullmatch(self.key_pattern):
+            message = f"key_pattern of {self.dataset} is no key: folders and a name of A-Z, a-z, 0-9, '_', '-', '.'"
             raise ValueError(message)
         if self.key_pattern.rsplit("/", 1)[1] != self.filename_pattern:
             message = f"filename_pattern of {self.dataset} is not the end of its key_pattern"

@@ -132,10 +132,14 @@ class Daily:
     def _told(self, needed: Query) -> dict[str, list[str]]:
         """Return, by month: first and last day asked for, what its files were, and when it was listed."""
         try:
-            found: dict[str, list[str]] = json.loads(self._lake.storage.read(self._path(needed)))
-        except (FileNotFoundError, ValueError):
+            found = json.loads(self._lake.storage.read(self._path(needed)))
+        except (FileNotFoundError, ValueError, RecursionError):
             return {}
-        return found
+        return (
+            {m: item for m, item in found.items() if _is_note(item)}
+            if isinstance(found, dict)
+            else {}
+        )
 
     def _path(self, needed: Query) -> str:
         """Return where it is kept what was fetched of a query's symbols, whatever its days."""
@@ -455,3 +459,12 @@ class MadeMonth(NamedTuple):
             }
             for key, item in self.rejects
         ]
+
+
+def _is_note(item: Any) -> bool:
+    """Say whether a damaged file still has what :class:`Daily` kept of a month."""
+    try:
+        _, _, _, listed_at = map(str, item)
+        return datetime.fromisoformat(listed_at).tzinfo is not None
+    except (TypeError, ValueError):
+        return False

@@ -110,6 +110,11 @@ class GoldRecord(NamedTuple):
         return {item["path"] for item in json.loads(self.inputs or "[]")}
 
 
+_UNREADABLE = (
+    *(pl.exceptions.PolarsError, pl.exceptions.PanicException),
+    *(OSError, KeyError, ValueError, RecursionError),
+)
+
 DAMAGED = -1
 """The size in a record that no file has: with it a file is made anew."""
 
@@ -181,7 +186,7 @@ def standing_lineage(storage: Storage, path: str) -> dict[str, Any] | None:
     place = storage.local(path) if storage.is_local else storage.url(path)
     try:
         found = pl.read_parquet_metadata(place, **storage.polars_arguments)
-        said: dict[str, Any] = json.loads(found[METADATA])
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, KeyError, ValueError):
+        said = json.loads(found[METADATA])
+    except _UNREADABLE:
         return None
-    return said
+    return said if isinstance(said, dict) else None

@@ -159,7 +159,7 @@ def _read(storage: Storage, name: str) -> tuple[Query, datetime]:
     try:
         kept = json.loads(storage.read(path))
         return Query.from_json(json.dumps(kept["query"])), datetime.fromisoformat(kept["saved_at"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         message = (
             f"{path} of the lake at {storage.root} is no stored query ({error}); save it again."
         )

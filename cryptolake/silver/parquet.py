@@ -209,6 +209,6 @@ def read_standing(storage: Storage, path: str) -> Standing | None:
         found = pl.read_parquet_metadata(place, **storage.polars_arguments)
         metadata = json.loads(found[METADATA])
         return Standing(size, Origin.read(metadata))
-    except (pl.exceptions.PolarsError, OSError, KeyError, ValueError, TypeError):
+    except (pl.exceptions.PolarsError, OSError, KeyError, ValueError, TypeError, RecursionError):
         # Whatever stands there is not a file of ours: it is built anew.
         return None

@@ -49,6 +49,16 @@ def test_a_query_is_saved_replaced_listed_and_dropped(root: Path):
     assert lake.queries()["name"].to_list() == ["core"]
 
 
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"query": 5, "saved_at": 1}', "[" * 100_000])
+def test_a_damaged_one_is_named(root: Path, text: str):
+    lake = empty_lake(root, "damaged")
+    lake.save_query("core", CORE)
+    (path,) = Path(lake.root).rglob("core.json")
+    path.write_text(text)
+    with pytest.raises(cl.InvalidQuery, match=r"core\.json .* is no stored query"):
+        lake.stored_query("core")
+
+
 @pytest.mark.parametrize(
     ("name", "near"), [("../x", "x"), ("My Core", "my-core"), ("", "core"), ("a/b", "a-b")]
 )

@@ -111,6 +111,17 @@ def test_a_file_that_went_is_fetched_again(lake: cl.Lake, tmp_path: Path) -> Non
     assert found.equals(lake.universe(ASKED, progress=False))
 
 
+def test_a_damaged_note_of_what_was_fetched_counts_as_none(lake: cl.Lake, tmp_path: Path) -> None:
+    own = cl.Lake(shutil.copytree(lake.root, tmp_path / "lake"), source=lake.source)
+    (note,) = Path(own.root).rglob("fetched-*")
+    whole = lake.universe(ASKED, top=1, progress=False)
+    month = '{"2024-02": ["2024-02-01", "2024-02-29", "", %s]}'
+    wrong = ["[]", "5", '{"2024-02": 5}', month % 7, month % '"2024-03-01T00:00:00"', "[" * 100_000]
+    for text in wrong:
+        note.write_text(text)
+        assert own.universe(ASKED, top=1, progress=False).equals(whole)
+
+
 def test_panel_of_members(lake: cl.Lake, tmp_path: Path) -> None:
     own = cl.Lake(shutil.copytree(lake.root, tmp_path / "lake"), source=lake.source)
     members = own.universe(ASKED, top=3, progress=False)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 
 import pytest
 
 import cryptolake as cl
+from cryptolake.archive.matrix import load_matrix
 
 HERE = Path(__file__).parent / "configs"
 CONFIGS = sorted(path.name for path in HERE.glob("*.json"))
@@ -107,3 +109,15 @@ def test_a_file_that_is_nested_without_end_is_no_json(tmp_path):
     (tmp_path / "c.json").write_text('{"a":' * 100_000)
     with pytest.raises(cl.InvalidQuery, match="is no JSON"):
         cl.WorkflowConfig(tmp_path / "c.json")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["../../{}", "/{}", "a//{}", "./{}", "a\nrm s3://lake/*\n{}", "\x1b[31m{}", "a'b{}", "*/{}", "a\0{}", "(a+)+{}"],
+)  # fmt: skip
+def test_a_matrix_of_a_stranger_has_keys_that_stay_in_the_lake_and_need_no_quotes(wrong, tmp_path):
+    own = json.loads(load_matrix().model_dump_json())
+    own["rows"][0]["key_pattern"] = wrong.format(own["rows"][0]["key_pattern"])
+    (tmp_path / "m.json").write_text(json.dumps(own))
+    with pytest.raises(cl.InvalidQuery, match="key_pattern of spot_klines is no key"):
+        cl.WorkflowConfig(matrix_path=str(tmp_path / "m.json"))
