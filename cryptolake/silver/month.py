@@ -207,7 +207,7 @@ def _kept(result: MonthResult, standing: Standing | None) -> MonthResult:
     """Return the result, or that the month that stands is kept, because it has rows that this one lacks."""
     if standing is None or result.origin is None:
         return result
-    own = {key for key in standing.origin.held if _month_of(key) == result.month.period}
+    own = {key for key in standing.origin.held if _may_lie_in(key, result.month)}
     lacking = own - result.origin.held - result.month.quarantined.keys()
     if not lacking:
         return result
@@ -227,9 +227,10 @@ def _kept(result: MonthResult, standing: Standing | None) -> MonthResult:
     )
 
 
-def _month_of(key: str) -> Period | None:
+def _may_lie_in(key: str, month: Month) -> bool:
+    """Say whether a file is of a month, or of a neighbour and may have rows of it."""
     parsed = parse_key(key)
-    return parsed.period.of_month if parsed else None
+    return parsed is not None and month.period in month.series.months_of(parsed.period)
 
 
 def _made(
@@ -326,8 +327,11 @@ def _closed(
     _check_balance(month, done, rows)
     own = {source.key for source in month.sources if source.period.of_month == month.period}
     accounts = refused + done.accounts
-    errors = {a.key: str(a.error) for a in accounts if a.error is not None and a.key in own}
     damaged = tuple(a.key for a in accounts if is_damaged(a.error))
+    named = own | set(
+        damaged
+    )  # whether a neighbour that is damaged has rows of the month is not known
+    errors = {a.key: str(a.error) for a in accounts if a.error is not None and a.key in named}
     kept = {key: error for key, error in errors.items() if key not in month.quarantined}
     origin = Origin.of(month, kept, damaged, [str(period) for period in sorted(done.spills)])
     result = MonthResult(

@@ -40,15 +40,18 @@ class Series:
 
     @cached_property
     def _by_month(self) -> dict[Period, list[Source]]:
-        early, late = self.schema.tolerance(self.interval)
         found: dict[Period, list[Source]] = {}
         for source in self.sources:
-            days = source.period.days
-            first = days.first - timedelta(days=-(-early // 86_400))
-            last = days.last + timedelta(days=-(-late // 86_400))
-            for month in {source.period.of_month, *_months_of((first, last))}:
+            for month in self.months_of(source.period):
                 found.setdefault(month, []).append(source)
         return found
+
+    def months_of(self, period: Period) -> set[Period]:
+        """Return the month of a file, and neighbours that its rows may step over into."""
+        early, late = self.schema.tolerance(self.interval)
+        first = period.days.first - timedelta(days=-(-early // 86_400))
+        last = period.days.last + timedelta(days=-(-late // 86_400))
+        return {period.of_month, *_months_of((first, last))}
 
     def sources_of(self, month: Period) -> list[Source]:
         """Return the month's files, and neighbours whose rows may step over into it."""

@@ -104,6 +104,46 @@ def test_a_bit_that_flips_in_a_file_whose_rows_are_in_silver_costs_no_row(tmp_pa
     assert rows(storage) == 96
 
 
+METRICS = "data/futures/um/daily/metrics/BTCUSDT/BTCUSDT-metrics-{}.zip"
+
+
+def snapshots(*times: str) -> bytes:
+    return zipped("".join(f"{time},BTCUSDT,1,2,3,4,5,6\n" for time in times).encode())
+
+
+@pytest.mark.parametrize("above", WAYS)
+@pytest.mark.parametrize("damage", ["gone", "cut"])
+def test_a_damaged_file_of_the_month_before_keeps_the_row_that_only_it_has(
+    tmp_path: Path, damage: str, above: int | None
+) -> None:
+    """The last row of a day of metrics is of the next: here of another month."""
+    options = {} if above is None else {"stream_above": above}
+    before, first, second = (METRICS.format(d) for d in ("2024-01-31", "2024-02-01", "2024-02-02"))
+    files = {
+        before: snapshots("2024-01-31 23:55:00", "2024-02-01 00:00:00"),
+        first: snapshots("2024-02-01 00:05:00"),
+    }
+    storage, meta = stored(tmp_path, files)
+    assert built(storage, **options).ok
+    february = storage.local(
+        "silver/market=futures_um/data_type=metrics/symbol=BTCUSDT/2024-02.parquet"
+    )
+    assert pl.read_parquet(february).height == 2
+    DAMAGES[damage](storage.local(f"bronze/{before}"))
+    data = snapshots("2024-02-02 00:05:00")
+    storage.write(f"bronze/{second}", data)
+    meta.append("files", [ledger_row(second, data)])
+    report = built(storage, **options)
+    assert not report.ok
+    assert before in report.summary()
+    assert pl.read_parquet(february).height == 2
+    february.unlink()
+    assert before in str(built(storage, **options).months["error"].to_list())
+    storage.write(f"bronze/{before}", files[before])
+    assert built(storage, **options).ok
+    assert pl.read_parquet(february).height == 3
+
+
 def take_away(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         path.rmdir()
