@@ -1,7 +1,9 @@
 """What a mistake says on the command line: one sentence, in the words that a person types there.
 
-The library's messages name verbs of Python; :func:`in_options` says the same by options and commands. What typer finds
-wrong with the words of a command (:func:`usage`) has the same form as what the library does.
+The library's messages name verbs of Python, and know nothing of the command line; :func:`in_options` says the same by
+options and commands: queries and calls by their grammar, and what else is Python by :data:`PHRASES`, of which a test
+holds each against the library's messages. What typer finds wrong with the words of a command (:func:`usage`) has the
+same form as what the library does.
 """
 
 from __future__ import annotations
@@ -45,24 +47,17 @@ _CALL = re.compile(rf"\.({_VERBS})({_ARGUMENTS})")
 _QUERY = re.compile(rf"(?:\bcl\.query\(\)|\bquery(?=\.))?(?:\.(?:{_VERBS}){_ARGUMENTS})+")
 _BARE = re.compile(rf"(?<![\w.])(between)({_ARGUMENTS})")
 
-_LAKE = {
-    "save_query": "cryptolake save-query NAME",
-    "freeze": "cryptolake freeze LOCK",
-    "symbols": "cryptolake symbols",
-    "verify": "cryptolake verify",
-    "fill": "cryptolake fill",
-    "pull": "cryptolake pull",
-    "plan": "cryptolake plan",
-    "build": "cryptolake build",
-    "heal": "cryptolake heal",
-    "locks": "cryptolake locks",
-    "datasets": "cryptolake datasets",
-}
-"""By method of a lake, the command that does the same."""
+METHODS = (
+    *("save_query", "freeze", "symbols", "verify", "fill", "pull"),
+    *("plan", "build", "heal", "locks", "datasets"),
+)
+"""Methods of a lake that a message names; the command that does the same has the same name."""
 
-_METHOD = re.compile(rf"\blake\.({'|'.join(_LAKE)})(\((?:[^()']|'[^']*'|{_ARGUMENTS})*\))?")
+_NAMED = {"save_query": " NAME", "freeze": " LOCK"}
+
+_METHOD = re.compile(rf"\blake\.({'|'.join(METHODS)})(\((?:[^()']|'[^']*'|{_ARGUMENTS})*\))?")
 _SYMBOLS = re.compile(r"\blake\.symbols\('(\w+)', '(\w+)'\)")
-_KEYWORDS = {
+PHRASES = {
     "overwrite=True (--overwrite)": "--overwrite",
     "Lake(..., adopt=True), --adopt-archive on the command line": "--adopt-archive",
     "CRYPTOLAKE_ENDPOINT_URL, or Archive(endpoint_url=...)": "CRYPTOLAKE_ENDPOINT_URL, or --endpoint-url",
@@ -75,10 +70,10 @@ _KEYWORDS = {
     "Write one with query.to_json().": "One is what query.to_json() writes in Python.",
     "WorkflowConfig('selection.json', 'this.json')": "cryptolake run selection.json this.json",
     "repair=True": "--repair",
-    "refresh=True": "--refresh",
     "'2024-03-15', or pass a date.": "or '2024-03-15'.",
     "a donor is the root of a lake, or a Lake": "a donor is the root of a lake",
 }
+"""What the library's messages say of Python's words beside queries and calls, and what is said here instead."""
 _VALUES = (
     (re.compile(r"\bchecksum_policy='(\w+)'"), r"--checksums \1"),
     (re.compile(r"\bmode='(\w+)'"), r"--mode \1"),
@@ -101,15 +96,19 @@ def in_options(text: str) -> str:
     >>> in_options("pull it first (lake.pull(query), cryptolake pull).")
     'pull it first (cryptolake pull).'
     """
-    for words, said in _KEYWORDS.items():
+    for words, said in PHRASES.items():
         text = text.replace(words, said)
     text = _SYMBOLS.sub(r"cryptolake symbols -m \1 -t \2", text)
     text = _QUERY.sub(lambda found: _of_query(found[0]), text)
     text = _BARE.sub(lambda found: _of_call(found[1], found[2]), text)
-    text = _METHOD.sub(lambda found: _LAKE[found[1]], text)
+    text = _METHOD.sub(lambda found: _command(found[1]), text)
     for pattern, said in _VALUES:
         text = pattern.sub(said, text)
     return text
+
+
+def _command(method: str) -> str:
+    return f"cryptolake {method.replace('_', '-')}{_NAMED.get(method, '')}"
 
 
 def _of_query(chain: str) -> str:

@@ -1,11 +1,15 @@
 """A mistake gives one message on standard error and an exit code that means something; no traceback."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
+import cryptolake as cl
 from cryptolake.cli import output
-from cryptolake.cli.mistakes import in_options
+from cryptolake.cli.app import app
+from cryptolake.cli.mistakes import METHODS, PHRASES, in_options
 from tests.cli.conftest import WORDS
 
 BEFORE = WORDS[:-4]
@@ -242,3 +246,14 @@ def test_the_command_that_lists_symbols_is_said_whole():
         in_options("See lake.symbols('spot', 'klines').")
         == "See cryptolake symbols -m spot -t klines."
     )
+
+
+def test_what_is_said_otherwise_is_said_by_the_library():
+    modules = [p for p in Path(cl.__file__).parent.rglob("*.py") if p.parent.name != "cli"]
+    text = re.sub(r'"\s*\n\s*f?"', "", "".join(path.read_text("utf-8") for path in modules))
+    assert [phrase for phrase in PHRASES if phrase not in text] == []
+    assert [name for name in METHODS if f"lake.{name}" not in text] == []
+    commands = [
+        command.callback.__name__ for command in app.registered_commands if command.callback
+    ]
+    assert set(METHODS) <= set(commands)
