@@ -29,7 +29,7 @@ from cryptolake.query import Query
 from cryptolake.render.html import plural
 from cryptolake.report import Report
 from cryptolake.silver.build import build_asked
-from cryptolake.storage.runs import HEARTBEAT, signs_of_life
+from cryptolake.storage.runs import HEARTBEAT, run_row
 from cryptolake.storage.table_schemas import TABLES
 from cryptolake.storage.tables import Meta, new_run_id
 from cryptolake.telemetry import step
@@ -285,16 +285,8 @@ class Spread:
                 "requests": total.requests,
                 "retries": sum(total.retries.values()),
             }
-        return {
-            "run_id": self.run_id,
-            "kind": self.kind,
-            "state": state,
-            "started_at": self._started,
-            "ended_at": None if state == "running" else datetime.now(UTC),
-            "seconds": time.monotonic() - self._began,
-            **facts,
-            **signs_of_life(),
-        }
+        seconds = time.monotonic() - self._began
+        return run_row(self.run_id, self.kind, state, self._started, seconds=seconds, **facts)
 
 
 @contextmanager

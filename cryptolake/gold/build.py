@@ -38,7 +38,7 @@ from cryptolake.query import Query
 from cryptolake.report import MONTHS, Report, State, facts_of_build
 from cryptolake.silver.scratch import new_folder, put, put_all, sweep
 from cryptolake.storage import layout
-from cryptolake.storage.runs import signs_of_life
+from cryptolake.storage.runs import run_row
 from cryptolake.storage.tables import new_run_id
 from cryptolake.telemetry import step
 
@@ -241,19 +241,12 @@ class GoldRun:
             self._lake.records.forget()
 
     def _run_row(self, state: str) -> dict[str, Any]:
-        now = datetime.now(UTC)
         statuses = [row[1] for row in self.rows.values()]
-        return {
-            "run_id": self.id,
-            "kind": "gold",
-            "state": state,
-            "started_at": self._started,
-            "ended_at": None if state == "running" else now,
-            "seconds": (now - self._started).total_seconds(),
-            "failed": statuses.count("failed"),
-            "note": f"{self._recipe.name}: {statuses.count('built')} of {len(statuses)} months built",
-            **signs_of_life(),
-        }
+        return run_row(
+            *(self.id, "gold", state, self._started),
+            failed=statuses.count("failed"),
+            note=f"{self._recipe.name}: {statuses.count('built')} of {len(statuses)} months built",
+        )
 
 
 def _expected(recipe: Recipe, target: GoldMonth, result: GoldResult, silver: Silver) -> str:

@@ -1,15 +1,17 @@
-"""The rows of a plan's file, checked one by one: a plan may come from anywhere, and its keys become paths."""
+"""What is read of a plan's or lock's file, checked one by one: it may come from anywhere, and its keys become paths."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
 
 from cryptolake.archive.keys import parse_key
-from cryptolake.errors import printable
+from cryptolake.errors import CryptolakeError, LockError, PlanError, printable
 
 MOST_FILES = 5_000_000
 """Files that a plan's file may name."""
@@ -124,6 +126,33 @@ def _words(row: dict[str, Any]) -> str | None:
     if row["suspect_size"] not in (None, True, False):
         return f"{key!r} has neither yes nor no in 'suspect_size'"
     return None
+
+
+@contextmanager
+def refused(what: str, refuse: Callable[[str], PlanError | LockError]) -> Iterator[None]:
+    """Say in one error why a file that is read in the block is no ``what``, whatever is wrong in it.
+
+    Raises
+    ------
+    PlanError, LockError
+        What ``refuse`` makes of the reason.
+    """
+    try:
+        yield
+    except (PlanError, LockError):
+        raise
+    except OSError as error:
+        raise refuse(error.strerror or str(error)) from error
+    except KeyError as error:
+        why = f"it has no {error}"
+        raise refuse(why) from error
+    except RecursionError as error:
+        why = f"it is nested more deeply than any {what}"
+        raise refuse(why) from error
+    except (ValueError, TypeError, OverflowError, CryptolakeError) as error:
+        plain = isinstance(error, json.JSONDecodeError) or type(error) is ValueError
+        why = str(error) if plain else f"{type(error).__name__}: {error}"
+        raise refuse(why) from error
 
 
 def texts(columns: Any, schema: dict[str, Any]) -> pl.DataFrame:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
@@ -22,7 +22,7 @@ from cryptolake.archive.keys import IN_TREE, ZIP, stem_in
 from cryptolake.archive.periods import Period
 from cryptolake.archive.source import BUCKET_NAME, ArchivePlace, checked_endpoint
 from cryptolake.errors import CryptolakeError, LockError
-from cryptolake.planning.file_rows import LARGEST, MOST_FILES, is_text, moment, quoted
+from cryptolake.planning.file_rows import LARGEST, MOST_FILES, is_text, moment, quoted, refused
 from cryptolake.query import Query
 from cryptolake.render.html import plural, size
 from cryptolake.user_files import user_path, written_whole
@@ -239,13 +239,11 @@ class Lock:
         cryptolake.errors.LockError: /data/no.lock.json is no lock that can be read: No such file or directory. ...
         """
         source = user_path(path)
-        try:
+        with refused("lock", partial(_no_lock, str(source))):
             size = source.stat().st_size
             if size > LARGEST_FILE:
                 raise _no_lock(str(source), f"it has {size:,} bytes, more than {LARGEST_FILE:,}")
             text = source.read_bytes().decode("utf-8", "replace")
-        except OSError as error:
-            raise _no_lock(str(source), error.strerror or str(error)) from error
         return cls.from_text(text, str(source))
 
     def to_text(self) -> str:
@@ -311,16 +309,8 @@ class Lock:
         ...
         cryptolake.errors.LockError: the text is no lock that can be read: it has no 'cryptolake_lock': 1. ...
         """
-        try:
+        with refused("lock", partial(_no_lock, path)):
             return _read(json.loads(text), cls)
-        except KeyError as error:
-            raise _no_lock(path, f"it has no {error}") from error
-        except RecursionError as error:
-            raise _no_lock(path, "it is nested more deeply than any lock") from error
-        except (ValueError, TypeError, OverflowError, CryptolakeError) as error:
-            plain = isinstance(error, json.JSONDecodeError) or type(error) is ValueError
-            why = str(error) if plain else f"{type(error).__name__}: {error}"
-            raise _no_lock(path, why) from error
 
     def __eq__(self, other: object) -> bool:
         return self.id == other.id if isinstance(other, Lock) else NotImplemented

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -16,8 +17,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 import polars as pl
 
 from cryptolake.archive.source import Archive
-from cryptolake.errors import CryptolakeError, PlanError
-from cryptolake.planning.file_rows import FileRows, moment, notes, texts
+from cryptolake.errors import PlanError
+from cryptolake.planning.file_rows import FileRows, moment, notes, refused, texts
 from cryptolake.query import Query
 from cryptolake.storage.spooled import PIECE, Rows
 from cryptolake.user_files import user_path, written_whole
@@ -104,7 +105,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
         The file is absent, or holds no plan that this version reads.
     """
     source = user_path(path)
-    try:
+    with refused("plan", partial(_no_plan, source)):
         header, rows = _read(source)
         return {
             "id": _id(header["id"]),
@@ -116,20 +117,6 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
             "missing_periods": texts(header["missing_periods"], MISSING),
             "notes": notes(header["notes"]),
         }
-    except PlanError:
-        raise
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise _no_plan(source, why) from error
-    except KeyError as error:
-        why = f"it has no {error}"
-        raise _no_plan(source, why) from error
-    except RecursionError as error:
-        why = "it is nested more deeply than any plan"
-        raise _no_plan(source, why) from error
-    except (ValueError, TypeError, OverflowError, CryptolakeError) as error:
-        why = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
-        raise _no_plan(source, why) from error
 
 
 def _read(source: Path) -> tuple[dict[str, Any], Rows]:

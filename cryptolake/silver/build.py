@@ -45,7 +45,7 @@ from cryptolake.silver.records import (
 )
 from cryptolake.silver.scratch import drafted, put, put_all, sweep
 from cryptolake.storage import layout
-from cryptolake.storage.runs import HEARTBEAT, signs_of_life
+from cryptolake.storage.runs import HEARTBEAT, run_row
 from cryptolake.storage.tables import new_run_id
 from cryptolake.telemetry import observed
 
@@ -271,20 +271,13 @@ class BuildRun:
             self.tables.append("runs", [self._run_row("running")])
 
     def _run_row(self, state: str) -> dict[str, Any]:
-        now = datetime.now(UTC)
         statuses = [row["status"] for row in self._rows.values()]
-        return {
-            "run_id": self.id,
-            "kind": "build",
-            "state": state,
-            "started_at": self.started,
-            "ended_at": None if state == "running" else now,
-            "seconds": (now - self.started).total_seconds(),
-            "files": self._files,
-            "failed": statuses.count("failed"),
-            "note": f"{statuses.count('built')} of {len(statuses)} months built",
-            **signs_of_life(),
-        }
+        return run_row(
+            *(self.id, "build", state, self.started),
+            files=self._files,
+            failed=statuses.count("failed"),
+            note=f"{statuses.count('built')} of {len(statuses)} months built",
+        )
 
     def report(self, seconds: float) -> Report:
         """Return the receipt."""

@@ -25,6 +25,23 @@ def signs_of_life() -> dict[str, Any]:
     return {"host": socket.gethostname(), "pid": os.getpid(), "heartbeat_at": datetime.now(UTC)}
 
 
+def run_row(
+    run_id: str, kind: str, state: str, started_at: datetime, **facts: Any
+) -> dict[str, Any]:
+    """Return a row of a run as it stands now, with the signs of life of this process."""
+    now = datetime.now(UTC)
+    return {
+        "run_id": run_id,
+        "kind": kind,
+        "state": state,
+        "started_at": started_at,
+        "ended_at": None if state == "running" else now,
+        "seconds": (now - started_at).total_seconds(),
+        **facts,
+        **signs_of_life(),
+    }
+
+
 def newest(rows: pl.DataFrame) -> pl.DataFrame:
     """Return the newest row of each run, in the order of their beginning."""
     return rows.unique("run_id", keep="last", maintain_order=True)

@@ -19,7 +19,7 @@ import polars as pl
 
 from cryptolake.bronze.verify import REASONS, Proof
 from cryptolake.report import FILES, Report, State
-from cryptolake.storage.runs import HEARTBEAT, signs_of_life
+from cryptolake.storage.runs import HEARTBEAT, run_row
 from cryptolake.storage.spooled import Rows
 from cryptolake.storage.table_schemas import TABLES
 from cryptolake.storage.tables import Meta, new_run_id
@@ -312,23 +312,18 @@ class RunRecorder:
         self._pending_rows += 1
 
     def _run_row(self, state: str) -> dict[str, Any]:
-        return {
-            "run_id": self.run_id,
-            "kind": "transfer",
-            "state": state,
-            "started_at": self._started_at,
-            "ended_at": None if state == "running" else datetime.now(UTC),
-            "files": self.stored,
-            "bytes": sum(self._bytes),
-            "failed": self.failed,
-            "quarantined": self._count("quarantined"),
-            "requests": self.requests or None,
-            "retries": self._repeated,
-            "seconds": time.monotonic() - self._began,
-            "mode": self.mode,
-            "note": self._note or None,
-            **signs_of_life(),
-        }
+        return run_row(
+            *(self.run_id, "transfer", state, self._started_at),
+            seconds=time.monotonic() - self._began,
+            files=self.stored,
+            bytes=sum(self._bytes),
+            failed=self.failed,
+            quarantined=self._count("quarantined"),
+            requests=self.requests or None,
+            retries=self._repeated,
+            mode=self.mode,
+            note=self._note or None,
+        )
 
     def _count(self, status: str) -> int:
         return self._status.count(STATUSES.index(status))
