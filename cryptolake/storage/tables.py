@@ -536,8 +536,7 @@ def _shaped(table: str, rows: pl.DataFrame | Sequence[Mapping[str, Any]]) -> pl.
         message = f"the table {table!r} has no column {sorted(unknown)}"
         raise ValueError(message)
     if not isinstance(rows, pl.DataFrame):
-        columns = {name: [row.get(name) for row in rows] for name in schema}
-        return pl.DataFrame(columns, schema=schema)
+        return pl.DataFrame([tuple(map(row.get, schema)) for row in rows], schema, orient="row")
     missing = [
         pl.lit(None, dtype).alias(name) for name, dtype in schema.items() if name not in rows
     ]

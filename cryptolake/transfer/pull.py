@@ -189,11 +189,11 @@ def build_and_refetch(
     lake, settings
         The lake, and how to transfer and build.
     """
-    from cryptolake.bronze.audit import take_out
-
     built = settings.build(bronze_rows(), lake)
     if not built.damaged:
         return built
+    from cryptolake.bronze.audit import take_out
+
     done = [replace(built, damaged=())]  # what is damaged is dealt with below
     taken = take_out(lake.storage, lake.tables, built.damaged)
     lake.records.forget()
