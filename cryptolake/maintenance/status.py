@@ -56,7 +56,7 @@ def status(lake: LakeContext, today: date | None = None) -> pl.DataFrame:
         ``months``, ``rows``, ``duplicates`` and ``rejects`` of Silver as it stands; ``damaged`` months, which are gone
         or have another size than recorded and are not counted; ``last_stored``, UTC; ``archive``, the one
         that the lake is of, null where it does not say. A recipe of Gold has a row, too: ``gold.<recipe>``, with the
-        files, bytes and rows that stand as recorded, and ``damaged`` those that do not; ``behind`` is null.
+        files, bytes and rows that stand as recorded, and ``damaged`` those that do not, or are gone; ``behind`` is null.
     """
     storage, records = lake.storage, lake.records
     joined = standing(lake, today=today)
@@ -108,11 +108,14 @@ def _gold(standing: list[tuple[str, int, str]], records: TableReader) -> pl.Data
     places = [layout.parse_gold_path(path) for path, *_ in standing]
     symbols = pl.Series("symbol", [place.symbol if place else None for place in places], pl.String)
     files = pl.DataFrame(standing, schema=columns, orient="row").with_columns(symbols)
+    newest = records.read("lineage").unique("path", keep="last").drop_nulls("size")
+    dataset = pl.format("gold.{}", "recipe").alias("dataset")
+    absent = newest.join(files, on="path", how="anti")
+    gone = absent.group_by(dataset).agg(pl.len().alias("gone"))
     told = ["path", "size", "rows", "last", "built_at"]
-    newest = records.read("lineage").unique("path", keep="last").select(told)
-    files = files.join(newest, on=["path", "size"], how="left")
+    files = files.join(newest.select(told), on=["path", "size"], how="left")
     whole = pl.col("built_at").is_not_null()
-    return files.group_by("dataset").agg(
+    counted = files.group_by("dataset").agg(
         pl.col("symbol").drop_nulls().n_unique().alias("symbols"),
         whole.sum().alias("files"),
         pl.col("size").filter(whole).sum().alias("bytes"),
@@ -126,6 +129,8 @@ def _gold(standing: list[tuple[str, int, str]], records: TableReader) -> pl.Data
         (~whole).sum().alias("damaged"),
         pl.col("built_at").max().alias("last_stored"),
     )
+    missing = pl.col("gone").fill_null(0)
+    return counted.join(gone, on="dataset", how="left").with_columns(pl.col("damaged") + missing)
 
 
 def _bronze(records: TableReader, by: Sequence[str]) -> pl.DataFrame:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from cryptolake.bronze.ledger import holdings, with_key_parts
-from cryptolake.errors import DamagedLakeWarning, InvalidQuery, nearest
+from cryptolake.errors import DamagedLakeWarning, InvalidQuery, StorageError, nearest
 from cryptolake.listing.identity import require_own_archive
 from cryptolake.maintenance.update import CHANGES, Update, changes_of, rows_of, update
 from cryptolake.planning.dates import published_days, require_query
@@ -159,10 +159,11 @@ def _read(storage: Storage, name: str) -> tuple[Query, datetime]:
     try:
         kept = json.loads(storage.read(path))
         return Query.from_json(json.dumps(kept["query"])), datetime.fromisoformat(kept["saved_at"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        message = (
-            f"{path} of the lake at {storage.root} is no stored query ({error}); save it again."
-        )
+    except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
+        if isinstance(error, StorageError) and not storage.is_local:
+            raise  # a bucket that does not answer is no damaged file
+        why = "a link to nothing" if isinstance(error, FileNotFoundError) else error
+        message = f"{path} of the lake at {storage.root} is no stored query ({why}); save it again."
         raise InvalidQuery(message, given=name, path=path) from None
 
 

@@ -59,6 +59,8 @@ def test_a_view_is_typed_while_it_is_empty_and_has_the_rows_once_they_are_made(
             cl.DamagedLakeWarning, match=f"2025-01.parquet .*{why}.*builds damaged files again"
         ):
             assert lake.sql("select count(*) from mine").fetchall() == [(72,)]
+        row = lake.status().row(by_predicate=pl.col("dataset") == "gold.mine", named=True)
+        assert (row["rows"], row["damaged"]) == (72, 1)
         if path.is_dir():
             path.rmdir()
     path.write_bytes(whole)

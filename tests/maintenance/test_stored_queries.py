@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -82,11 +83,19 @@ def test_what_is_not_stored_names_the_nearest_and_half_a_query_is_refused(root: 
         lake.save_query("half", "BTCUSDT")  # type: ignore[arg-type]
 
 
-def test_a_damaged_file_is_named_and_the_others_are_listed(root: Path):
-    lake = empty_lake(root, "damaged")
+@pytest.mark.parametrize("damage", ["cut", "a link to nothing", "a pipe"])
+def test_a_damaged_file_is_named_and_the_others_are_listed(root: Path, damage: str):
+    lake = empty_lake(root, damage)
     lake.save_query("core", CORE)
     lake.save_query("bad", CORE)
-    (Path(lake.root) / "meta" / "queries" / "bad.json").write_text("{")
+    path = Path(lake.root) / "meta" / "queries" / "bad.json"
+    if damage == "cut":
+        path.write_text("{")
+    else:
+        path.unlink()
+        path.symlink_to("/nowhere") if "link" in damage else os.mkfifo(path)
+    with pytest.raises(cl.InvalidQuery, match="is no stored query"):
+        lake.stored_query("bad")
     with pytest.warns(cl.DamagedLakeWarning, match=r"bad\.json"):
         assert lake.queries()["name"].to_list() == ["core"]
     lake.save_query("bad", CORE)
