@@ -41,12 +41,11 @@ if TYPE_CHECKING:
     from cryptolake.report import Report
     from cryptolake.research.asof import At
     from cryptolake.storage.tables import Meta
+    from cryptolake.transfer.options import AskedMode as Mode
     from cryptolake.transfer.options import TransferOptions
     from cryptolake.transfer.pull import RunSettings
 
     Options: TypeAlias = TransferOptions | Mapping[str, Any] | str | None
-
-Mode = Literal["auto", "download", "direct", "relay", "traditional"]
 
 
 class Lake:

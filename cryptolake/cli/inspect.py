@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -402,21 +401,6 @@ def views(
         show.text(f"{schema}.{view}\n    {holds}", " " * 4)
 
 
-class Format(StrEnum):
-    """The formats of exported files."""
-
-    PARQUET = "parquet"
-    CSV = "csv"
-    ARROW = "arrow"
-
-
-class Each(StrEnum):
-    """What one exported file holds."""
-
-    SYMBOL = "symbol"
-    ALL = "all"
-
-
 def export(
     query: Query,
     lake: Lake,
@@ -425,8 +409,12 @@ def export(
         Path,
         typer.Option("--folder", metavar="FOLDER", help="Where the files go; made when absent."),
     ],
-    format: Annotated[Format, typer.Option(help="The format.")] = Format.PARQUET,  # noqa: A002
-    each: Annotated[Each, typer.Option(help="A file a symbol, or one of all.")] = Each.SYMBOL,
+    format: Annotated[  # noqa: A002
+        Literal["parquet", "csv", "arrow"], typer.Option(help="The format.")
+    ] = "parquet",
+    each: Annotated[
+        Literal["symbol", "all"], typer.Option(help="A file a symbol, or one of all.")
+    ] = "symbol",
     of: Annotated[
         str | None,
         typer.Option(metavar="RECIPE", help="The rows of a recipe of Gold, not Silver's."),
@@ -442,7 +430,7 @@ def export(
     """
     show.absence(lake, json=json)
     asked = query.data_types() if of else query  # the recipe says which
-    found = lake.export(asked, folder, format.value, each.value, of=of, overwrite=overwrite)
+    found = lake.export(asked, folder, format, each, of=of, overwrite=overwrite)
     nothing = "the lake holds no rows of this query: cryptolake pull brings them"
     show.either(found, json=json, about=("path", "rows", "bytes"), nothing=nothing)
 

@@ -10,16 +10,15 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterable
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
 
 import typer
 
 from cryptolake.cli.logs import logged
 from cryptolake.query import Query
 from cryptolake.query import query as empty_query
-from cryptolake.transfer.options import PRESETS, TransferOptions
+from cryptolake.transfer.options import PRESETS, AskedMode, TransferOptions
 
 if TYPE_CHECKING:
     from cryptolake.lake import Lake
@@ -253,37 +252,19 @@ def open_lake(
 # ---------------------------------------------------------------- how files are fetched
 
 
-class Mode(StrEnum):
-    """How files are fetched: ``auto`` chooses."""
-
-    AUTO = "auto"
-    DOWNLOAD = "download"
-    DIRECT = "direct"
-    RELAY = "relay"
-    TRADITIONAL = "traditional"
-
-
-class Checksums(StrEnum):
-    """What to do with a file that matches the listing's ETag but not its CHECKSUM."""
-
-    QUARANTINE = "quarantine"
-    ACCEPT = "accept"
-    RAISE = "raise"
-
-
 def how(
     *,
     mode: Annotated[
-        Mode,
-        typer.Option(metavar="MODE", help=f"How files come: {', '.join(Mode)}."),
-    ] = Mode.AUTO,
+        AskedMode,
+        typer.Option(metavar="MODE", help=f"How files come: {', '.join(get_args(AskedMode))}."),
+    ] = "auto",
     checksums: Annotated[
-        Checksums,
+        Literal["quarantine", "accept", "raise"],
         typer.Option(
             metavar="POLICY",
-            help=f"What to do with a file whose CHECKSUM is stale: {', '.join(Checksums)}.",
+            help="What to do with a file whose CHECKSUM is stale: quarantine, accept, raise.",
         ),
-    ] = Checksums.QUARANTINE,
+    ] = "quarantine",
     profile: Annotated[
         str, typer.Option(metavar="NAME", help=f"Transfer options by name: {', '.join(PRESETS)}.")
     ] = "default",
@@ -298,8 +279,8 @@ def how(
 ) -> dict[str, Any]:
     """Return what ``lake.transfer`` takes: mode, policy and options, checked."""
     return {
-        "mode": mode.value,
-        "checksum_policy": checksums.value,
+        "mode": mode,
+        "checksum_policy": checksums,
         "options": TransferOptions.preset(profile, **parse_assignments(option or ())),
     }
 

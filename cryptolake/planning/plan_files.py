@@ -75,7 +75,7 @@ def files_and_missing(
     names = _names(folders)
     rows = Rows(_rows(parts, listed, names, statuses))
     tell_step(4)
-    return rows, _typed(_named(missing, names), MISSING)
+    return rows, typed(_named(missing, names), MISSING)
 
 
 def _ranges(zips: pl.DataFrame, count: int) -> Iterator[tuple[int, int]]:
@@ -121,10 +121,11 @@ def _rows(
         some = listed._replace(
             zips=zips, stems=part.of(listed.stems), strange=part.of(listed.strange)
         )
-        yield _typed(_with_selectors(files, some), FILES)
+        yield typed(_with_selectors(files, some), FILES)
 
 
-def _typed(frame: pl.DataFrame, schema: dict[str, Any]) -> pl.DataFrame:
+def typed(frame: pl.DataFrame, schema: dict[str, Any]) -> pl.DataFrame:
+    """Return a frame with the columns of a schema, in its types."""
     return frame.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
 
 

@@ -17,7 +17,7 @@ from cryptolake.listing.folders import shown
 from cryptolake.listing.lifetimes import Lifetimes
 from cryptolake.planning.late_rows import days_to_list
 from cryptolake.planning.plan import Counts, Plan, age_of, facts_of_plan
-from cryptolake.planning.plan_files import files_and_missing, tell_step
+from cryptolake.planning.plan_files import files_and_missing, tell_step, typed
 from cryptolake.planning.resolve import find_targets
 from cryptolake.planning.serialization import FILES, MISSING
 from cryptolake.planning.status import status_of
@@ -121,10 +121,6 @@ def _listed(folders: Sequence[Folder], days: Days, lake: LakeContext, **how: Any
         raise
 
 
-def _typed(frame: pl.DataFrame, schema: dict[str, Any]) -> pl.DataFrame:
-    return frame.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
-
-
 def _plan_id(now: datetime) -> str:
     return f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
@@ -184,7 +180,7 @@ def plan_of(
         archive=lake.archive,
         created_at=now,
         listed_at=listed_at,
-        files=_typed(known.with_columns(absent), FILES).sort("key"),
+        files=typed(known.with_columns(absent), FILES).sort("key"),
         missing_periods=pl.DataFrame(schema=MISSING),
         notes=tuple(notes),
     )

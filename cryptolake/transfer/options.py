@@ -12,6 +12,9 @@ from cryptolake.errors import InvalidQuery, nearest, unknown_word
 Mode = Literal["download", "direct", "relay", "traditional"]
 """How files move: see :func:`cryptolake.transfer.engine.transfer`."""
 
+AskedMode = Literal["auto", "download", "direct", "relay", "traditional"]
+"""How files are asked to move: ``auto`` chooses."""
+
 StorageClass = Literal[
     "STANDARD",
     "REDUCED_REDUNDANCY",

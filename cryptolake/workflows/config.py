@@ -30,7 +30,7 @@ from cryptolake.workflows.merging import WHAT, flags, flags_for_s5cmd, merged
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from cryptolake.lake import Mode
+    from cryptolake.transfer.options import AskedMode as Mode
 
 DEFAULT_ROOT = "~/cryptolake"
 
