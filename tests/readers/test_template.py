@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 import pytest
@@ -20,6 +22,32 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache of the test's own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache's"))
     return tmp_path / "cache's" / "cryptolake"
+
+
+class First(NamedTuple):
+    """What the first connection of a user made: the file in the cache, and the views of a lake that is not there."""
+
+    file: Path
+    lake: Path
+    views: list[tuple[object, ...]]
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> First:
+    """Made once: it takes a second."""
+    folder = tmp_path_factory.mktemp("first")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        made = views(folder / "lake")
+    (file,) = (folder / "cryptolake").iterdir()
+    return First(file, folder / "lake", made)
+
+
+@pytest.fixture
+def kept(cache: Path, first: First) -> Path:
+    """The file of the test's own cache, as a connection before has left it."""
+    cache.mkdir(mode=0o700, parents=True)
+    return Path(shutil.copy2(first.file, cache))
 
 
 def views(root: Path) -> list[tuple[object, ...]]:
@@ -37,11 +65,12 @@ def views(root: Path) -> list[tuple[object, ...]]:
     return [*made, *columns, *databases]
 
 
-def test_views_from_the_cache_are_those_that_are_made(tmp_path, cache):
-    made = views(tmp_path / "lake")
-    assert len(list(cache.iterdir())) == 1
-    assert views(tmp_path / "lake") == made
-    assert not (tmp_path / "lake").exists()
+def test_views_from_the_cache_are_those_that_are_made(cache, kept, first):
+    written = kept.stat()
+    assert views(first.lake) == first.views
+    assert list(cache.iterdir()) == [kept]
+    assert (kept.stat().st_ino, kept.stat().st_mtime_ns) == (written.st_ino, written.st_mtime_ns)
+    assert not first.lake.exists()
 
 
 def test_copied_views_are_of_the_lake_that_took_them(tmp_path, cache):
@@ -62,13 +91,11 @@ def test_copied_views_are_of_the_lake_that_took_them(tmp_path, cache):
         assert first.execute(count).fetchall() == [(0,)]
 
 
-def test_a_damaged_cache_is_made_anew(tmp_path, cache):
-    made = views(tmp_path)
-    (file,) = cache.iterdir()
-    whole = file.stat().st_size
-    for data in (b"", b"no database" * 1000, file.read_bytes()[: whole // 2]):
-        file.write_bytes(data)
-        assert views(tmp_path) == made
+def test_a_damaged_cache_is_made_anew(cache, kept, first):
+    whole = kept.stat().st_size
+    for data in (b"", b"no database" * 1000, kept.read_bytes()[: whole // 2]):
+        kept.write_bytes(data)
+        assert views(first.lake) == first.views
         assert [path.stat().st_size for path in cache.iterdir()] == [whole]
 
 
@@ -111,27 +138,24 @@ PLANTED: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("planted", PLANTED)
-def test_what_others_planted_in_the_cache_is_not_run(tmp_path, cache, planted):
-    made = views(tmp_path / "lake")
-    (file,) = cache.iterdir()
-    file.unlink()
-    PLANTED[planted](file)
-    assert views(tmp_path / "lake") == made
+def test_what_others_planted_in_the_cache_is_not_run(kept, first, planted):
+    kept.unlink()
+    PLANTED[planted](kept)
+    assert views(first.lake) == first.views
 
 
-def test_a_file_that_others_may_write_or_wrote_is_not_run(tmp_path, cache):
-    made = views(tmp_path / "lake")
-    (file,) = cache.iterdir()
-    assert not file.stat().st_mode & 0o077
-    for others in (lambda: file.chmod(0o666), lambda: os.chown(file, 12345, 12345)):
-        views(tmp_path / "lake")
-        with duckdb.connect(str(file)) as connection:
+def test_a_file_that_others_may_write_or_wrote_is_not_run(first, kept):
+    assert not kept.stat().st_mode & 0o077
+    for others in (lambda: kept.chmod(0o666), lambda: os.chown(kept, 12345, 12345)):
+        kept.unlink()
+        shutil.copy2(first.file, kept)
+        with duckdb.connect(str(kept)) as connection:
             text = "create or replace view bronze.spot_klines as select 666 as open_time"
             connection.execute(text)
         with suppress(PermissionError):  # who is not root cannot give a file away
             others()
-        if file.stat().st_uid != os.getuid() or file.stat().st_mode & 0o022:
-            assert views(tmp_path / "lake") == made
+        if kept.stat().st_uid != os.getuid() or kept.stat().st_mode & 0o022:
+            assert views(first.lake) == first.views
 
 
 @pytest.mark.parametrize("folder", ["relative", "", "/dev/null", "/proc/self/nothing"])
