@@ -100,6 +100,17 @@ def listing_at_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def unflushed() -> Iterator[None]:
+    """No test sees whether a disk has what it was given, and each file would wait for it: milliseconds a write.
+
+    Processes that tests start flush theirs.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
 def _verify_once(patch: pytest.MonkeyPatch, session: Any) -> None:
     """Let sessions without a certificate of their own share what the same file of authorities makes."""
     name = "_build_verify_context"

@@ -9,14 +9,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
+import typer.main
 
 from cryptolake.cli import main
 
 WORDS = ["-m", "spot", "-i", "1h", "-s", "BTCUSDT", "--from", "2024-12-30", "--to", "2025-01-03"]
 """A small question that needs files of both partitions: 48 hours of December, 72 of January."""
+
+
+COMMAND = cache(typer.main.get_command)
+"""Makes the program's commands once: Typer reads the signatures of all of them for each command line."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,7 @@ def run(capfd, monkeypatch, tmp_path, endpoint):
     """Run the program against the sample archive, with a lake of the test's own."""
     monkeypatch.setenv("CRYPTOLAKE_ENDPOINT_URL", endpoint)
     monkeypatch.setenv("CRYPTOLAKE_ROOT", str(tmp_path / "lake"))
+    monkeypatch.setattr(typer.main, "get_command", COMMAND)
 
     def run(*arguments):
         capfd.readouterr()
