@@ -221,6 +221,18 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
     return by_lower[found[0]] if found else None
 
 
+def hint(word: str, choices: Iterable[str]) -> str:
+    """Return how the part of a sentence ends that names a wrong word: with the nearest right one, where one is close.
+
+    Examples
+    --------
+    >>> hint("kline", ["klines"]), hint("zzz", ["klines"])
+    ("; did you mean 'klines'?", '.')
+    """
+    near = nearest(word, choices)
+    return f"; did you mean {near!r}?" if near else "."
+
+
 def unknown_word(what: str, given: str, choices: Iterable[str]) -> InvalidQuery:
     """Build the InvalidQuery for a word outside a vocabulary, naming the nearest valid one.
 
@@ -230,10 +242,9 @@ def unknown_word(what: str, given: str, choices: Iterable[str]) -> InvalidQuery:
     unknown market 'spott'; did you mean 'spot'? Choose from: spot, options.
     """
     allowed = tuple(str(choice) for choice in choices)
-    near = nearest(given, allowed)
-    hint = f"; did you mean {near!r}?" if near else "."
-    message = f"unknown {what} {given!r}{hint} Choose from: {', '.join(allowed)}."
-    return InvalidQuery(message, what=what, given=given, allowed=allowed, nearest=near)
+    message = f"unknown {what} {given!r}{hint(given, allowed)} Choose from: {', '.join(allowed)}."
+    facts = {"allowed": allowed, "nearest": nearest(given, allowed)}
+    return InvalidQuery(message, what=what, given=given, **facts)
 
 
 def missing_package(use: str, package: str, extra: str) -> MissingTool:

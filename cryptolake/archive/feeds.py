@@ -13,7 +13,7 @@ from cryptolake.archive.enums import (
     parse_interval,
 )
 from cryptolake.archive.matrix import load_matrix
-from cryptolake.errors import InvalidQuery, nearest
+from cryptolake.errors import InvalidQuery, hint
 
 
 class Feed(NamedTuple):
@@ -58,9 +58,8 @@ class Feed(NamedTuple):
             interval = parse_interval(word) if word else None
             if interval is None or interval in known:
                 return cls(market, data_type, interval)
-            near = nearest(word, [level.value for level in known])
-            hint = f"; did you mean {near!r}?" if near else "."
-            message = f"{name} has no interval {word!r}{hint} Choose from: {words}."
+            told = hint(word, [level.value for level in known])
+            message = f"{name} has no interval {word!r}{told} Choose from: {words}."
         raise InvalidQuery(message, what="input", given=text)
 
     def __str__(self) -> str:

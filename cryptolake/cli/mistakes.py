@@ -16,7 +16,7 @@ from typing import Any
 
 import typer
 
-from cryptolake.errors import nearest
+from cryptolake.errors import hint
 
 ClickException: type[Any] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
@@ -198,16 +198,15 @@ def _unknown_option(error: Any) -> str | None:
     if type(error).__name__ != "NoSuchOption":
         return None
     near = sorted(error.possibilities or ())
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    return f"there is no option {error.option_name}{hint}"
+    told = f"; did you mean {' or '.join(near)}?" if near else ""
+    return f"there is no option {error.option_name}{told}"
 
 
 def _chosen(found: re.Match[str]) -> str:
     option, given, listed = found.groups()
     choices = re.findall(r"'([^']*)'", listed)
-    near = nearest(given, choices)
-    hint = f"; did you mean {near!r}?" if near else "."
-    return f"{option} cannot be {given!r}{hint} Choose from: {', '.join(choices)}"
+    told = hint(given, choices)
+    return f"{option} cannot be {given!r}{told} Choose from: {', '.join(choices)}"
 
 
 def _with_given(text: str, error: Any) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from cryptolake.bronze.ledger import holdings, with_key_parts
-from cryptolake.errors import DamagedLakeWarning, InvalidQuery, StorageError, nearest
+from cryptolake.errors import DamagedLakeWarning, InvalidQuery, StorageError, hint, nearest
 from cryptolake.listing.identity import require_own_archive
 from cryptolake.maintenance.update import CHANGES, Update, changes_of, rows_of, update
 from cryptolake.planning.dates import published_days, require_query
@@ -169,8 +169,7 @@ def _read(storage: Storage, name: str) -> tuple[Query, datetime]:
 
 def _unknown(storage: Storage, name: object) -> InvalidQuery:
     names = _names(storage)
-    near = nearest(str(name), names)
-    hint = f"; did you mean {near!r}?" if near else "."
+    near, told = nearest(str(name), names), hint(str(name), names)
     have = f" Stored are: {', '.join(names)}." if names else ""
-    message = f"the lake has no stored query {name!r}{hint}{have} lake.save_query(name, query) stores one."
+    message = f"the lake has no stored query {name!r}{told}{have} lake.save_query(name, query) stores one."
     return InvalidQuery(message, what="stored query", given=name, allowed=names, nearest=near)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cryptolake.errors import MissingTool
+from cryptolake.errors import missing_package
 
 if TYPE_CHECKING:
     from cryptolake.lake import Lake
@@ -51,8 +51,7 @@ def picker(lake: Lake, query: Query | None = None) -> Picker:
     except ImportError as error:
         if error.name not in ("anywidget", "ipywidgets", "traitlets"):
             raise
-        message = f"the picker needs {error.name}: pip install 'cryptolake[notebook]'"
-        raise MissingTool(message, tool=error.name) from None
+        raise missing_package("the picker", error.name, "notebook") from None
     return Picker(lake, query)
 
 

@@ -21,6 +21,7 @@ from cryptolake.planning.plan import TO_MOVE
 from cryptolake.planning.serialization import FILES, MISSING
 from cryptolake.planning.status import Statuses
 from cryptolake.progress import Step, tell
+from cryptolake.query import Query
 from cryptolake.storage.spooled import Rows
 
 if TYPE_CHECKING:
@@ -190,3 +191,12 @@ def _with_selectors(files: pl.DataFrame, listed: Listed) -> pl.DataFrame:
     )
     found = selectors(everything, listed.stems, listed.strange)
     return files.join(found, on="row", how="left", maintain_order="left")
+
+
+def naming(files: pl.DataFrame) -> Query:
+    """Return a query of the markets, data types, symbols and intervals of some files."""
+    market, data_type, symbol, interval = (
+        files[column].drop_nulls().unique().sort().to_list()
+        for column in ("market", "data_type", "symbol", "interval")
+    )
+    return Query().markets(market).data_types(data_type).symbols(symbol).intervals(interval)

@@ -17,7 +17,7 @@ from cryptolake.listing.folders import shown
 from cryptolake.listing.lifetimes import Lifetimes
 from cryptolake.planning.late_rows import days_to_list
 from cryptolake.planning.plan import Counts, Plan, age_of, facts_of_plan
-from cryptolake.planning.plan_files import files_and_missing, tell_step, typed
+from cryptolake.planning.plan_files import files_and_missing, naming, tell_step, typed
 from cryptolake.planning.resolve import find_targets
 from cryptolake.planning.serialization import FILES, MISSING
 from cryptolake.planning.status import status_of
@@ -188,13 +188,7 @@ def plan_of(
 
 def _query_of(files: pl.DataFrame) -> Query:
     """Return a query that takes in these files (and perhaps others of the same names and days)."""
-    query = Query()
     if not files.height:
-        return query
-
-    def words(column: str) -> list[str]:
-        return files[column].drop_nulls().unique().sort().to_list()
-
+        return Query()
     first, last = files.select(pl.col("first").min(), pl.col("last").max()).row(0)
-    query = query.markets(words("market")).data_types(words("data_type")).symbols(words("symbol"))
-    return query.intervals(words("interval")).between(first, last)
+    return naming(files).between(first, last)

@@ -18,13 +18,14 @@ from cryptolake.archive.periods import Days, Period
 from cryptolake.errors import InvalidQuery
 from cryptolake.planning.commands import shard_heads, shard_selector
 from cryptolake.planning.plan import ROUTE_NOTE, TO_MOVE
-from cryptolake.query import Query
+from cryptolake.planning.plan_files import naming
 from cryptolake.storage.spooled import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from cryptolake.planning.plan import Plan
+    from cryptolake.query import Query
 
 _UNIT = ("market", "data_type", "interval", "symbol", "month")
 
@@ -188,13 +189,8 @@ def _shard(plan: Plan, number: int, count: int, files: pl.DataFrame, missing: pl
 
 def _query(whole: Query, files: pl.DataFrame) -> Query:
     """Return a query that takes in the shard's files, and perhaps others of the same names and days."""
-
-    def words(column: str) -> list[str]:
-        return files[column].drop_nulls().unique().sort().to_list()
-
-    query = Query().markets(words("market")).data_types(words("data_type")).symbols(words("symbol"))
-    days = [Period.parse(text).days for text in words("period")]
+    days = [Period.parse(text).days for text in files["period"].unique()]
     span = Days(min(day.first for day in days), max(day.last for day in days))
     asked = whole.selection.days
     own = (asked.clip(span) if asked else None) or span
-    return query.intervals(words("interval")).between(own.first, own.last)
+    return naming(files).between(own.first, own.last)

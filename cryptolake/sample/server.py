@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cryptolake.errors import MissingTool, StorageError
+from cryptolake.errors import StorageError, missing_package
 from cryptolake.sample.listing_pages import asked_for, page
 from cryptolake.user_files import user_path
 
@@ -319,8 +319,7 @@ def require_moto() -> None:
         moto is not installed.
     """
     if importlib.util.find_spec("moto") is None:
-        message = "serving an archive needs moto: pip install 'cryptolake[demo]'"
-        raise MissingTool(message, tool="moto")
+        raise missing_package("serving an archive", "moto", "demo")
 
 
 def _backend(account: str) -> Any:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cryptolake.errors import InvalidQuery, nearest
+from cryptolake.errors import InvalidQuery, hint, nearest
 from cryptolake.transfer.options import S5CMD_FLAGS
 from cryptolake.user_files import user_path
 
@@ -101,9 +101,7 @@ def read(source: object) -> dict[str, Any]:
 
 
 def _beside(path: Path) -> str:
-    here = sorted(other.name for other in path.parent.glob("*.json"))
-    near = nearest(path.name, here)
-    return f"; did you mean {near!r}?" if near else "."
+    return hint(path.name, sorted(other.name for other in path.parent.glob("*.json")))
 
 
 def lifted(given: Mapping[str, Any]) -> dict[str, Any]:
