@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from cryptolake.archive.symbols import is_glob
 from cryptolake.bronze.ledger import means, means_month
 from cryptolake.errors import BuildError, DamagedLakeWarning, IncompleteWarning
 from cryptolake.gold.build import build_gold
@@ -19,6 +20,7 @@ from cryptolake.gold.recipes import recipe_named, recipes
 from cryptolake.gold.targets import variants_of
 from cryptolake.listing.unpublished import unpublished_months
 from cryptolake.readers.scans import scan_files
+from cryptolake.readers.unusable import warn_of_unusable
 from cryptolake.render.html import plural, some_of
 from cryptolake.storage import layout
 from cryptolake.storage.identity_columns import AS_TEXT
@@ -46,7 +48,7 @@ def gold_rows(
     Warns
     -----
     IncompleteWarning
-        Silver files that the recipe asks for are not in the lake.
+        Silver files that the recipe asks for are not in the lake, or published files of its inputs could not be used.
     """
     if name == RECIPE:
         return daily_rows(lake, query)
@@ -63,6 +65,8 @@ def _built(
     report = build_gold(lake, recipe, query, progress=progress)
     _raise_for(recipe, report)
     _warn_of_missing(lake, variants, report)
+    for each in variants:
+        _warn_of_unusable(lake, each, query)
     return variants
 
 
@@ -205,6 +209,15 @@ def _warn_of_missing(lake: LakeContext, variants: Sequence[Recipe], report: Repo
         "Pull them, or build Silver; lake.build(query, gold=[...]) says all of it in its report."
     )
     warnings.warn(message, IncompleteWarning, stacklevel=4)
+
+
+def _warn_of_unusable(lake: LakeContext, recipe: Recipe, query: Query) -> None:
+    """Name the published files of a recipe's inputs whose rows Silver lacks, as reads of Silver do."""
+    words = query.selection.symbols
+    for name, feed in recipe.inputs.items():
+        symbols = [word if is_glob(word) else recipe.symbol_of(name, word) for word in words]
+        asked = query.markets(feed.market).data_types(feed.data_type).symbols(*symbols)
+        warn_of_unusable(lake, asked.intervals(*filter(None, [feed.interval])))
 
 
 def recipe_table() -> pl.DataFrame:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
 
 import cryptolake as cl
-
-if TYPE_CHECKING:
-    from tests.quality.world import World
+from tests.quality.world import World, key_of
 
 ASKED = cl.query().symbols("BTCUSDT").between("2024-12-30", "2025-02-01")
 
@@ -65,3 +62,16 @@ def test_a_view_is_typed_while_it_is_empty_and_has_the_rows_once_they_are_made(
             path.rmdir()
     path.write_bytes(whole)
     assert lake.sql("select count(*) from gold.mine").fetchall() == [(816,)]
+
+
+def test_published_files_of_which_an_input_has_no_rows_are_named(world: World):
+    @cl.recipe(bars="spot_klines:1h")
+    def theirs(bars):
+        return bars.select("open_time", up=pl.col("close") > pl.col("open"))
+
+    asked = ASKED.symbols("ETHUSDT").between("2024-12-30", "2024-12-31")
+    world.edit(key_of("2024-12-30", market="spot", symbol="ETHUSDT"), lambda _: [b"junk\n"])
+    world.publish()
+    assert not world.lake.pull(asked.markets("spot").klines("1h"), progress=False).ok
+    with pytest.warns(cl.IncompleteWarning, match=r"ETHUSDT-1h-2024-12-30.zip \(refused: "):
+        assert world.lake.gold("theirs", asked, progress=False).collect().height == 24
