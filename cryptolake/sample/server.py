@@ -13,8 +13,10 @@ import io
 import ipaddress
 import itertools
 import logging
+import os
 import signal
 import socket
+import stat
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -336,6 +338,27 @@ def _new_bucket(name: str, account: str) -> Any:
     return bucket_class(name=name, account_id=account, region_name=REGION)
 
 
+def _files(root: Path) -> Iterator[tuple[str, Path, datetime]]:
+    """Yield each file below ``data`` by its key, with its last modification; a link out of the folder is none."""
+    top = root.resolve()
+    if not (root / "data").resolve().is_relative_to(top):
+        return
+    for folder, _, names in os.walk(root / "data"):
+        prefix = Path(folder).relative_to(root).as_posix()
+        for name in names:
+            path = Path(folder, name)
+            found = path.lstat()
+            if (
+                stat.S_ISLNK(found.st_mode)
+                and path.is_file()
+                and path.resolve().is_relative_to(top)
+            ):
+                found = path.stat()
+            if stat.S_ISREG(found.st_mode):
+                when = datetime.fromtimestamp(int(found.st_mtime), UTC)
+                yield f"{prefix}/{name}", path, when.replace(tzinfo=None)
+
+
 def _load(backend: Any, root: Path, bucket: str) -> int:
     """Bring a bucket in step with a folder."""
     from moto.s3.models import get_canned_acl
@@ -344,13 +367,9 @@ def _load(backend: Any, root: Path, bucket: str) -> int:
     backend.put_bucket_acl(bucket, public)
     store = backend.buckets[bucket].keys
     found = set()
-    for path in (root / "data").rglob("*"):
-        if not path.is_file() or not path.resolve().is_relative_to(root.resolve()):
-            continue  # a link out of the folder is not served
-        key = path.relative_to(root).as_posix()
+    for key, path, modified in _files(root):
         found.add(key)
         data = path.read_bytes()
-        modified = datetime.fromtimestamp(int(path.stat().st_mtime), UTC).replace(tzinfo=None)
         old = store.get(key)
         if old is not None and old.last_modified == modified and old.value == data:
             continue
