@@ -2212,7 +2212,7 @@ class Lake:
         from cryptolake.readers.inventory import shown
         from cryptolake.render.lake_card import lake_html
 
-        held = shown(self.context, self._datasets)
+        held = shown(lambda: self.context, self._datasets)
         return lake_html(self.root, self._archive, held, self._freshness)
 
     def __str__(self) -> str:
@@ -2220,7 +2220,7 @@ class Lake:
         from cryptolake.readers.inventory import shown
         from cryptolake.render.lake_card import lake_text
 
-        return lake_text(self.root, self._archive, shown(self.context, self._datasets))
+        return lake_text(self.root, self._archive, shown(lambda: self.context, self._datasets))
 
 
 def _opened(kind: type[Lake], storage: Storage, source: Archive, adopt: bool) -> Lake:  # noqa: FBT001

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
+import warnings
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from cryptolake.archive.enums import DataType, Interval, Partition
-from cryptolake.archive.keys import KEY_PATTERN, MARKET_PATHS, SYMBOL_FOLDER, prefix_of
+from cryptolake.archive.keys import KEY_PATTERN, MARKET_PATHS, SYMBOL_FOLDER, ZIP, prefix_of
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.symbols import in_universe
-from cryptolake.errors import InvalidQuery
+from cryptolake.errors import DamagedLakeWarning, InvalidQuery
+from cryptolake.storage import layout
 from cryptolake.storage.scope import EVERYTHING, Scope
 
 if TYPE_CHECKING:
     from cryptolake.archive.periods import Period
     from cryptolake.query import Query, Selection
+    from cryptolake.storage.files import Storage
     from cryptolake.storage.tables import TableReader
 
 
@@ -84,6 +87,22 @@ def holdings(records: TableReader, query: Query | None = None) -> pl.DataFrame:
     if query is None:
         return with_key_parts(records.ledger())
     return narrowed(with_key_parts(records.ledger(scope=scope_of(query))), query)
+
+
+def warn_of_lost_ledger(storage: Storage, records: TableReader) -> None:
+    """Warn where no record names a file, and Bronze has some all the same: not the files are gone, but the ledger.
+
+    Nothing is listed unless the ledger is empty.
+    """
+    if not records.ledger().is_empty():
+        return
+    zips = sum(entry.path.endswith(ZIP) for entry in storage.list(layout.BRONZE))
+    if zips:
+        message = (
+            f"{layout.BRONZE}/ of the lake at {storage.root} has {zips:,} zips, and its ledger (meta/files) names none: "
+            "`cryptolake verify --repair` checks them and records them again, and `cryptolake build` goes on from there."
+        )
+        warnings.warn(message, DamagedLakeWarning, stacklevel=3)
 
 
 def holdings_beside(records: TableReader, keys: pl.Series) -> pl.DataFrame:

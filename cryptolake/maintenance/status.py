@@ -10,7 +10,7 @@ import polars as pl
 from cryptolake.archive.enums import DataType, Interval, Market, Partition, dataset_name
 from cryptolake.archive.lives import due_day
 from cryptolake.archive.matrix import load_matrix
-from cryptolake.bronze.ledger import holdings, with_key_parts
+from cryptolake.bronze.ledger import holdings, warn_of_lost_ledger, with_key_parts
 from cryptolake.listing.folders import Folder
 from cryptolake.listing.lifetimes import known_end
 from cryptolake.readers.silver_files import current_silver
@@ -59,6 +59,7 @@ def status(lake: LakeContext, today: date | None = None) -> pl.DataFrame:
         files, bytes and rows that stand as recorded, and ``damaged`` those that do not, or are gone; ``behind`` is null.
     """
     storage, records = lake.storage, lake.records
+    warn_of_lost_ledger(storage, records)
     joined = standing(lake, today=today)
     names = [dataset_name(*pair) for pair in joined.select(_DATASET).iter_rows()]
     archive = pl.lit(str(storage.archive) if storage.archive else None, pl.String).alias("archive")

@@ -23,6 +23,7 @@ from cryptolake.query import Query
 from cryptolake.readers.silver_files import silver_scope
 from cryptolake.report import Report
 from cryptolake.storage import layout
+from cryptolake.storage.exchange import contents
 from cryptolake.storage.lake_format import mark_format
 from cryptolake.transfer.pull import pull
 
@@ -157,7 +158,8 @@ def _names(storage: Storage) -> list[str]:
 def _read(storage: Storage, name: str) -> tuple[Query, datetime]:
     path = _path(name)
     try:
-        kept = json.loads(storage.read(path))
+        # No bytes: a link leads nowhere, or another process has dropped it since it was listed.
+        kept = json.loads(contents(storage, path) or b"")
         return Query.from_json(json.dumps(kept["query"])), datetime.fromisoformat(kept["saved_at"])
     except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
         if isinstance(error, StorageError) and not storage.is_local:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from cryptolake.archive.periods import Days
-from cryptolake.bronze.ledger import holdings, in_months
+from cryptolake.bronze.ledger import holdings, in_months, warn_of_lost_ledger
 from cryptolake.errors import InvalidQuery
 from cryptolake.listing.identity import require_own_archive
 from cryptolake.maintenance.missing import Coverage, unbuilt
@@ -178,6 +178,8 @@ def update(lake: LakeContext, settings: RunSettings, query: Query | None = None)
 def _updated(lake: LakeContext, settings: RunSettings, scope: Query | None) -> Update:
     held = holdings(lake.records, scope)
     folders = held_folders(held)
+    if not folders:
+        warn_of_lost_ledger(lake.storage, lake.records)
     if not folders and scope is not None:
         message = (
             f"the lake at {lake.storage.root} holds nothing of {scope!r}: an update goes on from what is here; "

@@ -11,7 +11,7 @@ from cryptolake.archive.enums import DataType, Interval, Market, Partition
 from cryptolake.archive.lives import LATE, due_day
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.periods import Days
-from cryptolake.bronze.ledger import holdings, with_key_parts
+from cryptolake.bronze.ledger import holdings, warn_of_lost_ledger, with_key_parts
 from cryptolake.errors import ListingError
 from cryptolake.listing.folders import Folder
 from cryptolake.listing.lifetimes import Lifetimes
@@ -57,6 +57,8 @@ def freshness(
         The archive does not answer, and no cached listing can stand in.
     """
     held = holdings(lake.records)
+    if held.is_empty():
+        warn_of_lost_ledger(lake.storage, lake.records)
     folders = held_folders(held)
     now = today or datetime.now(UTC).date()
     latest = held.group_by(NAME).agg(pl.col("last").max())["last"].drop_nulls()

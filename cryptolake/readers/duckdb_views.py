@@ -61,6 +61,7 @@ from cryptolake.readers.view_sql import (
 )
 from cryptolake.readers.view_template import in_lake, keep, place, take
 from cryptolake.storage import layout
+from cryptolake.storage.errors import in_words
 from cryptolake.storage.files import S3Storage, Storage, walk
 from cryptolake.storage.table_schemas import TABLES
 from cryptolake.user_files import user_path
@@ -525,7 +526,8 @@ def _create(connection: duckdb.DuckDBPyConnection, statements: Iterable[str]) ->
 def _folders(storage: Storage, top: str, depth: int, name: str = f"*{layout.PARQUET}") -> set[str]:
     """Return the folders, ``depth`` below the top, that have files of a name (a glob) somewhere in them."""
     if storage.is_local:
-        return set(_local_folders(storage.local(top), top, depth, name))
+        with in_words("list", top, storage.root):
+            return set(_local_folders(storage.local(top), top, depth, name))
     return {
         layout.top(entry.path, depth + 1)
         for entry in storage.list(top)

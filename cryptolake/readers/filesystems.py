@@ -26,7 +26,7 @@ from fsspec.utils import glob_translate
 from cryptolake.archive.keys import ZIP
 from cryptolake.bronze.audit import Entered, look
 from cryptolake.bronze.text import ZipText, seek_position
-from cryptolake.errors import CorruptArchive, IncompleteWarning, SchemaMismatch
+from cryptolake.errors import CorruptArchive, IncompleteWarning, SchemaMismatch, StorageError
 from cryptolake.storage import layout
 from cryptolake.storage.scope import Scope
 
@@ -376,9 +376,14 @@ class BronzeFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ship
         recorded = self._meta.ledger(scope=Scope((start,))).select("key", "size").iter_rows()
         if not self._storage.is_local:
             return list(recorded)
+        try:
+            entries = self._storage.list(_bronze(folder))
+        except StorageError as error:  # which would reach the reader as a traceback
+            _left_out(_bronze(folder), error)
+            entries = []
         standing = {
             key: entry.size
-            for entry in self._storage.list(_bronze(folder))
+            for entry in entries
             if entry.path.endswith(ZIP) and (key := layout.bronze_key(entry.path)) is not None
         }
         return sorted((dict(recorded) | standing).items())

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from cryptolake.archive.enums import dataset_name
-from cryptolake.bronze.ledger import with_key_parts
-from cryptolake.errors import DamagedLakeWarning
+from cryptolake.bronze.ledger import warn_of_lost_ledger, with_key_parts
+from cryptolake.errors import DamagedLakeWarning, StorageError
 from cryptolake.readers.silver_files import current_silver, current_sources
 from cryptolake.storage import layout
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cryptolake.listing.context import LakeContext
     from cryptolake.storage.files import Storage
     from cryptolake.storage.tables import TableReader
@@ -47,6 +49,7 @@ def datasets(lake: LakeContext) -> pl.DataFrame:
     DamagedLakeWarning
         Silver files are gone or cut; they are not counted.
     """
+    warn_of_lost_ledger(lake.storage, lake.records)
     sources = lake.records.read("sources")
     parts = [
         _bronze(lake.records, sources),
@@ -62,9 +65,15 @@ GLANCE = 12 * 2**20
 """Bytes of a ledger that a lake's picture reads, at most: those of 100,000 files and more."""
 
 
-def shown(lake: LakeContext, told: pl.DataFrame | None) -> pl.DataFrame | None:
-    """Return what a lake's picture shows: what :func:`datasets` last told, or what the ledger has where that is newer."""
-    now = glance(lake)
+def shown(lake: Callable[[], LakeContext], told: pl.DataFrame | None) -> pl.DataFrame | None:
+    """Return what a lake's picture shows: what :func:`datasets` last told, or what the ledger has where that is newer.
+
+    Of a lake that cannot be read, or that a newer release wrote, it is what was told: a picture raises nothing.
+    """
+    try:
+        now = glance(lake())
+    except StorageError:
+        return told
     if now is None or told is None:
         return told if now is None else now
     same = ["dataset", "files", "bytes"]

@@ -23,7 +23,12 @@ import polars as pl
 
 from cryptolake.archive.periods import Period
 from cryptolake.bronze.audit import set_aside
-from cryptolake.bronze.ledger import holdings, holdings_beside, in_months
+from cryptolake.bronze.ledger import (
+    holdings,
+    holdings_beside,
+    in_months,
+    warn_of_lost_ledger,
+)
 from cryptolake.bronze.zips import DEFAULT_LIMITS, Limits
 from cryptolake.errors import BuildError, ChecksumMismatch, DamagedLakeWarning
 from cryptolake.planning.plan import Plan
@@ -448,6 +453,8 @@ def build_asked(
     """
     plan, query = (asked, asked.query) if isinstance(asked, Plan) else (None, asked)
     rows = holdings(lake.records, query) if plan is None else planned_rows(lake, plan)
+    if rows.is_empty():
+        warn_of_lost_ledger(lake.storage, lake.records)
     report = make(rows) if make else build(lake, rows, **options)
     lost = unusable(lake.records, query).filter(pl.col("state") == "quarantined")
     if plan is not None:

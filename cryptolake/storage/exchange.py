@@ -5,7 +5,9 @@ Where a disk has no locks, or a store no conditional writes, the last writer win
 
 from __future__ import annotations
 
+import errno
 import os
+import secrets
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from cryptolake.errors import StorageError
 from cryptolake.storage.errors import REFUSED_CONDITION, UNKNOWN_CONDITION, code_of, in_words
 from cryptolake.storage.files import S3Storage
+from cryptolake.storage.layout import quarantine_path
 from cryptolake.storage.placing import make_folder
 
 if TYPE_CHECKING:
@@ -52,12 +55,32 @@ def exchange(storage: Storage, path: str, change: Change) -> None:
 
 
 def _change(storage: Storage, path: str, change: Change) -> None:
-    found = None
-    with suppress(FileNotFoundError):
-        found = storage.read(path)
-    made = change(found)
-    if made is not None:
-        storage.write(path, made)
+    made = change(contents(storage, path))
+    if made is None:
+        return
+    if storage.local(path).is_dir():  # no file can be renamed over a folder
+        aside = storage.target(quarantine_path(f"damaged/{secrets.token_hex(6)}"))
+        make_folder(aside.parent, path, storage.root)
+        storage.target(path).rename(aside)
+    storage.write(path, made)
+
+
+def contents(storage: Storage, path: str) -> bytes | None:
+    """Return a file's bytes: None where there is none, no bytes where a folder or a link to itself is in its place.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be read.
+    """
+    try:
+        return storage.read(path)
+    except FileNotFoundError:
+        return None
+    except StorageError as error:
+        if error.facts.get("errno") not in {errno.EISDIR, errno.ELOOP}:
+            raise
+        return b""
 
 
 def _lock(number: int) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryptolake.archive.source import BUCKET_NAME, ArchivePlace, checked_endpoint
 from cryptolake.errors import DamagedLakeWarning, StorageError
-from cryptolake.storage.exchange import exchange
+from cryptolake.storage.exchange import contents, exchange
 from cryptolake.storage.layout import LAKE_FILE
 
 if TYPE_CHECKING:
@@ -45,11 +45,7 @@ def read_again(storage: Storage) -> None:
     StorageError
         As :func:`check_format`.
     """
-    try:
-        data = storage.read(LAKE_FILE)
-    except FileNotFoundError:
-        data = None
-    _take(storage, data)
+    _take(storage, contents(storage, LAKE_FILE))
 
 
 def mark_format(storage: Storage) -> None:

@@ -50,6 +50,21 @@ def test_a_query_is_saved_replaced_listed_and_dropped(root: Path):
     assert lake.queries()["name"].to_list() == ["core"]
 
 
+@pytest.mark.parametrize("target", ["/nonexistent", "core.json"])
+def test_a_link_that_leads_nowhere_is_named(root: Path, target: str):
+    lake = empty_lake(root, "linked")
+    lake.save_query("core", CORE)
+    (path,) = Path(lake.root).rglob("core.json")
+    path.unlink()
+    path.symlink_to(target)
+    with pytest.raises(cl.InvalidQuery, match=r"core\.json .* is no stored query"):
+        lake.stored_query("core")
+    with pytest.warns(cl.DamagedLakeWarning, match=r"core\.json"):
+        assert lake.queries().is_empty()
+    lake.save_query("core", JUNE)
+    assert lake.stored_query("core") == JUNE
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"query": 5, "saved_at": 1}', "[" * 100_000])
 def test_a_damaged_one_is_named(root: Path, text: str):
     lake = empty_lake(root, "damaged")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from collections.abc import Callable
 from datetime import timedelta
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cryptolake import DamagedLakeWarning, IncompleteWarning, Lake
+import cryptolake as cl
+from cryptolake import DamagedLakeWarning, IncompleteWarning, Lake, StorageError
 from cryptolake.bronze import text as text_module
 from cryptolake.bronze.zips import Limits
 from cryptolake.storage import segments
@@ -175,3 +177,34 @@ def test_a_large_zip_that_is_damaged_further_on_raises_no_error_of_duckdbs(
         found = dict(fresh.sql(BRONZE).fetchall())
     assert (found["AUSDT"], found["BUSDT"]) == (48, 48)
     assert found.get("CUSDT", 0) < 400
+
+
+def test_a_zone_that_cannot_be_listed_is_named_and_no_raw_error(lake: Lake) -> None:
+    root = Path(lake.root)
+    shutil.rmtree(root / "bronze")
+    (root / "bronze").write_bytes(b"")
+    with pytest.warns(IncompleteWarning, match="cannot be read") as caught:
+        assert lake.sql("select count(*) from bronze.spot_klines").fetchall() == [(0,)]
+    assert any("a part of the path is a file" in str(one.message) for one in caught)
+    (root / "gold").symlink_to("gold")
+    with pytest.raises(StorageError, match="cannot list 'gold'"):
+        Lake(root).sql("select 1")
+
+
+@pytest.mark.parametrize("lost", ["meta", "meta/files"])
+def test_a_ledger_that_is_gone_is_said_by_each_overview(lake: Lake, lost: str) -> None:
+    shutil.rmtree(Path(lake.root) / lost)
+    lake = Lake(lake.root)
+    query = (
+        cl.query().markets("spot").klines("1h").symbols("AUSDT").between("2024-01-01", "2024-01-02")
+    )
+    words = r"bronze/ of the lake .* has 4 zips, and its ledger .* names none"
+    asked: list[Callable[[], object]] = [
+        lake.status,
+        lake.datasets,
+        lambda: lake.build(progress=False),
+        lambda: lake.quality(query),
+    ]
+    for ask in asked:
+        with pytest.warns(DamagedLakeWarning, match=words):
+            ask()

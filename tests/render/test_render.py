@@ -138,6 +138,16 @@ def test_a_lake_is_shown_without_asking_it(tmp_path):
     assert not root.exists()
 
 
+def test_a_lake_that_cannot_be_read_is_shown_all_the_same(tmp_path):
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta" / "lake.json").write_text('{"format": 99}')
+    lake = cl.Lake(tmp_path)
+    with pytest.raises(cl.StorageError, match="upgrade"):
+        lake.status()
+    assert text(tmp_path) in lake._repr_html_()
+    assert str(tmp_path) in str(lake)
+
+
 def test_the_lake_shows_the_datasets_it_was_last_told_of(tmp_path):
     told = pl.DataFrame(
         {

@@ -111,6 +111,18 @@ def test_a_damaged_file_is_named_and_written_anew(opened: Opened, data: bytes) -
     assert said(opened())["format"] == FORMAT
 
 
+@pytest.mark.parametrize("put", [Path.mkdir, lambda path: path.symlink_to(path)])
+def test_what_is_no_file_is_named_and_gives_way(
+    tmp_path: Path, put: Callable[[Path], None]
+) -> None:
+    storage = open_storage(tmp_path / "lake")
+    storage.write("meta/runs/x.parquet", b"")
+    put(storage.local(LAKE_FILE))
+    with pytest.warns(cl.DamagedLakeWarning, match="cannot be understood"):
+        mark_format(storage)
+    assert said(open_storage(tmp_path / "lake"))["format"] == FORMAT
+
+
 def test_first_writers_at_the_same_moment_agree(opened: Opened) -> None:
     lakes = [opened() for _ in range(12)]
     with ThreadPoolExecutor(12) as pool:
