@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
+from cryptolake.bronze.ledger import warn_of_lost_ledger
 from cryptolake.quality.assess import Assessment, assess
 from cryptolake.quality.causes import CAUSES, OUTSIDE
 from cryptolake.quality.clocks import unit_of
@@ -110,6 +111,8 @@ def quality(
         ``whole``, or names each kind of problem with its count: ``quality.filter(pl.col("verdict") != "whole")``.
     """
     seen = survey(query, lake, listed=True, refresh=refresh)
+    if not seen.months:
+        warn_of_lost_ledger(lake.storage, lake.records)
     return quality_of(assessed(seen), seen)
 
 

@@ -15,7 +15,7 @@ from cryptolake.archive.keys import IN_TREE
 from cryptolake.archive.lives import Life
 from cryptolake.archive.periods import Days, Period
 from cryptolake.archive.schemas import schema_of
-from cryptolake.bronze.ledger import means, scope_of, warn_of_lost_ledger, with_key_parts
+from cryptolake.bronze.ledger import means, scope_of, with_key_parts
 from cryptolake.errors import Damaged, ListingError
 from cryptolake.listing.folders import Folder as ListedFolder
 from cryptolake.listing.lifetimes import Lifetimes, published_of
@@ -208,8 +208,6 @@ def survey(
         return Survey(lake.storage, none, none, none, (), others)
     scope, paths = scope_of(query), silver_scope(query)
     held = _by_folder(with_key_parts(lake.records.ledger(scope=scope)))
-    if not held:
-        warn_of_lost_ledger(lake.storage, lake.records)
     quarantined = _by_folder(with_key_parts(lake.records.quarantined(scope).select("key", "size")))
     sources = current(lake.records, "sources", paths)
     bad = damaged_silver(query, lake)

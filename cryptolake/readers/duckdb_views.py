@@ -542,8 +542,15 @@ def _local_folders(folder: Path, path: str, depth: int, name: str) -> Iterator[s
             yield path
         return
     try:
-        found = [item for item in os.scandir(folder) if item.is_dir()]
+        found = [item for item in os.scandir(folder) if _is_folder(item)]
     except (FileNotFoundError, NotADirectoryError):
         return
     for item in found:
         yield from _local_folders(Path(item.path), f"{path}/{item.name}", depth - 1, name)
+
+
+def _is_folder(item: os.DirEntry[str]) -> bool:
+    try:
+        return item.is_dir()
+    except OSError:  # a link to itself
+        return False

@@ -19,6 +19,7 @@ from cryptolake.errors import DamagedLakeWarning, LockError
 from cryptolake.planning.lockfile import FILES, Lock
 from cryptolake.storage import layout
 from cryptolake.storage.errors import in_words
+from cryptolake.storage.exchange import contents
 from cryptolake.storage.files import S3Storage
 
 if TYPE_CHECKING:
@@ -61,10 +62,11 @@ def recorded_locks(storage: Storage) -> list[RecordedLock]:
 
 
 def _recorded(storage: Storage, path: str, name: str) -> RecordedLock:
-    try:
-        lock = Lock.from_text(storage.read(path).decode("utf-8", "replace"), storage.url(path))
-    except FileNotFoundError:
+    data = contents(storage, path)
+    if data is None:
         return RecordedLock(path, name, None, "it is gone meanwhile")
+    try:
+        lock = Lock.from_text(data.decode("utf-8", "replace"), storage.url(path))
     except LockError as error:
         return RecordedLock(path, name, None, str(error))
     if lock.id != name:

@@ -257,6 +257,10 @@ def test_a_damaged_lock_of_the_lake_is_named(tmp_path: Path):
     storage.write("meta/locks/x.json", b"{")
     with pytest.warns(cl.DamagedLakeWarning, match=r"x\.json is no lock"):
         assert pinned_files(storage).is_empty()
+    storage.delete("meta/locks/x.json")
+    storage.local("meta/locks/y.json").symlink_to("y.json")
+    (said,) = cl.Lake(tmp_path).locks()["problem"]
+    assert "is no lock" in said
 
 
 def test_what_cannot_be_frozen_or_thawed_is_refused(here: World, tmp_path: Path):
