@@ -36,6 +36,7 @@ class Done:
 def run(capfd, monkeypatch, tmp_path, endpoint):
     """Run the program against the sample archive, with a lake of the test's own."""
     monkeypatch.setenv("CRYPTOLAKE_ENDPOINT_URL", endpoint)
+    monkeypatch.delenv("COLUMNS", raising=False)  # pytest-xdist says one
     monkeypatch.setenv("CRYPTOLAKE_ROOT", str(tmp_path / "lake"))
     monkeypatch.setattr(typer.main, "get_command", COMMAND)
 
