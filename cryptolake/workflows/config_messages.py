@@ -243,5 +243,10 @@ def _of_moving(config: Any) -> Iterator[str]:
         )
     if config.force_redownload:
         yield "force_redownload: files that are here are fetched again beside them and compared; one that differs is replaced"
+    words = {word.partition("=")[0] for word in config.s5cmd_extra_args or ()}
+    if "--no-verify-ssl" in words:
+        yield "s5cmd_extra_args --no-verify-ssl: s5cmd takes any server for the one that it asked for"
+    if "--request-payer" in words:
+        yield "s5cmd_extra_args --request-payer: whose credentials are used pays for the requests and the bytes"
     if "--no-sign-request" in (config.s5cmd_extra_args or ()):
         yield "s5cmd_extra_args --no-sign-request has no effect: requests to the public archive are never signed"

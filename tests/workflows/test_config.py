@@ -121,3 +121,13 @@ def test_a_matrix_of_a_stranger_has_keys_that_stay_in_the_lake_and_need_no_quote
     (tmp_path / "m.json").write_text(json.dumps(own))
     with pytest.raises(cl.InvalidQuery, match="key_pattern of spot_klines is no key"):
         cl.WorkflowConfig(matrix_path=str(tmp_path / "m.json"))
+
+
+def test_flags_that_cost_money_or_trust_are_told():
+    config = cl.WorkflowConfig(
+        output_directory="a", s5cmd_extra_args=["--no-verify-ssl", "--request-payer=requester"]
+    )
+    assert [note.partition(":")[0].split()[-1] for note in config.notes()] == [
+        "--no-verify-ssl",
+        "--request-payer",
+    ]
