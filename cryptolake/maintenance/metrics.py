@@ -33,6 +33,8 @@ class Gauge(NamedTuple):
     column: str
 
 
+_MAY_LACK = frozenset({"behind", "ended", "rows", "rejects"})
+
 DATASETS = (
     Gauge(
         "behind_seconds",
@@ -115,7 +117,7 @@ def _runs(records: TableReader) -> pl.DataFrame:
 
 
 def exposition(gauges: Iterable[Gauge], rows: pl.DataFrame) -> Iterator[str]:
-    """Yield the lines of some metrics; a null is a sample that is not there, but for a count, which is 0.
+    """Yield the lines of some metrics; a null is a sample that is not there, but for most counts, which are 0.
 
     Examples
     --------
@@ -127,7 +129,7 @@ def exposition(gauges: Iterable[Gauge], rows: pl.DataFrame) -> Iterator[str]:
     cryptolake_runs{kind="build"} 2
     """
     for gauge in gauges:
-        filled = rows if gauge.column in {"behind", "ended"} else rows.fill_null(0)
+        filled = rows if gauge.column in _MAY_LACK else rows.fill_null(0)
         samples = filled.select(
             *(pl.col(label).cast(pl.String).fill_null("") for label in gauge.labels), gauge.column
         ).drop_nulls()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cryptolake.storage.tables import TableReader
 
 _DATASET = ("market", "data_type")
+_TOLD = ("rows", "duplicates", "rejects")
 _COUNTS = (
     "symbols",
     "files",
@@ -53,7 +54,8 @@ def status(lake: LakeContext, today: date | None = None) -> pl.DataFrame:
         ``dataset``; ``symbols``, ``files``, ``bytes`` of Bronze; ``newest``, the last UTC day that a
         file covers, and ``behind``, the days after it that are due: those that have ended, or for an archive
         that had ended when it was asked last (a mirror, a sample) those that it has; ``quarantined`` files;
-        ``months``, ``rows``, ``duplicates`` and ``rejects`` of Silver as it stands; ``damaged`` months, which are gone
+        ``months``, ``rows``, ``duplicates`` and ``rejects`` of Silver as it stands (null where a month has lost the
+        account of its rows, which ``lake.build(query, force=True)`` makes anew); ``damaged`` months, which are gone
         or have another size than recorded and are not counted; ``last_stored``, UTC; ``archive``, the one
         that the lake is of, null where it does not say. A recipe of Gold has a row, too: ``gold.<recipe>``, with the
         files, bytes and rows that stand as recorded, and ``damaged`` those that do not, or are gone; ``behind`` is null.
@@ -100,8 +102,14 @@ def standing(
     behind = (pl.col("due") - pl.col("newest")).dt.total_days()
     return joined.with_columns(pl.Series("due", due, dtype=pl.Date)).with_columns(
         pl.max_horizontal(0, behind).alias("behind"),
-        *(pl.col(name).fill_null(0).cast(pl.Int64) for name in _COUNTS),
+        *(_or_zero(name).cast(pl.Int64) for name in _COUNTS),
     )
+
+
+def _or_zero(name: str) -> pl.Expr:
+    """Return a count, 0 where there is none; a number of rows stays unknown where there are months."""
+    value = pl.col(name)
+    return value.fill_null(0 if name not in _TOLD else pl.when(pl.col("months").is_null()).then(0))
 
 
 def _gold(standing: list[tuple[str, int, str]], records: TableReader) -> pl.DataFrame:
@@ -171,14 +179,13 @@ def _quarantined(records: TableReader, by: Sequence[str]) -> pl.DataFrame:
 
 
 def _silver(storage: Storage, records: TableReader, by: Sequence[str]) -> pl.DataFrame:
+    told = (pl.col("rows").is_not_null() | pl.col("damaged")).all()
     return (
         current_silver(storage, records)
         .group_by(by)
         .agg(
             (~pl.col("damaged")).sum().alias("months"),
             pl.col("damaged").sum(),
-            pl.col("rows").sum(),
-            pl.col("duplicates").sum(),
-            pl.col("rejects").sum(),
+            *(pl.when(told).then(pl.col(name).sum()) for name in _TOLD),
         )
     )

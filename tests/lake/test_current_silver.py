@@ -61,3 +61,15 @@ def test_all_agree_when_a_silver_file_is_gone_or_is_none_of_ours(lake):
     with pytest.warns(cl.DamagedLakeWarning, match="2024-01.parquet"):
         found = counts(lake)
     assert set(found.values()) == {0}
+
+
+def test_rows_without_an_account_are_not_called_none(lake):
+    for segment in lake.storage.local("meta/sources").iterdir():
+        segment.unlink()
+    lost = cl.Lake(lake.root)
+    row = lost.status().row(0, named=True)
+    assert (row["months"], row["rows"], row["rejects"]) == (1, None, None)
+    assert lost.datasets().filter(zone="silver")["rows"].to_list() == [None]
+    assert "cryptolake_silver_rows" not in lost.metrics()
+    lost.build(force=True, progress=False)
+    assert set(counts(lost).values()) == {240}
