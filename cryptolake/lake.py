@@ -389,7 +389,8 @@ class Lake:
         progress
             Whether a bar shows the steps where a person is watching; or a callable that receives each step.
         force
-            Build months anew although nothing changed.
+            Build months anew although nothing changed. A month that would lose rows, as a file of it is damaged or
+            gone, is kept all the same.
         checksum_policy
             For copies made inside S3, which are hashed here first: ``quarantine``, ``accept`` or ``raise``.
         gold

@@ -102,8 +102,8 @@ def make_month(
     ``known`` are the late verifications of other months.
 
     A file that cannot be used is refused by name and the month is made from the others. Where the month
-    that stands has rows of a file that cannot be used now, or that is no longer in the lake, it is kept. A
-    month of which no file can be used is failed.
+    that stands has rows of a file that cannot be used now, or that is no longer in the lake, it is kept, also
+    where it is to be made anew (``force``): who wants it without those rows removes its file first. A month of which no file can be used is failed.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def make_month(
             result = _extended(storage, month, standing, record, limits, stream_above, policy)
         if result is None:
             result = _made(storage, month, limits, stream_above, sizes, policy)
-            result = result if force else _kept(result, standing)
+            result = _kept(result, standing)
     except StorageError:
         raise
     except CryptolakeError as error:

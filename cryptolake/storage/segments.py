@@ -140,7 +140,7 @@ def replaces(storage: Storage, entry: Entry) -> frozenset[str]:
             return frozenset()  # a pipe, or a link that leads nowhere: reading it names it
         try:
             _REPLACED[key] = _replaced(entry, _metadata(storage, entry))
-        except (pl.exceptions.PolarsError, ValueError):
+        except (pl.exceptions.PolarsError, ValueError, PermissionError):
             return frozenset()
     return _REPLACED[key]
 

@@ -90,6 +90,18 @@ def test_a_damaged_file_keeps_the_month_and_is_named_until_it_is_whole(
     assert built(storage).months["status"].to_list() == ["unchanged"]
 
 
+@pytest.mark.parametrize("hurt", [DAYS[1:2], DAYS])
+def test_a_month_made_anew_loses_no_row_to_a_damaged_file(tmp_path: Path, hurt: list[str]) -> None:
+    storage, meta = stored(tmp_path, zips())
+    assert built(storage).ok
+    for day in hurt:
+        flipped(storage.local(f"bronze/{key(day)}"))
+    report = built(storage, force=True)
+    assert (report.ok, report.months["status"].to_list()) == (False, ["kept"])
+    assert rows(storage) == 72
+    assert current(meta, "sources")["rows_out"].sum() == 72
+
+
 def test_a_bit_that_flips_in_a_file_whose_rows_are_in_silver_costs_no_row(tmp_path: Path) -> None:
     """A month is extended without its other files; a build of all of them names the damaged one."""
     storage, meta = stored(tmp_path, zips())
