@@ -1,5 +1,5 @@
-"""What the archive's S3 listing says exists: asked in ``pages``, kept in ``cache``, read by ``listing``.
+"""What the archive's S3 listing says exists: asked for in ``client``, parsed in ``pages``, kept in ``cache``.
 
-``pages`` asks over ``web``, signs by ``signed`` where it must, and reads what comes by ``answers``.
-``spans`` finds since when and until when a symbol has files; ``symbols`` makes the table of them.
+``listing`` answers by what is kept, and asks for the rest; ``snapshot`` is its answer as tables. ``lifetimes`` finds
+since when and until when a symbol has files; ``symbols`` makes the table of them.
 """

@@ -21,7 +21,7 @@ from cryptolake.storage.errors import where_allowed
 from cryptolake.storage.lake_format import mark_format
 
 if TYPE_CHECKING:
-    from cryptolake.listing.client import Object
+    from cryptolake.listing.pages import Object
     from cryptolake.storage.files import Storage
 
 T = TypeVar("T")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cryptolake.archive.enums import DataType, Interval, Market
     from cryptolake.archive.matrix import Row
     from cryptolake.archive.periods import Days
-    from cryptolake.listing.client import Object
+    from cryptolake.listing.pages import Object
     from cryptolake.query import Selection
 
 CLOCKS_DIFFER = timedelta(minutes=15)

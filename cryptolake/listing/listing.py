@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from cryptolake.archive.matrix import Row
     from cryptolake.archive.periods import Days
     from cryptolake.archive.source import Archive
-    from cryptolake.listing.client import Object, Pages
+    from cryptolake.listing.client import Pages
+    from cryptolake.listing.pages import Object
     from cryptolake.listing.snapshot import Listed, Since
     from cryptolake.storage.files import Storage
 

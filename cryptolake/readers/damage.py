@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import polars as pl
 
+from cryptolake.archive.enums import DataType, Market
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.errors import Damaged
 from cryptolake.readers.silver_files import (
@@ -151,7 +152,7 @@ def warn(found: Mapping[str, FolderDamage], gone: Sequence[Damaged] = ()) -> Non
 
 def _folders(held: Held) -> Iterator[str]:
     for market, data_type in sorted({(market, kind) for market, kind, _ in held.silver}):
-        yield f"{layout.SILVER}/market={market}/data_type={data_type}"
+        yield layout.silver_folder(Market(market), DataType(data_type))
     for recipe in held.recipes:
         yield layout.gold_folder(recipe)
 

@@ -21,7 +21,8 @@ import cryptolake as cl
 from cryptolake.archive.enums import DataType, Market, Partition
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.listing import cache, client
-from cryptolake.listing.client import NO_LISTING, NoAnswer, Pages, read
+from cryptolake.listing.client import Pages
+from cryptolake.listing.pages import NO_LISTING, NoAnswer, read
 
 DAY = "data/spot/daily/klines/{symbol}/1h/{symbol}-1h-2024-03-{day:02}.zip"
 QUERY = cl.query().markets("spot").klines("1h").between("2024-03-01", "2024-03-04")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cryptolake.listing.client import NO_LISTING, NoAnswer, Object, Page, read
+from cryptolake.listing.pages import NO_LISTING, NoAnswer, Object, Page, read
 
 SPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 ITEM = (
