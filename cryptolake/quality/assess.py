@@ -252,6 +252,8 @@ def bars_of_file(storage: Storage, key: str, interval: Interval) -> pl.Series:
         rest = tail
     if rest:
         parts.append(_bars(rest, interval))
+    if len(parts) == 1:  # as nearly always
+        return parts[0]
     return pl.concat([pl.Series("bar", [], dtype=pl.Int64), *parts]).unique().sort()
 
 
@@ -274,5 +276,5 @@ def _bars(text: bytes, interval: Interval) -> pl.Series:
         truncate_ragged_lines=True,
         encoding="utf8-lossy",
     )
-    opens = lines.select(opens_of_text(pl.first()).alias("open")).drop_nulls()
-    return opens.select(bar_number(pl.col("open"), interval).alias("bar"))["bar"].unique()
+    bars = bar_number(opens_of_text(pl.first()), interval)
+    return lines.select(bars.drop_nulls().unique().sort().alias("bar"))["bar"]
