@@ -1,1 +1,1 @@
-"""Keeping a lake: ``status`` (here), ``freshness`` (behind), ``update`` (catch up), ``audit`` (hash)."""
+"""Keeping a lake: ``status`` (what is here), ``update`` (catch up), ``audit`` (hash again), ``locks`` and ``thaw``."""
