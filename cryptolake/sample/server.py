@@ -183,10 +183,10 @@ def serve_forever(folder: str | Path, *, host: str = "127.0.0.1", port: int = 0)
     try:
         with serve_archive(folder, host=host, port=port) as served:
             where = f"{served.endpoint}/{served.bucket}"
-            sys.stderr.write(f"{served.objects:,} objects of {served.folder} at {where}\n")
+            said = f"{served.objects:,} objects of {served.folder} at {where}\nCtrl-C stops it.\n"
+            sys.stderr.write(said)  # first: who reads the lines may stop it at once
             lines = [f"export {name}={value}" for name, value in served.variables.items()]
             print("\n".join(lines), flush=True)  # noqa: T201
-            sys.stderr.write("Ctrl-C stops it.\n")
             while not stop.wait(3600):
                 pass
     except KeyboardInterrupt:
@@ -253,10 +253,7 @@ class _Door:
         """Answer one request."""
         refusal = self._refusal(environ)
         if refusal is not None:
-            status, code = refusal
-            body = f"<?xml version='1.0'?><Error><Code>{code}</Code></Error>".encode()
-            start(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
-            return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+            return _refused(environ, start, *refusal)
 
         listed = self._listed(environ)
         if listed is not None:
@@ -275,7 +272,10 @@ class _Door:
                     del passed[name]
             passed |= {"CONTENT_LENGTH": "0", "wsgi.input": io.BytesIO()}
         passed |= {"HTTP_HOST": "localhost", "HTTP_X_MOTO_ACCOUNT_ID": self._account}
-        answered: Iterable[bytes] = self._application(passed, begin)
+        try:
+            answered: Iterable[bytes] = self._application(passed, begin)
+        except Exception:  # noqa: BLE001 - moto's, of a number or a token that is none
+            return _refused(environ, start, "400 Bad Request", "InvalidArgument")
         return answered
 
     def _listed(self, environ: dict[str, Any]) -> bytes | None:
@@ -299,12 +299,20 @@ class _Door:
 
     def _is_own(self, asked: str) -> bool:
         """Say whether a request names this server: by an address, as localhost, or as it was told to listen."""
-        name = urlsplit(f"//{asked}").hostname or ""
-        if name in {"localhost", self._host.lower(), socket.gethostname().lower()}:
-            return True
         with suppress(ValueError):
+            name = urlsplit(f"//{asked}").hostname or ""
+            if name in {"localhost", self._host.lower(), socket.gethostname().lower()}:
+                return True
             return bool(ipaddress.ip_address(name))
         return False
+
+
+def _refused(
+    environ: dict[str, Any], start: Callable[..., Any], status: str, code: str
+) -> list[bytes]:
+    body = f"<?xml version='1.0'?><Error><Code>{code}</Code></Error>".encode()
+    start(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
 
 def _asked_bucket(environ: dict[str, Any]) -> str:

@@ -258,6 +258,14 @@ def test_nothing_but_the_bucket_is_answered(small, path):
     assert ask(small, "GET", path, Authorization=signed)[0] == 404
 
 
+def test_a_request_that_makes_no_sense_is_refused_and_the_terminal_stays_as_it_is(small, capfd):
+    for words in ("max-keys=abc", "continuation-token=%ff"):
+        status, body, _ = ask(small, "GET", f"/{BUCKET}?list-type=2&{words}")
+        assert (status, b"InvalidArgument" in body) == (400, True)
+    assert ask(small, "GET", OBJECT, Host="[::1")[0] == 403
+    assert capfd.readouterr().err == ""
+
+
 def test_a_signed_or_ranged_request_is_read_as_any(small):
     signed = "AWS4-HMAC-SHA256 Credential=a/20240101/us-east-1/sts/aws4_request, Signature=x"
     assert ask(small, "GET", OBJECT, Authorization=signed)[:2] == (200, b"good")
