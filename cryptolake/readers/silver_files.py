@@ -104,10 +104,14 @@ def reading(what: str, root: str) -> Iterator[None]:
     Raises
     ------
     StorageError
-        Polars raised one of its errors, or panicked, which is no ``Exception``.
+        Polars raised one of its errors, or panicked, which is no ``Exception``; or the file is gone, or may not be read.
     """
     try:
         yield
+    except (FileNotFoundError, PermissionError) as error:
+        why = "it is gone" if isinstance(error, FileNotFoundError) else "permission denied"
+        message = f"{what} in the lake at {root} cannot be read: {why}."
+        raise StorageError(message, root=root) from error
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         message = (
             f"{what} cannot be read ({(str(error).splitlines() or ['no reason given'])[0]}): its bytes are damaged. "

@@ -86,7 +86,10 @@ class SymbolFiles(NamedTuple):
         """
         try:
             yield
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        except (
+            *(pl.exceptions.PolarsError, pl.exceptions.PanicException),
+            *(FileNotFoundError, PermissionError),
+        ):
             names = schema_of(self.market, self.data_type).silver_names
             for file in self.files:
                 with reading(file.path, storage.root):

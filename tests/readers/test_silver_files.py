@@ -159,3 +159,13 @@ def test_damage_that_the_size_does_not_show_is_an_error_of_ours(lake: Lake):
 def test_a_panic_of_polars_is_an_error_of_ours():
     with pytest.raises(StorageError, match="x cannot be read"), reading("x", "root"):
         raise pl.exceptions.PanicException("index out of bounds")
+
+
+def test_a_file_that_goes_while_it_is_read_is_an_error_of_ours(tmp_path: Path):
+    path = tmp_path / "a.parquet"
+    pl.DataFrame({"a": [1]}).write_parquet(path)
+    rows = pl.scan_parquet(path)
+    path.unlink()
+    words = "x in the lake at root cannot be read: it is gone"
+    with pytest.raises(StorageError, match=words), reading("x", "root"):
+        rows.collect()
