@@ -93,12 +93,18 @@ def gold_damage(
         if standing.get(path) != size
     }
     bad = unlike_recorded(lake.storage, lake.records, misfits) if misfits else []
+    damaged: dict[str, list[Damaged]] = {}
+    for item in bad:
+        if item.path in standing:
+            damaged.setdefault(layout.top(item.path, 2), []).append(item)
     wrong = {item.path for item in bad}
-    found = {}
-    for folder in {layout.top(item.path, 2) for item in bad if item.path in standing}:
-        mine = [path for path in standing if path.startswith(f"{folder}/")]
-        items = tuple(item for item in bad if item.path in set(mine))
-        found[folder] = FolderDamage(tuple(path for path in mine if path not in wrong), items)
+    found = {
+        folder: FolderDamage(
+            tuple(p for p in standing if p.startswith(f"{folder}/") and p not in wrong),
+            tuple(items),
+        )
+        for folder, items in damaged.items()
+    }
     return found, [item for item in bad if item.path not in standing]
 
 

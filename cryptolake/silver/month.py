@@ -102,8 +102,9 @@ def make_month(
     ``known`` are the late verifications of other months.
 
     A file that cannot be used is refused by name and the month is made from the others. Where the month
-    that stands has rows of a file that cannot be used now, or that is no longer in the lake, it is kept, also
-    where it is to be made anew (``force``): who wants it without those rows removes its file first. A month of which no file can be used is failed.
+    that stands has rows of a file that cannot be used now, or that is no longer in the lake, it is kept, with
+    ``force`` too: to have it without those rows, remove its file first. A month of which no file can be used
+    is failed.
 
     Parameters
     ----------
@@ -328,9 +329,7 @@ def _closed(
     own = {source.key for source in month.sources if source.period.of_month == month.period}
     accounts = refused + done.accounts
     damaged = tuple(a.key for a in accounts if is_damaged(a.error))
-    named = own | set(
-        damaged
-    )  # whether a neighbour that is damaged has rows of the month is not known
+    named = own.union(damaged)  # a damaged neighbour may have rows of the month
     errors = {a.key: str(a.error) for a in accounts if a.error is not None and a.key in named}
     kept = {key: error for key, error in errors.items() if key not in month.quarantined}
     origin = Origin.of(month, kept, damaged, [str(period) for period in sorted(done.spills)])
