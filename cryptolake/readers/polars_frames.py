@@ -23,6 +23,7 @@ from cryptolake.readers.silver_files import (
     warn_of_damage,
 )
 from cryptolake.storage import layout
+from cryptolake.storage.errors import in_words
 from cryptolake.storage.identity_columns import IDENTITY
 
 if TYPE_CHECKING:
@@ -78,8 +79,10 @@ def rows_of(
 
 def _texts(storage: Storage, key: str) -> Iterator[bytes]:
     """Yield a zip's CSV text in pieces of whole lines."""
+    path = layout.bronze_path(key)
     try:
-        file = ZipText(lambda: storage.open(layout.bronze_path(key)), key)
+        with in_words("read", path, storage.root):
+            file = ZipText(lambda: storage.open(path), key)
     except FileNotFoundError as error:
         message = (
             f"{key} is in the ledger but not in Bronze: pull it again, or run `cryptolake verify`."

@@ -1,8 +1,13 @@
-"""What went wrong with a disk or a bucket, in words: every such error becomes a StorageError. Pure."""
+"""What went wrong with a disk or a bucket, in words: every such error becomes a StorageError.
+
+Nothing is read or written here; where a folder's place is taken by a file, the disk is asked which one it is.
+"""
 
 from __future__ import annotations
 
 import errno
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -10,6 +15,15 @@ from email.utils import parsedate_to_datetime
 from typing import NoReturn
 
 from cryptolake.errors import StorageError
+from cryptolake.storage.layout import BRONZE, GOLD, META, SILVER
+
+_MADE_AGAIN = {
+    BRONZE: "a pull or `cryptolake update` fetches its files again",
+    SILVER: "`cryptolake verify --repair` builds its files again from Bronze",
+    GOLD: "`cryptolake verify --repair` makes its files again from Silver",
+    META: "`cryptolake verify --repair` records Bronze's files again, after which `cryptolake build` goes on",
+}
+"""How each zone of a lake comes back once what stands in its place is gone."""
 
 
 @contextmanager
@@ -124,8 +138,26 @@ def raise_storage_error(error: OSError, verb: str, path: str, root: str) -> NoRe
         errno.ENOTDIR: "a part of the path is a file, not a folder: choose another root",
     }
     why = hints.get(error.errno or 0, error.strerror or str(error))
+    if error.errno in (errno.ENOTDIR, errno.EEXIST) and (part := _file_on_the_way(path, root)):
+        again = _MADE_AGAIN.get(part.partition("/")[0])
+        then = f", and {again}" if again else ""
+        why = f"the folder {part!r} of the lake is a file: move it out of the lake{then}"
     message = f"cannot {verb} {_place(path, root)}: {why}."
     raise StorageError(message, root=root, path=path, errno=error.errno) from error
+
+
+def _file_on_the_way(path: str, root: str) -> str | None:
+    """Return the first part of a path under a root that stands and is no folder; None where the root is none either."""
+    place = root
+    for part in ["", *path.split("/")]:
+        place = os.path.join(place, part)  # noqa: PTH118 - of a root as text
+        try:
+            if stat.S_ISDIR(os.stat(place).st_mode):  # noqa: PTH116
+                continue
+        except OSError:
+            return None
+        return os.path.relpath(place, root).replace(os.sep, "/") if part else None
+    return None
 
 
 def _place(path: str, root: str) -> str:

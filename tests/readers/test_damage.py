@@ -185,7 +185,7 @@ def test_a_zone_that_cannot_be_listed_is_named_and_no_raw_error(lake: Lake) -> N
     (root / "bronze").write_bytes(b"")
     with pytest.warns(IncompleteWarning, match="cannot be read") as caught:
         assert lake.sql("select count(*) from bronze.spot_klines").fetchall() == [(0,)]
-    assert any("a part of the path is a file" in str(one.message) for one in caught)
+    assert any("the folder 'bronze' of the lake is a file" in str(one.message) for one in caught)
     (root / "meta" / "locks").symlink_to("locks")
     assert Lake(root).sql("select 1").fetchall() == [(1,)]
     (root / "gold").symlink_to("gold")
