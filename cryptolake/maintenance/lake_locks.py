@@ -12,6 +12,7 @@ from cryptolake.archive.keys import CHECKSUM
 from cryptolake.bronze.audit import Hashes, hashes
 from cryptolake.errors import DamagedLakeWarning, LockError
 from cryptolake.storage import layout
+from cryptolake.storage.exchange import make_room
 from cryptolake.transfer.kept import RecordedLock, recorded_locks
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def drop_lock(lake: LakeContext, lock_id: str) -> pl.DataFrame:
     locks = recorded_locks(storage)
     path = _named(locks, lock_id, storage.root).path
     gone = [(path, storage.size(path))]
+    make_room(storage, path)
     storage.delete(path)
     others = [item for item in locks if item.path != path]
     if unread := [item.reason for item in others if item.lock is None]:

@@ -24,6 +24,7 @@ from cryptolake.readers.silver_files import silver_scope
 from cryptolake.render.html import plural
 from cryptolake.silver.records import current
 from cryptolake.storage import layout
+from cryptolake.storage.exchange import put
 from cryptolake.storage.lake_format import mark_format, release
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def pinned_files(
 def record(lake: LakeContext, lock: Lock) -> None:
     """Record a lock in the lake, so that what it pins stays there when the archive replaces it."""
     mark_format(lake.storage)
-    lake.storage.write(layout.lock_path(lock.id), lock.to_text().encode())
+    put(lake.storage, layout.lock_path(lock.id), lock.to_text().encode())
 
 
 def diff(lake: LakeContext, lock: Lock, *, refresh: bool = True) -> pl.DataFrame:

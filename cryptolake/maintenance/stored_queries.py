@@ -23,7 +23,7 @@ from cryptolake.query import Query
 from cryptolake.readers.silver_files import silver_scope
 from cryptolake.report import Report
 from cryptolake.storage import layout
-from cryptolake.storage.exchange import contents
+from cryptolake.storage.exchange import contents, make_room, put, small_files
 from cryptolake.storage.lake_format import mark_format
 from cryptolake.transfer.pull import pull
 
@@ -58,7 +58,7 @@ def save_query(storage: Storage, name: str, query: Query) -> None:
     query.check()
     kept = {"query": json.loads(query.to_json()), "saved_at": datetime.now(UTC).isoformat()}
     mark_format(storage)
-    storage.write(path, json.dumps(kept, ensure_ascii=False).encode())
+    put(storage, path, json.dumps(kept, ensure_ascii=False).encode())
 
 
 def drop_query(storage: Storage, name: str) -> None:
@@ -71,6 +71,7 @@ def drop_query(storage: Storage, name: str) -> None:
     """
     if name not in _names(storage):
         raise _unknown(storage, name)
+    make_room(storage, _path(name))
     storage.delete(_path(name))
 
 
@@ -151,7 +152,7 @@ def _path(name: object) -> str:
 
 
 def _names(storage: Storage) -> list[str]:
-    names = (layout.query_name_of(entry.path) for entry in storage.list(layout.QUERIES))
+    names = (layout.query_name_of(path) for path in small_files(storage, layout.QUERIES))
     return sorted(name for name in names if name and _NAME.fullmatch(name))
 
 

@@ -58,11 +58,52 @@ def _change(storage: Storage, path: str, change: Change) -> None:
     made = change(contents(storage, path))
     if made is None:
         return
-    if storage.local(path).is_dir():  # no file can be renamed over a folder
+    put(storage, path, made)
+
+
+def put(storage: Storage, path: str, data: bytes) -> None:
+    """Put a small file at its path, also where a folder is in its place.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be written.
+    """
+    make_room(storage, path)
+    storage.write(path, data)
+
+
+def make_room(storage: Storage, path: str) -> None:
+    """Move a folder that is in the place of a file to quarantine: no file can be renamed over it, or deleted there.
+
+    Raises
+    ------
+    StorageError
+        It cannot be moved.
+    """
+    if not storage.is_local or not storage.local(path).is_dir():
+        return
+    with in_words("move", path, storage.root):
         aside = storage.target(quarantine_path(f"damaged/{secrets.token_hex(6)}"))
         make_folder(aside.parent, path, storage.root)
         storage.target(path).rename(aside)
-    storage.write(path, made)
+
+
+def small_files(storage: Storage, folder: str) -> list[str]:
+    """Return the paths in a folder of small files, sorted; also of folders that are in the place of files.
+
+    Raises
+    ------
+    StorageError
+        The folder cannot be listed.
+    """
+    if not storage.is_local:
+        return [entry.path for entry in storage.list(folder)]
+    with in_words("list", folder, storage.root):
+        try:
+            return sorted(f"{folder}/{name}" for name in os.listdir(storage.local(folder)))  # noqa: PTH208
+        except FileNotFoundError:
+            return []
 
 
 def contents(storage: Storage, path: str) -> bytes | None:

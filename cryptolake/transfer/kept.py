@@ -19,7 +19,7 @@ from cryptolake.errors import DamagedLakeWarning, LockError
 from cryptolake.planning.lockfile import FILES, Lock
 from cryptolake.storage import layout
 from cryptolake.storage.errors import in_words
-from cryptolake.storage.exchange import contents
+from cryptolake.storage.exchange import contents, small_files
 from cryptolake.storage.files import S3Storage
 
 if TYPE_CHECKING:
@@ -56,13 +56,15 @@ class RecordedLock(NamedTuple):
 
 def recorded_locks(storage: Storage) -> list[RecordedLock]:
     """Return the locks that a lake keeps, by id; one that is damaged has its reason."""
-    entries = sorted(storage.list(layout.LOCKS), key=lambda entry: entry.path)
-    ids = {entry.path: layout.lock_id_of(entry.path) for entry in entries}
+    ids = {path: layout.lock_id_of(path) for path in small_files(storage, layout.LOCKS)}
     return [_recorded(storage, path, name) for path, name in ids.items() if name is not None]
 
 
 def _recorded(storage: Storage, path: str, name: str) -> RecordedLock:
     data = contents(storage, path)
+    if data == b"" and storage.is_local and storage.local(path).is_dir():
+        why = f"{path} is a folder in the place of the lock: lake.unlock({name!r}) moves it aside"
+        return RecordedLock(path, name, None, why)
     if data is None:
         return RecordedLock(path, name, None, "it is gone meanwhile")
     try:

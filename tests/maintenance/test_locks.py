@@ -263,6 +263,35 @@ def test_a_damaged_lock_of_the_lake_is_named(tmp_path: Path):
     assert "is no lock" in said
 
 
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_folder_in_the_place_of_a_lock_is_named_until_the_lock_is_let_go_or_made_again(
+    here: World, tmp_path: Path, inside: bool
+):
+    lake, asked = here.lake, QUERY.between("2024-06-01", "2024-06-03")
+    lock = lake.freeze(asked, tmp_path / "a.lock.json")
+    path = lake.storage.local(f"meta/locks/{lock.id}.json")
+
+    def damage() -> None:
+        path.unlink()
+        path.mkdir()
+        if inside:
+            (path / "notes.txt").write_text("mine")
+
+    damage()
+    (bad,) = lake.verify().filter(pl.col("status") != "ok").iter_rows(named=True)
+    assert (bad["key"], bad["zone"]) == (f"meta/locks/{lock.id}.json", "meta")
+    assert "a folder in the place of the lock" in bad["detail"]
+    assert lake.locks()["problem"].to_list() == [bad["detail"]]
+    assert lake.unlock(lock.id)["path"].to_list() == [bad["key"]]
+    assert set(lake.verify()["status"]) == {"ok"}
+    lake.freeze(asked, tmp_path / "a.lock.json")
+    damage()
+    lake.freeze(asked, tmp_path / "a.lock.json")
+    assert lake.locks()["problem"].to_list() == [None]
+    kept = list(lake.storage.local("meta/quarantine").rglob("notes.txt"))
+    assert len(kept) == 2 * inside
+
+
 def test_what_cannot_be_frozen_or_thawed_is_refused(here: World, tmp_path: Path):
     lake = here.lake
     path = tmp_path / "x.lock.json"

@@ -98,7 +98,7 @@ def test_what_is_not_stored_names_the_nearest_and_half_a_query_is_refused(root: 
         lake.save_query("half", "BTCUSDT")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("damage", ["cut", "a link to nothing", "a pipe"])
+@pytest.mark.parametrize("damage", ["cut", "a link to nothing", "a pipe", "a folder"])
 def test_a_damaged_file_is_named_and_the_others_are_listed(root: Path, damage: str):
     lake = empty_lake(root, damage)
     lake.save_query("core", CORE)
@@ -108,7 +108,8 @@ def test_a_damaged_file_is_named_and_the_others_are_listed(root: Path, damage: s
         path.write_text("{")
     else:
         path.unlink()
-        path.symlink_to("/nowhere") if "link" in damage else os.mkfifo(path)
+        made = {"a pipe": os.mkfifo, "a folder": os.mkdir}
+        path.symlink_to("/nowhere") if "link" in damage else made[damage](path)
     with pytest.raises(cl.InvalidQuery, match="is no stored query"):
         lake.stored_query("bad")
     with pytest.warns(cl.DamagedLakeWarning, match=r"bad\.json"):
