@@ -191,9 +191,10 @@ def unbuilt(held: pl.DataFrame, lake: LakeContext) -> pl.DataFrame:
         used.drop("rows_out"), on=["path", "key"], how="left", maintain_order="left"
     ).with_columns(used=same & ~absent)
     lacking = known.filter(~pl.col("used") | pl.col("refused").fill_null(value=False))["path"]
-    return known.filter(pl.col("path").is_in(lacking.unique().implode())).drop(
-        "used_sha256", "used_etag", "refused"
-    )
+    # A file that was taken out: the month stands with its rows, and can be built by no file that comes after.
+    gone = used.filter(~pl.col("refused")).join(mine, on="key", how="anti")["path"]
+    lacking = pl.concat([lacking, gone]).unique().implode()
+    return known.filter(pl.col("path").is_in(lacking)).drop("used_sha256", "used_etag", "refused")
 
 
 def _with_paths(held: pl.DataFrame) -> pl.DataFrame:

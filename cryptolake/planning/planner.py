@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from cryptolake.archive.keys import parse_key
+from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.periods import Days
-from cryptolake.bronze.ledger import scope_of
+from cryptolake.bronze.ledger import scope_of, with_key_parts
 from cryptolake.errors import ListingError
-from cryptolake.listing.folders import shown
+from cryptolake.listing.folders import Folder, shown
 from cryptolake.listing.lifetimes import Lifetimes
 from cryptolake.planning.late_rows import days_to_list
 from cryptolake.planning.plan import Counts, Plan, age_of, facts_of_plan
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 
     from cryptolake.archive.enums import Partition
     from cryptolake.listing.context import LakeContext
-    from cryptolake.listing.folders import Folder
     from cryptolake.listing.snapshot import Listed
     from cryptolake.planning.plan import Way
 
@@ -184,6 +185,25 @@ def plan_of(
         missing_periods=pl.DataFrame(schema=MISSING),
         notes=tuple(notes),
     )
+
+
+def plan_of_keys(keys: Iterable[str], lake: LakeContext, *, notes: Iterable[str] = ()) -> Plan:
+    """Return the plan that fetches the files with these keys (at least one), as far as the archive lists them.
+
+    Raises
+    ------
+    ListingError
+        The archive does not answer, and no cached listing can stand in.
+    """
+    names = list(keys)
+    parsed = [key for key in map(parse_key, names) if key is not None]
+    matrix = load_matrix()
+    folders = {key[:4]: Folder(matrix.row(*key[:2]), *key[2:4]) for key in parsed}
+    days = [key.period.days for key in parsed]
+    span = Days(min(each.first for each in days), max(each.last for each in days))
+    listed = lake.listing.listed(list(folders.values()), span)
+    files = listed.files.drop("folder", "partition", "period").filter(pl.col("key").is_in(names))
+    return plan_of(with_key_parts(files), lake, notes=notes, listed_at=listed.at)
 
 
 def _query_of(files: pl.DataFrame) -> Query:

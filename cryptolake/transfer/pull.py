@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+import polars as pl
+
+from cryptolake.errors import ListingError
 from cryptolake.listing.identity import require_own_archive
+from cryptolake.planning.plan import TO_MOVE
 from cryptolake.report import Report
 from cryptolake.transfer.options import TransferOptions
 from cryptolake.transfer.routing import route
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    import polars as pl
 
     from cryptolake.archive.source import Archive
     from cryptolake.bronze.verify import Policy
@@ -128,7 +130,7 @@ def pull(
         finds damaged are fetched again, and their months are built once more.
     """
     from cryptolake.bronze.ledger import holdings
-    from cryptolake.planning.planner import make_plan
+    from cryptolake.planning.planner import make_plan, plan_of_keys
     from cryptolake.progress import shown
 
     require_own_archive(lake)
@@ -137,7 +139,7 @@ def pull(
     moved = settings.transfer(plan, lake)
     built = build_and_refetch(
         lambda: holdings(lake.records, query),
-        lambda _: make_plan(query, lake, route=settings.route),
+        lambda keys: plan_of_keys(keys, lake, notes=["files whose rows would be lost"]),
         lake,
         settings,
     )
@@ -174,30 +176,64 @@ def pull_rows(
 
 def build_and_refetch(
     bronze_rows: Callable[[], pl.DataFrame],
-    plan_of_damaged: Callable[[Sequence[str]], Plan],
+    plan_of_lost: Callable[[Sequence[str]], Plan],
     lake: LakeContext,
     settings: RunSettings,
 ) -> Report:
-    """Build months; files that are found damaged are fetched again, and their months are built once more.
+    """Build months; files that they lack are fetched again, and their months are built once more.
+
+    These are files that the build finds damaged, and files that were taken out of the lake before and whose
+    rows a month that stands has: it is kept as it is until they are back. A plan by days may name neither, where
+    other files of the lake cover their days.
 
     Parameters
     ----------
     bronze_rows
         Returns the ledger rows, as they are then, whose months are built.
-    plan_of_damaged
+    plan_of_lost
         Returns the plan that fetches the files with these keys, which are no longer in the lake by then.
     lake, settings
         The lake, and how to transfer and build.
     """
     built = settings.build(bronze_rows(), lake)
-    if not built.damaged:
-        return built
-    from cryptolake.bronze.audit import take_out
+    lost = _gone(built, lake)
+    if built.damaged:
+        from cryptolake.bronze.audit import take_out
 
-    done = [replace(built, damaged=())]  # what is damaged is dealt with below
-    taken = take_out(lake.storage, lake.tables, built.damaged)
-    lake.records.forget()
-    if taken:
-        done.append(settings.transfer(plan_of_damaged(built.damaged), lake))
-    # Without: all of them are good, as the build itself found out what ETags say, or were stored again meanwhile.
-    return Report.merge([*done, settings.build(bronze_rows(), lake)])
+        lost |= set(take_out(lake.storage, lake.tables, built.damaged))
+        lake.records.forget()
+    moved = _fetched(plan_of_lost, sorted(lost), lake, settings) if lost else None
+    if moved is None and not built.damaged:
+        return built
+    done = [replace(built, damaged=())]  # what is damaged is dealt with here
+    # Nothing may be lost: the build itself found out what ETags say, or files were stored again meanwhile.
+    return Report.merge([*done, *([moved] if moved else []), settings.build(bronze_rows(), lake)])
+
+
+def _gone(built: Report, lake: LakeContext) -> set[str]:
+    """Return the files whose rows are in months that were kept, and which the ledger no longer has."""
+    from cryptolake.bronze.ledger import scope_of_keys
+    from cryptolake.silver.parquet import read_standing
+
+    kept = built.months.filter(pl.col("status") == "kept")["path"]
+    standing = [found for path in kept if (found := read_standing(lake.storage, path)) is not None]
+    keys = {key for found in standing for key in found.origin.held}
+    if not keys:
+        return keys
+    known = lake.records.ledger(scope=scope_of_keys(pl.Series(sorted(keys))))
+    return keys - set(known["key"])
+
+
+def _fetched(
+    plan_of_lost: Callable[[Sequence[str]], Plan],
+    keys: list[str],
+    lake: LakeContext,
+    settings: RunSettings,
+) -> Report | None:
+    """Fetch files again; None where none of them can be: the archive lists none, or does not answer."""
+    try:
+        plan = plan_of_lost(keys)
+    except ListingError:  # the build names what is lacking
+        return None
+    lacking = plan.rows.select("status")["status"].is_in(["unrecorded", *TO_MOVE]).any()
+    return settings.transfer(plan, lake) if lacking else None

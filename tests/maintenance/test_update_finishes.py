@@ -261,3 +261,63 @@ def test_only_what_can_be_new_is_asked_of_the_listing(world: Callable[..., World
         assert not lake.update(progress=False).changed
         years = now.year - 2024 + 1
         assert sum(proxy.asked.values()) <= 1 + years
+
+
+BARS = cl.query().markets("futures_um").klines("1h").symbols("BTCUSDT")
+TAKEN = "2024-06-29"
+
+
+@pytest.fixture
+def mixed(world: Callable[..., World]) -> World:
+    """A month held as its last days, of which one was damaged and taken out, and then as a whole month too."""
+    here = world(
+        datasets=["futures_um_klines"],
+        symbols=["BTCUSDT"],
+        intervals=["1h"],
+        days=("2024-06-01", "2024-06-30"),
+    )
+    here.pull(BARS.between("2024-06-25", "2024-06-30"))
+    place = Path(here.lake.root) / "bronze" / key_of(TAKEN)
+    place.write_bytes(place.read_bytes()[:-9])
+    assert here.lake.verify(repair=True).filter(pl.col("status") == "damaged").height == 1
+    moved = here.lake.transfer(here.lake.plan(BARS.between("2024-06-01", "2024-06-30")))
+    assert moved.files["key"].to_list() == [key_of("2024-06")]
+    return here
+
+
+def test_a_day_that_was_taken_out_is_fetched_again_though_the_monthly_file_covers_it(mixed: World):
+    report = mixed.lake.build(progress=False)
+    assert (report.ok, mixed.lake.silver(BARS).collect().height) == (False, 6 * 24)
+    mixed.pull(BARS.between("2024-06-01", "2024-06-30"))
+    assert (Path(mixed.lake.root) / "bronze" / key_of(TAKEN)).is_file()
+    assert mixed.lake.silver(BARS).collect().height == 30 * 24
+    assert mixed.lake.build(progress=False).ok
+    is_finished(mixed, BARS.between("2024-06-01", "2024-06-30"))
+
+
+def test_an_update_too_fetches_the_day_that_was_taken_out(mixed: World):
+    done = update(mixed)
+    assert done.report is not None
+    assert done.report.ok, done.report
+    is_finished(mixed, BARS.between("2024-06-01", "2024-06-30"))
+
+
+def test_an_update_sees_that_a_month_stands_with_rows_of_a_day_that_was_taken_out(mixed: World):
+    mixed.pull(BARS.between("2024-06-01", "2024-06-30"))
+    place = Path(mixed.lake.root) / "bronze" / key_of(TAKEN)
+    place.write_bytes(b"")
+    mixed.lake.verify(repair=True)
+    assert not place.exists()
+    assert update(mixed).report is not None
+    assert place.stat().st_size
+    assert mixed.lake.build(progress=False).ok
+    is_finished(mixed, BARS.between("2024-06-01", "2024-06-30"))
+
+
+def test_a_month_is_kept_where_the_archive_no_longer_has_the_day_that_was_taken_out(mixed: World):
+    withheld(mixed, key_of(TAKEN))
+    mixed.publish()
+    report = mixed.lake.pull(BARS.between("2024-06-01", "2024-06-30"), refresh=True, progress=False)
+    assert not report.ok
+    assert TAKEN in report.summary()
+    assert mixed.lake.silver(BARS).collect().height == 6 * 24
