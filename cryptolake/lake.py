@@ -1618,7 +1618,8 @@ class Lake:
             ``run_id``, ``kind``, ``state`` (``running``, ``done``, ``stopped``, ``failed``, or ``lost`` where the process
             ended without a word: ``notebooks/guide/words.md#runs``), ``started_at`` and ``ended_at`` (UTC), ``files`` and
             ``bytes`` moved (of a build: months, and none), ``failed`` and ``quarantined`` files, ``requests`` and ``retries``, ``seconds``, ``mode``,
-            ``note``; ``host``, ``pid`` and ``heartbeat_at`` (UTC) of its process, and ``part_of``, the run whose part it is.
+            ``note``; ``host``, ``pid`` and ``heartbeat_at`` (UTC) of its process; ``part_of``, the run whose part it is; and
+            ``archive``, the one that a transfer fetched from.
 
         Examples
         --------

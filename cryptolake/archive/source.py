@@ -32,6 +32,30 @@ class ArchivePlace(NamedTuple):
     bucket: str
     endpoint: str | None
 
+    @classmethod
+    def parse(cls, text: str) -> ArchivePlace | None:
+        """Read what :func:`str` makes of a place; None where it is nothing of the kind.
+
+        Examples
+        --------
+        >>> ArchivePlace.parse("s3://mirror at http://127.0.0.1:9000").endpoint
+        'http://127.0.0.1:9000'
+        >>> ArchivePlace.parse("s3://") is None
+        True
+        """
+        name, at, endpoint = text.removeprefix("s3://").partition(" at ")
+        return cls.of(name, endpoint if at else None) if text.startswith("s3://") else None
+
+    @classmethod
+    def of(cls, bucket: object, endpoint: object) -> ArchivePlace | None:
+        """Return the place of a bucket and an endpoint that some file names; None where they cannot be ones."""
+        if not BUCKET_NAME.fullmatch(str(bucket)):
+            return None
+        try:
+            return cls(str(bucket), None if endpoint is None else checked_endpoint(str(endpoint)))
+        except ValueError:
+            return None
+
     def is_same(self, other: ArchivePlace) -> bool:
         """Say whether two places are one: the same bucket at the same server.
 

@@ -153,11 +153,21 @@ def status(
     elif found is not None and json:
         show.as_json(found)
     elif found is not None:
-        show.echo(f"archive: {archive_text(lake.source, lake.storage.archive)}")
+        show.echo(f"archive: {_archive_of(lake)}")
         about = ("dataset", "newest", "behind", "quarantined", "rejects", "damaged")
         show.table(found.drop("archive"), about=about, nothing=show.nothing_in(lake, NO_DATA))
     if limit is not None and found is not None:
         _exit_if_behind(found, limit)
+
+
+def _archive_of(lake: Lake) -> str:
+    from cryptolake.listing.identity import archive_of
+    from cryptolake.storage.lake_format import archive_is_lost
+
+    own = archive_of(lake.context)
+    if own is None and archive_is_lost(lake.storage):
+        return "not known, since meta/lake.json is damaged"
+    return archive_text(lake.source, own)
 
 
 def _refuse_two_formats(*, prometheus: bool, json: bool, output: Path | None) -> None:

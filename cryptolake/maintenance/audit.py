@@ -13,6 +13,7 @@ from cryptolake.bronze.audit import audit_files, set_aside, take_out
 from cryptolake.bronze.ledger import holdings, narrowed, with_key_parts
 from cryptolake.errors import IncompleteWarning, InvalidQuery
 from cryptolake.gold.audit import audit_gold, repair_gold
+from cryptolake.listing.identity import archive_on_record
 from cryptolake.maintenance.lake_locks import audit_locks
 from cryptolake.maintenance.ledger_rebuild import Judged, Unknown, enter_again, unknown_zips
 from cryptolake.quality.crosscheck import crosscheck
@@ -20,6 +21,7 @@ from cryptolake.silver.audit import audit_months, months_of_lake
 from cryptolake.silver.build import build
 from cryptolake.silver.records import damaged_rows
 from cryptolake.storage import layout, segments
+from cryptolake.storage.lake_format import file_damage, record_archive, renew
 from cryptolake.storage.strays import strays
 from cryptolake.storage.tables import new_run_id
 from cryptolake.telemetry import observed
@@ -87,7 +89,8 @@ def audit(lake: LakeContext, query: Query | None = None, *, repair: bool = False
     query
         Which files; all when left out. The lake's own tables and locks are always looked at.
     repair
-        Set damaged segments of the tables aside; take keys that lead out of the lake out of the ledger; enter Bronze files that the ledger does not know and that
+        Set damaged segments of the tables and a damaged ``meta/lake.json`` aside, whose archive is taken from the lake's
+        other records; take keys that lead out of the lake out of the ledger; enter Bronze files that the ledger does not know and that
         their CHECKSUM proves, and quarantine those that it contradicts; take damaged files out of Bronze,
         and damaged and missing ones out of the ledger, so that the next pull fetches them again; build
         damaged and missing Silver months from Bronze, and Gold from Silver. What is taken away is recorded in ``meta.findings``.
@@ -105,7 +108,9 @@ def audit(lake: LakeContext, query: Query | None = None, *, repair: bool = False
         A damaged Silver month cannot be built before a pull has fetched its files again.
     """
     damaged, astray = lake.tables.damaged(), strays(lake.tables)
+    forgotten = _forgotten(lake)
     if repair:
+        _remember(lake, forgotten)
         _set_aside(lake, damaged)
         _take_out_strays(lake, astray)
     unknown = _narrowed(unknown_zips(lake), query)
@@ -131,10 +136,42 @@ def audit(lake: LakeContext, query: Query | None = None, *, repair: bool = False
         *_unknown_rows(unknown, judged),
         *((*item, layout.SILVER, None) for item in silver),
         *((*item, layout.GOLD, None) for item in gold),
+        *((*item, layout.META, why) for item, why in forgotten),
         *_meta_rows(lake, damaged, astray),
     ]
     found = pl.DataFrame(rows, schema=AUDIT, orient="row")
     return found.sort(pl.col("status").replace_strict(_ORDER, return_dtype=pl.Int8), "zone", "key")
+
+
+def _forgotten(lake: LakeContext) -> list[tuple[tuple[Any, ...], str]]:
+    """Return the row of ``meta/lake.json`` where it is damaged, or gone, and does not say which archive the lake is of."""
+    why, status = file_damage(lake.storage), "damaged"
+    own = archive_on_record(lake)
+    if why is None and own is not None and not lake.storage.exists(layout.LAKE_FILE):
+        why, status = "it is not there to say which archive the lake is of", "gone"
+    if why is None:
+        return []
+    if own is None:
+        why += (
+            ", and nothing else here does: the next call that transfers asks the archive that it is opened with for "
+            "the files held, and takes nothing from one that does not list them"
+        )
+    else:
+        why += f", which is {own} by its other records"
+    return [((layout.LAKE_FILE, status, None, None, None, None), why)]
+
+
+def _remember(lake: LakeContext, forgotten: list[tuple[tuple[Any, ...], str]]) -> None:
+    """Write a damaged ``meta/lake.json`` anew, with the archive that other records name; its bytes are kept."""
+    for _, why in forgotten:
+        own = archive_on_record(lake)
+        if own is None:
+            renew(lake.storage)
+        else:
+            record_archive(lake.storage, own)
+        found = {"kind": "damaged_lake_file", "path": layout.LAKE_FILE, "detail": why}
+        now = {"at": datetime.now(UTC), "run_id": new_run_id()}
+        lake.tables.append("findings", [found | now])
 
 
 def _meta_rows(

@@ -14,7 +14,7 @@ from cryptolake.archive.schemas import rows_version
 from cryptolake.bronze.audit import Hashes, hashes
 from cryptolake.bronze.ledger import narrowed, scope_of, with_key_parts
 from cryptolake.errors import IncompleteWarning, ListingError, LockError, NoSuchSymbol
-from cryptolake.listing.identity import require_own_archive
+from cryptolake.listing.identity import archive_on_record, require_own_archive
 from cryptolake.maintenance.locked_gold import gold_pins
 from cryptolake.planning.lockfile import FILES, Lock
 from cryptolake.planning.planner import make_plan
@@ -104,7 +104,7 @@ def make_lock(lake: LakeContext, query: Query) -> Lock:
     used = sources.join(files, on="key", how="semi")
     return Lock(
         query=query,
-        archive=lake.storage.archive or lake.archive.place,
+        archive=archive_on_record(lake) or lake.archive.place,
         created_at=datetime.now(UTC).replace(microsecond=0),
         made_by=f"cryptolake {release()}",
         schemas=_schemas(used),

@@ -12,6 +12,7 @@ from cryptolake.archive.lives import due_day
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.bronze.ledger import holdings, warn_of_lost_ledger, with_key_parts
 from cryptolake.listing.folders import Folder
+from cryptolake.listing.identity import archive_of
 from cryptolake.listing.lifetimes import known_end
 from cryptolake.readers.silver_files import current_silver
 from cryptolake.storage import layout
@@ -64,7 +65,8 @@ def status(lake: LakeContext, today: date | None = None) -> pl.DataFrame:
     warn_of_lost_ledger(storage, records)
     joined = standing(lake, today=today)
     names = [dataset_name(*pair) for pair in joined.select(_DATASET).iter_rows()]
-    archive = pl.lit(str(storage.archive) if storage.archive else None, pl.String).alias("archive")
+    own = archive_of(lake)
+    archive = pl.lit(str(own) if own else None, pl.String).alias("archive")
     order = ("dataset", *_COUNTS[:3], "newest", "behind", *_COUNTS[3:], "last_stored", archive)
     silver = joined.with_columns(pl.Series("dataset", names, dtype=pl.String)).select(order)
     files = [

@@ -53,6 +53,7 @@ TABLES: dict[str, dict[str, Any]] = {
         "pid": pl.Int64,
         "heartbeat_at": _TIME,
         "part_of": pl.String,
+        "archive": pl.String,
     },
     "transfers": {
         "run_id": pl.String,

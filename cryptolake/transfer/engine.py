@@ -126,7 +126,8 @@ def transfer(
     work = WorkList(
         plan, lake.records, lake.storage, quarantined_too=checksum_policy != "quarantine"
     )
-    recorder = RunRecorder(lake.tables, plan.rows, chosen.modes[0], str(chosen))
+    place = str(lake.archive.place)
+    recorder = RunRecorder(lake.tables, plan.rows, chosen.modes[0], str(chosen), archive=place)
     recorder.cached(work.cached)
     recorder.leave_quarantined(work.quarantined)
     if not work.rows.height:

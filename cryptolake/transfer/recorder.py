@@ -44,7 +44,9 @@ _FIRST_PAUSE, _BUSY_PAUSE, _LONGEST_PAUSE = 1.0, 30.0, 30.0
 class RunRecorder:
     """Records of one transfer run."""
 
-    def __init__(self, meta: Meta, rows: Rows, mode: str, note: str = "") -> None:
+    def __init__(
+        self, meta: Meta, rows: Rows, mode: str, note: str = "", *, archive: str | None = None
+    ) -> None:
         self.run_id = new_run_id()
         self.mode = mode
         self.requests = 0
@@ -70,6 +72,7 @@ class RunRecorder:
         self._flushed = self._beaten = self._began
         self._started_at = datetime.now(UTC)
         self._note = note
+        self._archive = archive
 
     def open(self) -> None:
         """Write the run's first row, so that the run can be seen while it goes on.
@@ -323,6 +326,7 @@ class RunRecorder:
             retries=self._repeated,
             mode=self.mode,
             note=self._note or None,
+            archive=self._archive,
         )
 
     def _count(self, status: str) -> int:

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from itertools import count
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
@@ -270,8 +271,141 @@ def test_a_record_that_names_no_archive_is_as_good_as_none(
     storage = open_storage(tmp_path)
     storage.write(LAKE_FILE, json.dumps({"format": 1, "archive": said_of_it}).encode())
     lake = cl.Lake(tmp_path, source=sources["one"])
-    lake.pull(FIRST, progress=False)
+    with nullcontext() if said_of_it is None else pytest.warns(cl.DamagedLakeWarning) as heard:
+        lake.pull(FIRST, progress=False)
+    if heard is not None:
+        assert "what it names is no archive" in str(heard[0].message)
+        assert "with which it was opened: it holds no files" in str(heard[1].message)
     assert said(storage)["archive"]["endpoint"] == sources["one"].endpoint
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "junk": lambda _: b"\xff\x00junk",
+    "cut": lambda data: data[: len(data) // 2],
+    "empty": lambda _: b"",
+    "another archive's value": lambda _: b'{"format": 1, "archive": {"bucket": "-"}}',
+}
+
+
+def forget(lake: cl.Lake, *, runs: bool) -> None:
+    """Take the archive from a lake's runs, as those of the release before have none; or the runs as well."""
+    rows = lake.meta.read("runs")
+    lake.storage.delete_all(sorted(lake.meta.names("runs")))
+    if not runs:
+        lake.meta.append("runs", rows.with_columns(archive=pl.lit(None, pl.String)))
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_file_of_the_lake_binds_it_to_no_other_archive(
+    opened: Callable[..., cl.Lake], sources: dict[str, cl.Archive], how: str
+) -> None:
+    opened(sources["one"]).pull(FIRST, progress=False)
+    storage = opened(sources["one"]).storage
+    storage.write(LAKE_FILE, DAMAGES[how](storage.read(LAKE_FILE)))
+    lake = opened(sources["two"])
+    with pytest.warns(cl.DamagedLakeWarning, match=r"meta/lake\.json .* does not say which"):
+        lake.plan(ALL)  # which caches a listing, and writes the file anew
+    with pytest.warns(cl.DamagedLakeWarning) as heard, pytest.raises(cl.ArchiveMismatch) as caught:
+        opened(sources["two"]).pull(ALL, progress=False)
+    assert caught.value.archive == str(sources["one"])
+    why = "what it names is no archive" if "value" in how else "it was damaged, and written anew at"
+    assert any(why in str(one.message) for one in heard)
+    assert any(f"is of {sources['one']}, as its other records" in str(one.message) for one in heard)
+    assert said(storage)["archive"]["endpoint"] == sources["one"].endpoint
+    assert "archive_lost" not in said(storage)
+    assert opened(sources["one"]).pull(ALL, progress=False).transferred == 1
+
+
+@pytest.mark.parametrize("ledger", [True, False])
+def test_where_nothing_records_it_the_archive_that_lists_what_is_held_is_its_own(
+    opened: Callable[..., cl.Lake], sources: dict[str, cl.Archive], ledger: bool
+) -> None:
+    lake = opened(sources["one"])
+    lake.pull(FIRST, progress=False)
+    forget(lake, runs=not ledger)
+    if not ledger:
+        lake.storage.delete_all(sorted(lake.meta.names("files")))
+    lake.storage.write(LAKE_FILE, b"{")
+    for verb in (cl.Lake.pull, cl.Lake.frame):
+        words = "nothing else in the lake says which"
+        with pytest.warns(cl.DamagedLakeWarning), pytest.raises(cl.ArchiveMismatch, match=words):
+            verb(opened(sources["two"]), ALL, progress=False)
+    with pytest.warns(cl.DamagedLakeWarning) as heard:
+        assert opened(sources["again"]).pull(ALL, progress=False).ok
+    assert "which lists the files that it holds" in str(heard[-1].message)
+    assert said(lake.storage)["archive"]["endpoint"] == sources["again"].endpoint
+
+
+def test_an_archive_is_adopted_where_nothing_says_which_the_lake_is_of(
+    tmp_path: Path, sources: dict[str, cl.Archive]
+) -> None:
+    lake = cl.Lake(tmp_path, source=sources["one"])
+    lake.pull(FIRST, progress=False)
+    forget(lake, runs=True)
+    lake.storage.write(LAKE_FILE, b"{")
+    with pytest.warns(cl.DamagedLakeWarning) as heard:
+        cl.Lake(tmp_path, source=sources["two"], adopt=True).pull(ALL, progress=False)
+    assert "which is adopted" in str(heard[-1].message)
+    assert said(lake.storage)["archive"]["endpoint"] == sources["two"].endpoint
+
+
+@pytest.mark.parametrize("by", ["runs", "a lock", "nothing"])
+def test_verify_sets_a_damaged_file_aside_and_finds_the_archive_again(
+    opened: Callable[..., cl.Lake], tmp_path: Path, sources: dict[str, cl.Archive], by: str
+) -> None:
+    lake = opened(sources["one"])
+    lake.pull(FIRST, progress=False)
+    if by != "runs":
+        if by == "a lock":
+            lake.freeze(FIRST, tmp_path / "a.lock.json")
+        forget(lake, runs=False)
+    lake.storage.write(LAKE_FILE, b"{damaged")
+    seen = opened(sources["two"])
+    with pytest.warns(cl.DamagedLakeWarning):
+        found = seen.verify()
+    (bad,) = found.filter(pl.col("status") != "ok").iter_rows(named=True)
+    assert (bad["key"], bad["status"], bad["zone"]) == (LAKE_FILE, "damaged", "meta")
+    own = None if by == "nothing" else str(sources["one"])
+    assert (own or "nothing else here does") in bad["detail"]
+    assert seen.status()["archive"].to_list() == [own]
+    seen.verify(repair=True)
+    aside = [e.path for e in lake.storage.list("meta/quarantine/damaged")]
+    assert [lake.storage.read(path) for path in aside] == [b"{damaged"]
+    assert lake.meta.read("findings")["kind"].to_list() == ["damaged_lake_file"]
+    if by == "nothing":
+        assert "archive" not in said(lake.storage)
+        with pytest.warns(cl.DamagedLakeWarning), pytest.raises(cl.ArchiveMismatch):
+            opened(sources["two"]).update(progress=False)
+    else:
+        assert said(lake.storage)["archive"]["endpoint"] == sources["one"].endpoint
+        assert set(opened(sources["two"]).verify()["status"]) == {"ok"}
+        with pytest.raises(cl.ArchiveMismatch):
+            opened(sources["two"]).update(progress=False)
+
+
+def test_a_file_that_is_gone_is_written_again_by_what_the_runs_say(
+    tmp_path: Path, sources: dict[str, cl.Archive]
+) -> None:
+    lake = cl.Lake(tmp_path, source=sources["one"])
+    lake.pull(FIRST, progress=False)
+    lake.storage.delete(LAKE_FILE)
+    (bad,) = lake.verify(repair=True).filter(pl.col("status") != "ok").iter_rows(named=True)
+    assert (bad["key"], bad["status"]) == (LAKE_FILE, "gone")
+    assert said(lake.storage)["archive"]["endpoint"] == sources["one"].endpoint
+    with pytest.raises(cl.ArchiveMismatch):
+        cl.Lake(tmp_path, source=sources["two"]).pull(ALL, progress=False)
+
+
+def test_status_says_that_the_archive_is_not_known(
+    tmp_path: Path, sources: dict[str, cl.Archive]
+) -> None:
+    lake = cl.Lake(tmp_path / "lake", source=sources["one"])
+    lake.pull(FIRST, progress=False)
+    forget(lake, runs=True)
+    lake.storage.write(LAKE_FILE, b"{")
+    with pytest.warns(cl.DamagedLakeWarning):
+        done = CliRunner().invoke(app, ["status", "--root", str(tmp_path / "lake")])
+    assert "archive: not known, since meta/lake.json is damaged" in done.output
 
 
 @pytest.fixture

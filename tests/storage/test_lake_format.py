@@ -80,7 +80,9 @@ def test_it_is_read_once_and_written_once(opened: Opened, monkeypatch: pytest.Mo
 
 
 def test_what_another_release_wrote_in_the_same_format_stays(opened: Opened) -> None:
-    text = json.dumps({"format": FORMAT, "archive": {"bucket": "b", "endpoint": None}}).encode()
+    text = json.dumps(
+        {"format": FORMAT, "archive": {"bucket": "mirror", "endpoint": None}}
+    ).encode()
     opened().write(LAKE_FILE, text)
     mark_format(opened())
     assert opened().read(LAKE_FILE) == text
@@ -105,7 +107,9 @@ def test_a_newer_lake_is_refused_and_left_alone(opened: Opened) -> None:
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"format": "1"}', b"\xff\x00"])
 def test_a_damaged_file_is_named_and_written_anew(opened: Opened, data: bytes) -> None:
     opened().write(LAKE_FILE, data)
-    words = r"meta/lake\.json of the lake at .* cannot be understood"
+    words = (
+        r"meta/lake\.json of the lake at .* does not say which archive .*: it cannot be understood"
+    )
     with pytest.warns(cl.DamagedLakeWarning, match=words):
         mark_format(opened())
     assert said(opened())["format"] == FORMAT
