@@ -33,7 +33,7 @@ _HEAD = f"data/(?<path>{'|'.join(MARKET_PATHS)})/(?<partition>{'|'.join(Partitio
 
 KEY_PATTERN = (
     rf"^{_HEAD}/(?<data_type>[^/]+)/(?<symbol>[^/]+)/(?:(?<interval>[0-9a-z]+)/)?"
-    r"[^/]+-(?<period>\d{4}-\d{2}(?:-\d{2})?)\.zip$"
+    r"[^/]+-(?<period>2\d{3}-\d{2}(?:-\d{2})?)\.zip$"
 )
 """A zip's key as Polars reads a column of them; of keys that :func:`parse_key` has let in."""
 

@@ -33,7 +33,7 @@ _FIELDS = {
     "partition": r"(?P<partition>daily|monthly)",
     "symbol": r"(?P<symbol>[^/]+)",
     "interval": r"(?P<interval>[0-9a-z]+)",
-    "period": r"(?P<period>[0-9-]+)",
+    "period": r"(?P<period>2[0-9-]+)",  # a day of the year 1 or 9999 has no day before or after it
 }
 
 _PART = r"(?!\.{1,2}(?:/|$))(?:[\w.-]|\{\w+\})+"

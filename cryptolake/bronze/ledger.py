@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cryptolake.archive.enums import DataType, Interval, Partition
+from cryptolake.archive.enums import Interval, Partition
 from cryptolake.archive.keys import KEY_PATTERN, MARKET_PATHS, SYMBOL_FOLDER, ZIP, prefix_of
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.symbols import in_universe
@@ -18,6 +18,7 @@ from cryptolake.storage import layout
 from cryptolake.storage.scope import EVERYTHING, Scope
 
 if TYPE_CHECKING:
+    from cryptolake.archive.enums import DataType
     from cryptolake.archive.periods import Period
     from cryptolake.query import Query, Selection
     from cryptolake.storage.files import Storage
@@ -47,7 +48,8 @@ def with_key_parts(files: pl.DataFrame) -> pl.DataFrame:
     polars.DataFrame
         With ``market, data_type, symbol, interval`` (null where there is none), ``partition, period``
         (text), and the UTC days ``first`` and ``last`` that the file covers. All are null where the archive's
-        grammar does not know the key: a type or interval that does not exist, or a day like 2024-02-31.
+        grammar does not know the key: a type that the market has not, an interval that does not exist, or a
+        day like 2024-02-31.
 
     Examples
     --------
@@ -67,8 +69,9 @@ def with_key_parts(files: pl.DataFrame) -> pl.DataFrame:
         .alias("market"),
         *(parts.struct.field(name) for name in names),
     ).with_columns(begin.alias("first"))
+    level = pl.concat_str("market", "data_type", pl.col("interval").is_null(), separator="/")
     known = (
-        pl.col("data_type").is_in(list(DataType))
+        level.is_in(_levels())
         & (pl.col("interval").is_null() | pl.col("interval").is_in(list(Interval)))
         & pl.col("first").is_not_null()
     )
@@ -77,6 +80,12 @@ def with_key_parts(files: pl.DataFrame) -> pl.DataFrame:
     ).with_columns(
         pl.when(monthly).then(pl.col("first").dt.month_end()).otherwise("first").alias("last")
     )
+
+
+def _levels() -> list[str]:
+    """Return each market with its data types, and whether their keys name no interval, as Polars writes it."""
+    rows = load_matrix().rows
+    return [f"{row.market}/{row.data_type}/{str(not row.has_interval).lower()}" for row in rows]
 
 
 def holdings(records: TableReader, query: Query | None = None) -> pl.DataFrame:

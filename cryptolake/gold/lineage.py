@@ -140,7 +140,7 @@ def gold_records(
         asked = pl.Series(list(inputs_of), dtype=pl.String).implode()
         inputs = pl.when(pl.col("path").is_in(asked)).then("inputs")
         newest = newest.with_columns(inputs=inputs)
-    rows = newest.drop_nulls("size").select("path", *GoldRecord._fields).iter_rows()
+    rows = newest.drop_nulls(["path", "size"]).select("path", *GoldRecord._fields).iter_rows()
     return {path: GoldRecord(*facts) for path, *facts in rows}
 
 

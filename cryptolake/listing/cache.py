@@ -134,8 +134,8 @@ def shaped(raw: pl.DataFrame) -> pl.DataFrame:
     monthly = pl.col("partition") == "monthly"
     form = (
         pl.when(monthly)
-        .then(period.str.contains(r"^\d{4}-\d{2}$"))
-        .otherwise(period.str.contains(r"^\d{4}-\d{2}-\d{2}$"))
+        .then(period.str.contains(r"^2\d{3}-\d{2}$"))
+        .otherwise(period.str.contains(r"^2\d{3}-\d{2}-\d{2}$"))
     )
     day = pl.when(monthly).then(period + "-01").otherwise(period).str.to_date(strict=False)
     fits = (

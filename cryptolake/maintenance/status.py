@@ -184,6 +184,7 @@ def _silver(storage: Storage, records: TableReader, by: Sequence[str]) -> pl.Dat
     told = (pl.col("rows").is_not_null() | pl.col("damaged")).all()
     return (
         current_silver(storage, records)
+        .drop_nulls("market")  # records of paths that are no Silver file's
         .group_by(by)
         .agg(
             (~pl.col("damaged")).sum().alias("months"),

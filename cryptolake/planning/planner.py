@@ -188,7 +188,7 @@ def plan_of(
 
 
 def plan_of_keys(keys: Iterable[str], lake: LakeContext, *, notes: Iterable[str] = ()) -> Plan:
-    """Return the plan that fetches the files with these keys (at least one), as far as the archive lists them.
+    """Return the plan that fetches the files with these keys, as far as the archive lists them.
 
     Raises
     ------
@@ -200,7 +200,8 @@ def plan_of_keys(keys: Iterable[str], lake: LakeContext, *, notes: Iterable[str]
     matrix = load_matrix()
     folders = {key[:4]: Folder(matrix.row(*key[:2]), *key[2:4]) for key in parsed}
     days = [key.period.days for key in parsed]
-    span = Days(min(each.first for each in days), max(each.last for each in days))
+    first = min((each.first for each in days), default=date.min)
+    span = Days(first, max((each.last for each in days), default=first))
     listed = lake.listing.listed(list(folders.values()), span)
     files = listed.files.drop("folder", "partition", "period").filter(pl.col("key").is_in(names))
     return plan_of(with_key_parts(files), lake, notes=notes, listed_at=listed.at)

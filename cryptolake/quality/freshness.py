@@ -56,7 +56,9 @@ def freshness(
     ListingError
         The archive does not answer, and no cached listing can stand in.
     """
-    held = holdings(lake.records)
+    held = holdings(lake.records).drop_nulls(
+        "market"
+    )  # keys that the archive's grammar does not know
     if held.is_empty():
         warn_of_lost_ledger(lake.storage, lake.records)
     folders = held_folders(held)

@@ -84,7 +84,7 @@ def gold_damage(
         return {}, []
     where = None if names is None else pl.col("recipe").is_in(sorted(names))
     newest = lake.records.read("lineage", where=where).unique("path", keep="last")
-    records = newest.drop_nulls("size").select("path", "size", "run_id").rows()
+    records = newest.drop_nulls(["path", "size"]).select("path", "size", "run_id").rows()
     folders = sorted({layout.top(path, 2) for path, *_ in records})
     standing = {e.path: e.size for folder in folders for e in lake.storage.list(folder)}
     misfits = {

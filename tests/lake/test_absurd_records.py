@@ -1,0 +1,74 @@
+"""Rows of the lake's tables that cannot be: they stop no call, and hide no row of another file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+import cryptolake as cl
+from tests.quality.conftest import world
+from tests.quality.world import World, key_of
+
+__all__ = ["world"]
+
+BARS = cl.query().markets("futures_um").klines("1h").symbols("BTCUSDT")
+BARS = BARS.between("2024-06-28", "2024-07-02")
+KEYS = {
+    "no such day": key_of("2024-02-31"),
+    "the last day of all": key_of("9999-12-31"),
+    "the last month of all": key_of("9999-12"),
+    "the first day of all": key_of("0001-01-01"),
+    "a month among the days": key_of("2024-06").replace("monthly", "daily"),
+    "no such type": key_of("2024-06-01", data_type="nosuch"),
+    "a type of another market": key_of("2024-06-01", market="spot", data_type="metrics"),
+    "an interval where there is none": "data/spot/daily/trades/BTCUSDT/1h/BTCUSDT-1h-2024-06-01.zip",
+    "no interval": "data/futures/um/daily/klines/BTCUSDT/BTCUSDT-1h-2024-06-30.zip",
+    "no such interval": key_of("2024-06-01", interval="7h"),
+    "no such market": "data/mars/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2024-06-01.zip",
+    "no key": "x",
+}
+VERBS: dict[str, Callable[[cl.Lake], Any]] = {
+    "status": lambda lake: lake.status(),
+    "datasets": lambda lake: lake.datasets(),
+    "freshness": lambda lake: lake.freshness(),
+    "metrics": lambda lake: lake.metrics(),
+    "quality": lambda lake: lake.quality(BARS),
+    "verify": lambda lake: lake.verify(),
+    "build": lambda lake: lake.build(progress=False),
+    "update": lambda lake: lake.update(progress=False),
+    "pull": lambda lake: lake.pull(BARS, progress=False),
+    "frame": lambda lake: lake.frame(BARS, progress=False),
+}
+
+
+@pytest.fixture
+def lake(world: Callable[..., World]) -> cl.Lake:
+    here = world(
+        datasets=["futures_um_klines"],
+        symbols=["BTCUSDT"],
+        intervals=["1h"],
+        days=("2024-06-28", "2024-07-02"),
+        partitions=["daily"],
+    )
+    here.pull(BARS)
+    return here.lake
+
+
+def absurd(key: str) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    proof = {"sha256": "0" * 64, "verified": "sha256", "event": "stored"}
+    return {"key": key, "size": 10, "etag": "x", "fetched_at": now, **proof}
+
+
+@pytest.mark.filterwarnings("ignore::cryptolake.IncompleteWarning")
+@pytest.mark.parametrize("key", KEYS.values(), ids=KEYS.keys())
+def test_a_key_that_cannot_be_in_the_ledger_stops_nothing(lake: cl.Lake, key: str):
+    lake.context.tables.append("files", [absurd(key)])
+    again = cl.Lake(lake.root, source=lake.source)
+    for verb, call in VERBS.items():
+        assert call(again) is not None, verb
+    assert again.build(progress=False).ok
+    assert again.silver(BARS).collect().height == 5 * 24
