@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
 from cryptolake.archive.keys import CHECKSUM, ZIP, file_name, parse_key
-from cryptolake.bronze.audit import set_aside
+from cryptolake.bronze.audit import Hashes, hashes, set_aside
 from cryptolake.bronze.etags import EtagMeaning, agrees
 from cryptolake.bronze.verify import REASONS, Expected, Verdict, check
 from cryptolake.listing.cache import read_kept_file
@@ -169,28 +169,58 @@ def _folder(lake: LakeContext, parts: Any) -> pl.DataFrame:
 
 
 def _quarantine(lake: LakeContext, bad: list[Judged], run_id: str) -> None:
-    """Move zips that are wrong aside, unless another process has entered them meanwhile."""
-    if not bad:
-        return
-    keys = pl.Series([item.key for item in bad], dtype=pl.String).implode()
-    known = set(lake.tables.ledger(pl.col("key").is_in(keys))["key"])
-    rows = list(_quarantined(lake, [item for item in bad if item.key not in known], run_id))
-    lake.tables.append("quarantine", rows)
+    """Move zips that are wrong aside, unless another process has entered them meanwhile.
+
+    The rows are written first: what another process stores from then on is newer than they are.
+    """
+    known = _recorded(lake, bad)
+    bad = [item for item in bad if item.key not in known]
+    lake.tables.append("quarantine", [_row_of_wrong(item, run_id) for item in bad])
+    for item in bad:
+        set_aside(lake.storage, layout.bronze_path(item.key), layout.quarantine_path(item.key))
+    known = _recorded(lake, bad)
+    back = [
+        known[item.key] for item in bad if item.key in known and _given_back(lake, known[item.key])
+    ]
+    # Stored just before the rows above were written, so that they would count as newer.
+    now = datetime.now(UTC)
+    lake.tables.append("files", [row | {"fetched_at": now} for row in back])
+    for item in bad:
+        place = layout.bronze_path(item.key)
+        if item.key not in known and not lake.storage.exists(place):
+            aside = layout.quarantine_path(item.key + CHECKSUM)
+            set_aside(lake.storage, place + CHECKSUM, aside)
 
 
-def _quarantined(lake: LakeContext, bad: list[Judged], run_id: str) -> Iterator[dict[str, Any]]:
-    for key, _, verdict, detail in bad:
-        # A zip never stands without its CHECKSUM: the zip goes first.
-        for name in (key, key + CHECKSUM):
-            set_aside(lake.storage, layout.bronze_path(name), layout.quarantine_path(name))
-        finding = verdict.finding if verdict else "unreadable"
-        yield {
-            "key": key,
-            "etag": verdict.md5 if verdict else None,
-            "size": verdict.size if verdict else None,
-            "reason": REASONS.get(finding, finding),
-            "detail": detail,
-            "path": layout.quarantine_path(key),
-            "at": datetime.now(UTC),
-            "run_id": run_id,
-        }
+def _recorded(lake: LakeContext, items: list[Judged]) -> dict[str, dict[str, Any]]:
+    """Return the ledger's rows of some zips, as it is now, by key."""
+    if not items:
+        return {}
+    keys = pl.Series([item.key for item in items], dtype=pl.String).implode()
+    rows = lake.tables.ledger(pl.col("key").is_in(keys)).to_dicts()
+    return {row["key"]: row for row in rows}
+
+
+def _given_back(lake: LakeContext, row: Mapping[str, Any]) -> bool:
+    """Put a zip that was moved aside back, where it is the one that the ledger has by now; say whether it stands."""
+    place, aside = layout.bronze_path(row["key"]), layout.quarantine_path(row["key"])
+    found = hashes(lake.storage, aside, row["size"])
+    same = isinstance(found, Hashes) and row["sha256"] in (None, found.sha256)
+    if same and not lake.storage.exists(place):
+        set_aside(lake.storage, aside, place)
+    return lake.storage.exists(place)
+
+
+def _row_of_wrong(item: Judged, run_id: str) -> dict[str, Any]:
+    key, _, verdict, detail = item
+    finding = verdict.finding if verdict else "unreadable"
+    return {
+        "key": key,
+        "etag": verdict.md5 if verdict else None,
+        "size": verdict.size if verdict else None,
+        "reason": REASONS.get(finding, finding),
+        "detail": detail,
+        "path": layout.quarantine_path(key),
+        "at": datetime.now(UTC),
+        "run_id": run_id,
+    }

@@ -13,8 +13,10 @@ import polars as pl
 import pytest
 
 from cryptolake import DamagedLakeWarning, IncompleteWarning, Lake, query
+from cryptolake.maintenance import ledger_rebuild
 from cryptolake.storage import segments
-from cryptolake.storage.files import LocalStorage
+from cryptolake.storage.files import LocalStorage, Storage
+from cryptolake.storage.tables import Meta
 from tests.readers.lakes import build_all, days, klines_key, put_with_checksums
 
 HOUR = timedelta(hours=1)
@@ -169,6 +171,45 @@ def test_a_lost_ledger_is_made_again_from_bronze_and_its_checksums(lake: Lake, m
     assert not lake.storage.exists(f"bronze/{wrong}")
     assert lake.storage.exists(f"bronze/{alone}")  # nothing proves it, and nothing says it is wrong
     assert _bad(lake) == {alone: "unrecorded"}
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["just before", "just after"])
+def test_a_zip_that_another_process_stores_as_a_wrong_one_is_set_aside_stays_with_its_checksum(
+    lake: Lake, monkeypatch, after: bool
+):
+    key = KEYS["AUSDT"][1]
+    place, sidecar = (lake.storage.local(f"bronze/{key}{end}") for end in ("", ".CHECKSUM"))
+    good, before = place.read_bytes(), lake.meta.ledger()
+    shutil.rmtree(lake.storage.local("meta/files"))
+    lake.meta.append("files", before.filter(pl.col("key") != key))
+    _flip(place)
+    real = ledger_rebuild.set_aside
+    stored: list[str] = []
+
+    def stores() -> None:
+        if stored:
+            return
+        stored.append(key)
+        place.write_bytes(good)
+        row = before.filter(pl.col("key") == key)
+        Meta(lake.storage).append("files", row.with_columns(fetched_at=datetime.now(UTC)))
+
+    def raced(storage: Storage, path: str, aside: str) -> bool:
+        if not after:
+            stores()
+        moved = real(storage, path, aside)
+        stores()
+        return moved
+
+    monkeypatch.setattr(ledger_rebuild, "set_aside", raced)
+    lake.verify(repair=True)
+    assert stored
+    assert place.read_bytes() == good
+    assert sidecar.is_file()
+    again = Lake(lake.root)
+    assert again.meta.quarantined().is_empty()
+    assert _bad(again) == {}
+    assert again.build(progress=False).quarantined == 0
 
 
 def test_a_segment_of_a_newer_release_stays_where_it_is(lake: Lake):
