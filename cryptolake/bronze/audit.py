@@ -179,6 +179,7 @@ def take_out(storage: Storage, tables: Meta, keys: Iterable[str]) -> list[str]:
         found = _taken_out(storage, tables, Entered(*row), etags)
         if found is not None:
             removed.append(found)
+    removed = _not_stored_since(storage, tables, removed, ledger)
     _record(tables, removed)
     return [item.key for item in removed]
 
@@ -207,8 +208,23 @@ def _taken_out(
             os.link(target, found_at)
         target.unlink()
         return None
-    storage.delete(place + CHECKSUM)
+    if not storage.exists(place):  # else another process has stored both anew
+        storage.delete(place + CHECKSUM)
     return found
+
+
+def _not_stored_since(
+    storage: Storage, tables: Meta, removed: list[Audited], before: pl.DataFrame
+) -> list[Audited]:
+    """Leave out files that another process has stored anew while the damaged ones were taken out: those stay recorded."""
+    if not removed:
+        return removed
+    keys = pl.Series([item.key for item in removed], dtype=pl.String)
+    facts = ["key", "fetched_at", "size"]
+    now = tables.ledger(pl.col("key").is_in(keys.implode())).select(facts)
+    newer = now.join(before.select(facts), on=facts, how="anti", nulls_equal=True)
+    stands = {key for key, _, size in newer.rows() if storage.size(layout.bronze_path(key)) == size}
+    return [item for item in removed if item.key not in stands]
 
 
 def _now(tables: Meta, entered: Entered) -> Entered:

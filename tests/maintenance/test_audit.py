@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from cryptolake import DamagedLakeWarning, IncompleteWarning, Lake, query
+from cryptolake.bronze import audit
 from cryptolake.maintenance import ledger_rebuild
 from cryptolake.storage import segments
 from cryptolake.storage.files import LocalStorage, Storage
@@ -210,6 +211,28 @@ def test_a_zip_that_another_process_stores_as_a_wrong_one_is_set_aside_stays_wit
     assert again.meta.quarantined().is_empty()
     assert _bad(again) == {}
     assert again.build(progress=False).quarantined == 0
+
+
+def test_a_zip_that_another_process_stores_while_a_damaged_one_is_taken_out_stays_recorded(
+    lake: Lake, monkeypatch
+):
+    key = KEYS["AUSDT"][1]
+    place, sidecar = (lake.storage.local(f"bronze/{key}{end}") for end in ("", ".CHECKSUM"))
+    good, row = place.read_bytes(), lake.meta.ledger(pl.col("key") == key)
+    _flip(place)
+    real = audit._now
+
+    def raced(tables: Meta, entered: audit.Entered) -> audit.Entered:
+        found = real(tables, entered)
+        place.write_bytes(good)
+        Meta(lake.storage).append("files", row.with_columns(fetched_at=datetime.now(UTC)))
+        return found
+
+    monkeypatch.setattr(audit, "_now", raced)
+    assert audit.take_out(lake.storage, lake.meta, [key]) == []
+    assert place.read_bytes() == good
+    assert sidecar.is_file()
+    assert Lake(lake.root).meta.ledger(pl.col("key") == key).height == 1
 
 
 def test_a_segment_of_a_newer_release_stays_where_it_is(lake: Lake):
