@@ -14,7 +14,6 @@ import pytest
 
 from cryptolake import DamagedLakeWarning, IncompleteWarning, Lake, query
 from cryptolake.bronze import audit
-from cryptolake.maintenance import ledger_rebuild
 from cryptolake.storage import segments
 from cryptolake.storage.files import LocalStorage, Storage
 from cryptolake.storage.tables import Meta
@@ -184,7 +183,7 @@ def test_a_zip_that_another_process_stores_as_a_wrong_one_is_set_aside_stays_wit
     shutil.rmtree(lake.storage.local("meta/files"))
     lake.meta.append("files", before.filter(pl.col("key") != key))
     _flip(place)
-    real = ledger_rebuild.set_aside
+    real = audit.set_aside
     stored: list[str] = []
 
     def stores() -> None:
@@ -202,7 +201,7 @@ def test_a_zip_that_another_process_stores_as_a_wrong_one_is_set_aside_stays_wit
         stores()
         return moved
 
-    monkeypatch.setattr(ledger_rebuild, "set_aside", raced)
+    monkeypatch.setattr("cryptolake.maintenance.ledger_rebuild.set_aside", raced)
     lake.verify(repair=True)
     assert stored
     assert place.read_bytes() == good
