@@ -29,6 +29,9 @@ R = TypeVar("R")
 
 TIME = pl.Datetime("us", "UTC")
 
+_UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+"""What reading a cached file raises where it is damaged; a panic of Polars is no ``Exception``."""
+
 WINDOW = ("partition", "window")
 """The columns that name a window of a folder."""
 
@@ -271,10 +274,12 @@ def _changed(held: pl.DataFrame, new: pl.DataFrame) -> pl.Series:
 def read_symbols(storage: Storage, path: str) -> Symbols | None:
     """Return a cached level of symbols; None where there is none that can be read."""
     try:
-        frame = pl.read_parquet(BytesIO(storage.read(path)))
-        at: datetime = frame["at"][0]
-        return Symbols(frame["symbol"].drop_nulls().to_list(), at)
-    except (pl.exceptions.PolarsError, OSError, IndexError):
+        frame = pl.read_parquet(BytesIO(storage.read(path))).select(
+            pl.col("symbol").cast(pl.String), pl.col("at").cast(TIME)
+        )
+        at: datetime | None = frame["at"][0]
+        return None if at is None else Symbols(frame["symbol"].drop_nulls().to_list(), at)
+    except (*_UNREADABLE, IndexError):
         return None
 
 
@@ -311,7 +316,7 @@ def _load(storage: Storage, paths: dict[int, str], windows: pl.DataFrame | None)
     if storage.is_local:
         try:
             return some(_scan(storage, paths))
-        except (pl.exceptions.PolarsError, OSError):  # one of them is damaged: find out which
+        except _UNREADABLE:  # one of them is damaged: find out which
             pass
     return some(_read(storage, paths).lazy())
 
@@ -324,7 +329,9 @@ def _scan(storage: Storage, present: dict[int, str]) -> pl.LazyFrame:
     )
     # glob=False: the lake's root may hold a '*' or a '['.
     rows = pl.scan_parquet(list(names), glob=False, include_file_paths="path")
-    return rows.join(numbers, on="path", how="inner").select(*COLUMNS)
+    return rows.join(numbers, on="path", how="inner").select(
+        pl.col(name).cast(dtype) for name, dtype in COLUMNS.items()
+    )
 
 
 def _read(storage: Storage, present: dict[int, str]) -> pl.DataFrame:
@@ -335,7 +342,7 @@ def _read(storage: Storage, present: dict[int, str]) -> pl.DataFrame:
             return frame.with_columns(pl.lit(number, pl.UInt32).alias(_NAME)).select(
                 pl.col(name).cast(dtype) for name, dtype in COLUMNS.items()
             )
-        except (pl.exceptions.PolarsError, OSError):
+        except _UNREADABLE:
             return empty()
 
     return pl.concat([empty(), *_each(storage, list(present.items()), read)])

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from cryptolake.archive.schemas import schema_of
-from cryptolake.errors import InvalidQuery, NotPublished
+from cryptolake.errors import InvalidQuery, NotPublished, StorageError
 from cryptolake.plot import live
 from cryptolake.readers.profile_bins import Bins, number_bins, number_text, time_bins, time_text
 from cryptolake.readers.profile_filters import Filter, Kind, parse_filter
@@ -213,7 +213,7 @@ class Profile:
         at = min(max(0, page), pages - 1)
         asked = f"from q{_where(chosen)}{self._order(sort)}"
         names = ", ".join(quoted(column.name) for column in self.shown) or "1"
-        found = self._ask(f"select {names} {asked} limit {PAGE} offset {at * PAGE}").fetchall()
+        found = self._rows(f"select {names} {asked} limit {PAGE} offset {at * PAGE}")
         cells = [[_cell(value) for value in row] for row in found]
         return ProfileView(rows, counts, cells, at, pages, chosen, sort, asked)
 
@@ -302,12 +302,25 @@ class Profile:
 
     # ---------------------------------------------------------------- SQL
 
+    def _rows(self, sql: str) -> list[Any]:
+        """Return what a question answers; what is damaged in the files is found only while they are read."""
+        import duckdb
+
+        try:
+            return self._ask(sql).fetchall()
+        except duckdb.Error as error:
+            message = (
+                f"a Silver file of the query cannot be read ({str(error).splitlines()[0]}): its bytes are damaged. "
+                "cryptolake verify names the file; with --repair it is built again from Bronze."
+            )
+            raise StorageError(message) from error
+
     def _measured(self) -> tuple[int, tuple[ProfileColumn, ...]]:
         """Count the rows, find each column's range or values, and choose its bins."""
         kinds = {name: _kind(sql) for name, sql in self._types.items()}
         binned = [name for name, kind in kinds.items() if kind != "words"]
         parts = [part for name in binned for part in _measures(name, self._types[name])]
-        (found,) = self._ask(f"select {', '.join(['count(*)', *parts])} from q").fetchall()
+        (found,) = self._rows(f"select {', '.join(['count(*)', *parts])} from q")
         rows, rest = int(found[0]), iter(found[1:])
         if not rows:
             return 0, ()
@@ -332,7 +345,7 @@ class Profile:
         if isinstance(high, float) and not (math.isfinite(high) and math.isfinite(low)):
             name = quoted(column.name)
             asked = f"select {', '.join(_range(name))} from q where isfinite({name})"
-            ((low, high, mean, smallest),) = self._ask(asked).fetchall()
+            ((low, high, mean, smallest),) = self._rows(asked)
         nulls = rows - count
         if low is None:
             return replace(column, nulls=nulls)
@@ -352,7 +365,7 @@ class Profile:
             f"order by n desc, v limit {VALUES})"
             for name in names
         ]
-        found = self._ask(" union all ".join(selects)).fetchall() if selects else []
+        found = self._rows(" union all ".join(selects)) if selects else []
         for name in names:
             yield (
                 name,
@@ -375,7 +388,7 @@ class Profile:
         where = _where(filters)
         binned = [(column, column.bins) for column in self.columns if column.bins is not None]
         parts = [_histogram(each.name, self._types[each.name], bins) for each, bins in binned]
-        (found,) = self._ask(f"select {', '.join(['count(*)', *parts])} from q{where}").fetchall()
+        (found,) = self._rows(f"select {', '.join(['count(*)', *parts])} from q{where}")
         rows = int(found[0])
         counts = {
             each.name: tuple(
@@ -389,7 +402,7 @@ class Profile:
             f"from q{_where([Filter(column.name, 'words', values=column.values), *filters])} group by v"
             for column in words
         ]
-        by_value = self._ask(" union all ".join(selects)).fetchall() if selects else []
+        by_value = self._rows(" union all ".join(selects)) if selects else []
         for column in words:
             of = {value: int(n) for name, value, n in by_value if name == column.name}
             each = tuple(of.get(value, 0) for value in column.values)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from io import BytesIO
 from typing import Any
 
 import polars as pl
@@ -202,6 +204,60 @@ def test_a_damaged_cache_counts_as_none(origin: Source, listing: Listing, lake: 
         lake.storage.write(entry.path, b"PAR1 not really")
     assert listed_keys(listing) == first
     assert listing.symbols(row(), Partition.DAILY) == ["BTCUSDT"]
+
+
+def _other_types(data: bytes) -> bytes:
+    rows = pl.read_parquet(BytesIO(data)).with_columns(added_later=pl.lit(1))
+    return _parquet(rows.with_columns(pl.selectors.integer().cast(pl.String) + pl.lit(" units")))
+
+
+def _no_time(data: bytes) -> bytes:
+    return _parquet(pl.read_parquet(BytesIO(data)).with_columns(at=pl.lit(None, pl.Int64)))
+
+
+def _times_as_text(data: bytes) -> bytes:
+    return _parquet(pl.read_parquet(BytesIO(data)).with_columns(pl.col("at").cast(pl.String)))
+
+
+def _parquet(rows: pl.DataFrame) -> bytes:
+    buffer = BytesIO()
+    rows.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("other", [_other_types, _no_time, _times_as_text])
+def test_a_cache_of_other_columns_stops_nothing(
+    origin: Source, listing: Listing, lake: cl.Lake, other: Callable[[bytes], bytes]
+):
+    origin.days("BTCUSDT", "2024-01-01")
+    origin.publish()
+    first = listed_keys(listing)
+    listing.symbols(row(), Partition.DAILY)
+    for entry in list(lake.storage.list("meta/listings")):
+        lake.storage.write(entry.path, other(lake.storage.read(entry.path)))
+    assert listed_keys(listing) == first
+    assert listing.symbols(row(), Partition.DAILY) == ["BTCUSDT"]
+
+
+def test_a_cache_on_which_polars_panics_counts_as_none(
+    origin: Source, listing: Listing, lake: cl.Lake, monkeypatch
+):
+    origin.days("BTCUSDT", "2024-01-01")
+    origin.publish()
+    first = listed_keys(listing)
+    listing.symbols(row(), Partition.DAILY)
+
+    def panics(*_: object, **__: object) -> None:
+        message = "called `Option::unwrap()` on a `None` value"
+        raise pl.exceptions.PanicException(message)
+
+    with (
+        monkeypatch.context() as patch
+    ):  # as one of some thousand flipped bits of a footer makes it
+        patch.setattr(pl, "scan_parquet", panics)
+        patch.setattr(pl, "read_parquet", panics)
+        assert listed_keys(listing) == first
+        assert listing.symbols(row(), Partition.DAILY) == ["BTCUSDT"]
 
 
 def test_listings_of_two_archives_are_never_mixed(origin: Source, listing: Listing, lake: cl.Lake):

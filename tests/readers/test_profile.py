@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -40,6 +41,17 @@ def profile(lake: cl.Lake) -> Profile:
 @pytest.fixture(scope="module")
 def rows(lake: cl.Lake) -> pl.DataFrame:
     return lake.silver(QUERY).collect()
+
+
+def test_a_damaged_file_is_named_as_damaged(tmp_path: Path, archive: cl.Archive):
+    lake = cl.Lake(tmp_path / "lake", source=archive)
+    lake.pull(QUERY, progress=False)
+    for path in (tmp_path / "lake" / "silver").rglob("*.parquet"):
+        data = bytearray(path.read_bytes())
+        data[4:4000] = bytes(3996)  # of the same size, so that only reading its rows finds it
+        path.write_bytes(data)
+    with pytest.raises(cl.StorageError, match="its bytes are damaged"):
+        lake.profile(QUERY).summary()
 
 
 def over(select: str) -> Profile:
