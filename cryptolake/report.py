@@ -335,13 +335,15 @@ class Report:
         """Whether the run was complete and nothing failed. Quarantined files are no failure."""
         return self.failed == 0 and self.state == "done"
 
-    def naming(self, quarantined: pl.DataFrame) -> Report:
-        """Return the report with a row for each file that lies in quarantine since an earlier run.
+    def naming(self, files: pl.DataFrame, status: str = "quarantined") -> Report:
+        """Return the report with a row for each file that lies in quarantine since an earlier run, or has failed.
 
         Parameters
         ----------
-        quarantined
+        files
             A row a file: ``key`` and ``error``. What the report has already is not added.
+        status
+            What they are: ``quarantined`` or ``failed``.
 
         Returns
         -------
@@ -358,10 +360,10 @@ class Report:
         """
         nothing = {"bytes": 0, "seconds": 0.0, "attempts": 0, "retries": 0}
         rows = [
-            {"key": key, "status": "quarantined", "error": error, **nothing}
-            for key, error in quarantined.select("key", "error").iter_rows()
+            {"key": key, "status": status, "error": error, **nothing}
+            for key, error in files.select("key", "error").iter_rows()
         ]
-        lost = pl.col("status") == "quarantined"
+        lost = pl.col("status") == status
         known = self._files.filter(lost)["key"].implode()
         new = pl.DataFrame(rows, schema=FILES).filter(~pl.col("key").is_in(known))
         return replace(self, files=Rows([*self._files.pieces(), new])) if new.height else self

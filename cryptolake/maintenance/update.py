@@ -5,11 +5,13 @@ something can be new. Fetched are the files that the archive has rewritten, days
 its newest day, and before it: a file that failed, came late, or was in quarantine until the archive mended
 it), files that are gone or cut, and the monthly file of a month held as daily ones, where rows of that month
 are missing: it can only add rows (of two that differ the daily one counts), so a month without gaps is left
-as it is. Files that a killed run stored are adopted, and months that Silver lacks are built.
+as it is. Files that a killed run stored are adopted, and months that Silver lacks are built. Where the ledger is
+lost, all zips in Bronze are such files.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -18,9 +20,16 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from cryptolake.archive.periods import Days
-from cryptolake.bronze.ledger import holdings, in_months, warn_of_lost_ledger
-from cryptolake.errors import InvalidQuery
+from cryptolake.bronze.ledger import (
+    holdings,
+    in_months,
+    narrowed,
+    warn_of_lost_ledger,
+    with_key_parts,
+)
+from cryptolake.errors import DamagedLakeWarning, InvalidQuery
 from cryptolake.listing.identity import require_own_archive
+from cryptolake.maintenance.ledger_rebuild import Unknown, enter_again, unknown_zips
 from cryptolake.maintenance.missing import Coverage, unbuilt
 from cryptolake.planning.plan import TO_MOVE
 from cryptolake.planning.planner import plan_of
@@ -33,6 +42,7 @@ from cryptolake.readers.silver_files import silver_scope
 from cryptolake.readers.unusable import unusable
 from cryptolake.render.html import plural
 from cryptolake.report import Report
+from cryptolake.storage import layout
 from cryptolake.storage.scope import EVERYTHING
 from cryptolake.storage.tables import new_run_id
 from cryptolake.transfer.pull import build_and_refetch
@@ -167,16 +177,69 @@ def update(lake: LakeContext, settings: RunSettings, query: Query | None = None)
     """
     require_own_archive(lake)
     scope = None if query is None else query.undated()
-    done = _updated(lake, settings, scope)
+    held = holdings(lake.records, scope).select("key", "size", *_PARTS)
+    orphans = held.clear() if held.height else _orphans(lake, scope)
+    done = _updated(lake, settings, scope, held if held.height else orphans, orphans)
     lost = unusable(lake.records, scope).filter(pl.col("state") == "quarantined")
-    if not lost.height:
+    done = _naming(done, lost.select("key", error="reason"), "quarantined")
+    return _naming(done, _left(lake, orphans), "failed") if orphans.height else done
+
+
+def _naming(done: Update, files: pl.DataFrame, status: str) -> Update:
+    if not files.height:
         return done
     report = done.report or Report("transfer", new_run_id(), 0.0)
-    return replace(done, report=report.naming(lost.select("key", error="reason")))
+    return replace(done, report=report.naming(files, status))
 
 
-def _updated(lake: LakeContext, settings: RunSettings, scope: Query | None) -> Update:
-    held = holdings(lake.records, scope)
+def _orphans(lake: LakeContext, scope: Query | None) -> pl.DataFrame:
+    """Return the zips in Bronze of a lake whose ledger names none, with their key parts: the ledger is lost.
+
+    The update goes on from them as from what was held. Those that the archive lists are compared with it where they
+    are, and recorded again; the others are recorded where their CHECKSUM proves them.
+    """
+    unknown = unknown_zips(lake) if lake.records.ledger().is_empty() else []
+    schema = {"key": pl.String, "size": pl.Int64}
+    found = with_key_parts(pl.DataFrame(unknown, schema=schema, orient="row"))
+    found = (found if scope is None else narrowed(found, scope)).select(*schema, *_PARTS)
+    if found.height:
+        message = (
+            f"the ledger (meta/files) of the lake at {lake.storage.root} names none of the {len(unknown):,} zips in "
+            f"{layout.BRONZE}/: the update checks {found.height:,} of them against the archive or their CHECKSUM, and records them again."
+        )
+        warnings.warn(message, DamagedLakeWarning, stacklevel=4)
+    return found
+
+
+def _entered(lake: LakeContext, orphans: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:
+    """Record zips that the archive does not list by their CHECKSUM; return what changed, as :data:`CHANGES`."""
+    unlisted = orphans.join(files, on="key", how="anti")
+    judged = enter_again(lake, [Unknown(*item) for item in unlisted.select("key", "size").rows()])
+    stored = [item.key for item in judged if item.outcome == "stored"]
+    mine = pl.col("key").is_in(pl.Series(stored, dtype=pl.String).implode())
+    rows = unlisted.filter(mine).with_columns(why=pl.lit("verified"))
+    return changes_of(rows, Report("transfer", new_run_id(), 0.0))
+
+
+def _left(lake: LakeContext, orphans: pl.DataFrame) -> pl.DataFrame:
+    """Return those of some zips without a record that have none after the update either, and why."""
+    lake.records.forget()
+    left = {item.key for item in unknown_zips(lake)}
+    why = (
+        "it is in Bronze without a record, the archive does not list it, and no CHECKSUM proves it: move it out of "
+        f"{layout.BRONZE}/ if it is not wanted"
+    )
+    mine = pl.col("key").is_in(pl.Series(sorted(left), dtype=pl.String).implode())
+    return orphans.filter(mine).select("key", error=pl.lit(why))
+
+
+def _updated(
+    lake: LakeContext,
+    settings: RunSettings,
+    scope: Query | None,
+    held: pl.DataFrame,
+    orphans: pl.DataFrame,
+) -> Update:
     folders = held_folders(held)
     if not folders:
         warn_of_lost_ledger(lake.storage, lake.records)
@@ -198,12 +261,14 @@ def _updated(lake: LakeContext, settings: RunSettings, scope: Query | None) -> U
     paths = EVERYTHING if scope is None else silver_scope(scope)
     before = rows_of(lake.records, paths)
     work = _Work(lake, settings, scope, files, listed.at)
+    if orphans.height:
+        work.changes.append(_entered(lake, orphans, files))
     work.do(_wanted(held, files, covered.lacking(folders, files, listed, now.date()), lake))
     # Only when all days are here can it be seen which months lack rows.
     completing = _completing(holdings(lake.records, scope), files, lake)
     if completing.height:
         work.do(completing.with_columns(status_of(completing, lake).alias("status")))
-    if work.report is None:
+    if work.report is None and not any(part.height for part in work.changes):
         return Update(listed_at=listed.at)
     changes = pl.concat([pl.DataFrame(schema=CHANGES), *work.changes])
     return Update(changes, before, rows_of(lake.records, paths), work.report, listed.at)

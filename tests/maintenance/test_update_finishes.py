@@ -161,6 +161,51 @@ def test_files_that_were_stored_and_not_recorded_are_adopted(trades: World):
     is_finished(trades, TRADES.between(FIRST, LAST))
 
 
+def unlist(here: World, day: str) -> str:
+    """Take a day out of the archive, as it does sometimes."""
+    key = trade_key(day)
+    for end in ("", ".CHECKSUM"):
+        here.folder.path(key + end).unlink()
+    here.publish()
+    return key
+
+
+@pytest.mark.parametrize("lost", ["meta/files", "meta"])
+@pytest.mark.parametrize("scope", [None, TRADES])
+def test_an_update_records_the_files_of_a_lost_ledger_again(
+    trades: World, lost: str, scope: cl.Query | None
+):
+    facts = ["key", "size", "sha256"]
+    before = trades.lake.meta.ledger().select(facts).sort("key")
+    unlist(trades, "2024-06-29")
+    shutil.rmtree(Path(trades.lake.root) / lost)
+    lake = cl.Lake(trades.lake.root, source=trades.lake.source)
+    with pytest.warns(cl.DamagedLakeWarning, match=r"names none of the 4 zips in bronze/"):
+        done = lake.update(scope, progress=False)
+    assert whys(done) == {"verified": 4, "extended": 6}
+    assert done.report is not None
+    assert done.report.ok
+    held = lake.meta.ledger().select(facts)
+    assert before.join(held, on=facts, how="anti").is_empty()
+    days = lake.silver(TRADES).select(pl.col("time").dt.date()).unique().collect()
+    assert days.height == 10
+    assert not update(trades).changed
+
+
+def test_a_zip_of_a_lost_ledger_that_nothing_proves_makes_the_update_fail(trades: World):
+    key = unlist(trades, "2024-06-29")
+    trades.lake.storage.delete(f"bronze/{key}.CHECKSUM")
+    shutil.rmtree(Path(trades.lake.root) / "meta/files")
+    with pytest.warns(cl.DamagedLakeWarning):
+        done = update(trades)
+    assert done.report is not None
+    assert not done.report.ok  # by which the command ends with 1
+    (failed,) = done.report.files.filter(status="failed").iter_rows(named=True)
+    assert failed["key"] == key
+    assert "no CHECKSUM proves it" in failed["error"]
+    assert trades.lake.storage.exists(f"bronze/{key}")
+
+
 def test_a_bronze_file_that_is_gone_or_cut_is_fetched_again(trades: World):
     update(trades)
     bronze = Path(trades.lake.root) / "bronze"
