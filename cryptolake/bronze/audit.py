@@ -19,6 +19,7 @@ from cryptolake.bronze.ledger import scope_of_keys
 from cryptolake.bronze.verify import parse_sidecar
 from cryptolake.errors import CorruptArchive, StorageError
 from cryptolake.storage import layout
+from cryptolake.storage.errors import in_words
 from cryptolake.storage.tables import new_run_id
 
 if TYPE_CHECKING:
@@ -145,13 +146,14 @@ def hashes(storage: Storage, path: str, size: int) -> Hashes | Literal["damaged"
 def set_aside(storage: Storage, path: str, aside: str) -> bool:
     """Move whatever is at a path of the lake to another; say whether there was something."""
     if storage.is_local:
-        target = storage.target(aside)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            storage.target(path).rename(target)
-        except FileNotFoundError:
-            return False
-        return True
+        with in_words("set aside", path, storage.root):
+            target = storage.target(aside)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                storage.target(path).rename(target)
+            except FileNotFoundError:
+                return False
+            return True
     try:
         storage.write(aside, storage.read(path))
     except FileNotFoundError:
@@ -197,10 +199,7 @@ def _taken_out(
         return found
     aside = layout.quarantine_path(f"damaged/{secrets.token_hex(6)}.zip")
     found_at, target = storage.target(place), storage.target(aside)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        found_at.rename(target)
-    except FileNotFoundError:
+    if not set_aside(storage, place, aside):
         return look(storage, place, entered, etags)
     found = look(storage, aside, _now(tables, entered), etags)
     if found.status == "ok":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import warnings
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import IO
 import polars as pl
 import pytest
 
-from cryptolake import DamagedLakeWarning, IncompleteWarning, Lake, query
+from cryptolake import DamagedLakeWarning, IncompleteWarning, Lake, StorageError, query
 from cryptolake.bronze import audit
 from cryptolake.storage import segments
 from cryptolake.storage.files import LocalStorage, Storage
@@ -232,6 +233,17 @@ def test_a_zip_that_another_process_stores_while_a_damaged_one_is_taken_out_stay
     assert place.read_bytes() == good
     assert sidecar.is_file()
     assert Lake(lake.root).meta.ledger(pl.col("key") == key).height == 1
+
+
+def test_what_cannot_be_set_aside_is_named_in_words(lake: Lake, monkeypatch):
+    _flip(lake.storage.local(f"bronze/{KEYS['AUSDT'][1]}"))
+
+    def refused(path: Path, target: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(StorageError, match=r"cannot set aside.*read-only"):
+        lake.verify(repair=True)
 
 
 def test_a_segment_of_a_newer_release_stays_where_it_is(lake: Lake):
