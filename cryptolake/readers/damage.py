@@ -12,6 +12,12 @@ import polars as pl
 from cryptolake.archive.enums import DataType, Market
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.errors import Damaged
+from cryptolake.readers.odd_symbols import (
+    has_odd_symbols,
+    is_odd,
+    odd_symbol,
+    without_odd_symbols,
+)
 from cryptolake.readers.silver_files import (
     are_as_recorded,
     readable,
@@ -57,19 +63,23 @@ def silver_damage(
         asked = [(row, only) for row, only in views if view_name(row, only) in names]
         folders = [layout.silver_folder(row.market, row.data_type, only) for row, only in asked]
         whole = sorted({layout.silver_folder(row.market, row.data_type) for row, _ in asked})
-    if not folders or are_as_recorded(lake.storage, lake.records, folders):
+    if not folders or not (
+        has_odd_symbols(lake.storage, folders)
+        or not are_as_recorded(lake.storage, lake.records, folders)
+    ):
         return {}, []
     # Of a damaged file all views of its dataset are made anew, so the whole dataset is looked at.
-    files = readable(lake.storage, lake.records, whole)
+    found = readable(lake.storage, lake.records, whole)
+    files = without_odd_symbols(found, lake.storage.root)
     bad: dict[str, list[Damaged]] = {}
     for item in files.damaged:
         bad.setdefault(layout.top(item.path, 3), []).append(item)
     sound = [file.path for file in files.whole] if bad else []
-    found = {
+    damaged = {
         folder: FolderDamage(tuple(p for p in sound if p.startswith(f"{folder}/")), tuple(items))
         for folder, items in bad.items()
     }
-    return found, files.gone
+    return damaged, files.gone
 
 
 def gold_damage(
@@ -135,9 +145,12 @@ def damage(
     found = table_damage(storage, TABLES)
     for folder in _folders(held):
         paths = [e.path for e in storage.list(folder) if e.path.endswith(layout.PARQUET)]
+        odd: list[Damaged] = []
         if folder.startswith(f"{layout.SILVER}/"):
-            paths = [path for path in paths if layout.parse_silver_path(path)]
-        bad = tuple(_unreadable(connection, storage, paths))
+            places = {path: place for path in paths if (place := layout.parse_silver_path(path))}
+            odd = [odd_symbol(path, storage.root) for path in paths if is_odd(places.get(path))]
+            paths = [path for path, place in places.items() if not is_odd(place)]
+        bad = (*odd, *_unreadable(connection, storage, paths))
         if bad:
             names = {item.path for item in bad}
             found[folder] = FolderDamage(tuple(path for path in paths if path not in names), bad)

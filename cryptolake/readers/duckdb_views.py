@@ -34,6 +34,7 @@ from cryptolake.readers.damage import (
     warn,
 )
 from cryptolake.readers.filesystems import BronzeFileSystem, SharedBucket, nothing_listed
+from cryptolake.readers.odd_symbols import without_odd_symbols
 from cryptolake.readers.polars_frames import markets_of
 from cryptolake.readers.silver_files import extra_columns, silver_of, silver_scope, warn_of_damage
 from cryptolake.readers.unusable import warn_of_unusable
@@ -326,7 +327,8 @@ def _query_view(query: Query, lake: LakeContext) -> str:
     days = query.selection.days
     parts, bad = [], list[Damaged]()
     for market in markets_of(query, data_type):
-        held = silver_of(lake.storage, lake.records, query, market, data_type)
+        found = silver_of(lake.storage, lake.records, query, market, data_type)
+        held = without_odd_symbols(found, lake.storage.root)
         bad += held.bad
         row = load_matrix().row(market, data_type)
         own = extras.get((market.value, data_type.value), ())

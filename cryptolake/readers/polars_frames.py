@@ -14,6 +14,7 @@ from cryptolake.archive.schemas import schema_of
 from cryptolake.bronze.ledger import holdings, one_data_type
 from cryptolake.bronze.text import ZipText
 from cryptolake.errors import Damaged, StorageError
+from cryptolake.readers.odd_symbols import without_odd_symbols
 from cryptolake.readers.scans import frame_of_parts, scan_files
 from cryptolake.readers.silver_files import (
     SilverFile,
@@ -206,7 +207,8 @@ def _datasets(
     for market in markets_of(query, data_type):
         types = schema_of(market, data_type).silver_dtypes()
         types |= dict.fromkeys(extras.get((market, data_type), ()), pl.String())
-        held = silver_of(lake.storage, lake.records, query, market, data_type)
+        found = silver_of(lake.storage, lake.records, query, market, data_type)
+        held = without_odd_symbols(found, lake.storage.root)
         yield market, held.whole, types, held.bad
 
 

@@ -20,6 +20,7 @@ from cryptolake.archive.schemas import schema_of
 from cryptolake.archive.symbols import is_glob
 from cryptolake.bronze.ledger import means
 from cryptolake.errors import IncompleteWarning, InvalidQuery, unknown_word
+from cryptolake.readers.odd_symbols import without_odd_symbols
 from cryptolake.readers.scans import scan_files
 from cryptolake.readers.silver_files import reading, silver_of, warn_of_damage
 from cryptolake.readers.unusable import warn_of_unusable
@@ -353,7 +354,8 @@ def _of_silver(
     if column not in types or column == "open_time":
         raise unknown_word("column", column, [*(n for n in types if n != "open_time"), GAP])
     warn_of_unusable(lake, query)
-    held = silver_of(lake.storage, lake.records, query, asked.market, asked.data_type)
+    found = silver_of(lake.storage, lake.records, query, asked.market, asked.data_type)
+    held = without_odd_symbols(found, lake.storage.root)
     warn_of_damage(held.bad)
     files: dict[str, list[str]] = {name: [] for name in _named(query, asked.market.value)}
     for file in held.whole:

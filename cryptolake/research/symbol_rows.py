@@ -19,6 +19,7 @@ from cryptolake.archive.schemas import schema_of
 from cryptolake.archive.symbols import is_glob
 from cryptolake.errors import IncompleteWarning, InvalidQuery
 from cryptolake.listing.unpublished import unpublished_months
+from cryptolake.readers.odd_symbols import without_odd_symbols
 from cryptolake.readers.scans import frame_of_parts, scan_files
 from cryptolake.readers.silver_files import SilverFile, reading, silver_of
 from cryptolake.render.html import some_of
@@ -108,7 +109,8 @@ def held_symbols(
     query: Query, lake: LakeContext, market: Market, data_type: DataType
 ) -> HeldSymbols:
     """Return the files of a dataset that a query means, by interval and symbol."""
-    held = silver_of(lake.storage, lake.records, query, market, data_type)
+    standing = silver_of(lake.storage, lake.records, query, market, data_type)
+    held = without_odd_symbols(standing, lake.storage.root)
     found: dict[tuple[Interval | None, str], list[SilverFile]] = {}
     for file in held.whole:
         found.setdefault((file.where.interval, file.where.symbol), []).append(file)
