@@ -180,7 +180,7 @@ def update(lake: LakeContext, settings: RunSettings, query: Query | None = None)
     held = holdings(lake.records, scope).select("key", "size", *_PARTS)
     orphans = held.clear() if held.height else _orphans(lake, scope)
     done = _updated(lake, settings, scope, held if held.height else orphans, orphans)
-    lost = unusable(lake.records, scope).filter(pl.col("state") == "quarantined")
+    lost = unusable(lake.records, scope, lake.storage).filter(pl.col("state") == "quarantined")
     done = _naming(done, lost.select("key", error="reason"), "quarantined")
     return _naming(done, _left(lake, orphans), "failed") if orphans.height else done
 

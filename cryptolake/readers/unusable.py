@@ -1,7 +1,8 @@
 """Published files whose rows are in no view: those in quarantine, and those that no build could use.
 
 Every read and every build says so from the state of the lake, not only the run that met the file. A file does
-not count where others that the lake holds cover its days: a day that a monthly file has is not lacking.
+not count where others that the lake holds cover its days, and Silver has rows of each of them: a day that a
+monthly file has is not lacking.
 """
 
 from __future__ import annotations
@@ -11,15 +12,21 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from cryptolake.archive.enums import DataType, Interval, Market
+from cryptolake.archive.periods import Period
+from cryptolake.archive.schemas import schema_of
 from cryptolake.bronze.ledger import holdings_beside, narrowed, scope_of, with_key_parts
 from cryptolake.errors import IncompleteWarning
+from cryptolake.readers.scans import scan_files
 from cryptolake.readers.silver_files import current_sources, silver_scope
+from cryptolake.storage.layout import silver_path
 from cryptolake.storage.scope import EVERYTHING
 from cryptolake.storage.tables import empty
 
 if TYPE_CHECKING:
     from cryptolake.listing.context import LakeContext
     from cryptolake.query import Query
+    from cryptolake.storage.files import Storage
     from cryptolake.storage.scope import Scope
     from cryptolake.storage.tables import TableReader
 
@@ -28,12 +35,25 @@ REFUSED = "refused: "
 
 _FOLDER = ["market", "data_type", "symbol", "interval"]
 _NAMED = 3
+_UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 _TOLD: set[tuple[str, frozenset[str]]] = set()
 """What was said in this process: the lake's root and the keys; none stand for the whole lake's."""
 
 
-def unusable(records: TableReader, query: Query | None = None) -> pl.DataFrame:
+def unusable(
+    records: TableReader, query: Query | None = None, storage: Storage | None = None
+) -> pl.DataFrame:
     """Return the published files that a query means, or all, whose rows Silver lacks.
+
+    Parameters
+    ----------
+    records
+        The lake's tables.
+    query
+        What is meant; everything when left out.
+    storage
+        The lake, to see in Silver whether it has rows of the days that other files cover; when left out, they
+        are taken to have them.
 
     Returns
     -------
@@ -53,7 +73,7 @@ def unusable(records: TableReader, query: Query | None = None) -> pl.DataFrame:
     lost = lost.drop_nulls("first")
     if query is not None:
         lost = narrowed(lost, query)
-    return _uncovered(records, lost).select("key", "state", "reason").sort("key")
+    return _uncovered(records, lost, storage).select("key", "state", "reason").sort("key")
 
 
 def _refused(records: TableReader, scope: Scope) -> pl.DataFrame:
@@ -86,7 +106,7 @@ def warn_of_unusable(lake: LakeContext, query: Query | None = None) -> None:
     root = lake.storage.root
     if query is None and (root, frozenset[str]()) in _TOLD:
         return
-    found = unusable(lake.records, query)
+    found = unusable(lake.records, query, None if query is None else lake.storage)
     told = root, frozenset[str]() if query is None else frozenset(found["key"])
     if not found.height or told in _TOLD:
         return
@@ -111,8 +131,8 @@ def warn_of_unusable(lake: LakeContext, query: Query | None = None) -> None:
     warnings.warn(message, IncompleteWarning, stacklevel=4)
 
 
-def _uncovered(records: TableReader, lost: pl.DataFrame) -> pl.DataFrame:
-    """Leave out files that are no longer the ones that were refused, and those whose days other files cover."""
+def _uncovered(records: TableReader, lost: pl.DataFrame, storage: Storage | None) -> pl.DataFrame:
+    """Leave out files that are no longer the ones that were refused, and those whose days other files give."""
     if not lost.height:
         return lost
     ledger = holdings_beside(records, lost["key"])
@@ -120,8 +140,36 @@ def _uncovered(records: TableReader, lost: pl.DataFrame) -> pl.DataFrame:
     same = (pl.col("state") == "quarantined") | pl.col("sha256").eq_missing(pl.col("now"))
     lost = lost.join(now, on="key", how="left", maintain_order="left").filter(same)
     others = _days(ledger.join(lost, on="key", how="anti"))
-    open_days = _days(lost).join(others, on=[*_FOLDER, "day"], how="anti", nulls_equal=True)
+    mine, on = _days(lost), [*_FOLDER, "day"]
+    open_days = mine.join(others, on=on, how="anti", nulls_equal=True)
+    if storage is not None:
+        covered = mine.join(open_days, on="key", how="anti")
+        open_days = pl.concat([open_days, _without_rows(covered, storage)])
     return lost.join(open_days, on="key", how="semi", maintain_order="left")
+
+
+def _without_rows(days: pl.DataFrame, storage: Storage) -> pl.DataFrame:
+    """Return those of some days (``key``, the folder's name and ``day``) of which a Silver month has no row.
+
+    A month that is not there, or cannot be read, is named elsewhere.
+    """
+    found = [days.clear()]
+    for (*name, first), part in (
+        days.with_columns(month=pl.col("day").dt.month_start())
+        .partition_by(*_FOLDER, "month", as_dict=True)
+        .items()
+    ):
+        market, data_type = Market(str(name[0])), DataType(str(name[1]))
+        interval = Interval(str(name[3])) if name[3] else None
+        period = Period.month(first.year, first.month)
+        path = silver_path(market, data_type, str(name[2]), interval, period)
+        time = pl.col(schema_of(market, data_type).time)
+        try:
+            there = scan_files(storage, [path]).select(time.dt.date().unique()).collect()
+        except _UNREADABLE:
+            continue
+        found.append(part.drop("month").filter(~pl.col("day").is_in(there.to_series().implode())))
+    return pl.concat(found)
 
 
 def _days(files: pl.DataFrame) -> pl.DataFrame:

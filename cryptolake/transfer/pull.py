@@ -143,7 +143,20 @@ def pull(
         lake,
         settings,
     )
-    return plan, Report.merge([moved, built])
+    report = Report.merge([moved, built])
+    return plan, report.naming(_still_quarantined(query, lake))
+
+
+def _still_quarantined(query: Query, lake: LakeContext) -> pl.DataFrame:
+    """Return the files in quarantine whose rows a query lacks, also where the plan had others for their days."""
+    from cryptolake.readers.unusable import unusable
+
+    quarantined = pl.col("state") == "quarantined"
+    lost = unusable(lake.records, query, lake.storage).filter(quarantined)
+    if lost.height:  # perhaps stored by this very pull
+        lake.records.forget()
+        lost = unusable(lake.records, query, lake.storage).filter(quarantined)
+    return lost.select("key", error="reason")
 
 
 def pull_rows(

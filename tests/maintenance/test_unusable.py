@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import cryptolake as cl
 from cryptolake.cli.app import app
 from cryptolake.readers import unusable
-from tests.quality.world import World, key_of
+from tests.quality.world import World, key_of, without
 
 TRADES = cl.query().markets("spot").data_types("trades").symbols("ETHUSDT")
 FIRST, LAST, BAD = "2024-07-01", "2024-07-04", "2024-07-02"
@@ -124,6 +124,39 @@ def test_a_file_whose_days_others_have_is_not_missed(here: World):
     row: dict[str, Any] = {"key": monthly, "size": 1, "sha256": "x", "event": "stored"}
     here.lake.meta.append("files", [{**row, "fetched_at": datetime.now(UTC)}])
     assert unusable.unusable(again(here).context.records).height == 0
+
+
+BARS = cl.query().markets("futures_um").klines("1h").symbols("BTCUSDT")
+DAY = key_of("2024-06-20")
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_day_that_the_monthly_file_covers_and_has_not_is_missed(
+    world: Callable[..., World], state: str
+):
+    here = world(
+        datasets=["futures_um_klines"],
+        symbols=["BTCUSDT"],
+        intervals=["1h"],
+        days=("2024-06-01", "2024-06-30"),
+    )
+    here.edit(key_of("2024-06"), without("2024-06-20"))
+    if state == "refused":
+        here.edit(DAY, lambda _: [])
+    else:
+        sidecar = here.folder.path(f"{DAY}.CHECKSUM")
+        sidecar.write_bytes(b"0" * 64 + sidecar.read_bytes()[64:])
+    here.publish()
+    here.lake.pull(BARS.between("2024-06-19", "2024-06-21"), progress=False)
+    june = BARS.between("2024-06")
+    report = here.lake.pull(june, progress=False)
+    assert key_of("2024-06") in report.files["key"].to_list()
+    assert DAY in report.summary()
+    lake = again(here)
+    [said] = heard(lambda: lake.silver(june).collect())
+    assert DAY in said
+    assert heard(lambda: lake.frame(june, progress=False))
+    unusable._TOLD.clear()
 
 
 def test_a_file_that_was_fetched_anew_is_missed_no_more(here: World):
