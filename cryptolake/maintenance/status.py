@@ -180,11 +180,16 @@ def _quarantined(records: TableReader, by: Sequence[str]) -> pl.DataFrame:
     return files.group_by(by).agg(pl.len().alias("quarantined"))
 
 
+def _pairs() -> list[str]:
+    """Return the datasets that there can be; a record may be of a path that is no Silver file's."""
+    return [f"{row.market}/{row.data_type}" for row in load_matrix().rows]
+
+
 def _silver(storage: Storage, records: TableReader, by: Sequence[str]) -> pl.DataFrame:
     told = (pl.col("rows").is_not_null() | pl.col("damaged")).all()
     return (
         current_silver(storage, records)
-        .drop_nulls("market")  # records of paths that are no Silver file's
+        .filter(pl.concat_str("market", "data_type", separator="/").is_in(_pairs()))
         .group_by(by)
         .agg(
             (~pl.col("damaged")).sum().alias("months"),

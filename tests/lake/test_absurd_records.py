@@ -72,3 +72,25 @@ def test_a_key_that_cannot_be_in_the_ledger_stops_nothing(lake: cl.Lake, key: st
         assert call(again) is not None, verb
     assert again.build(progress=False).ok
     assert again.silver(BARS).collect().height == 5 * 24
+
+
+PATHS = {
+    "no such market": "silver/market=mars/data_type=klines/interval=1h/symbol=BTCUSDT/2024-06.parquet",
+    "a type of another market": "silver/market=spot/data_type=metrics/symbol=BTCUSDT/2024-06.parquet",
+    "no month": "silver/market=spot/data_type=klines/interval=1h/symbol=BTCUSDT/2024-13.parquet",
+    "out of the lake": "../x.parquet",
+    "no path": "x",
+}
+
+
+@pytest.mark.filterwarnings("ignore::cryptolake.DamagedLakeWarning")
+@pytest.mark.parametrize("path", PATHS.values(), ids=PATHS.keys())
+def test_a_month_that_cannot_be_in_the_records_stops_nothing(lake: cl.Lake, path: str):
+    now = datetime.now(UTC)
+    facts = {"size": 10, "sha256": "0" * 64, "origin": "x", "built_at": now, "run_id": "r"}
+    lake.context.tables.append("months", [{"path": path, **facts}])
+    again = cl.Lake(lake.root, source=lake.source)
+    for verb, call in VERBS.items():
+        assert call(again) is not None, verb
+    assert "futures_um_klines" in again.status()["dataset"].to_list()
+    assert again.silver(BARS).collect().height == 5 * 24
