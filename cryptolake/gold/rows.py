@@ -15,10 +15,10 @@ from cryptolake.errors import BuildError, DamagedLakeWarning, IncompleteWarning
 from cryptolake.gold.build import build_gold
 from cryptolake.gold.daily import RECIPE
 from cryptolake.gold.daily_recipe import daily_row, daily_rows
-from cryptolake.gold.lineage import gold_records
 from cryptolake.gold.recipes import recipe_named, recipes
 from cryptolake.gold.targets import variants_of
 from cryptolake.listing.unpublished import unpublished_months
+from cryptolake.readers.gold_files import gold_files
 from cryptolake.readers.scans import scan_files
 from cryptolake.readers.unusable import warn_of_unusable
 from cryptolake.render.html import plural, some_of
@@ -117,25 +117,22 @@ def whole_files(
     DamagedLakeWarning
         Files are not what was recorded; the warning ends with the remedy.
     """
-    records = gold_records(lake.records, name)
-    files: list[layout.GoldPath] = []
-    damaged: list[str] = []
-    for entry in lake.storage.list(layout.gold_folder(name)):
-        where = layout.parse_gold_path(entry.path)
-        if where is None or not meant(where):
-            continue
-        record = records.get(entry.path)
-        if record is not None and record.size == entry.size:
-            files.append(where)
-        else:
-            damaged.append(entry.path)
-    if damaged:
+    found = gold_files(lake, {name}, [name], lambda path: _is_meant_path(path, meant))
+    if found.bad:
+        named = some_of((f"{item.path} ({item.reason})" for item in found.bad), between="; ")
+        count = len(found.bad)
         message = (
-            f"{plural(len(damaged), f'file of gold.{name} is', f'files of gold.{name} are')} not what was recorded, so rows are left out: "
-            f"{some_of(damaged)}. {remedy}"
+            f"{plural(count, f'file of gold.{name} is', f'files of gold.{name} are')} not what was recorded, so rows are left out: "
+            f"{named}. {remedy}"
         )
         warnings.warn(message, DamagedLakeWarning, stacklevel=6)
-    return files
+    places = (layout.parse_gold_path(path) for path in found.whole)
+    return [where for where in places if where is not None]
+
+
+def _is_meant_path(path: str, meant: Callable[[layout.GoldPath], bool]) -> bool:
+    where = layout.parse_gold_path(path)
+    return where is not None and meant(where)
 
 
 def _whole(lake: LakeContext, recipe: Recipe, asked: Selection) -> list[layout.GoldPath]:

@@ -7,11 +7,11 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 import duckdb
-import polars as pl
 
 from cryptolake.archive.enums import DataType, Market
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.errors import Damaged
+from cryptolake.readers.gold_files import gold_files
 from cryptolake.readers.odd_symbols import (
     has_odd_symbols,
     is_odd,
@@ -21,7 +21,6 @@ from cryptolake.readers.odd_symbols import (
 from cryptolake.readers.silver_files import (
     are_as_recorded,
     readable,
-    unlike_recorded,
     warn_of_damage,
 )
 from cryptolake.readers.view_sql import FolderDamage, intervals_of, view_name
@@ -92,30 +91,18 @@ def gold_damage(
     """
     if names is not None and names.isdisjoint({layout.GOLD, *recipes}):
         return {}, []
-    where = None if names is None else pl.col("recipe").is_in(sorted(names))
-    newest = lake.records.read("lineage", where=where).unique("path", keep="last")
-    records = newest.drop_nulls(["path", "size"]).select("path", "size", "run_id").rows()
-    folders = sorted({layout.top(path, 2) for path, *_ in records})
-    standing = {e.path: e.size for folder in folders for e in lake.storage.list(folder)}
-    misfits = {
-        path: (standing.get(path), size, run)
-        for path, size, run in records
-        if standing.get(path) != size
-    }
-    bad = unlike_recorded(lake.storage, lake.records, misfits) if misfits else []
+    mine = None if names is None else frozenset(names)
+    files = gold_files(lake, mine, set(recipes) if names is None else names & set(recipes))
     damaged: dict[str, list[Damaged]] = {}
-    for item in bad:
-        if item.path in standing:
-            damaged.setdefault(layout.top(item.path, 2), []).append(item)
-    wrong = {item.path for item in bad}
+    for item in files.damaged:
+        damaged.setdefault(layout.top(item.path, 2), []).append(item)
     found = {
         folder: FolderDamage(
-            tuple(p for p in standing if p.startswith(f"{folder}/") and p not in wrong),
-            tuple(items),
+            tuple(path for path in files.whole if path.startswith(f"{folder}/")), tuple(items)
         )
         for folder, items in damaged.items()
     }
-    return found, [item for item in bad if item.path not in standing]
+    return found, files.gone
 
 
 def built_damage(

@@ -185,7 +185,7 @@ def connect(
     connection.execute(_SEARCHED)
     warn_of_unusable(lake)
     if views:
-        damaged, gone = built_damage(lake)
+        damaged, gone = built_damage(lake, recipes=recipes)
         _refresh(connection, lake, known=known, damaged=damaged, gone=gone, recipes=recipes)
     return connection
 
