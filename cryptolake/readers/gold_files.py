@@ -42,6 +42,7 @@ class GoldFiles(NamedTuple):
 
 
 class _Record(NamedTuple):
+    recipe: str
     size: int
     run: str | None
     built_at: datetime | None
@@ -51,7 +52,7 @@ def gold_files(
     lake: LakeContext,
     recipes: AbstractSet[str] | None,
     known: Iterable[str] = (),
-    meant: Callable[[str], bool] = lambda _: True,
+    meant: Callable[[str], bool] | None = None,
 ) -> GoldFiles:
     """Hold Gold files against their newest records.
 
@@ -69,21 +70,20 @@ def gold_files(
     """
     # The records before the files: what is placed in between is held against the records of afterwards.
     records = _records(lake, recipes)
-    names = {path.split("/")[1] for path in records} | set(known)
+    names = {record.recipe for record in records.values()} | set(known)
     # Of all recipes, one listing: in a bucket each is a request.
     folders = [layout.GOLD] if recipes is None else [layout.gold_folder(n) for n in sorted(names)]
     standing = {
         entry.path: entry.size
         for folder in folders
         for entry in lake.storage.list(folder)
-        if layout.gold_recipe(entry.path) in names and meant(entry.path)
+        if entry.path.endswith(layout.PARQUET) and entry.path.split("/", 2)[1] in names
     }
-    records = {path: record for path, record in records.items() if meant(path)}
-    misfits = {
-        path
-        for path in standing.keys() | records.keys()
-        if path not in records or standing.get(path) != records[path].size
-    }
+    if meant is not None:
+        standing = {path: size for path, size in standing.items() if meant(path)}
+        records = {path: record for path, record in records.items() if meant(path)}
+    misfits = {path for path, record in records.items() if standing.get(path) != record.size}
+    misfits |= standing.keys() - records.keys()
     sizes = {path: standing.get(path) for path in sorted(misfits)}
     bad = _unlike(lake, sizes, recipes) if misfits else []
     wrong = {item.path for item in bad}
@@ -149,8 +149,13 @@ def _records(
     else:
         rows = _facts(lake, where)
     newest = rows.unique("path", keep="last").drop_nulls(["path", "size"])
-    facts = newest.select("path", "size", "run_id", "built_at").iter_rows()
-    return {path: _Record(*record) for path, *record in facts if layout.gold_recipe(path)}
+    top = pl.col("path").str.extract(rf"^{layout.GOLD}/([^/]+)/.+\{layout.PARQUET}$")
+    told = (
+        newest.with_columns(top=top)
+        .drop_nulls("top")
+        .select("top", "size", "run_id", "built_at", "path")
+    )
+    return {row[-1]: _Record._make(row[:-1]) for row in told.iter_rows()}
 
 
 def _facts(lake: LakeContext, where: pl.Expr | None) -> pl.DataFrame:
