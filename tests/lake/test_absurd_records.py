@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import polars as pl
 import pytest
 
 import cryptolake as cl
@@ -94,3 +95,17 @@ def test_a_month_that_cannot_be_in_the_records_stops_nothing(lake: cl.Lake, path
         assert call(again) is not None, verb
     assert "futures_um_klines" in again.status()["dataset"].to_list()
     assert again.silver(BARS).collect().height == 5 * 24
+
+
+def test_an_account_of_no_file_stops_nothing(lake: cl.Lake):
+    [newest] = (
+        lake.context.tables.read("sources")
+        .filter(pl.col("path").str.ends_with("2024-07.parquet"))
+        .tail(1)
+        .to_dicts()
+    )
+    lake.context.tables.append("sources", [{**newest, "key": None, "rows_out": 0}])
+    again = cl.Lake(lake.root, source=lake.source)
+    for verb, call in VERBS.items():
+        assert call(again) is not None, verb
+    assert again.quality(BARS)["verdict"].to_list() == ["whole", "whole"]
