@@ -39,7 +39,7 @@ from cryptolake.quality.freshness import NAME, OBJECT, held_folders, listed_file
 from cryptolake.quality.report import gaps
 from cryptolake.query import Query
 from cryptolake.readers.silver_files import silver_scope
-from cryptolake.readers.unusable import unusable
+from cryptolake.readers.unusable import still_quarantined
 from cryptolake.render.html import plural
 from cryptolake.report import Report
 from cryptolake.storage import layout
@@ -180,8 +180,7 @@ def update(lake: LakeContext, settings: RunSettings, query: Query | None = None)
     held = holdings(lake.records, scope).select("key", "size", *_PARTS)
     orphans = held.clear() if held.height else _orphans(lake, scope)
     done = _updated(lake, settings, scope, held if held.height else orphans, orphans)
-    lost = unusable(lake.records, scope, lake.storage).filter(pl.col("state") == "quarantined")
-    done = _naming(done, lost.select("key", error="reason"), "quarantined")
+    done = _naming(done, still_quarantined(lake, scope), "quarantined")
     return _naming(done, _left(lake, orphans), "failed") if orphans.height else done
 
 

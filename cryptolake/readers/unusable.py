@@ -76,6 +76,18 @@ def unusable(
     return _uncovered(records, lost, storage).select("key", "state", "reason").sort("key")
 
 
+def still_quarantined(lake: LakeContext, query: Query | None = None) -> pl.DataFrame:
+    """Return the files in quarantine that a query means, or all, whose rows Silver lacks: ``key`` and ``error``.
+
+    What the builds could not use gives no rows of their days either. It is read only where something is in quarantine.
+    """
+    scope = EVERYTHING if query is None else scope_of(query)
+    if not lake.records.quarantined(scope).height:
+        return pl.DataFrame(schema={"key": pl.String, "error": pl.String})
+    lost = unusable(lake.records, query, lake.storage).filter(pl.col("state") == "quarantined")
+    return lost.select("key", error="reason")
+
+
 def _refused(records: TableReader, scope: Scope) -> pl.DataFrame:
     """Return the files that the newest builds of some paths could not use, as :func:`unusable` does."""
     refused = pl.col("warnings").str.contains(REFUSED, literal=True)

@@ -33,7 +33,7 @@ from cryptolake.bronze.zips import DEFAULT_LIMITS, Limits
 from cryptolake.errors import BuildError, ChecksumMismatch, DamagedLakeWarning
 from cryptolake.planning.plan import Plan
 from cryptolake.progress import SOON, BuildProgress
-from cryptolake.readers.unusable import unusable
+from cryptolake.readers.unusable import still_quarantined
 from cryptolake.render.html import plural
 from cryptolake.report import FILES, MONTHS, Report, State, facts_of_build
 from cryptolake.silver.extend import told
@@ -456,10 +456,10 @@ def build_asked(
     if rows.is_empty():
         warn_of_lost_ledger(lake.storage, lake.records)
     report = make(rows) if make else build(lake, rows, **options)
-    lost = unusable(lake.records, query).filter(pl.col("state") == "quarantined")
+    lost = still_quarantined(lake, query)
     if plan is not None:
         lost = lost.filter(pl.col("key").is_in(plan.rows.select("key")["key"].implode()))
-    return report.naming(lost.select("key", error="reason"))
+    return report.naming(lost)
 
 
 def planned_rows(lake: LakeContext, plan: Plan) -> pl.DataFrame:

@@ -144,19 +144,18 @@ def pull(
         settings,
     )
     report = Report.merge([moved, built])
-    return plan, report.naming(_still_quarantined(query, lake))
+    return plan, report.naming(_without_rows(query, lake))
 
 
-def _still_quarantined(query: Query, lake: LakeContext) -> pl.DataFrame:
+def _without_rows(query: Query, lake: LakeContext) -> pl.DataFrame:
     """Return the files in quarantine whose rows a query lacks, also where the plan had others for their days."""
-    from cryptolake.readers.unusable import unusable
+    from cryptolake.readers.unusable import still_quarantined
 
-    quarantined = pl.col("state") == "quarantined"
-    lost = unusable(lake.records, query, lake.storage).filter(quarantined)
+    lost = still_quarantined(lake, query)
     if lost.height:  # perhaps stored by this very pull
         lake.records.forget()
-        lost = unusable(lake.records, query, lake.storage).filter(quarantined)
-    return lost.select("key", error="reason")
+        lost = still_quarantined(lake, query)
+    return lost
 
 
 def pull_rows(

@@ -31,6 +31,7 @@ QUERY = (
 CALLS = {
     "plan": "lake.plan(query, progress=False)",
     "pull": "lake.pull(query, progress=False)",
+    "build": "lake.build(query, progress=False)",
     "frame": "lake.frame(query, progress=False)",
     "status": "lake.status()",
 }
@@ -62,6 +63,7 @@ Reads = dict[str, int]
 ON_A_DISK: dict[str, Reads] = {
     "plan": {"files": 1},
     "pull": {"files": 1, "months": 1},
+    "build": {"files": 1, "months": 1},
     "frame": {"files": 1, "months": 1, "sources": 1},
     "status": {"files": 1, "months": 1, "sources": 1},
 }
@@ -70,6 +72,7 @@ ON_A_DISK: dict[str, Reads] = {
 IN_A_BUCKET: dict[str, Reads] = {
     "plan": {"lake.json": 1, "files": 1, "listings": 1, "LIST": 2},
     "pull": {"lake.json": 1, "files": 1, "listings": 1, "months": 1, "LIST": 3},
+    "build": {"lake.json": 1, "files": 1, "months": 1, "LIST": 2},
     "frame": {"lake.json": 1, "files": 1, "listings": 1, "months": 1, "sources": 1, "LIST": 4},
     "status": {"lake.json": 1, "files": 1, "listings": 2, "months": 1, "sources": 1, "LIST": 3},
 }

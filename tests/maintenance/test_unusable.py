@@ -152,6 +152,7 @@ def test_a_day_that_the_monthly_file_covers_and_has_not_is_missed(
     report = here.lake.pull(june, progress=False)
     assert key_of("2024-06") in report.files["key"].to_list()
     assert DAY in report.summary()
+    assert DAY in again(here).build(june, progress=False).summary()
     lake = again(here)
     [said] = heard(lambda: lake.silver(june).collect())
     assert DAY in said
