@@ -146,8 +146,8 @@ class Period:
         return Period(self.first.replace(day=1), Partition.MONTHLY)
 
     def __str__(self) -> str:
-        form = "%Y-%m-%d" if self.partition is Partition.DAILY else "%Y-%m"
-        return self.first.strftime(form)
+        day = self.first.isoformat()
+        return day if self.partition is Partition.DAILY else day[:7]
 
 
 def parse_days(first: DayLike, last: DayLike | None = None) -> Days:

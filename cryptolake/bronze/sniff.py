@@ -71,9 +71,8 @@ def detect(head: bytes, schema: Schema, key: str) -> Layout:
     if not first.strip():
         columns, extras, missing = _of_count(len(schema.columns), schema, key)
     else:
-        names = _names(first)
-        known = _spellings(schema)
-        header = not first[:1].isdigit() and any(name in known for name in names)
+        names, known = ([], {}) if first[:1].isdigit() else (_names(first), _spellings(schema))
+        header = any(name in known for name in names)
         if header:
             columns, extras, missing = _of_names(names, known, schema, key)
             skip += len(first)

@@ -27,9 +27,9 @@ def compact(tables: Meta) -> pl.DataFrame:
     """
     rows = []
     for table in TABLES:
-        before = tables.count(table)
+        before = len(tables.names(table))
         if not before:
             continue
         tables.compact(table, many=2, whole=True)
-        rows.append((table, before, tables.count(table), tables.read(table).height))
+        rows.append((table, before, len(tables.names(table)), tables.read(table).height))
     return pl.DataFrame(rows, schema=COMPACTED, orient="row")

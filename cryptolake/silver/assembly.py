@@ -23,6 +23,7 @@ from cryptolake.silver.dedupe import reused_ids
 from cryptolake.silver.parse import (
     FILE,
     LINE,
+    Parsed,
     Piece,
     Reject,
     clip,
@@ -32,6 +33,7 @@ from cryptolake.silver.parse import (
     split_lines,
     with_optional,
 )
+from cryptolake.silver.spans import FileSpan, file_spans
 
 if TYPE_CHECKING:
     from cryptolake.archive.enums import Interval
@@ -42,11 +44,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SourceText:
-    """One archive file's text and what its key says of it."""
+    """One archive file's text and what its key says of it.
+
+    Texts of a month may stand in one ``whole``, one behind the other: what is parsed at once needs no copy then.
+    """
 
     key: str
     period: Period
-    text: bytes
+    whole: bytes
+    begin: int = 0
+    end: int | None = None
+
+    @property
+    def text(self) -> bytes:
+        """The file's text."""
+        return self.whole[self.begin : self.end]
+
+    @property
+    def head(self) -> bytes:
+        """The first lines, from which the columns are seen."""
+        head = self.whole[self.begin : self.begin + _HEAD][: self.size]
+        return self.text if head.isspace() else head
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return (len(self.whole) if self.end is None else self.end) - self.begin
 
 
 @dataclass
@@ -97,6 +120,8 @@ class Normalized:
     """Other months that rows of these files belong to."""
 
 
+_HEAD = 64 * 2**10
+
 KEPT_REJECTS = 100_000
 """Rejected lines kept of one file; of the rest only the number is."""
 
@@ -141,6 +166,7 @@ class MonthAssembler:
         self._monthly_rows = False
         self._lacking: list[Finding] = []
         self._of_another: set[int] = set()
+        self._spans: tuple[pl.DataFrame | None, list[FileSpan] | None] = None, None
 
     def layout(self, number: int, head: bytes) -> Layout | None:
         """See a file's layout; None when it cannot be used, which its account then says."""
@@ -168,6 +194,7 @@ class MonthAssembler:
         """Type the pieces' rows and hold them to the rules; what is left belongs to the month."""
         parsed = self._parsed(pieces)
         held = check(parsed, self.context)
+        self._spans = held.frame, held.spans
         self._reject(held.rejected, {piece.file: piece for piece in pieces})
         for flag in held.flags:
             self._flag(flag)
@@ -176,9 +203,9 @@ class MonthAssembler:
     def count(self, frame: pl.DataFrame, duplicates: Mapping[int, int]) -> None:
         """Add a part of the finished month to the accounts, and the repeats that were left out."""
         self._reused(frame)
-        time = pl.col(self.schema.time)
-        ends = (time.min().alias("first"), time.max().alias("last"))
-        for number, rows, first, last in frame.group_by(FILE).agg(pl.len(), *ends).rows():
+        checked, known = self._spans
+        spans = known if frame is checked and known else file_spans(frame, self.schema.time)
+        for number, rows, first, last in spans:
             account = self.accounts[number]
             account.rows_out += rows
             account.first_time = min(account.first_time or first, first)
@@ -197,7 +224,10 @@ class MonthAssembler:
 
     def _reused(self, frame: pl.DataFrame) -> None:
         """Record running numbers that several rows of a part have, which are other trades: all are kept."""
-        for (file,), rows in reused_ids(frame, self.schema).group_by([FILE], maintain_order=True):
+        reused = reused_ids(frame, self.schema)
+        if reused.is_empty():
+            return
+        for (file,), rows in reused.group_by([FILE], maintain_order=True):
             times, name = rows[self.schema.time], self.schema.key[0]
             detail = f"{name} {rows[name][0]} names several trades; all are kept"
             key = self.files[int(str(file))].key
@@ -247,17 +277,22 @@ class MonthAssembler:
         by_layout: dict[tuple[str, ...], list[Piece]] = {}
         for piece in pieces:
             by_layout.setdefault(piece.layout.columns, []).append(piece)
-        frames = [pl.DataFrame(schema={FILE: pl.UInt32, LINE: pl.UInt32})] if not pieces else []
+        parts: list[Parsed] = []
         for group in by_layout.values():
             whole = parse_fast(group, self.schema) if len(group) > 1 else None
-            frames += [whole.frame] if whole else [self._single(piece) for piece in group]
-        frame = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed")
-        frame = frame.rechunk()  # the parser gives a piece a thread: each later step pays for them
-        for number, rows in frame.group_by(FILE).len().rows():
-            self.accounts[number].rows_in += rows
+            parts += [whole] if whole else [self._single(piece) for piece in group]
+        for part in parts:
+            for number, rows in part.rows.items():
+                self.accounts[number].rows_in += rows
+        frames = [part.frame for part in parts]
+        if not frames:
+            frames = [pl.DataFrame(schema={FILE: pl.UInt32, LINE: pl.UInt32})]
+        frame = (
+            frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed").rechunk()
+        )
         return derived(with_optional(frame, self.schema), self.schema)
 
-    def _single(self, piece: Piece) -> pl.DataFrame:
+    def _single(self, piece: Piece) -> Parsed:
         account = self.accounts[piece.file]
         parsed = parse_fast([piece], self.schema)
         if parsed is None:
@@ -268,7 +303,7 @@ class MonthAssembler:
                 account.warn("mixed_line_ends")
         if parsed.mixed_units:
             account.warn("mixed_time_units")
-        return parsed.frame
+        return parsed
 
     def _keep(self, number: int, rejects: Sequence[Reject]) -> None:
         account = self.accounts[number]
@@ -280,6 +315,8 @@ class MonthAssembler:
             account.warn(f"only the first {KEPT_REJECTS} rejects are kept")
 
     def _reject(self, rejected: pl.DataFrame, pieces: Mapping[int, Piece]) -> None:
+        if rejected.is_empty():
+            return
         for (file,), rows in rejected.group_by([FILE], maintain_order=True):
             number = int(str(file))
             account = self.accounts[number]

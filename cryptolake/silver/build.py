@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import shutil
 import time
 import warnings
 from collections import deque
@@ -48,7 +49,7 @@ from cryptolake.silver.records import (
     reject_rows,
     source_rows,
 )
-from cryptolake.silver.scratch import drafted, put, put_all, sweep
+from cryptolake.silver.scratch import put, put_all, sweep
 from cryptolake.storage import layout
 from cryptolake.storage.runs import HEARTBEAT, run_row
 from cryptolake.storage.tables import new_run_id
@@ -91,6 +92,8 @@ class BuildRun:
         self.damaged: set[str] = set()
         self._whole: list[Month] = []
         self.ledger_names: frozenset[str] | None = None
+        self.month_names: set[str] = set()
+        """The segments of ``months`` whose rows were read before this run wrote, and its own."""
 
     def asked(self, bronze_rows: pl.DataFrame) -> list[Month]:
         """Return the months that some files lie in, by the ledger as this call sees it."""
@@ -130,7 +133,7 @@ class BuildRun:
         while todo or running:
             while todo and len(running) < 2 * self.threads:
                 known = self.verifications.known
-                job = pool.submit(self._make, todo.popleft(), known=known, **options)
+                job = pool.submit(make_month, self.storage, todo.popleft(), known=known, **options)
                 running.add(job)
             done, running = wait(running, timeout=SOON, return_when=FIRST_COMPLETED)
             if not done:
@@ -139,13 +142,6 @@ class BuildRun:
                 result = future.result()
                 todo.extend(_spilled(result, seen))
                 yield result
-
-    def _make(self, month: Month, **options: Any) -> MonthResult:
-        """Make a month; on a disk its bytes are flushed here, beside the work on others, and not held."""
-        result = make_month(self.storage, month, **options)
-        if result.data is not None and self.storage.is_local:
-            result.draft, result.data = drafted(self.storage, month.path, result.data), None
-        return result
 
     def _due(self) -> bool:
         size = sum(len(result.data or b"") for result in self._waiting)
@@ -197,6 +193,8 @@ class BuildRun:
                 done.append(result)
             else:
                 self._whole.append(result.month)
+                if result.draft is not None:
+                    shutil.rmtree(result.draft.parent, ignore_errors=True)
         return done
 
     def _record(self, waiting: list[MonthResult], changed: list[MonthResult]) -> None:
@@ -210,10 +208,13 @@ class BuildRun:
             "months": month_rows(waiting, self.id, now),
         }
         with ThreadPoolExecutor(len(rows) + 1, thread_name_prefix="silver-record") as pool:
-            jobs = [pool.submit(self.tables.append, table, found) for table, found in rows.items()]
-            jobs += [pool.submit(self._beat)] if changed else []
-        for job in jobs:
-            job.result()
+            jobs = {t: pool.submit(self.tables.append, t, found) for t, found in rows.items()}
+            beat = pool.submit(self._beat) if changed else None
+        written = {table: job.result() for table, job in jobs.items()}
+        if beat is not None:
+            beat.result()
+        if (path := written["months"]) is not None:
+            self.month_names.add(path)
 
     @property
     def made_something(self) -> bool:
@@ -234,7 +235,9 @@ class BuildRun:
         Two builds record and place the same month each. Whoever places last finds here that the other has
         recorded later.
         """
-        newest = month_records(self.tables, self.placed) if self.placed else {}
+        if not self.placed or self.tables.names("months") <= self.month_names:
+            return []  # nobody else has recorded since
+        newest = month_records(self.tables, self.placed)
         others = {
             path: origin
             for path, origin in self.placed.items()
@@ -422,6 +425,7 @@ def build(
     try:
         options = {"limits": limits, "stream_above": stream_above, "policy": checksum_policy}
         records = month_records(lake.tables, [month.path for month in months])
+        run.month_names |= lake.tables.last_names("months")
         run.all(months, force=force, records=records, **options)
         del months, records  # of a big lake they are much, and are made anew below
         _converge(run, bronze_rows, options)

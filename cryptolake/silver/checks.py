@@ -8,31 +8,37 @@ everywhere: ``time_outside_period``, ``not_finite`` (a number that is NaN or inf
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from math import isfinite
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
 from cryptolake.archive.schemas import FLOATS, Check, Schema
 from cryptolake.silver.parse import FILE, LINE
+from cryptolake.silver.spans import FileSpan, file_spans
 
 if TYPE_CHECKING:
     from cryptolake.archive.enums import Interval
     from cryptolake.archive.periods import Period
 
 _RULE = "_rule"
-_TIME = pl.Datetime("us")
+_TIME = pl.Datetime("us", "UTC")
 
 
 class Rule(NamedTuple):
-    """What is true of rows that break a rule, and a cheaper way to see whether any does."""
+    """What is true of rows that break a rule, and a cheaper way to see that none does, where there is one.
 
-    broken: pl.Expr
-    any_broken: pl.Expr
+    ``broken`` is made when it is needed: that takes longer than ``kept`` does. ``kept`` may say False of a frame
+    that breaks nothing: then each row is looked at.
+    """
+
+    broken: Callable[[], pl.Expr]
+    kept: Callable[[pl.DataFrame], bool] | None = None
 
 
 class Flag(NamedTuple):
@@ -47,11 +53,15 @@ class Flag(NamedTuple):
 
 @dataclass
 class CheckedRows:
-    """A frame held to the rules: what stays, what is rejected (file, line, rule), what is flagged."""
+    """A frame held to the rules: what stays, what is rejected (file, line, rule), what is flagged.
+
+    ``spans`` are those of the files, where all rows stay.
+    """
 
     frame: pl.DataFrame
     rejected: pl.DataFrame
     flags: list[Flag] = field(default_factory=list)
+    spans: list[FileSpan] | None = None
 
 
 @dataclass(frozen=True)
@@ -64,33 +74,30 @@ class RowContext:
     periods: Sequence[Period]
 
     @cached_property
-    def bounds(self) -> tuple[pl.Series, pl.Series]:
+    def bounds(self) -> list[tuple[datetime, datetime]]:
         """Per file, the first instant its rows may have and the first they may not."""
-        early, late = self.schema.tolerance(self.interval)
+        early, late = (
+            timedelta(seconds=seconds) for seconds in self.schema.tolerance(self.interval)
+        )
         days = [period.days for period in self.periods]
-        begins = pl.Series([each.first for each in days], dtype=pl.Date)
-        ends = pl.Series([each.last for each in days], dtype=pl.Date)
-        begin = begins.cast(_TIME).dt.replace_time_zone("UTC") - timedelta(seconds=early)
-        end = ends.cast(_TIME).dt.replace_time_zone("UTC") + timedelta(days=1, seconds=late)
-        return begin, end
+        return [(each.begin - early, each.end + late) for each in days]
 
 
 def check(frame: pl.DataFrame, context: RowContext) -> CheckedRows:
     """Hold every row to the rules; one pass when all is in order, as it nearly always is."""
     schema = context.schema
-    rejecting = {**_always(frame, context), **_of(schema.checks, "reject", context)}
+    times = frame[schema.time]
+    spans = file_spans(frame, schema.time) if frame.height and not times.has_nulls() else None
+    rejecting = {**_always(frame, context, spans), **_of(schema.checks, "reject", context)}
     flagging = _of(schema.checks, "flag", context)
-    both = {**rejecting, **flagging}
-    seen = frame.select(rule.any_broken.alias(name) for name, rule in both.items())
-    found = {name for name in both if seen[name].item()} if frame.height else set()
-    empty = frame.select(FILE, LINE).clear().with_columns(pl.lit("", pl.String).alias(_RULE))
+    found = _broken(frame, {**rejecting, **flagging})
+    rejected = pl.DataFrame(schema={FILE: pl.UInt32, LINE: pl.UInt32, _RULE: pl.String})
     if not found:
-        return CheckedRows(frame, empty)
-    rejected = empty
+        return CheckedRows(frame, rejected, spans=spans)
     hits = [name for name in rejecting if name in found]
     if hits:
         rule = pl.coalesce(
-            *(pl.when(rejecting[name].broken).then(pl.lit(name)) for name in hits),
+            *(pl.when(rejecting[name].broken()).then(pl.lit(name)) for name in hits),
             pl.lit(None, pl.String),
         )
         marked = frame.with_columns(rule.alias(_RULE))
@@ -100,7 +107,7 @@ def check(frame: pl.DataFrame, context: RowContext) -> CheckedRows:
         Flag(file, name, rows, first, last)
         for name in flagging
         if name in found
-        for file, rows, first, last in frame.filter(flagging[name].broken)
+        for file, rows, first, last in frame.filter(flagging[name].broken())
         .group_by(FILE)
         .agg(
             pl.len(),
@@ -111,6 +118,17 @@ def check(frame: pl.DataFrame, context: RowContext) -> CheckedRows:
         .rows()
     ]
     return CheckedRows(frame, rejected, flags)
+
+
+def _broken(frame: pl.DataFrame, rules: Mapping[str, Rule]) -> set[str]:
+    """Return the rules that some row breaks."""
+    if not frame.height:
+        return set()
+    open_ = {name: rule for name, rule in rules.items() if not (rule.kept and rule.kept(frame))}
+    if not open_:
+        return set()
+    seen = frame.select(rule.broken().any().alias(name) for name, rule in open_.items())
+    return {name for name in open_ if seen[name].item()}
 
 
 def reason(rule: str, schema: Schema) -> str:
@@ -141,43 +159,64 @@ def reason(rule: str, schema: Schema) -> str:
     return always.get(rule, rule)
 
 
-def _rule(broken: pl.Expr, any_broken: pl.Expr | None = None, *, empty: bool = False) -> Rule:
+def _rule(
+    broken: Callable[[], pl.Expr],
+    kept: Callable[[pl.DataFrame], bool] | None = None,
+    *,
+    empty: bool = False,
+) -> Rule:
     """Make a rule; ``empty`` says whether a row without the value breaks it."""
-    sure = broken.fill_null(value=empty)
-    return Rule(sure, sure.any() if any_broken is None else any_broken)
+    return Rule(lambda: broken().fill_null(value=empty), kept)
 
 
-def _always(frame: pl.DataFrame, context: RowContext) -> dict[str, Rule]:
+def _always(
+    frame: pl.DataFrame, context: RowContext, spans: list[FileSpan] | None
+) -> dict[str, Rule]:
     schema = context.schema
-    rules = {
-        f"unreadable_{item.name}": _rule(pl.col(item.name).is_null()) for item in schema.derived
-    }
-    rules["time_outside_period"] = _rule(_outside(context), empty=True)
-    floats = [
-        pl.col(column.name)
-        for column in schema.columns
-        if column.kind in FLOATS and column.name in frame.columns
-    ]
+    rules = {f"unreadable_{item.name}": _absent(item.name) for item in schema.derived}
+    rules["time_outside_period"] = _rule(
+        lambda: _outside(context), lambda _: _all_inside(spans, context), empty=True
+    )
+    present = [column for column in schema.columns if column.name in frame.columns]
+    floats = [column.name for column in present if column.kind in FLOATS]
     if floats:
         # A sum is finite only when all that it adds are; sums of prices do not overflow.
-        sums = pl.sum_horizontal(column.sum() for column in floats)
-        endless = pl.any_horizontal(~column.is_finite() for column in floats)
-        rules["not_finite"] = _rule(endless, ~sums.is_finite())
-    for column in schema.columns:
-        if column.names_symbol and column.name in frame.columns:
-            named = pl.col(column.name).str.to_uppercase()
-            rules["wrong_symbol"] = _rule(named != context.symbol.upper())
+        rules["not_finite"] = _rule(
+            lambda: pl.any_horizontal(~pl.col(name).is_finite() for name in floats),
+            lambda rows: isfinite(sum(rows[name].sum() for name in floats)),
+        )
+    for column in present:
+        if column.names_symbol:
+            rules["wrong_symbol"] = _names_other(column.name, context.symbol)
     return rules
 
 
+def _absent(name: str) -> Rule:
+    return _rule(lambda: pl.col(name).is_null(), lambda rows: not rows[name].has_nulls())
+
+
+def _names_other(name: str, symbol: str) -> Rule:
+    return _rule(lambda: pl.col(name).str.to_uppercase() != symbol.upper())
+
+
 def _outside(context: RowContext) -> pl.Expr:
-    begins, ends = context.bounds
+    begins, ends = (
+        pl.Series(list(bounds), dtype=_TIME) for bounds in zip(*context.bounds, strict=True)
+    )
     time = pl.col(context.schema.time)
     if len(begins) == 1:
         return (time < pl.lit(begins)) | (time >= pl.lit(ends))
     begin = pl.lit(begins).gather(pl.col(FILE))
     end = pl.lit(ends).gather(pl.col(FILE))
     return (time < begin) | (time >= end)
+
+
+def _all_inside(spans: list[FileSpan] | None, context: RowContext) -> bool:
+    """Say whether the first and the last row of each file lie in its period."""
+    bounds = context.bounds
+    return spans is not None and all(
+        bounds[s.file][0] <= s.first and s.last < bounds[s.file][1] for s in spans
+    )
 
 
 def _of(checks: Sequence[Check], action: str, context: RowContext) -> dict[str, Rule]:
@@ -191,22 +230,53 @@ def _of(checks: Sequence[Check], action: str, context: RowContext) -> dict[str, 
 
 def _tested(item: Check, interval: Interval | None) -> Rule | None:
     """Return the rule that a check of the schema means; None where it cannot apply."""
-    columns = [pl.col(name) for name in item.columns]
-    least = pl.min_horizontal(column.min() for column in columns)
-    if item.test == "positive":
-        return _rule(pl.any_horizontal(column <= 0 for column in columns), least <= 0)
-    if item.test == "not_negative":
-        return _rule(pl.any_horizontal(column < 0 for column in columns), least < 0)
+    names = item.columns
+    if item.test in {"positive", "not_negative"}:
+        return _above_zero(names, or_equal=item.test == "not_negative")
+    pairs = list(pairwise(names))
     if item.test == "ordered":
-        return _rule(pl.any_horizontal(low > high for low, high in pairwise(columns)))
+        return _rule(
+            lambda: pl.any_horizontal(pl.col(low) > pl.col(high) for low, high in pairs),
+            lambda rows: not any((rows[low] > rows[high]).any() for low, high in pairs),
+        )
     length = interval.length if interval else None
     if length is None:
         return None
     whole = int(length.total_seconds() * 1_000_000)
     if item.test == "closes_bar":
-        begin, end = columns
-        span = (end - begin).dt.total_microseconds()
-        return _rule((span != whole - 1000) & (span != whole - 1))
+        begin, end = names
+        return _closes_bar(begin, end, whole)
     if length.days > 1:  # three-day and weekly bars stand on no grid from 1970
         return None
-    return _rule(columns[0].dt.timestamp("us") % whole != 0)
+    (time,) = names
+    return _rule(
+        lambda: pl.col(time).dt.timestamp("us") % whole != 0,
+        lambda rows: not (rows[time].cast(pl.Int64) % whole).max(),
+    )
+
+
+def _above_zero(names: Sequence[str], *, or_equal: bool) -> Rule:
+    def below(name: str) -> pl.Expr:
+        return pl.col(name) < 0 if or_equal else pl.col(name) <= 0
+
+    def above(values: pl.Series) -> bool:
+        least: Any = values.min()
+        return least is None or bool(least >= 0 if or_equal else least > 0)
+
+    return _rule(
+        lambda: pl.any_horizontal(below(name) for name in names),
+        lambda rows: all(above(rows[name]) for name in names),
+    )
+
+
+def _closes_bar(begin: str, end: str, whole: int) -> Rule:
+    """Bars end a millisecond, or in newer files a microsecond, before the next one begins."""
+    allowed = [whole - 1000, whole - 1]
+
+    def kept(rows: pl.DataFrame) -> bool:
+        spans = rows[end].cast(pl.Int64) - rows[begin].cast(pl.Int64)
+        return spans.min() == spans.max() and spans.min() in allowed
+
+    return _rule(
+        lambda: ~(pl.col(end) - pl.col(begin)).dt.total_microseconds().is_in(allowed), kept
+    )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import polars as pl
 
 from cryptolake.archive.enums import DataType, Partition
-from cryptolake.silver.parse import FILE, LINE
+from cryptolake.silver.parse import FILE, LINE, is_rising
 
 if TYPE_CHECKING:
     from cryptolake.archive.periods import Period
@@ -65,6 +65,8 @@ def in_order(frame: pl.DataFrame, schema: Schema) -> bool:
     """Whether rows already stand in the schema's order, each key once (checked without sorting)."""
     if frame.height < 2:
         return True
+    if len(schema.sort) == 1 and schema.sort[0] in schema.key:
+        return is_rising(frame[schema.sort[0]])
     rising = _strictly_rising(list(schema.sort))
     if set(schema.sort) <= set(schema.key):
         return bool(frame.select(rising.all()).item())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -24,8 +24,8 @@ from cryptolake.silver.extend import BuildId, Extended, behind, new_days, read_r
 from cryptolake.silver.external_sort import DEFAULT_SIZES, Sizes
 from cryptolake.silver.late_verification import LateVerification, verify_late
 from cryptolake.silver.normalize import normalize
-from cryptolake.silver.parquet import MonthRecord, Origin, Standing, read_standing, to_parquet
-from cryptolake.silver.scratch import new_folder
+from cryptolake.silver.parquet import MonthRecord, Origin, Standing, read_standing, write_month
+from cryptolake.silver.scratch import drafted, new_folder
 from cryptolake.silver.sources import is_damaged
 from cryptolake.silver.stream import StreamedMonth
 from cryptolake.storage import layout
@@ -189,7 +189,7 @@ def _behind(
     zips: list[_Zip | RowAccount],
     limits: Limits,
 ) -> MonthResult | None:
-    texts, refused = _texts(storage, zips)
+    texts, refused = _texts(zips)
     done = _normal(month, texts, limits)
     if refused or done.spills or any(account.error for account in done.accounts):
         return None
@@ -201,15 +201,15 @@ def _behind(
     build = BuildId(record.run_id, record.built_at)
     result.extended = Extended(build, frozenset(standing.origin.sources), old.height)
     result.rows = frame.height
-    return _encoded(result, frame, origin)
+    return _encoded(storage, result, frame, origin)
 
 
 def _kept(result: MonthResult, standing: Standing | None) -> MonthResult:
     """Return the result, or that the month that stands is kept, because it has rows that this one lacks."""
     if standing is None or result.origin is None:
         return result
-    own = {key for key in standing.origin.held if _may_lie_in(key, result.month)}
-    lacking = own - result.origin.held - result.month.quarantined.keys()
+    fewer = standing.origin.held - result.origin.held - result.month.quarantined.keys()
+    lacking = {key for key in fewer if _may_lie_in(key, result.month)}
     if not lacking:
         return result
     if result.draft is not None:
@@ -249,7 +249,7 @@ def _made(
         with ZIPS.room(zipped):
             zips, found = _zips(storage, month, limits, policy)
             month = month.knowing(found)
-            result = _in_memory(month, zips, storage, limits, stream_above)
+            result = _in_memory(storage, month, zips, limits, stream_above)
         if result is not None:
             result.verifications = found
             return result
@@ -260,7 +260,7 @@ def _made(
 
 
 def _in_memory(
-    month: Month, zips: list[_Zip | RowAccount], storage: Storage, limits: Limits, most: int
+    storage: Storage, month: Month, zips: list[_Zip | RowAccount], limits: Limits, most: int
 ) -> MonthResult | None:
     """Make a month whole, unless its text is more than ``most`` bytes; the list of zips is emptied."""
     size = sum(item.member.size for item in zips if isinstance(item, _Zip))
@@ -268,15 +268,11 @@ def _in_memory(
         zips.clear()
         return None
     with TEXTS.room(size):
-        return _normalized(month, *_texts(storage, zips), limits)
-
-
-def _normalized(
-    month: Month, texts: list[SourceText], refused: list[RowAccount], limits: Limits
-) -> MonthResult:
-    done = _normal(month, texts, limits)
-    result, origin = _closed(month, done, refused, done.frame.height)
-    return _encoded(result, done.frame, origin) if result.status == "built" else result
+        texts, refused = _texts(zips)
+        done = _normal(month, texts, limits)
+        texts.clear()  # the memory is used again for what follows
+        result, origin = _closed(month, done, refused, done.frame.height)
+        return _encoded(storage, result, done.frame, origin) if result.status == "built" else result
 
 
 def _normal(month: Month, texts: list[SourceText], limits: Limits) -> Normalized:
@@ -291,8 +287,19 @@ def _normal(month: Month, texts: list[SourceText], limits: Limits) -> Normalized
     )
 
 
-def _encoded(result: MonthResult, frame: pl.DataFrame, origin: Origin) -> MonthResult:
-    result.data = to_parquet(frame, result.month, origin)
+def _encoded(
+    storage: Storage, result: MonthResult, frame: pl.DataFrame, origin: Origin
+) -> MonthResult:
+    """Make the Parquet file: on a disk as a draft, which is flushed here, beside the work on other months."""
+    if storage.is_local:
+        draft = drafted(
+            storage, result.month.path, lambda file: write_month(frame, result.month, origin, file)
+        )
+        result.draft, result.size, result.sha256 = draft
+        return result
+    file = BytesIO()
+    write_month(frame, result.month, origin, file)
+    result.data = file.getvalue()
     result.size = len(result.data)
     result.sha256 = hashlib.sha256(result.data).hexdigest()
     return result
@@ -421,27 +428,47 @@ def _zips(
     return _each(storage, opened, month.sources), verifications
 
 
-def _texts(
-    storage: Storage, zips: list[_Zip | RowAccount]
-) -> tuple[list[SourceText], list[RowAccount]]:
-    """Inflate files."""
-
-    def inflated(item: _Zip | RowAccount) -> SourceText | RowAccount:
+def _texts(zips: list[_Zip | RowAccount]) -> tuple[list[SourceText], list[RowAccount]]:
+    """Inflate files, one behind the other into one text; each zip is let go of then, and the list emptied."""
+    texts: list[SourceText] = []
+    refused: list[RowAccount] = []
+    whole = _buffer(sum(item.member.size for item in zips if isinstance(item, _Zip)))
+    spans: list[tuple[Source, int, int]] = []
+    for item in _taken(zips):
         if isinstance(item, RowAccount):
-            return item
+            refused.append(item)
+            continue
         source = item.source
         try:
             text = inflate_member(item.data, item.member, source.key)
             if not text or text.isspace():  # strip() would copy it all
                 raise source.empty()
         except CorruptArchive as error:
-            return RowAccount(source.key, error=error)
-        return SourceText(source.key, source.period, text)
+            refused.append(RowAccount(source.key, error=error))
+            continue
+        begin = whole.tell()
+        spans.append((source, begin, begin + whole.write(text)))
+    whole.truncate()
+    joined = whole.getvalue()
+    texts = [SourceText(s.key, s.period, joined, begin, end) for s, begin, end in spans]
+    return texts, refused
 
-    found = _each(storage, inflated, zips)
-    zips.clear()
-    texts = [item for item in found if isinstance(item, SourceText)]
-    return texts, [item for item in found if isinstance(item, RowAccount)]
+
+def _buffer(size: int) -> BytesIO:
+    """Return a buffer that has its memory from the start: one that grows is copied again and again."""
+    buffer = BytesIO()
+    if size:
+        buffer.seek(size - 1)
+        buffer.write(b"\0")
+        buffer.seek(0)
+    return buffer
+
+
+def _taken(items: list[T]) -> Iterator[T]:
+    """Yield the items of a list, which it loses."""
+    items.reverse()
+    while items:
+        yield items.pop()
 
 
 def _each(storage: Storage, do: Callable[[T], U], items: Sequence[T]) -> list[U]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -46,9 +46,15 @@ class Series:
                 found.setdefault(month, []).append(source)
         return found
 
+    @cached_property
+    def _tolerance(self) -> tuple[int, int]:
+        return self.schema.tolerance(self.interval)
+
     def months_of(self, period: Period) -> set[Period]:
         """Return the month of a file, and neighbours that its rows may step over into."""
-        early, late = self.schema.tolerance(self.interval)
+        early, late = self._tolerance
+        if not early and not late:
+            return {period.of_month}
         first = period.days.first - timedelta(days=-(-early // 86_400))
         last = period.days.last + timedelta(days=-(-late // 86_400))
         return {period.of_month, *_months_of((first, last))}
@@ -95,7 +101,7 @@ class Month:
             self, verifications={**self.verifications, **{item.key: item for item in verifications}}
         )
 
-    @property
+    @cached_property
     def path(self) -> str:
         """Its path in the lake."""
         own = self.series
@@ -119,9 +125,7 @@ def months_to_build(asked: pl.DataFrame, held: pl.DataFrame) -> list[Month]:
         market, data_type, symbol, interval = (str(part) if part else None for part in name)
         if market is None or data_type is None or symbol is None:
             continue  # a key that the archive's grammar does not know
-        sources = sorted(
-            _sources(files.iter_rows(named=True), opaque=opaque), key=lambda s: (s.period, s.key)
-        )
+        sources = sorted(_sources(files, opaque=opaque), key=_place)
         series = Series(
             Market(market),
             DataType(data_type),
@@ -142,17 +146,19 @@ def _months_asked(asked: pl.DataFrame) -> Mapping[tuple[Any, ...], set[Period]]:
     return found
 
 
-def _sources(rows: Iterable[Mapping[str, Any]], *, opaque: bool) -> Iterator[Source]:
-    for row in rows:
-        yield Source(
-            row["key"],
-            int(row["size"]),
-            row["sha256"],
-            row["etag"],
-            Period.parse(row["period"]),
-            row["checksum_etag"],
-            row["verified"] != "size" and not opaque,
-        )
+def _sources(files: pl.DataFrame, *, opaque: bool) -> Iterator[Source]:
+    facts = ("key", "size", "sha256", "etag", "period", "checksum_etag", "verified")
+    for key, size, sha256, etag, period, checksum_etag, verified in files.select(facts).iter_rows():
+        counts = verified != "size" and not opaque
+        yield Source(key, int(size), sha256, etag, _period(period), checksum_etag, counts)
+
+
+def _place(source: Source) -> tuple[date, str, str]:
+    return source.period.first, source.period.partition, source.key
+
+
+_period = lru_cache(maxsize=4096)(Period.parse)
+"""Many symbols have files of the same days."""
 
 
 def _months_of(days: tuple[date, date]) -> Iterator[Period]:

@@ -97,13 +97,15 @@ def in_file_order(texts: Sequence[SourceText]) -> list[SourceText]:
 
 
 def _piece(assembler: MonthAssembler, texts: Sequence[SourceText], number: int) -> Piece | None:
-    text = texts[number].text
-    layout = assembler.layout(number, text)
+    item = texts[number]
+    layout = assembler.layout(number, item.head)
     if layout is None:
-        assembler.refuse(number, text)
+        assembler.refuse(number, item.text)
         return None
-    body = text[layout.skip :] if layout.skip else text
-    if body and not body.endswith(b"\n"):
-        assembler.accounts[number].warn("no_final_line_end")
-        body += b"\n"
-    return Piece(number, body, layout.first_line, layout) if body else None
+    begin, end = item.begin + layout.skip, item.begin + item.size
+    if begin == end:
+        return None
+    if item.whole[end - 1 : end] == b"\n":
+        return Piece(number, item.whole, layout.first_line, layout, begin, end)
+    assembler.accounts[number].warn("no_final_line_end")
+    return Piece(number, item.whole[begin:end] + b"\n", layout.first_line, layout)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
@@ -35,12 +36,22 @@ _FAULT = "_fault"
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows of one file: text that ends with a line end, and the number of its first line."""
+    """Rows of one file: text that ends with a line end, and the number of its first line.
+
+    ``text`` is ``whole`` from ``begin`` to ``end``: pieces of several files may stand in one.
+    """
 
     file: int
-    text: bytes
+    whole: bytes
     first_line: int
     layout: Layout
+    begin: int = 0
+    end: int | None = None
+
+    @cached_property
+    def text(self) -> bytes:
+        """Its rows."""
+        return self.whole[self.begin : self.end]
 
     @cached_property
     def lines(self) -> int:
@@ -49,9 +60,10 @@ class Piece:
 
 
 class Parsed(NamedTuple):
-    """Typed rows, and whether their times stand in both units (milliseconds and microseconds)."""
+    """Typed rows, how many each file has, and whether their times stand in both units."""
 
     frame: pl.DataFrame
+    rows: dict[int, int]
     mixed_units: bool
 
 
@@ -71,19 +83,26 @@ def clip(text: bytes) -> str:
 
 
 def parse_fast(pieces: list[Piece], schema: Schema) -> Parsed | None:
-    """Parse the pieces, all of one layout, in one go; None when not every line is in order."""
-    counts = [piece.lines for piece in pieces]
-    text = pieces[0].text if len(pieces) == 1 else b"".join(piece.text for piece in pieces)
+    """Parse the pieces, all of one layout, in one go; None when not every line is in order.
+
+    What is asked of single columns here and in the checks is asked of ``Series``: of a day or a month of bars,
+    a query that goes through Polars' threads takes longer than the numbers do.
+    """
+    text = _joined(pieces)
     columns = pieces[0].layout.columns
     wanted = {column.name: column for column in schema.columns}
     types: dict[str, Any] = {name: _raw_dtype(wanted.get(name)) for name in columns}
     if any(dtype == pl.String for dtype in types.values()) and b"\0" in text:
         return None
     try:
-        frame = pl.read_csv(text, has_header=False, schema=types)
+        # Each later step would pay for the pieces in which the parser's threads return a column.
+        frame = pl.read_csv(text, has_header=False, schema=types).rechunk()
     except (pl.exceptions.PolarsError, UnicodeDecodeError):
         return None
-    if frame.height != sum(counts) or not _accounted(frame, text, wanted):
+    if not _accounted(frame, text, wanted):
+        return None
+    counts = _rows_of(pieces, frame, text, schema)
+    if counts is None:
         return None
     mixed = mixed_units_in(frame, schema)
     if mixed and len(pieces) > 1:  # parsed one by one, the files show which it is
@@ -92,24 +111,91 @@ def parse_fast(pieces: list[Piece], schema: Schema) -> Parsed | None:
     dated = [name for name in columns if name in wanted and wanted[name].kind == "text_time"]
     if any(typed[name].null_count() for name in dated):
         return None
-    return Parsed(typed.with_columns(_places(pieces)), mixed)
+    rows: dict[int, int] = {}
+    for piece, count in zip(pieces, counts, strict=True):
+        rows[piece.file] = rows.get(piece.file, 0) + count
+    return Parsed(typed.hstack(_places(pieces, counts)), rows, mixed)
 
 
-def _places(pieces: list[Piece]) -> list[pl.Series]:
-    """Say of each row of the pieces, one after the other, in which file and line it stands."""
-    spans = pl.DataFrame(
-        {
-            "file": [piece.file for piece in pieces],
-            "begin": [piece.first_line for piece in pieces],
-            "end": [piece.first_line + piece.lines for piece in pieces],
-        },
-        schema={"file": pl.UInt32, "begin": pl.UInt32, "end": pl.UInt32},
+def _joined(pieces: list[Piece]) -> bytes:
+    """Return the text of pieces, without a copy where they stand one behind the other."""
+    first, last = pieces[0], pieces[-1]
+    if all(a.whole is b.whole and a.end == b.begin for a, b in pairwise(pieces)):
+        return first.whole[first.begin : last.end]
+    return b"".join(memoryview(piece.whole)[piece.begin : piece.end] for piece in pieces)
+
+
+def _rows_of(
+    pieces: list[Piece], frame: pl.DataFrame, text: bytes, schema: Schema
+) -> list[int] | None:
+    """Return how many rows each piece has; None where there are other than a row a line.
+
+    Only quotes can make Polars' parser see other than a row in each line. Without them all rows of one piece are
+    its lines; and where times only rise, a piece begins at the one row that has the time of its first line. Else
+    lines are counted, which takes longer than all checks of the values.
+    """
+    plain = pl.String not in frame.dtypes and b'"' not in text
+    if plain and len(pieces) == 1:
+        return [frame.height]
+    if plain and (begins := _begins(pieces, frame, schema)) is not None:
+        return [end - begin for begin, end in pairwise([*begins, frame.height])]
+    counts = [piece.lines for piece in pieces]
+    return counts if frame.height == sum(counts) else None
+
+
+def _begins(pieces: list[Piece], frame: pl.DataFrame, schema: Schema) -> list[int] | None:
+    """Return the row that each piece begins at, by the time in its first line; None where that says nothing."""
+    if schema.time not in frame.columns or not is_rising(times := frame[schema.time]):
+        return None
+    place = frame.columns.index(schema.time)
+    try:
+        heads = [piece.whole[piece.begin : piece.begin + _KEPT_TEXT] for piece in pieces]
+        firsts = [int(head.split(b",", place + 1)[place]) for head in heads]
+        asked = pl.Series(firsts, dtype=times.dtype)
+    except (ValueError, IndexError, TypeError, OverflowError, pl.exceptions.PolarsError):
+        return None
+    begins = _places_of(asked, times)
+    found = begins[0] == 0 and begins[-1] < frame.height and is_rising(begins)
+    return begins.to_list() if found and (times[begins] == asked).all() else None
+
+
+def _places_of(asked: pl.Series, times: pl.Series) -> pl.Series:
+    """Return where some times stand, or would, in times that rise: mostly one and the same step apart."""
+    step = times[1] - times[0] if len(times) > 1 else 1
+    even: pl.Series = (asked - times[0]) // step
+    if even[0] == 0 and even[-1] < len(times) and (times[even] == asked).all():
+        return even
+    return times.search_sorted(asked)
+
+
+def is_rising(values: pl.Series) -> bool:
+    """Say whether each value is above the one before it, none of them being null.
+
+    Examples
+    --------
+    >>> (
+    ...     is_rising(pl.Series([1, 2, 4])),
+    ...     is_rising(pl.Series([1, 1])),
+    ...     is_rising(pl.Series([1, None])),
+    ... )
+    (True, False, False)
+    """
+    return not values.has_nulls() and bool(
+        (values.slice(1) > values.slice(0, len(values) - 1)).all()
     )
-    lines = pl.int_ranges("begin", "end", dtype=pl.UInt32).alias(LINE)
-    placed = spans.select(pl.col("file").alias(FILE), lines).explode(LINE)
-    in_order = spans["file"].is_sorted()
+
+
+def _places(pieces: list[Piece], counts: list[int]) -> list[pl.Series]:
+    """Say of each row of the pieces, one after the other, in which file and line it stands."""
+    file, line = (pl.Series(name, [], pl.UInt32) for name in (FILE, LINE))
+    numbers = pl.Series([piece.file for piece in pieces], dtype=pl.UInt32)
+    for place, (piece, count) in enumerate(zip(pieces, counts, strict=True)):
+        file.append(numbers.new_from_index(place, count))
+        begin = piece.first_line
+        line.append(pl.int_range(begin, begin + count, dtype=pl.UInt32, eager=True))
+    file = file.rechunk()
     # To group by a column that is known to be sorted takes Polars a quarter of the time.
-    return (placed.set_sorted(FILE) if in_order else placed).get_columns()
+    return [file.set_sorted() if numbers.is_sorted() else file, line.rechunk()]
 
 
 def _raw_dtype(column: Column | None) -> Any:
@@ -164,7 +250,9 @@ def parse_lines(
             Reject(piece.file, number, rule, reason, clip(lines[number - piece.first_line]))
         )
     kept = frame.filter(pl.col(_FAULT).is_null()).drop(_FAULT)
-    parsed = Parsed(converted(kept, schema), mixed_units_in(kept, schema))
+    parsed = Parsed(
+        converted(kept, schema), {piece.file: kept.height}, mixed_units_in(kept, schema)
+    )
     return parsed, sorted(rejects)
 
 
@@ -259,18 +347,34 @@ def mixed_units_in(frame: pl.DataFrame, schema: Schema) -> bool:
     ]
     if not times or not frame.height:
         return False
+    if _unit(frame[times[0]]) is not None:
+        return False
     size = pl.col(times[0]).abs()
     least, most = frame.select(size.min().alias("least"), size.max().alias("most")).row(0)
     return most is not None and least < MICROSECONDS <= most
 
 
+def _unit(times: pl.Series) -> int | None:
+    """Return how many microseconds the numbers of a column of epoch times count in; None where they differ."""
+    least, most = times.min(), times.max()
+    if not isinstance(least, int) or not isinstance(most, int):
+        return None
+    if least >= MICROSECONDS:
+        return 1
+    return 1000 if least > -MICROSECONDS and most < MICROSECONDS else None
+
+
 def converted(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     """Epoch times in either unit, and times as text, to microseconds UTC; stated numbers to null."""
-    found = []
+    found: list[pl.Expr | pl.Series] = []
     for column in schema.columns:
         dtype = frame.schema.get(column.name)
         value = pl.col(column.name)
         if column.kind == "time" and dtype == pl.Int64:
+            times = frame[column.name]
+            if (unit := _unit(times)) is not None:
+                found.append((times if unit == 1 else times * unit).cast(_TIME))
+                continue
             scaled = pl.when(value.abs() >= MICROSECONDS).then(value).otherwise(value * 1000)
             found.append(scaled.cast(_TIME))
         elif column.kind == "text_time" and dtype == pl.String:
@@ -278,6 +382,9 @@ def converted(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
         elif column.null_numbers and dtype is not None:
             stated = value.is_in(list(column.null_numbers))
             found.append(pl.when(stated).then(None).otherwise(value).alias(column.name))
+    if all(isinstance(item, pl.Series) for item in found):
+        made = {item.name: item for item in found if isinstance(item, pl.Series)}
+        return pl.DataFrame([made.get(column.name, column) for column in frame.get_columns()])
     return frame.with_columns(found)
 
 
@@ -290,7 +397,11 @@ def text_time(value: pl.Expr) -> pl.Expr:
 
 def derived(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     """Add the schema's derived columns."""
-    return frame.with_columns(_expression(item) for item in schema.derived)
+    return (
+        frame
+        if not schema.derived
+        else frame.with_columns(_expression(item) for item in schema.derived)
+    )
 
 
 def _expression(item: Derived) -> pl.Expr:
@@ -319,7 +430,7 @@ def with_optional(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
         if column.name not in frame.columns:
             plain = pl.String if dtype == pl.Categorical else dtype
             absent.append(pl.lit(None, plain).alias(column.name))
-    return frame.with_columns(absent)
+    return frame.with_columns(absent) if absent else frame
 
 
 def extra_columns(frame: pl.DataFrame, schema: Schema) -> tuple[str, ...]:
@@ -331,5 +442,5 @@ def extra_columns(frame: pl.DataFrame, schema: Schema) -> tuple[str, ...]:
 def silver_shape(frame: pl.DataFrame, schema: Schema, extras: tuple[str, ...] = ()) -> pl.DataFrame:
     """Return Silver's columns, in order and typed; extra ones last, as text."""
     types = schema.silver_dtypes()
-    kept = [pl.col(name).cast(dtype) for name, dtype in types.items()]
-    return frame.select(*kept, *(pl.col(name).cast(pl.String) for name in extras))
+    wanted = {**types, **dict.fromkeys(extras, pl.String)}
+    return pl.DataFrame([frame[name].cast(dtype) for name, dtype in wanted.items()])

@@ -9,10 +9,11 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from cryptolake.storage.files import Storage
 
 _STALE = 86_400
+_AT_ONCE = 4
 _PREFIX = "cryptolake-build-"
 """What folders of builds are called, before the machine and the process that made them."""
 
@@ -115,18 +117,31 @@ def disk_errors(storage: Storage, path: str) -> Iterator[None]:
         raise_storage_error(OSError(number, os.strerror(number)), "write", path, storage.root)
 
 
-def drafted(storage: Storage, path: str, data: bytes) -> Path:
-    """Write a file's bytes to a draft on the lake's disk, so that they survive a power failure."""
+class Draft(NamedTuple):
+    """A finished file that has not its place yet."""
+
+    path: Path
+    size: int
+    sha256: str
+
+
+def drafted(storage: Storage, path: str, write: Callable[[Path], None]) -> Draft:
+    """Have a file written to a draft on the lake's disk, so that it survives a power failure.
+
+    Its hash is of what can be read there.
+    """
     with disk_errors(storage, path):
         folder = new_folder(storage)
         draft = folder / "month.parquet"
         try:
-            draft.write_bytes(data)
-            flush(draft)
+            write(draft)
+            with draft.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+                os.fsync(file.fileno())
+                return Draft(draft, file.tell(), sha256)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-    return draft
 
 
 def put(storage: Storage, draft: Path, path: str, folder: Path | None = None) -> None:
@@ -152,16 +167,21 @@ def put_all(storage: Storage, drafts: Mapping[str, Path], folder: Path | None = 
     ``folder``, which drafts share, stays.
     """
     touched: dict[Path, str] = {}
-    for path, draft in drafts.items():
+
+    def place(path: str) -> None:
         target = storage.target(path)
         with disk_errors(storage, path):
             target.parent.mkdir(parents=True, exist_ok=True)
-            flush(draft)  # quick where that was done before
-            draft.replace(target)
+            flush(drafts[path])  # quick where that was done before
+            drafts[path].replace(target)
         touched[target.parent] = path
-    for place, path in touched.items():
+
+    # What is replaced is freed then, which takes longer than all else.
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="silver-place") as pool:
+        list(pool.map(place, drafts))
+    for parent, path in touched.items():
         with disk_errors(storage, path):
-            flush(place)
+            flush(parent)
     for draft in drafts.values():
         if draft.parent != folder:
             shutil.rmtree(draft.parent, ignore_errors=True)

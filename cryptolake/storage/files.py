@@ -206,7 +206,7 @@ class LocalStorage(Storage):
 
     def url(self, path: str = "") -> str:
         """Return the absolute path as text."""
-        return str(self.local(path))
+        return os.path.join(self.root, checked(path)) if path else self.root  # noqa: PTH118 - of thousands
 
     def list(self, prefix: str, skip: tuple[str, ...] = ()) -> Files:
         """Return every file below a folder, recursively and sorted; empty when there is none."""
@@ -247,8 +247,8 @@ class LocalStorage(Storage):
 
     def read(self, path: str) -> bytes:
         """Return a file's bytes; FileNotFoundError when there is none."""
-        with in_words("read", path, self.root), _opened(self.local(path)) as file:
-            return file.read()
+        with in_words("read", path, self.root):
+            return _bytes_of(self.url(path))
 
     def open(self, path: str) -> IO[bytes]:
         """Open a file for reading; FileNotFoundError when there is none."""
@@ -543,6 +543,21 @@ def _stat(path: Path) -> os.stat_result | None:
 def _opened(path: Path) -> BinaryIO:
     """Open a file; a pipe in its place is empty instead of waiting for a writer."""
     return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
+
+
+def _bytes_of(path: str) -> bytes:
+    """Return a file's bytes; a pipe in its place is empty instead of waiting for a writer.
+
+    Thousands of small files are read: this takes half the time of a file object.
+    """
+    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        pieces = [os.read(number, os.fstat(number).st_size + 1)]
+        while more := os.read(number, _PIECE):
+            pieces.append(more)
+    finally:
+        os.close(number)
+    return b"".join(pieces) if len(pieces) > 1 else pieces[0]
 
 
 def walk(

@@ -269,14 +269,15 @@ def warn(found: Damaged) -> None:
     warnings.warn(message, DamagedLakeWarning, stacklevel=2)
 
 
-def write(storage: Storage, folder: str, stamp: str, rows: pl.DataFrame) -> None:
-    """Write rows as a new segment, named by a time and the hash of its bytes."""
+def write(storage: Storage, folder: str, stamp: str, rows: pl.DataFrame) -> str:
+    """Write rows as a new segment, named by a time and the hash of its bytes; return its path."""
     buffer = BytesIO()
     rows.write_parquet(buffer, compression="zstd")
     data = buffer.getvalue()
     path = f"{folder}/{stamp}-{secrets.token_hex(4)}-{_hash(data)}.parquet"
     storage.write(path, data)
     _keep(storage, path, len(data), rows.with_columns(pl.lit(stamp).alias(STAMP)))
+    return path
 
 
 def _keep(storage: Storage, path: str, size: int, stamped: pl.DataFrame) -> None:

@@ -120,6 +120,7 @@ class Meta(TableReader):
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self._seen: dict[str, str] = {}
+        self._names: dict[str, frozenset[str]] = {}
         self._written: Counter[str] = Counter()
         self._unsettled: set[str] = set()
         self.part_of: str | None = None
@@ -127,8 +128,8 @@ class Meta(TableReader):
         self.changes = 0
         """Counts what this process adds to the tables and takes from them: a listing of before is another one's."""
 
-    def append(self, table: str, rows: pl.DataFrame | Sequence[Mapping[str, Any]]) -> None:
-        """Add rows as one new segment. Columns left out are null; others than the table's fail.
+    def append(self, table: str, rows: pl.DataFrame | Sequence[Mapping[str, Any]]) -> str | None:
+        """Add rows as one new segment, and return its path. Columns left out are null; others than the table's fail.
 
         Raises
         ------
@@ -137,18 +138,19 @@ class Meta(TableReader):
         """
         frame = _shaped(table, rows)
         if not frame.height:
-            return
+            return None
         if table == "runs" and self.part_of is not None:
             frame = frame.with_columns(part_of=pl.lit(self.part_of))
         mark_format(self.storage)
         if table == "files":  # its rows say what is in Bronze, which has to outlive a power failure
             self.storage.sync()
         self.changes += 1
-        segments.write(self.storage, _folder(table), self._after_all_seen(table), frame)
+        path = segments.write(self.storage, _folder(table), self._after_all_seen(table), frame)
         self._unsettled.add(table)
         self._written[table] += 1
         if self._written[table] % _LOOK_EVERY == 0:
             self.compact(table)
+        return path
 
     def read(
         self,
@@ -204,9 +206,9 @@ class Meta(TableReader):
         """Return the paths of a table's segments. Where they are the same, no row was added or taken."""
         return frozenset(entry.path for entry in self._segments(table))
 
-    def count(self, table: str) -> int:
-        """Return how many segments a table has."""
-        return len(self._segments(table))
+    def last_names(self, table: str) -> frozenset[str]:
+        """Return what :meth:`names` would have said when this object last listed or read the table."""
+        return self._names.get(table, frozenset())
 
     def settle(self, tables: Iterable[str] = ()) -> None:
         """End a run: merge the segments of tables that were written, where they are too many; and of others named.
@@ -301,6 +303,7 @@ class Meta(TableReader):
         return listed
 
     def _saw(self, table: str, listed: list[Entry]) -> None:
+        self._names[table] = frozenset(entry.path for entry in listed)
         if listed:
             stamp = segments.stamp_of(listed[-1])
             self._seen[table] = max(stamp, self._seen.get(table, ""))

@@ -22,7 +22,7 @@ import cryptolake as cl
 from cryptolake.archive.feeds import Feed
 from cryptolake.silver.month import MonthResult
 from cryptolake.silver.months import Month, Series
-from cryptolake.silver.parquet import Origin, to_parquet
+from cryptolake.silver.parquet import Origin, write_month
 from cryptolake.silver.records import month_rows
 
 if TYPE_CHECKING:
@@ -139,10 +139,10 @@ class SilverWriter:
         source = (f"data/{feed.market.value}/{symbol}-{period}.zip", digest)
         origin = Origin(month.series.schema.version, (source,), {}, (), ())
         frame = frame.select(month.series.schema.silver_dtypes().keys())
-        data = to_parquet(frame, month, origin)
         path = Path(self._lake.storage.local(month.path))
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+        write_month(frame, month, origin, path)
+        data = path.read_bytes()
         digest = hashlib.sha256(data).hexdigest()
         self._made.append(
             MonthResult(

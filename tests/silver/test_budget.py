@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import polars as pl
 import pytest
@@ -13,6 +14,7 @@ from cryptolake.bronze.ledger import holdings
 from cryptolake.silver.budget import STREAMED, TEXTS, Budget
 from cryptolake.silver.month import make_month
 from cryptolake.silver.months import months_to_build
+from cryptolake.silver.stream import StreamedMonth
 from tests.silver.texts import HEADER, as_text, bar, hours, key, stored, zipped
 
 
@@ -69,7 +71,11 @@ def test_two_months_are_never_made_in_pieces_at_once():
     assert TEXTS.total < 2 * STREAMED
 
 
-def test_a_small_zip_of_much_text_is_made_in_pieces(tmp_path: Path):
+def test_a_small_zip_of_much_text_is_made_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    in_pieces = Mock(wraps=StreamedMonth)
+    monkeypatch.setattr("cryptolake.silver.month.StreamedMonth", in_pieces)
     day = "2024-01-02"
     lines = [bar(hours(day)[0])] * 20_000
     data = zipped(as_text([HEADER, *lines, *(bar(hour) for hour in hours(day))]))
@@ -79,7 +85,7 @@ def test_a_small_zip_of_much_text_is_made_in_pieces(tmp_path: Path):
     above = 500_000
     assert len(data) * 3 < above < 20_000 * len(lines[0])
     made = make_month(storage, month, stream_above=above)
-    assert made.data is None
+    assert in_pieces.call_count == 1
     assert made.draft is not None
     assert (made.rows, made.duplicates) == (24, 20_000)
     assert pl.read_parquet(made.draft).height == 24

@@ -274,7 +274,7 @@ def test_a_month_built_twice_in_one_run_is_accounted_for_once(tmp_path: Path, mo
     assert current(meta, "sources")["rows_out"].sum() == 96
 
 
-@pytest.mark.parametrize("moment", ["_make", "_place"])
+@pytest.mark.parametrize("moment", ["all", "_place"])
 def test_another_build_that_is_faster_leaves_nothing_to_do(
     tmp_path: Path, monkeypatch, moment: str
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -56,8 +57,9 @@ def both_ways(
     (month,) = months_to_build(held, held)
     whole = make_month(storage, month, stream_above=10**12)
     pieces = make_month(storage, month, stream_above=0, sizes=TINY)
-    assert whole.data is not None
-    frame = pl.read_parquet(whole.data)
+    assert whole.draft is not None
+    frame = pl.read_parquet(whole.draft)
+    shutil.rmtree(whole.draft.parent)
     assert pieces.draft is not None
     put(storage, pieces.draft, month.path)
     assert list((root / "meta" / "drafts").iterdir()) == []

@@ -75,10 +75,10 @@ def same_both_ways(storage: Storage, month: Month, sizes: Sizes = TINY) -> None:
     assert sorted((f.kind, f.key, f.rows, f.first, f.last) for f in pieces.findings) == sorted(
         (f.kind, f.key, f.rows, f.first, f.last) for f in whole.findings
     )
-    if whole.data is None or pieces.draft is None:
-        assert (whole.data, pieces.draft) == (None, None)
+    if whole.draft is None or pieces.draft is None:
+        assert (whole.draft, pieces.draft) == (None, None)
         return
-    frame = pl.read_parquet(whole.data)
+    frame = pl.read_parquet(whole.draft)
     assert pl.read_parquet(pieces.draft).equals(frame)
     standing = read_standing(storage, str(pieces.draft.relative_to(str(storage.root))))
     assert standing is not None

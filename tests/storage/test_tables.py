@@ -117,10 +117,10 @@ def test_a_long_segment_is_left_as_it_is_by_the_end_of_a_run(meta: Meta, monkeyp
     for number in range(3 * FEW):
         meta.append("files", [{"key": f"new {number}", "event": "stored"}])
         Meta.settle(meta)
-        assert meta.count("files") <= FEW + 1
+        assert len(meta.names("files")) <= FEW + 1
     assert long in meta.storage.list("meta/files")
     meta.compact("files", many=2, whole=True)
-    assert meta.count("files") == 1
+    assert len(meta.names("files")) == 1
     assert meta.ledger().height == 20_000 + 3 * FEW
 
 
