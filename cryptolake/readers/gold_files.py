@@ -172,5 +172,5 @@ def _facts(lake: LakeContext, where: pl.Expr | None) -> pl.DataFrame:
         return lake.records.read("lineage", where=where)  # which names what is damaged
     if not frames:
         return pl.DataFrame(schema=TABLES["lineage"])
-    rows = pl.concat(frames).sort(segments.STAMP, maintain_order=True)
+    rows = segments.sound(pl.concat(frames)).sort(segments.STAMP, maintain_order=True)
     return rows if where is None else rows.filter(where)

@@ -27,6 +27,11 @@ COMPRESSION: Final = "zstd"
 _LEVEL = 3
 _SMALLEST, _LARGEST, _GROUPS = 14_880, 131_072, 4
 """Rows of a row group: ten days of minutes at least. Polars encodes 12,288 or 16,384 rows a group more slowly."""
+_NOT_OURS = (
+    *(pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError),
+    *(KeyError, ValueError, TypeError, RecursionError),
+)
+"""What reading a file's origin ends in where it is no file of ours: it is built anew."""
 
 
 @dataclass(frozen=True)
@@ -208,6 +213,5 @@ def read_standing(storage: Storage, path: str) -> Standing | None:
         found = pl.read_parquet_metadata(place, **storage.polars_arguments)
         metadata = json.loads(found[METADATA])
         return Standing(size, Origin.read(metadata))
-    except (pl.exceptions.PolarsError, OSError, KeyError, ValueError, TypeError, RecursionError):
-        # Whatever stands there is not a file of ours: it is built anew.
+    except _NOT_OURS:
         return None

@@ -20,6 +20,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,8 +30,6 @@ from cryptolake.errors import Damaged, DamagedLakeWarning, StorageError
 from cryptolake.storage import layout
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from cryptolake.storage.files import Entry, Storage
 
 Schema = Mapping[str, Any]
@@ -48,8 +47,14 @@ _REPLACES = "cryptolake.replaces"
 _ROW_GROUP = 20_000
 _AT_ONCE = 16
 _CACHED_BYTES = 32 * 2**20
+_FIRST, _LAST = (
+    int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000 for year in (1970, 9000)
+)
+"""What a time in a table can be, in microseconds. A later one overflows Python's, or what is counted from it does."""
 _KEPT_BYTES = 128 * 2**10
 """Bytes of a frame up to which it stays in the cache when this process has written it to a bucket."""
+_POLARS = pl.exceptions.PolarsError, pl.exceptions.PanicException
+"""What Polars raises on damaged bytes. A panic is no ``Exception``."""
 _HASHED = re.compile(r"-([0-9a-f]{16})\.parquet$")
 _SCANNED_FROM = {True: 256 * 2**10, False: 2 * 2**20}
 """Bytes of a segment, on a disk and in a bucket, from which only the row groups that a filter needs are read:
@@ -140,15 +145,28 @@ def replaces(storage: Storage, entry: Entry) -> frozenset[str]:
             return frozenset()  # a pipe, or a link that leads nowhere: reading it names it
         try:
             _REPLACED[key] = _replaced(entry, _metadata(storage, entry))
-        except (pl.exceptions.PolarsError, ValueError, PermissionError):
+        except (*_POLARS, ValueError, PermissionError):
             return frozenset()
     return _REPLACED[key]
 
 
 def _replaced(entry: Entry, metadata: Mapping[str, str]) -> frozenset[str]:
-    """Return the paths that a merged segment's metadata names."""
+    """Return the paths that a merged segment's metadata names.
+
+    Raises
+    ------
+    ValueError
+        It holds no list of names.
+    """
     folder = entry.path.rpartition("/")[0]
-    return frozenset(f"{folder}/{name}" for name in json.loads(metadata.get(_REPLACES, "[]")))
+    try:
+        names = json.loads(metadata.get(_REPLACES, "[]"))
+    except RecursionError:  # lists in lists, thousands deep
+        names = None
+    if not isinstance(names, list):
+        message = "its metadata does not say which segments it replaces"
+        raise ValueError(message)  # noqa: TRY004 - damage, as is text that is no JSON
+    return frozenset(f"{folder}/{name}" for name in names)
 
 
 def _metadata(storage: Storage, entry: Entry) -> dict[str, str]:
@@ -460,7 +478,7 @@ def shaped(rows: pl.DataFrame, schema: Schema) -> pl.DataFrame:
         A column holds what its type cannot: a newer release wrote it.
     """
     if dict(rows.schema) == dict(schema):
-        return rows
+        return sound(rows)
     if not set(rows.columns) & set(schema) - {STAMP}:
         message = f"it has none of the table's columns, but {', '.join(rows.columns)}"
         raise ValueError(message)
@@ -468,12 +486,33 @@ def shaped(rows: pl.DataFrame, schema: Schema) -> pl.DataFrame:
         pl.lit(None, kind).alias(name) for name, kind in schema.items() if name not in rows.columns
     ]
     try:
-        return rows.with_columns(missing).select(
+        typed = rows.with_columns(missing).select(
             pl.col(name).cast(kind) for name, kind in schema.items()
         )
     except pl.exceptions.PolarsError as error:
         message = f"a newer release of cryptolake wrote it ({str(error).splitlines()[0]}); upgrade to read it"
         raise ValueError(message) from error
+    return sound(typed)
+
+
+def sound(rows: pl.DataFrame) -> pl.DataFrame:
+    """Leave out rows about a path that name none, and take times that no clock shows as unknown."""
+    columns = rows.get_columns()
+    odd = [c.name for c in columns if isinstance(c.dtype, pl.Datetime) and not _is_of_a_clock(c)]
+    if odd:
+        possible = pl.col(odd).cast(pl.Int64).is_between(_FIRST, _LAST)
+        rows = rows.with_columns(pl.when(possible).then(pl.col(odd)))
+    about = columns[0]
+    return rows.drop_nulls(about.name) if about.name == "path" and about.null_count() else rows
+
+
+def _is_of_a_clock(times: pl.Series) -> bool:
+    """Say whether all times are between the first and the last that can be."""
+    # As numbers: times that Python does not have, Polars cannot hand over.
+    numbers = times.cast(pl.Int64)
+    least: Any = numbers.min()
+    most: Any = numbers.max()
+    return least is None or (least >= _FIRST and most <= _LAST)
 
 
 def _reason(error: BaseException) -> str:

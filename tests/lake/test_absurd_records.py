@@ -109,3 +109,41 @@ def test_an_account_of_no_file_stops_nothing(lake: cl.Lake):
     for verb, call in VERBS.items():
         assert call(again) is not None, verb
     assert again.quality(BARS)["verdict"].to_list() == ["whole", "whole"]
+
+
+def far(microseconds: int) -> pl.Expr:
+    """All times of a table, as one that is as many microseconds after 1970."""
+    times = pl.selectors.datetime()
+    return (times.cast(pl.Int64) * 0 + microseconds).cast(pl.Datetime("us", "UTC"))
+
+
+BROKEN = {
+    "no path": pl.lit(None, pl.String).alias("path"),
+    "a time that Python has not": far(2**62),
+    "the last second of Python's": far(253_402_300_799_000_000),
+}
+ABOUT_A_PATH = ["months", "sources", "lineage"]
+CASES = [
+    (table, broken)
+    for table in [*ABOUT_A_PATH, "files", "runs"]
+    for broken in BROKEN
+    if broken != "no path" or table in ABOUT_A_PATH
+]
+
+
+@pytest.mark.filterwarnings("ignore::cryptolake.IncompleteWarning")
+@pytest.mark.parametrize(("table", "broken"), CASES)
+def test_a_row_of_no_path_or_of_a_time_that_cannot_be_stops_nothing(
+    lake: cl.Lake, table: str, broken: str
+):
+    basis = lake.gold("basis", BARS).collect()
+    rows = lake.context.tables.read(table)
+    assert rows.height
+    lake.context.tables.append(table, rows.with_columns(BROKEN[broken]))
+    again = cl.Lake(lake.root, source=lake.source)
+    for verb, call in VERBS.items():
+        assert call(again) is not None, verb
+    known = rows[rows.columns[0]].n_unique()  # SQL shows a run in one row
+    assert len(again.sql(f"select * from meta.{table}").fetchall()) >= known
+    assert again.silver(BARS).collect().height == 5 * 24
+    assert again.gold("basis", BARS).collect().equals(basis)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -229,6 +230,80 @@ def test_a_column_that_this_release_cannot_read_is_said_to_be_of_a_newer_one(met
     segments._WARNED.clear()
     with pytest.warns(DamagedLakeWarning, match="newer release"):
         assert sizes(meta) == {"a": 1}
+
+
+@pytest.mark.parametrize("table", ["months", "sources", "lineage"])
+@pytest.mark.parametrize("scanned_from", [0, 2**40])
+def test_a_row_about_no_path_does_not_count(
+    meta: Meta, monkeypatch, table: str, scanned_from: int
+) -> None:
+    monkeypatch.setattr(segments, "_SCANNED_FROM", {True: scanned_from})
+    rows = [{"path": path, "run_id": "r"} for path in ("a", None, "b")]
+    meta.append(table, rows)
+    meta.append(table, [{"path": None, "run_id": "r"}])
+    assert meta.read(table)["path"].to_list() == ["a", "b"]
+    assert meta.read(table, where=pl.col("run_id") == "r")["path"].to_list() == ["a", "b"]
+    meta.compact(table, many=2)
+    assert meta.read(table)["path"].to_list() == ["a", "b"]
+
+
+ODD_TIMES = [2**62, -(2**62), 2**63 - 1, -(2**63) + 1, -1, int(9.3e17), 253_402_300_800_000_000]
+
+
+@pytest.mark.parametrize("scanned_from", [0, 2**40])
+@pytest.mark.parametrize("odd", ODD_TIMES)
+def test_a_time_that_no_clock_shows_is_unknown(
+    meta: Meta, monkeypatch, odd: int, scanned_from: int
+) -> None:
+    monkeypatch.setattr(segments, "_SCANNED_FROM", {True: scanned_from})
+    now = datetime(2024, 6, 1, 12, tzinfo=UTC)
+    for table, schema in TABLES.items():
+        times = [name for name, kind in schema.items() if isinstance(kind, pl.Datetime)]
+        name = next(iter(schema))
+        rows = pl.DataFrame({name: ["a", "b", "c"]}).with_columns(
+            pl.Series(time, [int(now.timestamp() * 1e6), odd, None], pl.Int64).cast(schema[time])
+            for time in times
+        )
+        meta.append(table, rows)
+        found = meta.read(table, where=pl.col(name) > "")
+        assert found[name].to_list() == ["a", "b", "c"]
+        assert found.select(times).rows() == [(now,) * len(times), *[(None,) * len(times)] * 2]
+        assert found.schema == pl.Schema(schema)
+
+
+NO_NAMES = ["5", "null", "{}", '"x"', "nonsense", "[" * 100_000]
+
+
+@pytest.mark.parametrize("says", NO_NAMES)
+def test_a_merged_segment_that_does_not_say_what_it_replaces_is_named(
+    meta: Meta, says: str
+) -> None:
+    meta.append("files", [stored("a", 1)])
+    rows = meta.read("files").with_columns(key=pl.lit("b"))
+    path = "meta/files/20990101T000000000000-merged-00000000.parquet"
+    rows.write_parquet(meta.storage.local(path), metadata={"cryptolake.replaces": says})
+    segments._WARNED.clear()
+    with pytest.warns(DamagedLakeWarning, match="-merged-"):
+        assert sizes(meta) == {"a": 1}
+    assert [item.path for item in meta.damaged()] == [path]
+
+
+def test_no_flipped_bit_of_a_merged_segment_stops_the_table(meta: Meta, monkeypatch) -> None:
+    for key in "ab":
+        meta.append("runs", [{"run_id": key}])
+    monkeypatch.setattr(meta.storage, "delete_all", lambda _: None)
+    meta.compact("runs", many=2)
+    *_, merged = segments.segments(meta.storage, "meta/runs")
+    file = meta.storage.local(merged.path)
+    data = file.read_bytes()
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    monkeypatch.setattr(segments, "_REPLACED", {})
+    for place in range(footer, len(data)):
+        flipped = bytearray(data)
+        flipped[place] ^= 1 << place % 8
+        file.write_bytes(flipped)
+        segments.replaces(meta.storage, merged)
+        segments._REPLACED.clear()
 
 
 def test_what_was_read_once_is_not_read_again(meta: Meta, monkeypatch) -> None:
