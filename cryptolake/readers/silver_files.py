@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
+from cryptolake.archive.keys import is_plain
 from cryptolake.archive.matrix import load_matrix
 from cryptolake.archive.symbols import is_glob
 from cryptolake.bronze.ledger import means
@@ -245,7 +246,7 @@ def current_silver(storage: Storage, records: TableReader) -> pl.DataFrame:
         ``path, bytes, market, data_type, interval, symbol, month``; ``damaged``, whether the file is gone or has
         another size than its record says; and ``rows, duplicates, rejects, first, last`` (UTC days of the first
         and last row), which are null where no build is recorded and where the file is damaged. The files that are
-        not damaged are those that SQL views and frames read.
+        not damaged are those that SQL views and frames read; a folder that can be no symbol's has none.
     """
     files = list(silver_files(storage))
     standing = pl.DataFrame(
@@ -277,7 +278,9 @@ def current_silver(storage: Storage, records: TableReader) -> pl.DataFrame:
         .drop("recorded", "run_id", "same")
     )
     parts = pl.col("path").str.extract_groups(SILVER_PATTERN).alias("_parts")
-    return found.with_columns(parts).unnest("_parts").sort("path")
+    found = found.with_columns(parts).unnest("_parts").sort("path")
+    odd = [name for name in found["symbol"].drop_nulls().unique() if not is_plain(name)]
+    return found.filter(~pl.col("symbol").is_in(odd).fill_null(value=False)) if odd else found
 
 
 def _accounts(records: TableReader) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Folders of Silver that can be no symbol's are named and passed over, by frames and by SQL."""
+"""Folders of Silver that can be no symbol's are named and passed over, by frames and by SQL, and are not counted."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from polars.testing import assert_frame_equal
 
 import cryptolake as cl
 from tests.readers.lakes import build_all, days, klines_key, klines_text, put
@@ -49,3 +50,13 @@ def test_they_are_named_and_passed_over(lake: cl.Lake, name: str, way: str) -> N
     assert f"symbol={name}/2024-01.parquet (its folder can be no symbol's" in str(heard[0].message)
     shutil.rmtree(folder / f"symbol={name}")
     assert read(lake)[way]() == [("AUSDT", 48)]
+
+
+@pytest.mark.parametrize("name", ["*", "A?[b]", "AUSD[T]", "A%2FB"])
+def test_they_are_not_counted(lake: cl.Lake, name: str) -> None:
+    before = lake.datasets(), lake.status()
+    assert before[0].filter(zone="silver")["symbols"].to_list() == [1]
+    folder = lake.storage.local("silver/market=spot/data_type=klines/interval=1h")
+    shutil.copytree(folder / "symbol=AUSDT", folder / f"symbol={name}")
+    assert_frame_equal(lake.datasets(), before[0])
+    assert_frame_equal(lake.status(), before[1])
