@@ -10,7 +10,6 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from cryptolake.storage.files import Storage
 
 _STALE = 86_400
-_AT_ONCE = 4
 _PREFIX = "cryptolake-build-"
 """What folders of builds are called, before the machine and the process that made them."""
 
@@ -167,21 +165,16 @@ def put_all(storage: Storage, drafts: Mapping[str, Path], folder: Path | None = 
     ``folder``, which drafts share, stays.
     """
     touched: dict[Path, str] = {}
-
-    def place(path: str) -> None:
+    for path, draft in drafts.items():
         target = storage.target(path)
         with disk_errors(storage, path):
             target.parent.mkdir(parents=True, exist_ok=True)
-            flush(drafts[path])  # quick where that was done before
-            drafts[path].replace(target)
+            flush(draft)  # quick where that was done before
+            draft.replace(target)
         touched[target.parent] = path
-
-    # What is replaced is freed then, which takes longer than all else.
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="silver-place") as pool:
-        list(pool.map(place, drafts))
-    for parent, path in touched.items():
+    for place, path in touched.items():
         with disk_errors(storage, path):
-            flush(parent)
+            flush(place)
     for draft in drafts.values():
         if draft.parent != folder:
             shutil.rmtree(draft.parent, ignore_errors=True)

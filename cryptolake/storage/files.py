@@ -40,6 +40,9 @@ OLD = 3600
 _PIECE = 8 * 2**20
 """Bytes of a file that are in memory at a time."""
 
+_AT_ONCE_READ = 2**30
+"""Bytes that the system gives in one read, and no fewer unless the file ends."""
+
 _FILES = (".parquet", ".zip", ".CHECKSUM")
 """Endings of files. A folder with such a name is in the place of one: it is listed, and cannot be read."""
 
@@ -552,12 +555,16 @@ def _bytes_of(path: str) -> bytes:
     """
     number = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        pieces = [os.read(number, os.fstat(number).st_size + 1)]
+        size = os.fstat(number).st_size
+        data = os.read(number, size + 1)
+        if len(data) <= size < _AT_ONCE_READ:  # its end was seen
+            return data
+        pieces = [data]
         while more := os.read(number, _PIECE):
             pieces.append(more)
     finally:
         os.close(number)
-    return b"".join(pieces) if len(pieces) > 1 else pieces[0]
+    return b"".join(pieces)
 
 
 def walk(
