@@ -13,7 +13,7 @@ import polars as pl
 
 from cryptolake.archive.schemas import rows_version
 from cryptolake.readers.silver_files import METADATA
-from cryptolake.storage.identity_columns import IDENTITY, arrow_metadata, named
+from cryptolake.storage.identity_columns import IDENTITY, arrow_metadata, constants, named
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -129,7 +129,8 @@ def row_group_size(rows: int) -> int:
 
 def write_month(frame: pl.DataFrame, month: Month, origin: Origin, file: BytesIO | Path) -> None:
     """Write a month's Parquet file."""
-    frame = frame.select(_columns(month, frame.columns))
+    own = constants(frame.height, *_identity(month))
+    frame = pl.DataFrame([*own, *(c for c in frame.get_columns() if c.name not in IDENTITY)])
     frame.write_parquet(
         file,
         compression=COMPRESSION,
@@ -162,11 +163,15 @@ def sink(rows: pl.LazyFrame, path: Path, month: Month, origin: Origin) -> None:
 
 def _columns(month: Month, names: Iterable[str]) -> list[pl.Expr]:
     """Return the columns of a month's file: what it is of, as its folders say, then those of its rows."""
-    series = month.series
-    interval = series.interval.value if series.interval else None
-    own = named(series.schema.market.value, series.symbol, interval)
+    own = named(*_identity(month))
     rows = [pl.col(name) for name in names if name not in IDENTITY]
     return [*(value.alias(name) for name, value in own.items()), *rows]
+
+
+def _identity(month: Month) -> tuple[str, str, str | None]:
+    series = month.series
+    interval = series.interval.value if series.interval else None
+    return series.schema.market.value, series.symbol, interval
 
 
 def restate(path: Path, month: Month, origin: Origin) -> None:

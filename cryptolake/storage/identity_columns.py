@@ -50,6 +50,22 @@ def named(market: str, symbol: str | None, interval: str | None) -> dict[str, pl
     }
 
 
+def constants(rows: int, market: str, symbol: str | None, interval: str | None) -> list[pl.Series]:
+    """Return the columns of :func:`named` for so many rows.
+
+    Examples
+    --------
+    >>> [column.to_list() for column in constants(2, "spot", "BTCUSDT", None)]
+    [['spot', 'spot'], ['BTCUSDT', 'BTCUSDT']]
+    """
+    values = zip(IDENTITY, (market, symbol, interval), strict=True)
+    return [
+        pl.Series(name, [value], pl.Enum([value])).new_from_index(0, rows)
+        for name, value in values
+        if value is not None
+    ]
+
+
 def arrow_metadata(types: Mapping[str, Any], path: str) -> dict[str, str]:
     """Return the metadata of a file with these columns: its Arrow schema.
 

@@ -46,6 +46,8 @@ STAMP = "_segment"
 _REPLACES = "cryptolake.replaces"
 _ROW_GROUP = 20_000
 _AT_ONCE = 16
+_FILTERED_ALL = 10_000
+"""Rows of a segment up to which it is not filtered by itself, which takes Polars longer than the rows do."""
 _CACHED_BYTES = 32 * 2**20
 _FIRST, _LAST = (
     int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000 for year in (1970, 9000)
@@ -225,6 +227,8 @@ def read(
         else:
             frames.append(found.select(list(columns)))
     rows = pl.concat(frames)
+    if where is not None:
+        rows = rows.filter(where)
     return rows.sort(STAMP, maintain_order=True).drop(STAMP) if late else rows
 
 
@@ -403,7 +407,8 @@ def _read(
         if isinstance(error, FileNotFoundError) and not _is_there(storage, entry):
             raise
         return Damaged(entry.path, _reason(error), storage.root)
-    return frame.rows if where is None else frame.rows.filter(where)
+    few = frame.rows.height <= _FILTERED_ALL  # those of all segments are filtered together
+    return frame.rows if where is None or few else frame.rows.filter(where)
 
 
 def _parsed(storage: Storage, entry: Entry, schema: Schema) -> _Frame:
