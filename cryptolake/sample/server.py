@@ -41,6 +41,8 @@ _PASSED = {
     *("HTTP_IF_MODIFIED_SINCE", "HTTP_IF_UNMODIFIED_SINCE", "HTTP_CONNECTION"),
 }
 """The headers of a request that moto gets."""
+_SENSELESS = ("400 Bad Request", "InvalidArgument")
+_FAILED = ("500 Internal Server Error", "InternalError")
 
 # moto keeps one store for the whole process. Each server has an account of its own in it, so that several
 # can serve buckets of the same name.
@@ -274,8 +276,11 @@ class _Door:
         passed |= {"HTTP_HOST": "localhost", "HTTP_X_MOTO_ACCOUNT_ID": self._account}
         try:
             answered: Iterable[bytes] = self._application(passed, begin)
-        except Exception:  # noqa: BLE001 - moto's, of a number or a token that is none
-            return _refused(environ, start, "400 Bad Request", "InvalidArgument")
+        except (KeyError, TypeError, ValueError):  # moto's, of a number or a token that is none
+            reading = environ["REQUEST_METHOD"] in {"GET", "HEAD"}
+            return _refused(environ, start, *(_SENSELESS if reading else _FAILED))
+        except Exception:  # noqa: BLE001 - moto's, of two requests at once: clients ask again
+            return _refused(environ, start, *_FAILED)
         return answered
 
     def _listed(self, environ: dict[str, Any]) -> bytes | None:

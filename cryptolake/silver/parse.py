@@ -154,18 +154,20 @@ def _begins(pieces: list[Piece], frame: pl.DataFrame, schema: Schema) -> list[in
         asked = pl.Series(firsts, dtype=times.dtype)
     except (ValueError, IndexError, TypeError, OverflowError, pl.exceptions.PolarsError):
         return None
-    begins = _places_of(asked, times)
+    begins = _even(firsts, times)
+    if begins is None or not (times[begins] == asked).all():
+        begins = times.search_sorted(asked)
     found = begins[0] == 0 and begins[-1] < frame.height and is_rising(begins)
     return begins.to_list() if found and (times[begins] == asked).all() else None
 
 
-def _places_of(asked: pl.Series, times: pl.Series) -> pl.Series:
-    """Return where some times stand, or would, in times that rise: mostly one and the same step apart."""
-    step = times[1] - times[0] if len(times) > 1 else 1
-    even: pl.Series = (asked - times[0]) // step
-    if even[0] == 0 and even[-1] < len(times) and (times[even] == asked).all():
-        return even
-    return times.search_sorted(asked)
+def _even(asked: list[int], times: pl.Series) -> pl.Series | None:
+    """Return where some times stand if all times are one step apart, as those of bars mostly are."""
+    if len(times) < 2:
+        return None
+    first, step = times[0], times[1] - times[0]
+    places = [(time - first) // step for time in asked]
+    return pl.Series(places) if min(places) == 0 and max(places) < len(times) else None
 
 
 def is_rising(values: pl.Series) -> bool:
