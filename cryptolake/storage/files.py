@@ -40,8 +40,8 @@ OLD = 3600
 _PIECE = 8 * 2**20
 """Bytes of a file that are in memory at a time."""
 
-_AT_ONCE_READ = 2**30
-"""Bytes that the system gives in one read, and no fewer unless the file ends."""
+_SMALL = 120 * 2**10
+"""Bytes of a file that is read in one go, without asking for its size: most zips of a day."""
 
 _FILES = (".parquet", ".zip", ".CHECKSUM")
 """Endings of files. A folder with such a name is in the place of one: it is listed, and cannot be read."""
@@ -555,13 +555,9 @@ def _bytes_of(path: str) -> bytes:
     """
     number = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        size = os.fstat(number).st_size
-        data = os.read(number, size + 1)
-        if len(data) <= size < _AT_ONCE_READ:  # its end was seen
-            return data
-        pieces = [data]
-        while more := os.read(number, _PIECE):
-            pieces.append(more)
+        pieces = [os.read(number, _SMALL)]
+        while len(pieces[-1]) >= _SMALL:  # a shorter one is the last
+            pieces.append(os.read(number, max(_SMALL, os.fstat(number).st_size)))
     finally:
         os.close(number)
     return b"".join(pieces)
