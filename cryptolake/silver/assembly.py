@@ -16,7 +16,7 @@ import polars as pl
 
 from cryptolake.archive.enums import Partition
 from cryptolake.archive.periods import Period
-from cryptolake.bronze.sniff import Layout, detect
+from cryptolake.bronze.sniff import BOM, Layout, detect
 from cryptolake.errors import CryptolakeError, SchemaMismatch
 from cryptolake.silver.checks import Flag, RowContext, check, reason
 from cryptolake.silver.dedupe import reused_ids
@@ -64,7 +64,8 @@ class SourceText:
     def head(self) -> bytes:
         """The first lines, from which the columns are seen."""
         head = self.whole[self.begin : self.begin + _HEAD][: self.size]
-        return self.text if head.isspace() else head
+        blank = len(head) - len(head.removeprefix(BOM).lstrip(b"\r\n"))
+        return self.text if blank > _BLANK else head
 
     @property
     def size(self) -> int:
@@ -120,7 +121,9 @@ class Normalized:
     """Other months that rows of these files belong to."""
 
 
-_HEAD = 64 * 2**10
+_BLANK = 1024
+_HEAD = 64 * 2**10 + 2 * _BLANK
+"""Bytes in which the columns are seen, with some blank lines before them; of more of those, all is looked at."""
 
 KEPT_REJECTS = 100_000
 """Rejected lines kept of one file; of the rest only the number is."""

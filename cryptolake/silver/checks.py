@@ -86,8 +86,7 @@ class RowContext:
 def check(frame: pl.DataFrame, context: RowContext) -> CheckedRows:
     """Hold every row to the rules; one pass when all is in order, as it nearly always is."""
     schema = context.schema
-    times = frame[schema.time]
-    spans = file_spans(frame, schema.time) if frame.height and not times.has_nulls() else None
+    spans = file_spans(frame, schema.time) if _all_near(frame[schema.time], context) else None
     rejecting = {**_always(frame, context, spans), **_of(schema.checks, "reject", context)}
     flagging = _of(schema.checks, "flag", context)
     found = _broken(frame, {**rejecting, **flagging})
@@ -209,6 +208,23 @@ def _outside(context: RowContext) -> pl.Expr:
     begin = pl.lit(begins).gather(pl.col(FILE))
     end = pl.lit(ends).gather(pl.col(FILE))
     return (time < begin) | (time >= end)
+
+
+def _all_near(times: pl.Series, context: RowContext) -> bool:
+    """Say whether all times lie between the first and the last instant that rows of any file may have."""
+    if not len(times) or times.has_nulls():
+        return False
+    # As numbers: of a time that Python does not have, Polars makes a panic.
+    numbers = times.cast(pl.Int64)
+    begins, ends = (
+        pl.Series(list(bounds), dtype=_TIME).cast(pl.Int64)
+        for bounds in zip(*context.bounds, strict=True)
+    )
+    least: Any = numbers.min()
+    most: Any = numbers.max()
+    first: Any = begins.min()
+    last: Any = ends.max()
+    return bool(first <= least and most < last)
 
 
 def _all_inside(spans: list[FileSpan] | None, context: RowContext) -> bool:

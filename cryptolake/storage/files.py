@@ -40,9 +40,6 @@ OLD = 3600
 _PIECE = 8 * 2**20
 """Bytes of a file that are in memory at a time."""
 
-_SMALL = 120 * 2**10
-"""Bytes of a file that is read in one go, without asking for its size: most zips of a day."""
-
 _FILES = (".parquet", ".zip", ".CHECKSUM")
 """Endings of files. A folder with such a name is in the place of one: it is listed, and cannot be read."""
 
@@ -555,9 +552,12 @@ def _bytes_of(path: str) -> bytes:
     """
     number = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        pieces = [os.read(number, _SMALL)]
-        while len(pieces[-1]) >= _SMALL:  # a shorter one is the last
-            pieces.append(os.read(number, max(_SMALL, os.fstat(number).st_size)))
+        left = os.fstat(number).st_size
+        pieces = [os.read(number, left + 1)]
+        while pieces[-1] and (
+            left := left - len(pieces[-1])
+        ):  # a system may give less than there is
+            pieces.append(os.read(number, _PIECE))
     finally:
         os.close(number)
     return b"".join(pieces)

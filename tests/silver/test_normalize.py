@@ -264,3 +264,27 @@ def test_a_liquidation_written_twice_is_one_row():
     done = read({name: as_text([line, line])})
     assert done.frame.height == 1
     assert done.frame["side"].dtype == pl.Categorical
+
+
+@pytest.mark.parametrize(
+    "time",
+    [9 * 10**18, 2**63 - 1, -(9 * 10**18), 253_402_300_800_000_000, -62_135_596_800_000_001],
+)
+def test_a_time_that_python_does_not_have_is_outside_the_period(time: int):
+    hour = hours("2024-01-02")
+    lines = [bar(moment, scale=1000) for moment in hour]
+    cells = lines[3].split(",")
+    lines[3] = ",".join([str(time), *cells[1:]])
+    done = read_day(as_text(lines))
+    assert done.frame["open_time"].to_list() == hour[:3] + hour[4:]
+    assert [(reject.line, reject.rule) for _, reject in done.rejects] == [
+        (4, "time_outside_period")
+    ]
+
+
+@pytest.mark.parametrize("before", [0, 1, 65_500, 65_535, 70_000, 200_000])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_any_number_of_blank_lines_may_stand_before_the_header(before: int, mark: bytes):
+    done = read_day(mark + b"\n" * before + day_text("2024-01-02"))
+    assert done.frame.equals(read_day(day_text("2024-01-02")).frame)
+    assert not done.rejects

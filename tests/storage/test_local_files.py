@@ -244,3 +244,15 @@ def test_what_the_ledger_names_is_flushed_before_the_ledger_names_it(tmp_path, m
 
 def test_flushing_everything_needs_nothing_but_the_root(tmp_path):
     open_storage(tmp_path).sync()
+
+
+@pytest.mark.parametrize("given", [1, 7, 4096])
+def test_a_file_is_read_whole_by_a_system_that_gives_little_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: int
+):
+    data = bytes(range(256)) * 4
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta" / "file").write_bytes(data)
+    read = os.read
+    monkeypatch.setattr(os, "read", lambda number, size: read(number, min(size, given)))
+    assert open_storage(tmp_path).read("meta/file") == data
