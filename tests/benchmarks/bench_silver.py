@@ -26,6 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from os import cpu_count
 from pathlib import Path
+from statistics import median
 
 import polars as pl
 
@@ -168,18 +169,23 @@ def with_pandas(root: Path, out: Path) -> int:
     return rows
 
 
-def timed(ways: list[Callable[[], int]], repeats: int) -> list[tuple[float, float, int]]:
-    """Return, for ways that take turns, the least seconds and processor seconds, and what they returned.
+Timings = list[tuple[float, float, int]]
 
-    The least, since the machine may be busy; processor seconds hold whatever else runs.
-    """
-    found: list[list[tuple[float, float, int]]] = [[] for _ in ways]
+
+def timed(ways: list[Callable[[], int]], repeats: int) -> list[Timings]:
+    """Return, for ways that take turns, the seconds and processor seconds of each turn, and what it returned."""
+    found: list[Timings] = [[] for _ in ways]
     for _ in range(repeats):
         for way, mine in zip(ways, found, strict=True):
             begun, used = time.perf_counter(), time.process_time()
             rows = way()
             mine.append((time.perf_counter() - begun, time.process_time() - used, rows))
-    return [(min(s for s, _, _ in mine), min(p for _, p, _ in mine), mine[0][2]) for mine in found]
+    return found
+
+
+def least(turns: Timings) -> tuple[float, float, int]:
+    """Return the least seconds and processor seconds, since the machine may be busy, and what was returned."""
+    return min(s for s, _, _ in turns), min(p for _, p, _ in turns), turns[0][2]
 
 
 def many_small(repeats: int) -> None:
@@ -191,11 +197,10 @@ def many_small(repeats: int) -> None:
         record(root, [(k, len(d), hashlib.sha256(d).hexdigest()) for k, d in files])
         print(f"{len(files)} daily 1m zips, {sum(len(d) for _, d in files) / 1e6:.1f} MB")
         by_hand(root, out)  # warm
-        (limit, limit_used, rows), (made, made_used, same) = timed(
-            [lambda: by_hand(root, out), lambda: ours(root)], repeats
-        )
+        hand, own = timed([lambda: by_hand(root, out), lambda: ours(root)], repeats)
+        (limit, limit_used, rows), (made, made_used, same) = least(hand), least(own)
         assert rows == same
-        ((slow, slow_used, _),) = timed([lambda: with_pandas(root, out)], 1)
+        slow, slow_used, _ = least(timed([lambda: with_pandas(root, out)], 1)[0])
         for name, seconds, used in (
             ("by hand", limit, limit_used),
             ("cryptolake", made, made_used),
@@ -205,6 +210,14 @@ def many_small(repeats: int) -> None:
                 f"{name:11}{seconds:6.3f} s {rows / seconds / 1e6:5.2f} M rows/s, {used:6.3f} s of "
                 f"processor; {seconds / limit:5.2f} x by hand ({used / limit_used:.2f} x its processor)"
             )
+        wall, processor = (
+            median(mine[n] / theirs[n] for mine, theirs in zip(own, hand, strict=True))
+            for n in (0, 1)
+        )
+        print(
+            f"turn by turn, the median: {wall:.2f} x by hand ({processor:.2f} x its processor); "
+            "the least of each, above, also compares their luck"
+        )
 
 
 def trade_lines(count: int, batch: int = 250_000) -> Iterator[bytes]:
@@ -336,7 +349,7 @@ def main() -> None:
         "what", nargs="?", default="klines", choices=["klines", "trades", "prune", "child"]
     )
     parser.add_argument("values", nargs="*")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=15)
     asked = parser.parse_args()
     if asked.what == "klines":
         many_small(asked.repeats)
