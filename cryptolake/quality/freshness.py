@@ -56,9 +56,8 @@ def freshness(
     ListingError
         The archive does not answer, and no cached listing can stand in.
     """
-    held = holdings(lake.records).drop_nulls(
-        "market"
-    )  # keys that the archive's grammar does not know
+    # Without keys that the archive's grammar does not know.
+    held = holdings(lake.records).drop_nulls("market")
     if held.is_empty():
         warn_of_lost_ledger(lake.storage, lake.records)
     folders = held_folders(held)

@@ -62,10 +62,8 @@ def silver_damage(
         asked = [(row, only) for row, only in views if view_name(row, only) in names]
         folders = [layout.silver_folder(row.market, row.data_type, only) for row, only in asked]
         whole = sorted({layout.silver_folder(row.market, row.data_type) for row, _ in asked})
-    if not folders or not (
-        has_odd_symbols(lake.storage, folders)
-        or not are_as_recorded(lake.storage, lake.records, folders)
-    ):
+    odd = has_odd_symbols(lake.storage, folders)
+    if not folders or (not odd and are_as_recorded(lake.storage, lake.records, folders)):
         return {}, []
     # Of a damaged file all views of its dataset are made anew, so the whole dataset is looked at.
     found = readable(lake.storage, lake.records, whole)

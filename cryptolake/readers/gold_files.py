@@ -99,8 +99,8 @@ def _unlike(
 ) -> list[Damaged]:
     """Return which files, of those that seemed not as recorded, are so by the records and sizes of this moment."""
     records, storage = _records(lake, recipes, again=True), lake.storage
-    done = set(lake.tables.runs().filter(state="done")["run_id"])
-    seen = set(lake.tables.read("runs")["run_id"])
+    runs = lake.tables.runs()
+    done, seen = set(runs.filter(state="done")["run_id"]), set(runs["run_id"])
     found: list[Damaged] = []
     placing: dict[str, tuple[int | None, int, str | None]] = {}
     for path, listed in misfits.items():
