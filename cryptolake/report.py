@@ -118,7 +118,7 @@ class Report:
     state
         How the run ended: ``done``, ``stopped`` or ``failed``.
     requests
-        Requests that the transfer made to S3.
+        Requests that the transfer made to S3; None where it made none.
     fallbacks
         Why files were moved in another mode than the first choice: reason to number of files.
     retries

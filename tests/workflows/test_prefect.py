@@ -143,7 +143,8 @@ def test_a_flow_makes_the_lake_that_one_pull_makes(kept_environment, archive, tm
     assert done.ok, done.summary()
     for own, theirs in zip(facts(lake), facts(whole), strict=True):
         assert own.equals(theirs)
-    assert done.report.requests <= 1.3 * (alone.requests or 0)
+    # none at all where the killed process had moved all files
+    assert (done.report.requests or 0) <= 1.3 * (alone.requests or 0)
     if runner == "threads":  # processes would be started anew
         again = flow.run()
         assert (again.report.transferred, again.report.built, again.ok) == (0, 0, True)
