@@ -129,22 +129,23 @@ def test_an_answer_that_drips_is_left_after_a_while_and_not_asked_for_again(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(client, "_PATIENCE", 0.3)
+    ended = []
 
     def drip() -> Iterator[bytes]:
-        for _ in range(400):
+        for _ in range(2000):
             yield b" "
             time.sleep(0.02)
+        ended.append(True)
 
-    began = time.monotonic()
     with serving(lambda _: drip()) as (url, asked):
         with pytest.raises(cl.ListingError, match="too slowly"):
             pages_of(url)
-        assert time.monotonic() - began < 4
+        assert not ended
         assert len(asked) == 1
 
 
 def test_an_answer_that_is_slow_and_steady_is_read(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(client, "_PATIENCE", 0.2)
+    monkeypatch.setattr(client, "_PATIENCE", 0.4)
     whole = page([(f"data/{n}", 1) for n in range(200)])
     size = len(whole) // 10
 

@@ -43,7 +43,6 @@ def test_a_terminal_is_watched(monkeypatch):
 
 
 def test_a_log_gets_a_line_now_and_then_though_no_step_comes(monkeypatch, caplog):
-    monkeypatch.setattr(progress, "HEARTBEAT", 0.02)
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     caplog.set_level("INFO", "cryptolake.progress")
     shown = TransferProgress(total_bytes=4_000_000, total_files=2, progress=True)
@@ -52,6 +51,7 @@ def test_a_log_gets_a_line_now_and_then_though_no_step_comes(monkeypatch, caplog
     shown.settled()
     shown.close()
     assert not caplog.records
+    monkeypatch.setattr(progress, "HEARTBEAT", 0.02)
     shown = TransferProgress(total_bytes=4_000_000, total_files=2, progress=True)
     shown.arrived(1_000_000)
     shown.settled()
