@@ -75,8 +75,9 @@ MONTHS: dict[str, Any] = {
 """Columns of ``Report.months``, Silver's and Gold's. ``status``: ``built``; ``unchanged``; ``kept`` (a file of it
 cannot be used now, and the month that stands has its rows); ``missing`` (of Gold: its leading input has no such
 month); or ``failed``. ``error`` says which files could not be used, or what a recipe's function raised;
-``missing``, of Gold, which Silver files its recipe asks for that are not in the lake (no failure: a symbol may have
-no such market, and warm-up rows lie before a first month)."""
+``missing`` is no failure: of Silver, files that the archive has withdrawn, whose rows other files of the month have; of
+Gold, Silver files that its recipe asks for and the lake has not (a symbol may have no such market, and warm-up rows lie
+before a first month)."""
 
 THROUGHPUT: dict[str, Any] = {
     "time": pl.Datetime("us", "UTC"),

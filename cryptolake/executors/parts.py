@@ -15,7 +15,7 @@ from cryptolake.storage.files import S3Storage, open_storage
 from cryptolake.storage.lake_format import check_format
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     import polars as pl
 
@@ -144,12 +144,14 @@ class BuildWork:
     policy: Policy
     force: bool = False
     threads: int | None = None
+    withdrawn: Collection[str] = ()
 
     def do(self, lake: LakeContext, watch: Watch) -> Report:
         """Do it."""
         from cryptolake.silver.build import build
 
         how: dict[str, Any] = {"force": self.force, "threads": self.threads}
+        how["withdrawn"] = self.withdrawn
         return build(lake, self.rows, progress=watch, checksum_policy=self.policy, **how)
 
 

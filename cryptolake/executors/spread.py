@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -112,7 +112,13 @@ class Spread:
         return replace(report, damaged=())
 
     def build(
-        self, rows: pl.DataFrame, lake: LakeContext, settings: RunSettings, *, force: bool = False
+        self,
+        rows: pl.DataFrame,
+        lake: LakeContext,
+        settings: RunSettings,
+        *,
+        force: bool = False,
+        withdrawn: Collection[str] = (),
     ) -> Report:
         """Build the months that are to be built by parts; then look at all of them once, as one build does.
 
@@ -122,12 +128,11 @@ class Spread:
         todo = rows if force else unbuilt(rows, lake)
         parts = self._months(todo)
         if sum(count for _, count in parts) < 2:
-            return alone.build(rows, self._own(lake), force=force)
-        works = [
-            BuildWork(part, settings.checksum_policy, force, self.pool.threads) for part, _ in parts
-        ]
+            return alone.build(rows, self._own(lake), force=force, withdrawn=withdrawn)
+        policy = settings.checksum_policy
+        works = [BuildWork(part, policy, force, self.pool.threads, withdrawn) for part, _ in parts]
         done = self._run(works, [(count, count) for _, count in parts], "months")
-        last = alone.build(rows, self._own(lake))
+        last = alone.build(rows, self._own(lake), withdrawn=withdrawn)
         return Report.merge([replace(done, damaged=()), last])
 
     def gold(self, name: str, query: Query, lake: LakeContext, *, force: bool = False) -> Report:

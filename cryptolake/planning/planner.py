@@ -188,12 +188,12 @@ def plan_of(
 
 
 def plan_of_keys(keys: Iterable[str], lake: LakeContext, *, notes: Iterable[str] = ()) -> Plan:
-    """Return the plan that fetches the files with these keys, as far as the archive lists them.
+    """Return the plan that fetches the files with these keys, as far as the archive lists them now.
 
     Raises
     ------
     ListingError
-        The archive does not answer, and no cached listing can stand in.
+        The archive does not answer: a cached listing does not tell whether it still has them.
     """
     names = list(keys)
     parsed = [key for key in map(parse_key, names) if key is not None]
@@ -202,7 +202,9 @@ def plan_of_keys(keys: Iterable[str], lake: LakeContext, *, notes: Iterable[str]
     days = [key.period.days for key in parsed]
     first = min((each.first for each in days), default=date.min)
     span = Days(first, max((each.last for each in days), default=first))
-    listed = lake.listing.listed(list(folders.values()), span)
+    listed = lake.listing.listed(list(folders.values()), span, refresh=True)
+    if listed.trouble is not None:
+        raise listed.trouble
     files = listed.files.drop("folder", "partition", "period").filter(pl.col("key").is_in(names))
     return plan_of(with_key_parts(files), lake, notes=notes, listed_at=listed.at)
 

@@ -32,7 +32,7 @@ _IN_WORDS = {
     "frozen_run": "after the last trade",
     "thin": "of few samples",
 }
-TOLD = ("filled_from_daily", "healed", "ids_skipped")
+TOLD = ("filled_from_daily", "healed", "ids_skipped", "withdrawn_file")
 """Kinds of findings that tell what was done or is usual, and are no problem."""
 
 

@@ -35,6 +35,7 @@ exact repeats             removed, counted as duplicates
 conflicting_duplicates    one row kept (of the daily file before the monthly one's, else the first): finding
 daily_monthly_disagree    the daily row kept: finding
 filled_from_daily         rows that only daily files have: kept, finding
+withdrawn_file            the archive withdrew a file that was here; other files have its rows: finding
 odd_close_time            kept, finding: exchange halts leave such bars
 off_grid_open_time        kept, finding: as above
 closes_before_it_opens    kept, finding: as above

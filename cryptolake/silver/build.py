@@ -14,7 +14,7 @@ import shutil
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from os import cpu_count
@@ -67,6 +67,7 @@ _FLUSH_BYTES = 32 * 2**20
 _FLUSH_SECONDS = 2.0
 _FLUSH_MONTHS = 256
 _AT_ONCE = 16
+_NAMED = 3
 
 
 class BuildRun:
@@ -326,7 +327,15 @@ def _row(result: MonthResult) -> dict[str, Any]:
         "rejects": result.rejected,
         "seconds": result.seconds,
         "error": result.error,
+        "missing": _withdrawn(result.withdrawn),
     }
+
+
+def _withdrawn(keys: Sequence[str]) -> str | None:
+    if not keys:
+        return None
+    more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
+    return f"{', '.join(keys[:_NAMED])}{more}, withdrawn by the archive; other files have all their rows"
 
 
 def _inputs(month: Month) -> bytes:
@@ -375,6 +384,7 @@ def build(
     threads: int | None = None,
     stream_above: int = STREAM_ABOVE,
     checksum_policy: Policy = "quarantine",
+    withdrawn: Collection[str] = frozenset(),
 ) -> Report:
     """Build every Silver month that the given Bronze files lie in, where its files changed.
 
@@ -402,11 +412,14 @@ def build(
     checksum_policy
         What to do with a file that was copied inside S3, is read for the first time, and is not what its
         CHECKSUM says: as :func:`cryptolake.transfer.engine.transfer` does.
+    withdrawn
+        Files that the archive no longer lists: a month that has rows of theirs is built of its other files where
+        those have all of them, and else kept.
 
     Returns
     -------
     Report
-        One row per month: ``built``, ``unchanged`` or ``failed``, with what was wrong with its files; and
+        One row per month: ``built``, ``unchanged``, ``kept`` or ``failed``, with what was wrong with its files; and
         one per file that the build put into quarantine.
 
     Raises
@@ -423,7 +436,8 @@ def build(
     months = run.asked(bronze_rows)
     sweep(lake.storage)
     try:
-        options = {"limits": limits, "stream_above": stream_above, "policy": checksum_policy}
+        options: dict[str, Any] = {"limits": limits, "stream_above": stream_above}
+        options |= {"policy": checksum_policy, "withdrawn": withdrawn}
         records = month_records(lake.tables, [month.path for month in months])
         run.month_names |= lake.tables.last_names("months")
         run.all(months, force=force, records=records, **options)

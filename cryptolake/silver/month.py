@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -28,6 +28,7 @@ from cryptolake.silver.parquet import MonthRecord, Origin, Standing, read_standi
 from cryptolake.silver.scratch import drafted, new_folder
 from cryptolake.silver.sources import is_damaged
 from cryptolake.silver.stream import StreamedMonth
+from cryptolake.silver.withdrawn import covered
 from cryptolake.storage import layout
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class MonthResult:
     spills: tuple[Period, ...] = ()
     verifications: list[LateVerification] = field(default_factory=list)
     damaged: tuple[str, ...] = ()
+    withdrawn: tuple[str, ...] = ()
+    """Files that the archive no longer has, whose rows the month that stood had, and this one has of other files."""
     origin: Origin | None = None
     size: int = 0
     sha256: str | None = None
@@ -95,6 +98,7 @@ def make_month(
     known: Mapping[str, LateVerification] | None = None,
     records: Mapping[str, MonthRecord] | None = None,
     extend: bool = True,
+    withdrawn: Collection[str] = frozenset(),
 ) -> MonthResult:
     """Make one month, or find that it is up to date. Failures are returned, not raised.
 
@@ -114,6 +118,9 @@ def make_month(
     extend
         Put new days behind the rows of the file that stands, where that gives the same
         (:mod:`cryptolake.silver.extend`).
+    withdrawn
+        Files that the archive no longer lists and the lake no longer has: for their sake a month is only kept where
+        it has a row of theirs that no other file has.
     """
     begun = time.perf_counter()
     if known:
@@ -127,7 +134,7 @@ def make_month(
             result = _extended(storage, month, standing, record, limits, stream_above, policy)
         if result is None:
             result = _made(storage, month, limits, stream_above, sizes, policy)
-            result = _kept(result, standing)
+            result = _kept(storage, result, standing, withdrawn)
     except StorageError:
         raise
     except CryptolakeError as error:
@@ -204,7 +211,9 @@ def _behind(
     return _encoded(storage, result, frame, origin)
 
 
-def _kept(result: MonthResult, standing: Standing | None) -> MonthResult:
+def _kept(
+    storage: Storage, result: MonthResult, standing: Standing | None, withdrawn: Collection[str]
+) -> MonthResult:
     """Return the result, or that the month that stands is kept, because it has rows that this one lacks."""
     if standing is None or result.origin is None:
         return result
@@ -212,20 +221,34 @@ def _kept(result: MonthResult, standing: Standing | None) -> MonthResult:
     lacking = {key for key in fewer if _may_lie_in(key, result.month)}
     if not lacking:
         return result
+    made = result.data or result.draft
+    if made is not None and lacking.issubset(withdrawn):
+        found = covered(storage, result.month, made, lacking)
+        if found is not None:
+            result.findings, result.withdrawn = result.findings + found, tuple(sorted(lacking))
+            return result
     if result.draft is not None:
         shutil.rmtree(result.draft.parent, ignore_errors=True)
-    gone = sorted(lacking - result.origin.refused.keys())
-    why = [result.error] if result.error else []
-    why += [f"{key} is no longer in the lake; pull it again" for key in gone[:5]]
-    error = f"the month that stands is kept, for it has rows that would be lost: {'; '.join(why)}"
     return MonthResult(
         result.month,
         "kept",
         verifications=result.verifications,
         damaged=result.damaged,
         spills=result.spills,
-        error=error,
+        error=_why_kept(result, lacking, withdrawn),
     )
+
+
+def _why_kept(result: MonthResult, lacking: set[str], withdrawn: Collection[str]) -> str:
+    refused = {} if result.origin is None else result.origin.refused
+    why = [result.error] if result.error else []
+    why += [
+        f"{key} is withdrawn by the archive, and no other file here has all its rows"
+        if key in withdrawn
+        else f"{key} is no longer in the lake; pull it again"
+        for key in sorted(lacking - refused.keys())[:5]
+    ]
+    return f"the month that stands is kept, for it has rows that would be lost: {'; '.join(why)}"
 
 
 def _may_lie_in(key: str, month: Month) -> bool:

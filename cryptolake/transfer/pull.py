@@ -15,7 +15,7 @@ from cryptolake.transfer.options import TransferOptions
 from cryptolake.transfer.routing import route
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from cryptolake.archive.source import Archive
     from cryptolake.bronze.verify import Policy
@@ -36,7 +36,13 @@ class Spreads(Protocol):
         """Move a plan's files by parts, and build the months that they lie in where the call is to."""
 
     def build(
-        self, rows: pl.DataFrame, lake: LakeContext, settings: RunSettings, *, force: bool = False
+        self,
+        rows: pl.DataFrame,
+        lake: LakeContext,
+        settings: RunSettings,
+        *,
+        force: bool = False,
+        withdrawn: Collection[str] = (),
     ) -> Report:
         """Build the months that some ledger rows lie in, by parts."""
 
@@ -97,14 +103,22 @@ class RunSettings:
             pins=pins,
         )
 
-    def build(self, bronze_rows: pl.DataFrame, lake: LakeContext, *, force: bool = False) -> Report:
-        """Build the Silver months that some ledger rows lie in."""
+    def build(
+        self,
+        bronze_rows: pl.DataFrame,
+        lake: LakeContext,
+        *,
+        force: bool = False,
+        withdrawn: Collection[str] = (),
+    ) -> Report:
+        """Build the Silver months that some ledger rows lie in; the archive no longer lists the files ``withdrawn``."""
         from cryptolake.silver.build import build
 
+        how: dict[str, Any] = {"force": force, "withdrawn": withdrawn}
         if self.spread is not None:
-            return self.spread.build(bronze_rows, lake, self, force=force)
-        how: dict[str, Any] = {"progress": self.progress, "checksum_policy": self.checksum_policy}
-        return build(lake, bronze_rows, force=force, **how)
+            return self.spread.build(bronze_rows, lake, self, **how)
+        how |= {"progress": self.progress, "checksum_policy": self.checksum_policy}
+        return build(lake, bronze_rows, **how)
 
 
 def pull(
@@ -196,7 +210,8 @@ def build_and_refetch(
 
     These are files that the build finds damaged, and files that were taken out of the lake before and whose
     rows a month that stands has: it is kept as it is until they are back. A plan by days may name neither, where
-    other files of the lake cover their days.
+    other files of the lake cover their days. What the archive no longer lists is not waited for where the month's other
+    files have all its rows.
 
     Parameters
     ----------
@@ -214,12 +229,13 @@ def build_and_refetch(
 
         lost |= set(take_out(lake.storage, lake.tables, built.damaged))
         lake.records.forget()
-    moved = _fetched(plan_of_lost, sorted(lost), lake, settings) if lost else None
-    if moved is None and not built.damaged:
+    moved, withdrawn = _fetched(plan_of_lost, sorted(lost), lake, settings)
+    if moved is None and not built.damaged and not withdrawn:
         return built
     done = [replace(built, damaged=())]  # what is damaged is dealt with here
     # Nothing may be lost: the build itself found out what ETags say, or files were stored again meanwhile.
-    return Report.merge([*done, *([moved] if moved else []), settings.build(bronze_rows(), lake)])
+    again = settings.build(bronze_rows(), lake, withdrawn=withdrawn)
+    return Report.merge([*done, *([moved] if moved else []), again])
 
 
 def _gone(built: Report, lake: LakeContext) -> set[str]:
@@ -238,14 +254,17 @@ def _gone(built: Report, lake: LakeContext) -> set[str]:
 
 def _fetched(
     plan_of_lost: Callable[[Sequence[str]], Plan],
-    keys: list[str],
+    keys: Sequence[str],
     lake: LakeContext,
     settings: RunSettings,
-) -> Report | None:
-    """Fetch files again; None where none of them can be: the archive lists none, or does not answer."""
+) -> tuple[Report | None, set[str]]:
+    """Fetch files again, where any can be; return the report, and those that the archive does not list any more."""
+    if not keys:
+        return None, set()
     try:
         plan = plan_of_lost(keys)
     except ListingError:  # the build names what is lacking
-        return None
-    lacking = plan.rows.select("status")["status"].is_in(["unrecorded", *TO_MOVE]).any()
-    return settings.transfer(plan, lake) if lacking else None
+        return None, set()
+    listed = plan.rows.select("key", "status")
+    lacking = listed["status"].is_in(["unrecorded", *TO_MOVE]).any()
+    return settings.transfer(plan, lake) if lacking else None, set(keys) - set(listed["key"])

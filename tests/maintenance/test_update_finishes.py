@@ -16,9 +16,10 @@ import pytest
 import cryptolake as cl
 from cryptolake.archive.enums import Partition
 from cryptolake.bronze.ledger import holdings
+from cryptolake.listing.client import Pages
 from cryptolake.maintenance.missing import Coverage
 from cryptolake.quality.freshness import held_folders
-from tests.quality.world import World, key_of
+from tests.quality.world import World, key_of, without
 from tests.transfer.proxy import Fault, proxied
 
 if TYPE_CHECKING:
@@ -359,10 +360,49 @@ def test_an_update_sees_that_a_month_stands_with_rows_of_a_day_that_was_taken_ou
     is_finished(mixed, BARS.between("2024-06-01", "2024-06-30"))
 
 
-def test_a_month_is_kept_where_the_archive_no_longer_has_the_day_that_was_taken_out(mixed: World):
+@pytest.mark.parametrize("verb", ["pull", "update"])
+def test_a_month_is_built_of_its_monthly_file_where_the_archive_has_withdrawn_the_day_that_was_taken_out(
+    mixed: World, verb: str
+):
     withheld(mixed, key_of(TAKEN))
     mixed.publish()
-    report = mixed.lake.pull(BARS.between("2024-06-01", "2024-06-30"), refresh=True, progress=False)
+    asked = BARS.between("2024-06-01", "2024-06-30")
+    report = mixed.lake.pull(asked, progress=False) if verb == "pull" else update(mixed).report
+    assert report is not None
+    assert report.ok, report
+    assert f"{key_of(TAKEN)}, withdrawn by the archive" in report.summary()
+    assert mixed.lake.silver(BARS).collect().height == 30 * 24
+    assert mixed.lake.build(progress=False).ok
+    is_finished(mixed, asked)
+
+
+def test_a_month_is_kept_where_no_other_file_has_the_rows_of_a_day_that_the_archive_has_withdrawn(
+    mixed: World,
+):
+    withheld(mixed, key_of(TAKEN))
+    mixed.edit(key_of("2024-06"), without(TAKEN))
+    mixed.publish()
+    asked = BARS.between("2024-06-01", "2024-06-30")
+    for _ in range(2):
+        report = mixed.lake.pull(asked, refresh=True, progress=False)
+        assert not report.ok
+        assert f"{key_of(TAKEN)} is withdrawn by the archive, and no other" in report.summary()
+        assert mixed.lake.silver(BARS).collect().height == 6 * 24
+
+
+def test_a_month_is_kept_while_the_archive_does_not_say_whether_it_still_has_the_day(
+    mixed: World, monkeypatch: pytest.MonkeyPatch
+):
+    asked = BARS.between("2024-06-01", "2024-06-30")
+    withheld(mixed, key_of(TAKEN))
+    mixed.publish()
+    assert mixed.lake.plan(asked, refresh=True).to_transfer == 0
+
+    def refused(self: Pages, asked: object) -> None:
+        raise self._failure("no answer")
+
+    monkeypatch.setattr(Pages, "_ask", refused)
+    report = mixed.lake.pull(asked, progress=False)
     assert not report.ok
-    assert TAKEN in report.summary()
+    assert f"{key_of(TAKEN)} is no longer in the lake; pull it again" in report.summary()
     assert mixed.lake.silver(BARS).collect().height == 6 * 24

@@ -17,7 +17,17 @@ from cryptolake.listing.context import LakeContext
 from cryptolake.silver.build import BuildRun, build
 from cryptolake.silver.records import current, month_records
 from cryptolake.storage.tables import Meta
-from tests.silver.texts import day_text, key, ledger_row, stored, zipped
+from tests.silver.texts import (
+    HEADER,
+    as_text,
+    bar,
+    day_text,
+    hours,
+    key,
+    ledger_row,
+    stored,
+    zipped,
+)
 
 if TYPE_CHECKING:
     from cryptolake.report import Report
@@ -198,6 +208,59 @@ def test_a_file_that_was_taken_out_keeps_its_rows_in_silver_until_it_is_fetched(
     report = built(storage)
     assert "no longer in the lake" in report.summary()
     assert rows(storage) == 72
+
+
+@pytest.mark.parametrize("above", WAYS)
+@pytest.mark.parametrize(
+    ("rows_of_month", "status", "said"),
+    [
+        pytest.param(72, "built", "other files have all their rows", id="has all rows"),
+        pytest.param(47, "kept", "no other file here has all its rows", id="lacks one row"),
+    ],
+)
+def test_a_month_does_without_a_withdrawn_file_where_others_have_its_rows(
+    tmp_path: Path, above: int | None, rows_of_month: int, status: str, said: str
+) -> None:
+    options = {} if above is None else {"stream_above": above}
+    storage, meta = stored(tmp_path, zips())
+    assert built(storage, **options).ok
+    took_out(storage, meta, DAYS[1])
+    lines = [bar(hour) for day in DAYS for hour in hours(day)]
+    lines[30] = bar(hours(DAYS[1])[6], close=9.5)
+    whole = zipped(as_text([HEADER, *lines[:rows_of_month]]))
+    storage.write(f"bronze/{key('2024-01')}", whole)
+    meta.append("files", [ledger_row(key("2024-01"), whole)])
+    assert built(storage, **options).months["status"].to_list() == ["kept"]
+    report = built(storage, withdrawn={key(DAYS[1])}, **options)
+    assert (report.ok, report.months["status"].to_list()) == (status == "built", [status])
+    assert said in report.summary()
+    assert rows(storage) == 72
+    found = current(meta, "findings").filter(kind="withdrawn_file")
+    if status == "kept":
+        assert found.is_empty()
+        return
+    assert found.select("key", "rows").rows() == [(key(DAYS[1]), 24)]
+    assert "1 of them with other values" in found["detail"][0]
+    assert built(storage, **options).months["status"].to_list() == ["unchanged"]
+
+
+def test_a_file_that_the_lake_still_has_counts_as_withdrawn_to_no_build(tmp_path: Path) -> None:
+    """It is damaged: a pull takes it out and asks the archive, and only then it is known to be withdrawn."""
+    storage, meta = stored(tmp_path, zips())
+    assert built(storage).ok
+    whole = zipped(b"".join(map(day_text, DAYS)))
+    storage.write(f"bronze/{key('2024-01')}", whole)
+    meta.append("files", [ledger_row(key("2024-01"), whole)])
+    flipped(storage.local(f"bronze/{key(DAYS[1])}"))
+    report = built(storage)
+    assert (report.ok, report.months["status"].to_list()) == (False, ["kept"])
+    assert report.damaged == (key(DAYS[1]),)
+
+
+def took_out(storage: Storage, meta: Meta, day: str) -> None:
+    """Damage a day and take it out of Bronze, as ``verify(repair=True)`` does."""
+    flipped(storage.local(f"bronze/{key(day)}"))
+    assert take_out(storage, meta, [key(day)]) == [key(day)]
 
 
 def test_a_header_without_rows_is_read_and_an_empty_csv_is_not(tmp_path: Path) -> None:
