@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import socket
 import threading
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +16,7 @@ import polars as pl
 import pytest
 
 import cryptolake as cl
-from cryptolake.executors.channel import Channel
+from cryptolake.executors.channel import Channel, Line
 from cryptolake.executors.parts import CallPart, Place, run_part
 from cryptolake.executors.pool import Pool
 from cryptolake.progress import Step
@@ -188,3 +189,18 @@ def test_an_error_comes_back_from_a_worker_without_what_it_came_from(tmp_path: P
         done = run_part(CallPart(0, place, _Refused(), channel.address))
     sent = pickle.loads(pickle.dumps(done)).error
     assert (type(sent), str(sent), sent.__cause__) == (cl.TransferError, "nothing came", None)
+
+
+def test_a_channel_that_is_closed_leaves_no_thread_and_no_open_port():
+    before = set(threading.enumerate())
+    with Channel() as channel:
+        line = Line(channel.address, 0)
+        line(Step(0, 1, 0, 1, "files"))
+        own = set(threading.enumerate()) - before
+        assert {thread.name for thread in own} >= {"parts"}
+    line.close()
+    for thread in own:
+        thread.join(20)
+    assert not any(thread.is_alive() for thread in own)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", channel.address.port))
