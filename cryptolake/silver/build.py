@@ -56,6 +56,8 @@ from cryptolake.storage.tables import new_run_id
 from cryptolake.telemetry import observed
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cryptolake.bronze.verify import Policy
     from cryptolake.listing.context import LakeContext
     from cryptolake.progress import Progress
@@ -92,6 +94,9 @@ class BuildRun:
         self._seen: dict[str, bytes] = {}
         self.damaged: set[str] = set()
         self._whole: list[Month] = []
+        self._drafts: set[Path] = set()
+        """The folders of drafts that have no place yet; of months in work too, once they are made."""
+        self._over = False
         self.ledger_names: frozenset[str] | None = None
         self.month_names: set[str] = set()
         """The segments of ``months`` whose rows were read before this run wrote, and its own."""
@@ -135,6 +140,7 @@ class BuildRun:
             while todo and len(running) < 2 * self.threads:
                 known = self.verifications.known
                 job = pool.submit(make_month, self.storage, todo.popleft(), known=known, **options)
+                job.add_done_callback(self._drafted)
                 running.add(job)
             done, running = wait(running, timeout=SOON, return_when=FIRST_COMPLETED)
             if not done:
@@ -143,6 +149,14 @@ class BuildRun:
                 result = future.result()
                 todo.extend(_spilled(result, seen))
                 yield result
+
+    def _drafted(self, job: Future[MonthResult]) -> None:
+        """Note the draft of a month, in the thread that made it; it goes at once where the build has ended meanwhile."""
+        if job.cancelled() or job.exception() is not None or (draft := job.result().draft) is None:
+            return
+        self._drafts.add(draft.parent)
+        if self._over:
+            shutil.rmtree(draft.parent, ignore_errors=True)
 
     def _due(self) -> bool:
         size = sum(len(result.data or b"") for result in self._waiting)
@@ -253,19 +267,29 @@ class BuildRun:
 
     def _place(self, months: list[MonthResult]) -> None:
         """Put months in their places: all together on a disk, side by side in a bucket."""
+        drafts = {each.month.path: each.draft for each in months if each.draft is not None}
         if self.storage.is_local:
-            drafts = {each.month.path: each.draft for each in months if each.draft is not None}
             for path in drafts:
                 _clear(self.storage, path)
             put_all(self.storage, drafts)
-            return
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="silver-put") as pool:
-            list(pool.map(lambda result: _place(self.storage, result), months))
+        else:
+            with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="silver-put") as pool:
+                list(pool.map(lambda result: _place(self.storage, result), months))
+        self._drafts.difference_update(draft.parent for draft in drafts.values())
 
     def close(self) -> None:
-        """Store what is ready, and record the run."""
-        if self._waiting:
-            self._flush()
+        """Store what is ready, and record the run; remove the drafts that have no place."""
+        try:
+            if self._waiting:
+                self._flush()
+            self._end()
+        finally:
+            self._over = True
+            for folder in list(self._drafts):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _end(self) -> None:
+        """Record that the run is over."""
         if self._beaten is None or self._closed:
             return  # what did nothing leaves nothing
         self._closed = True

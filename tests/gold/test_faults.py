@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
@@ -16,6 +18,9 @@ from cryptolake.gold.build import build_gold
 from cryptolake.sample.research import research_symbols
 from tests.gold.test_recipes import gold_months
 from tests.quality.world import World, key_of
+
+if TYPE_CHECKING:
+    from cryptolake.progress import Step
 
 BARS = cl.query().markets("spot", "futures_um").klines("1h")
 ASKED = cl.query().symbols("BTCUSDT").between("2024-12-30", "2025-02-01")
@@ -138,6 +143,17 @@ def test_in_a_bucket_a_stopped_build_and_damaged_lineage_are_finished(
         report = again.build(asked, gold=["basis"], progress=False)
     assert gold_months(report.months, "built") == ["2025-01", "2025-02"]
     assert recorded(again, "basis") == standing(again, "basis")
+
+
+def test_a_build_that_is_stopped_ends_its_work_and_removes_its_drafts(pulled: World):
+    def stop(_: Step) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_gold(pulled.lake.context, "basis", ASKED, progress=stop, force=True)
+    assert not [one for one in threading.enumerate() if one.name.startswith("gold")]
+    assert pulled.lake.storage.list("meta/drafts") == []
+    assert list(pulled.lake.storage.local("meta/drafts").iterdir()) == []
 
 
 def test_status_shows_gold(pulled: World):
