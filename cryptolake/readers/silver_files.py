@@ -30,8 +30,8 @@ from cryptolake.storage.layout import (
     parse_silver_path,
     silver_folder,
 )
+from cryptolake.storage.newest_rows import of_newest_build
 from cryptolake.storage.scope import EVERYTHING, Scope
-from cryptolake.storage.tables import of_newest_build
 
 if TYPE_CHECKING:
     from cryptolake.archive.enums import DataType, Market

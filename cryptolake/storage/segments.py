@@ -193,6 +193,7 @@ def read(
     *,
     where: pl.Expr | None = None,
     damaged: Callable[[Damaged], None] | None = None,
+    stamps: bool = False,
 ) -> pl.DataFrame:
     """Return the rows of segments, in the order they were written.
 
@@ -207,6 +208,8 @@ def read(
         Only these rows. Of a long segment only the row groups that can hold such rows are read.
     damaged
         Receives each segment that cannot be read; a warning is given when left out.
+    stamps
+        Leave the column :data:`STAMP` in.
 
     Raises
     ------
@@ -216,7 +219,7 @@ def read(
     stamped = {**schema, STAMP: pl.String}
     # A writer whose clock is behind may write a segment that sorts before a merged one.
     late = any(MERGED in entry.path for entry in entries[1:])
-    columns = stamped if late else schema
+    columns = stamped if late or stamps else schema
     empty = pl.DataFrame(schema=columns)
     frames = [empty if where is None else empty.filter(where)]  # a wrong filter is no damage
     for found in _side_by_side(
@@ -229,7 +232,9 @@ def read(
     rows = pl.concat(frames)
     if where is not None:
         rows = rows.filter(where)
-    return rows.sort(STAMP, maintain_order=True).drop(STAMP) if late else rows
+    if late:
+        rows = rows.sort(STAMP, maintain_order=True)
+    return rows.drop(STAMP) if late and not stamps else rows
 
 
 def rotten(storage: Storage, entry: Entry) -> Damaged | None:

@@ -22,6 +22,7 @@ import polars as pl
 from cryptolake.storage import layout, runs, segments
 from cryptolake.storage.lake_format import mark_format
 from cryptolake.storage.long_merge import merge_sorted
+from cryptolake.storage.newest_rows import STAMPS, forgotten, in_quarantine, settled
 from cryptolake.storage.scope import EVERYTHING, NOTHING, Scope
 from cryptolake.storage.strays import without_strays
 from cryptolake.storage.table_schemas import TABLES
@@ -39,9 +40,6 @@ MANY = 64
 FEW = 8
 """Segments of a table that stay on a disk when a run ends: more of them are merged. In a bucket, where each is
 a request, all short ones are merged into one."""
-
-REMEMBERED = timedelta(days=90)
-"""How long ``transfers`` says of each file how it came, counted back from the newest; the ledger says where it is."""
 
 _LONGER = 4
 _SHORT = 64 * 2**10
@@ -66,15 +64,18 @@ memory whatever the lake's age; those of tables that are not sorted stay from th
 _LOOK_EVERY = MANY // 2
 _TRIES = 10
 
-_STAMP = "%Y%m%dT%H%M%S%f"
-
 
 class TableReader(ABC):
     """What can be asked of a lake's tables."""
 
     @abstractmethod
-    def read(self, table: str, *, where: pl.Expr | None = None) -> pl.DataFrame:
-        """Return the rows of a table in the order they were written; typed and empty when none."""
+    def read(
+        self, table: str, *, where: pl.Expr | None = None, stamps: bool = False
+    ) -> pl.DataFrame:
+        """Return the rows of a table in the order they were written; typed and empty when none.
+
+        ``stamps``: with a column more, which orders rows of different tables.
+        """
 
     def within(self, table: str, scope: Scope) -> pl.DataFrame:
         """Return the rows of a table whose ``path`` is in a scope; of long segments the rest is not read."""
@@ -100,18 +101,7 @@ class TableReader(ABC):
 
     def quarantined(self, scope: Scope = EVERYTHING) -> pl.DataFrame:
         """Return the newest row of every file that lies in quarantine and was not stored since."""
-        held = self.read("quarantine").unique("key", keep="last", maintain_order=True)
-        if (here := scope.where()) is not None:
-            held = held.filter(here)
-        if not held.height:
-            return held
-        asked = pl.col("key").is_in(held["key"].implode())
-        stored = self.ledger(asked, scope).select("key", "fetched_at", now="verified", has="etag")
-        joined = held.join(stored, on="key", how="left", maintain_order="left")
-        # Times of two machines may disagree; that a file was accepted says by itself what came last.
-        accepted = (pl.col("now") == "stale_accepted") & (pl.col("has") == pl.col("etag"))
-        later = (pl.col("fetched_at") >= pl.col("at")) | accepted
-        return joined.filter(~later.fill_null(value=False)).drop("fetched_at", "now", "has")
+        return in_quarantine(self, scope)
 
 
 class Meta(TableReader):
@@ -123,6 +113,7 @@ class Meta(TableReader):
         self._names: dict[str, frozenset[str]] = {}
         self._written: Counter[str] = Counter()
         self._unsettled: set[str] = set()
+        self._looked = False
         self.part_of: str | None = None
         """The run that runs recorded here are parts of. Its parts leave the merging of segments to it."""
         self.changes = 0
@@ -157,6 +148,7 @@ class Meta(TableReader):
         table: str,
         *,
         where: pl.Expr | None = None,
+        stamps: bool = False,
         listed: Mapping[str, list[Entry]] | None = None,
     ) -> pl.DataFrame:
         """Return the rows of a table in the order they were written; typed and empty when none.
@@ -167,6 +159,8 @@ class Meta(TableReader):
             Its name, one of :data:`TABLES`.
         where
             Only these rows; of long segments only the row groups that can hold them are read.
+        stamps
+            With the column :data:`~cryptolake.storage.segments.STAMP`, which orders rows of different tables.
         listed
             The segments of the tables, as :meth:`segments` returned them; they are listed anew when left out, and
             where one of them was merged into another since.
@@ -178,11 +172,12 @@ class Meta(TableReader):
         """
         if listed is not None:
             with suppress(FileNotFoundError):
-                return self._load(table, listed.get(table, []), where)
-        return self._again(lambda: self._load(table, self._segments(table), where))
+                return self._load(table, listed.get(table, []), where, stamps=stamps)
+        return self._again(lambda: self._load(table, self._segments(table), where, stamps=stamps))
 
     def segments(self) -> dict[str, list[Entry]]:
         """Return the segments of all tables; a bucket is asked once for the lot."""
+        self._looked = True
         listed = segments.all_segments(self.storage)
         for table, entries in listed.items():
             self._saw(table, entries)
@@ -216,6 +211,7 @@ class Meta(TableReader):
         In a bucket that is each time: the new segments are known, so a merge reads one, writes one, and removes
         those of all tables by one request. A night's requests do not grow with the nights before it.
         """
+        self._looked = False
         if self.part_of is not None:
             return
         written, self._unsettled = self._unsettled | set(tables), set()
@@ -258,7 +254,7 @@ class Meta(TableReader):
             # Others are there where a merge was killed before it removed them.
             done += [entry.path for entry in listed if entry not in set(live)]
             if table == "transfers":
-                done += [entry.path for entry in _forgotten(live)]
+                done += [entry.path for entry in forgotten(live)]
                 live = [entry for entry in live if entry.path not in set(done)]
             long = _LONG if table in _SORTED else _IN_PIECES
             if whole:
@@ -284,17 +280,17 @@ class Meta(TableReader):
             return []
         if segments.overlap(self.storage, used):
             rows = rows.unique(maintain_order=True, keep="first")
-        segments.merge(self.storage, _folder(table), _settled(table, rows), used)
+        segments.merge(self.storage, _folder(table), settled(table, rows), used)
         return [entry.path for entry in used]
 
     def _joined_in_pieces(self, table: str, entries: list[Entry]) -> list[str]:
         twice = segments.overlap(self.storage, entries)
 
-        def settled(rows: pl.DataFrame) -> pl.DataFrame:
+        def counting(rows: pl.DataFrame) -> pl.DataFrame:
             once = rows.unique(maintain_order=True, keep="first") if twice else rows
-            return _settled(table, once)
+            return settled(table, once)
 
-        merge_sorted(self.storage, _folder(table), entries, TABLES[table], _SORTED[table], settled)
+        merge_sorted(self.storage, _folder(table), entries, TABLES[table], _SORTED[table], counting)
         return [entry.path for entry in entries]
 
     def _segments(self, table: str) -> list[Entry]:
@@ -304,9 +300,8 @@ class Meta(TableReader):
 
     def _saw(self, table: str, listed: list[Entry]) -> None:
         self._names[table] = frozenset(entry.path for entry in listed)
-        if listed:
-            stamp = segments.stamp_of(listed[-1])
-            self._seen[table] = max(stamp, self._seen.get(table, ""))
+        newest = next((s for s in map(segments.stamp_of, reversed(listed)) if _next(s)), "")
+        self._seen[table] = max(newest, self._seen.get(table, ""))
 
     def _load(
         self,
@@ -314,9 +309,12 @@ class Meta(TableReader):
         listed: list[Entry],
         where: pl.Expr | None,
         damaged: Callable[[Damaged], None] | None = None,
+        *,
+        stamps: bool = False,
     ) -> pl.DataFrame:
         chosen = segments.current(self.storage, listed)
-        rows = segments.read(self.storage, chosen, TABLES[table], where=where, damaged=damaged)
+        how: dict[str, Any] = {"where": where, "damaged": damaged, "stamps": stamps}
+        rows = segments.read(self.storage, chosen, TABLES[table], **how)
         # A run that Ctrl-C interrupts just after a write repeats that write when it ends. Rows of files and
         # quarantine are then identified by their keys.
         if table == "transfers" or segments.overlap(self.storage, chosen):
@@ -331,12 +329,16 @@ class Meta(TableReader):
         return read()
 
     def _after_all_seen(self, table: str) -> str:
-        """Return the stamp of a new segment: now, or just after the newest that was read.
+        """Return the stamp of a new segment: now, or just after the newest of any table that was seen.
 
         So what is written with knowledge of other rows sorts behind them, although the clock of who wrote
-        those was ahead of ours, or our own was set back.
+        those was ahead of ours, or our own was set back. A run sees what is there before it writes first: what it
+        knows of a table's rows, it may know from another table.
         """
-        stamp = max(f"{datetime.now(UTC):{_STAMP}}", _next(self._seen.get(table, "")))
+        if not self._looked:
+            self.segments()
+        newest = max(self._seen.values(), default="")
+        stamp = max(f"{datetime.now(UTC):{STAMPS}}", _next(newest))
         self._seen[table] = stamp
         return stamp
 
@@ -348,9 +350,11 @@ class _Moment(TableReader):
         self.changes = tables.changes
         self._tables, self._listed = tables, tables.segments()
 
-    def read(self, table: str, *, where: pl.Expr | None = None) -> pl.DataFrame:
+    def read(
+        self, table: str, *, where: pl.Expr | None = None, stamps: bool = False
+    ) -> pl.DataFrame:
         """Return the rows of a table as they were at that moment."""
-        return self._tables.read(table, where=where, listed=self._listed)
+        return self._tables.read(table, where=where, stamps=stamps, listed=self._listed)
 
     def ledger(self, where: pl.Expr | None = None, scope: Scope = EVERYTHING) -> pl.DataFrame:
         """Return the newest row of every Bronze file, as :meth:`Meta.ledger`."""
@@ -378,8 +382,12 @@ class Snapshot(TableReader):
         """Set what the call is about: the first question about any part of it reads all of it."""
         self._about = scope
 
-    def read(self, table: str, *, where: pl.Expr | None = None) -> pl.DataFrame:
-        """Return the rows of a table as they were when this call first read it."""
+    def read(
+        self, table: str, *, where: pl.Expr | None = None, stamps: bool = False
+    ) -> pl.DataFrame:
+        """Return the rows of a table as they were when this call first read it; with stamps, as they are now."""
+        if stamps:
+            return self._now().read(table, where=where, stamps=True)
         if table in self._whole:
             rows = self._whole[table]
             return rows if where is None else rows.filter(where)
@@ -464,59 +472,9 @@ def _is_short(group: list[Entry]) -> bool:
     return sum(entry.size for entry in group) < 2 * _IN_PIECES
 
 
-def _settled(table: str, rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows of merged segments that still count, sorted so that a filter finds them fast.
-
-    Of the ledger, of the quarantine, of runs and of the records of months and of Gold, newer rows take the
-    place of older ones. Rows that say that a file was removed stay: a segment of before may come late.
-    Of findings and rejects that say the same, the newest ones stay, and of transfers those of the last
-    :data:`REMEMBERED`.
-    """
-    if table in ("files", "quarantine"):
-        return rows.unique("key", keep="last", maintain_order=True).sort("key")
-    if table == "runs":
-        return runs.newest(rows)
-    if table in ("months", "lineage"):
-        return rows.unique("path", keep="last", maintain_order=True).sort("path")
-    if table == "sources":
-        newest = rows.filter(of_newest_build())
-        return newest.sort("path", maintain_order=True)
-    if table in ("rejects", "findings"):
-        # A month that is built each night says the same each night. A day: builds side by side stay apart.
-        told = [name for name in TABLES[table] if name not in ("at", "run_id")]
-        again = pl.col("at") < pl.col("at").max().over(told) - timedelta(days=1)
-        return rows.filter(~again.fill_null(value=False))
-    if table == "transfers":
-        old = pl.col("at") < pl.col("at").max() - REMEMBERED
-        return rows.filter(~old.fill_null(value=False))
-    return rows
-
-
-def _forgotten(live: list[Entry]) -> list[Entry]:
-    """Return the segments of ``transfers`` all of whose rows are older than what is remembered."""
-    if not live:
-        return []
-    try:
-        newest = datetime.strptime(segments.stamp_of(live[-1]), _STAMP)  # noqa: DTZ007 - UTC
-    except ValueError:
-        return []  # no stamp of ours
-    since = f"{newest - REMEMBERED:{_STAMP}}"
-    return [entry for entry in live if segments.stamp_of(entry) < since]
-
-
-def of_newest_build() -> pl.Expr:
-    """Return the condition on rows of ``sources``, in the order they were written, of a path's newest build.
-
-    One run builds a month again where another process has stored a file meanwhile, so the run alone does
-    not say which build a row is of.
-    """
-    same_time = pl.col("built_at").eq_missing(pl.col("built_at").last().over("path"))
-    return (pl.col("run_id") == pl.col("run_id").last().over("path")) & same_time
-
-
 def _next(stamp: str) -> str:
     try:
-        return f"{datetime.strptime(stamp, _STAMP) + timedelta(microseconds=1):{_STAMP}}"  # noqa: DTZ007 - UTC
+        return f"{datetime.strptime(stamp, STAMPS) + timedelta(microseconds=1):{STAMPS}}"  # noqa: DTZ007 - UTC
     except (ValueError, OverflowError):
         return ""  # no stamp of ours
 

@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import cryptolake as cl
+from cryptolake.silver.records import current
 from cryptolake.storage import tables as module
 from cryptolake.storage.files import open_storage
-from cryptolake.storage.tables import Meta
+from cryptolake.storage.table_schemas import TABLES
+from cryptolake.storage.tables import Meta, Snapshot
 
 KEY = "data/spot/daily/klines/A/1m/A-1m-2024-01-01.zip"
 offsets = st.lists(
@@ -61,6 +64,85 @@ def test_a_clock_set_back_within_one_process_changes_no_order(tmp_path: Any):
         Clock.ahead = timedelta(seconds=ahead)
         own.append("files", [{"key": KEY, "size": version, "event": "stored"}])
     assert own.ledger()["size"].to_list() == [2]
+
+
+DAYS = (-400, -2, 2, 400)
+
+
+@pytest.mark.parametrize("ahead", DAYS)
+def test_a_file_stored_after_it_was_in_quarantine_is_there_no_more_whatever_clocks_say(
+    tmp_path: Any, ahead: int
+):
+    Clock.ahead = timedelta(days=ahead)
+    Meta(open_storage(tmp_path)).append(
+        "quarantine", [{"key": KEY, "etag": "bad", "at": Clock.now(UTC)}]
+    )
+    Clock.ahead = timedelta()
+    own = Meta(open_storage(tmp_path))
+    assert own.quarantined()["key"].to_list() == [KEY]
+    stored = {"key": KEY, "etag": "good", "event": "stored", "fetched_at": Clock.now(UTC)}
+    own.append("files", [stored])
+    assert own.quarantined().is_empty()
+    assert Snapshot(own).quarantined().is_empty()
+    own.compact("files", many=1, whole=True)
+    assert own.quarantined().is_empty()
+
+
+@pytest.mark.parametrize("ahead", DAYS)
+def test_a_version_put_into_quarantine_after_another_was_stored_is_there_whatever_clocks_say(
+    tmp_path: Any, ahead: int
+):
+    Clock.ahead = timedelta(days=ahead)
+    stored = {"key": KEY, "etag": "good", "event": "stored", "fetched_at": Clock.now(UTC)}
+    Meta(open_storage(tmp_path)).append("files", [stored])
+    Clock.ahead = timedelta()
+    own = Meta(open_storage(tmp_path))
+    own.append("quarantine", [{"key": KEY, "etag": "bad", "at": Clock.now(UTC)}])
+    own.compact("quarantine", many=1, whole=True)
+    assert own.quarantined().columns == list(TABLES["quarantine"])
+    assert own.quarantined()["etag"].to_list() == ["bad"]
+
+
+@pytest.mark.parametrize("ahead", DAYS)
+@pytest.mark.parametrize("table", ["rejects", "findings"])
+def test_merging_keeps_what_the_newest_build_says_and_not_what_the_latest_clock_says(
+    tmp_path: Any, table: str, ahead: int
+):
+    said: dict[str, Any] = {"dataset": "spot_klines", "path": "p", "key": KEY}
+    for run, off in (("old", ahead), ("new", 0)):
+        Clock.ahead = timedelta(days=off)
+        build = Meta(open_storage(tmp_path))
+        build.read("months")  # all that a build has to read of what is there
+        now = {"run_id": run, "path": "p", "built_at": Clock.now(UTC)}
+        build.append("sources", [{**now, "key": KEY, "rejects": 1}])
+        build.append(table, [{**said, "at": now["built_at"], "run_id": run}])
+    tables = Meta(open_storage(tmp_path))
+    assert current(tables, table)["run_id"].to_list() == ["new"]
+    for name in ("sources", table):
+        tables.compact(name, many=1, whole=True)
+    assert tables.read(table)["run_id"].to_list() == ["new"]
+    assert current(tables, table)["run_id"].to_list() == ["new"]
+
+
+def test_a_clock_that_was_ahead_once_lets_no_later_transfer_be_forgotten(tmp_path: Any):
+    for run, off in (("ahead", 400), ("right", 0), ("again", 0)):
+        Clock.ahead = timedelta(days=off)
+        row = {"run_id": run, "key": KEY, "at": Clock.now(UTC)}
+        Meta(open_storage(tmp_path)).append("transfers", [row])
+    own = Meta(open_storage(tmp_path))
+    own.compact("transfers", many=1, whole=True)
+    assert own.read("transfers")["run_id"].to_list() == ["ahead", "right", "again"]
+
+
+def test_a_file_that_is_no_segment_of_ours_hides_no_time_of_those_before_it(tmp_path: Any):
+    Clock.ahead = timedelta(days=400)
+    Meta(open_storage(tmp_path)).append("files", [{"key": KEY, "size": 1, "event": "stored"}])
+    (tmp_path / "meta" / "files" / "notes.parquet").write_bytes(b"no segment")
+    Clock.ahead = timedelta()
+    own = Meta(open_storage(tmp_path))
+    own.append("files", [{"key": KEY, "size": 2, "event": "stored"}])
+    with pytest.warns(cl.DamagedLakeWarning, match="notes.parquet"):
+        assert own.ledger()["size"].to_list() == [2]
 
 
 def test_a_file_accepted_by_a_machine_whose_clock_is_behind_is_in_quarantine_no_more(

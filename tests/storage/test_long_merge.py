@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from cryptolake.storage import long_merge, segments, tables
+from cryptolake.storage import long_merge, newest_rows, segments, tables
 from cryptolake.storage.files import open_storage
 from cryptolake.storage.tables import Meta
 
@@ -85,13 +85,13 @@ def test_a_range_is_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.Monk
         meta.append("files", keys)
     monkeypatch.setattr(tables, "_IN_PIECES", 0)
     monkeypatch.setattr(long_merge, "_PIECE", 400)
-    heights, settle = [], tables._settled
+    heights, settle = [], newest_rows.settled
 
     def settled(table: str, rows: pl.DataFrame) -> pl.DataFrame:
         heights.append(rows.height)
         return settle(table, rows)
 
-    monkeypatch.setattr(tables, "_settled", settled)
+    monkeypatch.setattr(tables, "settled", settled)
     meta.compact("files", many=2, whole=True)
     assert sum(heights) == 9000
     assert max(heights) <= 2 * 400

@@ -12,9 +12,10 @@ from polars.testing import assert_frame_equal
 
 from cryptolake.storage import segments, tables
 from cryptolake.storage.files import open_storage
+from cryptolake.storage.newest_rows import REMEMBERED
 from cryptolake.storage.scope import Scope
 from cryptolake.storage.table_schemas import TABLES
-from cryptolake.storage.tables import FEW, REMEMBERED, Meta, Snapshot, new_run_id
+from cryptolake.storage.tables import FEW, Meta, Snapshot, new_run_id
 
 
 @pytest.fixture
