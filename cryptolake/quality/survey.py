@@ -212,7 +212,7 @@ def survey(
     sources = current(lake.records, "sources", paths)
     bad = damaged_silver(query, lake)
     warn_of_damage(bad)
-    built, refused, empty = _used(sources.drop_nulls("key"), bad)
+    built, refused, empty = _used(sources, bad)
     folders = [
         SeriesFiles(
             row=row,

@@ -18,6 +18,7 @@ from cryptolake.errors import Damaged
 from cryptolake.readers.silver_files import unlike_recorded
 from cryptolake.storage import layout, segments
 from cryptolake.storage.runs import QUIET
+from cryptolake.storage.strays import without_nameless
 from cryptolake.storage.table_schemas import TABLES
 
 if TYPE_CHECKING:
@@ -165,7 +166,11 @@ def _facts(lake: LakeContext, where: pl.Expr | None) -> pl.DataFrame:
     listed = segments.segments(storage, layout.table_folder("lineage"))
     try:
         frames = [
-            segments.scan(storage, entry, schema).select(*_FACTS, segments.STAMP).collect()
+            without_nameless(
+                segments.scan(storage, entry, schema).select(*_FACTS, segments.STAMP).collect(),
+                entry.path,
+                storage.root,
+            )
             for entry in segments.current(storage, listed)
         ]
     except (OSError, ValueError, pl.exceptions.PolarsError, pl.exceptions.PanicException):

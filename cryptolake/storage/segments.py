@@ -28,6 +28,7 @@ import polars as pl
 
 from cryptolake.errors import Damaged, DamagedLakeWarning, StorageError
 from cryptolake.storage import layout
+from cryptolake.storage.strays import without_nameless
 
 if TYPE_CHECKING:
     from cryptolake.storage.files import Entry, Storage
@@ -222,13 +223,13 @@ def read(
     columns = stamped if late or stamps else schema
     empty = pl.DataFrame(schema=columns)
     frames = [empty if where is None else empty.filter(where)]  # a wrong filter is no damage
-    for found in _side_by_side(
-        storage, entries, lambda entry: _read(storage, entry, stamped, where)
-    ):
+    made = _side_by_side(storage, entries, lambda entry: _read(storage, entry, stamped, where))
+    for entry, found in zip(entries, made, strict=True):
         if isinstance(found, Damaged):
             (damaged or warn)(found)
         else:
-            frames.append(found.select(list(columns)))
+            known = without_nameless(found, entry.path, storage.root)
+            frames.append(known.select(list(columns)))
     rows = pl.concat(frames)
     if where is not None:
         rows = rows.filter(where)
@@ -279,7 +280,7 @@ def read_whole(
         if not frame.whole:
             frames, used = frames[:1], []
             continue
-        frames.append(frame.rows)
+        frames.append(without_nameless(frame.rows, entry.path, storage.root))
         used.append(entry)
     return pl.concat(frames).sort(STAMP, maintain_order=True), used
 
@@ -506,14 +507,13 @@ def shaped(rows: pl.DataFrame, schema: Schema) -> pl.DataFrame:
 
 
 def sound(rows: pl.DataFrame) -> pl.DataFrame:
-    """Leave out rows about a path that name none, and take times that no clock shows as unknown."""
+    """Take times that no clock shows as unknown."""
     columns = rows.get_columns()
     odd = [c.name for c in columns if isinstance(c.dtype, pl.Datetime) and not _is_of_a_clock(c)]
     if odd:
         possible = pl.col(odd).cast(pl.Int64).is_between(_FIRST, _LAST)
         rows = rows.with_columns(pl.when(possible).then(pl.col(odd)))
-    about = columns[0]
-    return rows.drop_nulls(about.name) if about.name == "path" and about.null_count() else rows
+    return rows
 
 
 def _is_of_a_clock(times: pl.Series) -> bool:

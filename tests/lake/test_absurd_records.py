@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -97,6 +98,7 @@ def test_a_month_that_cannot_be_in_the_records_stops_nothing(lake: cl.Lake, path
     assert again.silver(BARS).collect().height == 5 * 24
 
 
+@pytest.mark.filterwarnings("ignore::cryptolake.DamagedLakeWarning")
 def test_an_account_of_no_file_stops_nothing(lake: cl.Lake):
     [newest] = (
         lake.context.tables.read("sources")
@@ -132,6 +134,7 @@ CASES = [
 
 
 @pytest.mark.filterwarnings("ignore::cryptolake.IncompleteWarning")
+@pytest.mark.filterwarnings("ignore:.* rows without a path:cryptolake.DamagedLakeWarning")
 @pytest.mark.parametrize(("table", "broken"), CASES)
 def test_a_row_of_no_path_or_of_a_time_that_cannot_be_stops_nothing(
     lake: cl.Lake, table: str, broken: str
@@ -147,3 +150,22 @@ def test_a_row_of_no_path_or_of_a_time_that_cannot_be_stops_nothing(
     assert len(again.sql(f"select * from meta.{table}").fetchall()) >= known
     assert again.silver(BARS).collect().height == 5 * 24
     assert again.gold("basis", BARS).collect().equals(basis)
+
+
+def test_rows_of_no_path_or_key_are_named_once(lake: cl.Lake):
+    lake.context.tables.append("quarantine", [{"path": "x", "reason": "r", "detail": "d"}])
+    told = {"quarantine": "key"}
+    for table, name in {"months": "path", "sources": "key"}.items():
+        rows = lake.context.tables.read(table)
+        lake.context.tables.append(table, rows.with_columns(pl.lit(None, pl.String).alias(name)))
+        told[table] = name
+    again = cl.Lake(lake.root, source=lake.source)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for verb, call in VERBS.items():
+            assert call(again) is not None, verb
+    said = [str(one.message) for one in caught if one.category is cl.DamagedLakeWarning]
+    for table, name in told.items():
+        assert sum(f"meta/{table}/" in one and f"rows without a {name}" in one for one in said) == 1
+    assert len(said) == len(told)
+    assert again.silver(BARS).collect().height == 5 * 24

@@ -232,19 +232,37 @@ def test_a_column_that_this_release_cannot_read_is_said_to_be_of_a_newer_one(met
         assert sizes(meta) == {"a": 1}
 
 
-@pytest.mark.parametrize("table", ["months", "sources", "lineage"])
+NAMELESS = [("months", "path"), ("sources", "path"), ("sources", "key"), ("lineage", "path")]
+NAMELESS += [("quarantine", "key")]
+
+
+@pytest.mark.parametrize(("table", "name"), NAMELESS)
 @pytest.mark.parametrize("scanned_from", [0, 2**40])
-def test_a_row_about_no_path_does_not_count(
-    meta: Meta, monkeypatch, table: str, scanned_from: int
+def test_a_row_about_no_file_does_not_count_and_is_named_once(
+    meta: Meta, monkeypatch, table: str, name: str, scanned_from: int
 ) -> None:
     monkeypatch.setattr(segments, "_SCANNED_FROM", {True: scanned_from})
-    rows = [{"path": path, "run_id": "r"} for path in ("a", None, "b")]
-    meta.append(table, rows)
-    meta.append(table, [{"path": None, "run_id": "r"}])
-    assert meta.read(table)["path"].to_list() == ["a", "b"]
-    assert meta.read(table, where=pl.col("run_id") == "r")["path"].to_list() == ["a", "b"]
+    other = "key" if (table, name) == ("sources", "path") else "path"
+    for texts in (["a", None, "b"], [None]):
+        meta.append(table, [{other: "x", name: text, "run_id": "r"} for text in texts])
+    with pytest.warns(DamagedLakeWarning) as said:
+        assert meta.read(table)[name].to_list() == ["a", "b"]
+    assert [f"rows without a {name} are about no file" in str(one.message) for one in said] == [
+        True
+    ] * 2
+    assert meta.read(table, where=pl.col("run_id") == "r")[name].to_list() == ["a", "b"]
     meta.compact(table, many=2)
-    assert meta.read(table)["path"].to_list() == ["a", "b"]
+    assert meta.read(table)[name].to_list() == ["a", "b"]
+
+
+def test_a_merge_drops_no_row_about_no_file_without_a_word(meta: Meta) -> None:
+    meta.append("months", [{"path": "a"}, {"path": None}])
+    meta.append("months", [{"path": "b"}])
+    with pytest.warns(
+        DamagedLakeWarning, match=r"meta/months/.* rows without a path .* \(1 of 2\)"
+    ):
+        meta.compact("months", many=2)
+    assert meta.read("months")["path"].to_list() == ["a", "b"]
 
 
 ODD_TIMES = [2**62, -(2**62), 2**63 - 1, -(2**63) + 1, -1, int(9.3e17), 253_402_300_800_000_000]
@@ -260,7 +278,8 @@ def test_a_time_that_no_clock_shows_is_unknown(
     for table, schema in TABLES.items():
         times = [name for name, kind in schema.items() if isinstance(kind, pl.Datetime)]
         name = next(iter(schema))
-        rows = pl.DataFrame({name: ["a", "b", "c"]}).with_columns(
+        texts = {other: ["x"] * 3 for other in {"path", "key"} & set(schema)}
+        rows = pl.DataFrame(texts | {name: ["a", "b", "c"]}).with_columns(
             pl.Series(time, [int(now.timestamp() * 1e6), odd, None], pl.Int64).cast(schema[time])
             for time in times
         )

@@ -126,7 +126,7 @@ def test_a_long_segment_is_left_as_it_is_by_the_end_of_a_run(meta: Meta, monkeyp
 
 
 def test_a_snapshot_reads_the_rows_of_a_scope_once(meta: Meta, monkeypatch) -> None:
-    meta.append("sources", [{"path": f"silver/{letter}/1"} for letter in "abc"])
+    meta.append("sources", [{"path": f"silver/{letter}/1", "key": "k"} for letter in "abc"])
     snapshot = Snapshot(meta)
     scope = Scope.of(["silver/b/", "silver/c/"])
     wanted = ["silver/b/1", "silver/c/1"]
@@ -135,7 +135,7 @@ def test_a_snapshot_reads_the_rows_of_a_scope_once(meta: Meta, monkeypatch) -> N
     assert snapshot.within("sources", scope)["path"].to_list() == wanted
     monkeypatch.undo()
     snapshot.forget()
-    meta.append("sources", [{"path": "silver/b/2"}])
+    meta.append("sources", [{"path": "silver/b/2", "key": "k"}])
     assert snapshot.within("sources", scope).height == 3
 
 
