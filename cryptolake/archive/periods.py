@@ -208,10 +208,35 @@ def _parse_day(day: DayLike) -> Days:
             f"{LATEST!r} is the end of a range, not its start: between('2024-01', {LATEST!r})."
         )
         raise InvalidQuery(message, what="dates", given=day)
+    why, near = _nearest_day(str(day))  # what is no text either comes here too
     message = (
-        f"cannot read {day!r} as a day; write '2024', '2024-03', '2024-03-15', or pass a date."
+        f"cannot read {day!r} as a day{why}; write '2024', '2024-03', '2024-03-15', or pass a date."
     )
-    raise InvalidQuery(message, what="dates", given=day)
+    message += f" The nearest is {near!r}." if near else ""
+    raise InvalidQuery(message, what="dates", given=day, nearest=near)
+
+
+_NEARLY_A_DAY = re.compile(r"\s*(\d{4})[-/.]?(\d{1,2})(?:[-/.]?(\d{1,2}))?(?!\d)", re.ASCII)
+
+
+def _nearest_day(text: str) -> tuple[str, str | None]:
+    """Return what is wrong with the numbers of a text that is no day, and the day or month that comes nearest.
+
+    Examples
+    --------
+    >>> _nearest_day("2024-02-31"), _nearest_day("2024-1-5"), _nearest_day("soon")
+    ((' (2024-02 has 29 days)', '2024-02-29'), ('', '2024-01-05'), ('', None))
+    """
+    found = _NEARLY_A_DAY.match(text)
+    if not found:
+        return "", None
+    year, month = max(1, int(found[1])), min(max(1, int(found[2])), 12)
+    near = f"{year:04}-{month:02}"
+    if found[3] is None:
+        return "", near
+    day, length = int(found[3]), calendar.monthrange(year, month)[1]
+    why = f" ({near} has {length} days)" if day > length and int(found[2]) == month else ""
+    return why, f"{near}-{min(max(1, day), length):02}"
 
 
 def _midnight(moment: datetime) -> date:

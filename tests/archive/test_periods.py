@@ -56,6 +56,44 @@ def test_a_day_may_be_a_text_a_date_or_a_moment(day: date):
 
 
 @pytest.mark.parametrize(
+    ("text", "near"),
+    [
+        ("2024-02-31", "2024-02-29"),
+        ("2023-02-29", "2023-02-28"),
+        ("2024-04-00", "2024-04-01"),
+        ("2024-13", "2024-12"),
+        ("2024-00", "2024-01"),
+        ("2024-13-05", "2024-12-05"),
+        ("2024-1-5", "2024-01-05"),
+        ("2024-1", "2024-01"),
+        ("2024/01/05", "2024-01-05"),
+        ("20240105", "2024-01-05"),
+        ("2024-01-05T12:00", "2024-01-05"),
+        ("0000-01-01", "0001-01-01"),
+    ],
+)
+def test_a_text_that_is_no_day_is_refused_with_the_nearest_one(text: str, near: str):
+    with pytest.raises(
+        InvalidQuery, match=f"cannot read '{text}'.* The nearest is '{near}'"
+    ) as caught:
+        parse_days(text)
+    assert caught.value.nearest == near
+    parse_days(near)
+
+
+def test_a_day_after_the_end_of_its_month_is_refused_with_the_days_of_the_month():
+    with pytest.raises(InvalidQuery, match=r"'2024-02-31' as a day \(2024-02 has 29 days\)"):
+        parse_days("2024-01-01", "2024-02-31")
+
+
+@pytest.mark.parametrize("text", ["soon", "", "24-01-05", "2024-", "123456789"])
+def test_a_text_that_is_like_no_day_has_no_nearest_one(text: str):
+    with pytest.raises(InvalidQuery, match=r"or pass a date\.$") as caught:
+        parse_days(text)
+    assert caught.value.nearest is None
+
+
+@pytest.mark.parametrize(
     ("moment", "said", "near"),
     [
         (datetime(2024, 1, 1, 5), "2024-01-01 05:00:00 is not midnight UTC", "2024-01-01"),  # noqa: DTZ001
