@@ -11,7 +11,7 @@ import polars as pl
 
 from cryptolake.archive.enums import Interval
 from cryptolake.archive.periods import Period
-from cryptolake.bronze.sniff import detect
+from cryptolake.bronze.sniff import BOM, detect, lone_returns
 from cryptolake.bronze.zips import inflate
 from cryptolake.errors import CorruptArchive, SchemaMismatch
 from cryptolake.silver.checks import RowContext, check, reason
@@ -22,6 +22,7 @@ from cryptolake.silver.parse import (
     clip,
     parse_fast,
     parse_lines,
+    split_lines,
     with_optional,
 )
 from cryptolake.storage import layout
@@ -80,7 +81,7 @@ class DailyZips:
         by_file = {piece.file: piece for piece in pieces}
         for place, line, rule in checked.rejected.iter_rows():
             piece = by_file[place]
-            text = piece.text.split(b"\n")[line - piece.first_line]
+            text = split_lines(piece.text)[line - piece.first_line]
             told = Reject(place, line, rule, reason(rule, self.schema), clip(text))
             self.rejects.append((self.files["key"][place], told))
         return checked.frame
@@ -114,7 +115,8 @@ class DailyZips:
         """Cut a file's header off; what its first bytes say of its columns is found once for each header."""
         line = text[: text.find(b"\n") + 1]
         known = b"%d" % line.count(b",") if line[:1].isdigit() else line
-        found = seen.get(known)
+        plain = line.removeprefix(BOM).strip() and not lone_returns(line)
+        found = seen.get(known) if plain else detect(text[:_HEAD], self.schema, key)
         if found is None:
             found = seen[known] = detect(text[:_HEAD], self.schema, key)
         body = text[found.skip :]

@@ -185,7 +185,7 @@ class MonthAssembler:
     def refuse(self, number: int, text: bytes) -> None:
         """Set a file's text aside: its lines count as rejected, under one entry for the file."""
         account = self.accounts[number]
-        lines = sum(1 for line in split_lines(text) if line.strip())
+        lines = sum(1 for line in split_lines(text.removeprefix(BOM)) if line.strip())
         first = account.rejects == 0
         account.rows_in += lines
         account.rejects += lines
@@ -282,7 +282,7 @@ class MonthAssembler:
             by_layout.setdefault(piece.layout.columns, []).append(piece)
         parts: list[Parsed] = []
         for group in by_layout.values():
-            whole = parse_fast(group, self.schema) if len(group) > 1 else None
+            whole = parse_fast(group, self.schema, self.limits) if len(group) > 1 else None
             parts += [whole] if whole else [self._single(piece) for piece in group]
         for part in parts:
             for number, rows in part.rows.items():
@@ -297,7 +297,7 @@ class MonthAssembler:
 
     def _single(self, piece: Piece) -> Parsed:
         account = self.accounts[piece.file]
-        parsed = parse_fast([piece], self.schema)
+        parsed = parse_fast([piece], self.schema, self.limits)
         if parsed is None:
             parsed, rejects = parse_lines(piece, self.schema, self.limits)
             account.rows_in += len(rejects)

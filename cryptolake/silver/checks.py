@@ -1,9 +1,10 @@
 """Row rules: each row of a month is held to its file's period and to the checks of its schema.
 
 A row that breaks a ``reject`` rule leaves the frame and goes to ``meta.rejects``; one that breaks a
-``flag`` rule stays and is counted in ``meta.findings``. Beside the schema's own checks, three rules hold
-everywhere: ``time_outside_period``, ``not_finite`` (a number that is NaN or infinite) and
-``wrong_symbol`` (a symbol column that names another symbol than the file does).
+``flag`` rule stays and is counted in ``meta.findings``. Beside the schema's own checks, four rules hold
+everywhere: ``time_outside_period``, ``impossible_time`` (a time beside it that Python does not have),
+``not_finite`` (a number that is NaN or infinite) and ``wrong_symbol`` (a symbol column that names another symbol
+than the file does).
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from cryptolake.archive.periods import Period
 
 _RULE = "_rule"
+_BEGIN, _END = -62_135_510_400_000_000, 253_402_214_400_000_000
+"""Microseconds from 1970 to the second day of the year 1 and to the last one of 9999: between these, Python has
+each time in each time zone."""
 _TIME = pl.Datetime("us", "UTC")
 
 
@@ -141,6 +145,7 @@ def reason(rule: str, schema: Schema) -> str:
     """
     always = {
         "time_outside_period": f"{schema.time} lies outside the period of the file",
+        "impossible_time": f"{', '.join(_other_times(schema))} lies not between 0001-01-02 and 9999-12-30",
         "not_finite": "holds a number that is NaN or infinite",
         "wrong_symbol": "names another symbol than its file does",
     }
@@ -176,7 +181,9 @@ def _always(
     rules["time_outside_period"] = _rule(
         lambda: _outside(context), lambda _: _all_inside(spans, context), empty=True
     )
-    present = [column for column in schema.columns if column.name in frame.columns]
+    if others := _other_times(schema):
+        rules["impossible_time"] = _possible(others)
+    present = [column for column in schema.silver_columns if column.name in frame.columns]
     floats = [column.name for column in present if column.kind in FLOATS]
     if floats:
         # A sum is finite only when all that it adds are; sums of prices do not overflow.
@@ -184,10 +191,34 @@ def _always(
             lambda: pl.any_horizontal(~pl.col(name).is_finite() for name in floats),
             lambda rows: isfinite(sum(rows[name].sum() for name in floats)),
         )
-    for column in present:
-        if column.names_symbol:
+    for column in schema.columns:
+        if column.names_symbol and column.name in frame.columns:
             rules["wrong_symbol"] = _names_other(column.name, context.symbol)
     return rules
+
+
+def _other_times(schema: Schema) -> list[str]:
+    """Return the columns of times beside the one that puts a row into its period."""
+    columns = schema.columns
+    return [c.name for c in columns if c.kind in {"time", "text_time"} and c.name != schema.time]
+
+
+def _possible(names: Sequence[str]) -> Rule:
+    """Hold times that no period bounds to those that each reader of Silver has."""
+
+    def kept(times: pl.Series) -> bool:
+        numbers = times.cast(pl.Int64)
+        least: Any = numbers.min()
+        most: Any = numbers.max()
+        return least is None or bool(least >= _BEGIN and most < _END)
+
+    def beyond(name: str) -> pl.Expr:
+        return ~pl.col(name).cast(pl.Int64).is_between(_BEGIN, _END, closed="left")
+
+    return _rule(
+        lambda: pl.any_horizontal(beyond(name) for name in names),
+        lambda rows: all(kept(rows[name]) for name in names),
+    )
 
 
 def _absent(name: str) -> Rule:

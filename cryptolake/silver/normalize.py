@@ -107,5 +107,6 @@ def _piece(assembler: MonthAssembler, texts: Sequence[SourceText], number: int) 
         return None
     if item.whole[end - 1 : end] == b"\n":
         return Piece(number, item.whole, layout.first_line, layout, begin, end)
-    assembler.accounts[number].warn("no_final_line_end")
+    if item.whole[end - 1 : end] != b"\r":
+        assembler.accounts[number].warn("no_final_line_end")
     return Piece(number, item.whole[begin:end] + b"\n", layout.first_line, layout)

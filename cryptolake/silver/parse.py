@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import polars as pl
 
 from cryptolake.archive.schemas import FLOATS, Column, Schema
-from cryptolake.bronze.sniff import is_header
+from cryptolake.bronze.sniff import BOM, is_header, line_ends, lone_returns
 from cryptolake.bronze.zips import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Piece:
     @cached_property
     def lines(self) -> int:
         """How many lines the text has."""
-        return self.text.count(b"\n")
+        return line_ends(self.text)
 
 
 class Parsed(NamedTuple):
@@ -82,13 +82,18 @@ def clip(text: bytes) -> str:
     return text[:_KEPT_TEXT].decode("utf-8", "backslashreplace")
 
 
-def parse_fast(pieces: list[Piece], schema: Schema) -> Parsed | None:
+def parse_fast(
+    pieces: list[Piece], schema: Schema, limits: Limits = DEFAULT_LIMITS
+) -> Parsed | None:
     """Parse the pieces, all of one layout, in one go; None when not every line is in order.
 
     What is asked of single columns here and in the checks is asked of ``Series``: of a day or a month of bars,
     a query that goes through Polars' threads takes longer than the numbers do.
     """
     text = _joined(pieces)
+    # Polars' parser passes over a mark at the begin. A lone \r ends no line for it, and beside a number is nothing.
+    if text.startswith(BOM) or lone_returns(text) or _has_longer(text, limits.max_line):
+        return None
     columns = pieces[0].layout.columns
     wanted = {column.name: column for column in schema.columns}
     types: dict[str, Any] = {name: _raw_dtype(wanted.get(name)) for name in columns}
@@ -96,7 +101,7 @@ def parse_fast(pieces: list[Piece], schema: Schema) -> Parsed | None:
         return None
     try:
         # Each later step would pay for the pieces in which the parser's threads return a column.
-        frame = pl.read_csv(text, has_header=False, schema=types).rechunk()
+        frame = _empty_as_null(pl.read_csv(text, has_header=False, schema=types).rechunk())
     except (pl.exceptions.PolarsError, UnicodeDecodeError):
         return None
     if not _accounted(frame, text, wanted):
@@ -123,6 +128,22 @@ def _joined(pieces: list[Piece]) -> bytes:
     if all(a.whole is b.whole and a.end == b.begin for a, b in pairwise(pieces)):
         return first.whole[first.begin : last.end]
     return b"".join(memoryview(piece.whole)[piece.begin : piece.end] for piece in pieces)
+
+
+def _has_longer(text: bytes, most: int) -> bool:
+    r"""Say whether a line has more bytes, looking only at about one line in each ``most`` bytes.
+
+    Examples
+    --------
+    >>> _has_longer(b"abc\n" * 9, 3), _has_longer(b"abc\nabcd\nab\n", 3)
+    (False, True)
+    """
+    begin = 0
+    while len(text) - begin > most:
+        begin = text.rfind(b"\n", begin, begin + most + 1) + 1
+        if not begin:
+            return True
+    return False
 
 
 def _rows_of(
@@ -208,6 +229,13 @@ def _raw_dtype(column: Column | None) -> Any:
     return {"time": pl.Int64, "count": pl.Int64, "id": pl.Int64, "flag": pl.Boolean}.get(
         column.kind, pl.String
     )
+
+
+def _empty_as_null(frame: pl.DataFrame) -> pl.DataFrame:
+    """Make text cells that are a pair of quotes null, as those of numbers are."""
+    texts = [cells for cells in frame.get_columns() if cells.dtype == pl.String]
+    empty = [pl.col(cells.name) for cells in texts if cells.str.len_bytes().min() == 0]
+    return frame.with_columns(pl.when(cell != "").then(cell) for cell in empty) if empty else frame
 
 
 def _accounted(frame: pl.DataFrame, text: bytes, wanted: dict[str, Column]) -> bool:
@@ -377,8 +405,8 @@ def converted(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
             if (unit := _unit(times)) is not None:
                 found.append((times if unit == 1 else times * unit).cast(_TIME))
                 continue
-            scaled = pl.when(value.abs() >= MICROSECONDS).then(value).otherwise(value * 1000)
-            found.append(scaled.cast(_TIME))
+            near = value.is_between(-MICROSECONDS, MICROSECONDS, closed="none")
+            found.append(pl.when(near).then(value * 1000).otherwise(value).cast(_TIME))
         elif column.kind == "text_time" and dtype == pl.String:
             found.append(text_time(value))
         elif column.null_numbers and dtype is not None:

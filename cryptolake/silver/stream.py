@@ -19,7 +19,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from cryptolake.archive.enums import Partition
-from cryptolake.bronze.sniff import detect
+from cryptolake.bronze.sniff import BOM, detect
 from cryptolake.bronze.zips import Limits, inflate_chunks
 from cryptolake.errors import CorruptArchive, SchemaMismatch
 from cryptolake.silver.assembly import MonthAssembler, Normalized, RowAccount
@@ -250,10 +250,15 @@ def pieces(
     key = assembler.files[number].key
     layout: Layout | None = None
     line = 0
+    blank = b""
     texts = gathered(inflate_chunks(file, key, assembler.limits, chunk=chunk), chunk)
     for block in blocks(texts, 2 * assembler.limits.max_line):
-        text = block
+        text = blank + block
+        blank = b""
         if line == 0:
+            if not text.removeprefix(BOM).lstrip(b"\r\n"):  # the columns are seen in what follows
+                blank = text
+                continue
             layout = assembler.layout(number, text)
             if layout is not None:
                 line, text = layout.first_line, text[layout.skip :]
@@ -305,10 +310,12 @@ def blocks(texts: Iterator[bytes], longest: int) -> Iterator[bytes]:
     """
     begun: list[bytes] = []
     size = 0
-    for text in texts:
-        end = text.rfind(b"\n") + 1
-        if not end:  # perhaps lines end with \r alone; a \r at the very end may be half of \r\n
-            end = text[:-1].rfind(b"\r") + 1
+    half = b""
+    for part in texts:
+        text = half + part
+        half = b"\r" if text.endswith(b"\r") else b""  # perhaps half of a \r\n
+        text = text.removesuffix(b"\r")
+        end = text.rfind(b"\n") + 1 or text.rfind(b"\r") + 1  # perhaps lines end with \r alone
         if not end:
             begun.append(text[: max(0, longest - size)])
             size += len(begun[-1])
@@ -319,7 +326,7 @@ def blocks(texts: Iterator[bytes], longest: int) -> Iterator[bytes]:
             rest = rest[first:]
         yield b"".join([*begun, rest])
         begun, size = [text[end:]], len(text) - end
-    left = b"".join(begun)
+    left = b"".join([*begun, half])
     if left:
         yield left
 

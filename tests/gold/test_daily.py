@@ -29,10 +29,15 @@ HEADER = "open_time,open,high,low,close,volume,close_time,quote_volume,count,tak
 
 def put(lake: cl.Lake, key: str, lines: list[str]) -> None:
     """Store a zip in Bronze as a transfer does: the file, and a row of the ledger."""
+    put_text(lake, key, "\n".join([*lines, ""]))
+
+
+def put_text(lake: cl.Lake, key: str, text: str) -> None:
+    """Store a zip of any text."""
     parsed = parse_key(key)
     assert parsed is not None
     moment = published_at(parsed.period, parsed.market)
-    data = make_zip(Path(key).stem, "\n".join([*lines, ""]).encode(), moment, parsed.market)
+    data = make_zip(Path(key).stem, text.encode(), moment, parsed.market)
     lake.storage.write(f"bronze/{key}", data)
     record(lake, key, data)
 
@@ -252,3 +257,33 @@ def test_daily_bars_are_of_one_market(lake: cl.Lake) -> None:
         lake.gold("daily", cl.query().between("2024-01"))
     with pytest.raises(cl.InvalidQuery, match="names 1h"):
         lake.gold("daily", cl.query().markets("spot").klines("1h"))
+
+
+def test_a_rejected_row_is_shown_with_its_own_line_whatever_ends_the_lines(tmp_path: Path) -> None:
+    lake = cl.Lake(tmp_path / "lake")
+    bad = daily_line(JANUARY[2], 1.0).replace(",0.5,", ",-0.5,")
+    lines = [HEADER, *(daily_line(day, 1.0) for day in JANUARY[:2]), bad, ""]
+    text = "\n".join(lines)
+    texts = {
+        "AUSDT": text.replace("\n", "\r\n"),
+        "BUSDT": text.replace("\n", "\r"),
+        "CUSDT": "\n" + text,
+        "DUSDT": "\n\n\n" + text,
+        "EUSDT": text.replace(",0.5,", "\r,0.5,", 1),
+    }
+    for symbol, changed in texts.items():
+        put_text(lake, daily_key(symbol, "2024-01"), changed)
+    with pytest.warns(cl.IncompleteWarning, match="7 rows of daily bars were rejected"):
+        found = months(lake)
+    assert found == dict.fromkeys([(symbol, 1) for symbol in texts], 2.0) | {("EUSDT", 1): 1.0}
+    told = lake.meta.read("rejects").select("key", "line", "text").rows()
+    first, second = lines[1].split(",0.5,")
+    assert told == [
+        (daily_key("AUSDT", "2024-01"), 4, bad),
+        (daily_key("BUSDT", "2024-01"), 4, bad),
+        (daily_key("CUSDT", "2024-01"), 5, bad),
+        (daily_key("DUSDT", "2024-01"), 7, bad),
+        (daily_key("EUSDT", "2024-01"), 2, first),
+        (daily_key("EUSDT", "2024-01"), 3, f",0.5,{second}"),
+        (daily_key("EUSDT", "2024-01"), 5, bad),
+    ]
