@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from cryptolake.archive.enums import SYMBOL, DataType, Interval, Market, Partition
 from cryptolake.archive.matrix import Row, load_matrix, shipped_matrix
-from cryptolake.archive.periods import Period
+from cryptolake.archive.periods import DAY_IN_KEY, MONTH_IN_KEY, Period
 
 ZIP = ".zip"
 """What a zip's key ends in, after its stem and period."""
@@ -33,7 +33,7 @@ _HEAD = f"data/(?<path>{'|'.join(MARKET_PATHS)})/(?<partition>{'|'.join(Partitio
 
 KEY_PATTERN = (
     rf"^{_HEAD}/(?<data_type>[^/]+)/(?<symbol>[^/]+)/(?:(?<interval>[0-9a-z]+)/)?"
-    r"[^/]+-(?<period>2\d{3}-\d{2}(?:-\d{2})?)\.zip$"
+    rf"[^/]+-(?<period>{DAY_IN_KEY}|{MONTH_IN_KEY})\.zip$"
 )
 """A zip's key as Polars reads a column of them; of keys that :func:`parse_key` has let in."""
 

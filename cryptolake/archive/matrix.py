@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from cryptolake.archive.enums import DataType, Interval, Market, Partition, dataset_name
+from cryptolake.archive.periods import DAY_IN_KEY, MONTH_IN_KEY
 from cryptolake.errors import InvalidQuery
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _FIELDS = {
     "partition": r"(?P<partition>daily|monthly)",
     "symbol": r"(?P<symbol>[^/]+)",
     "interval": r"(?P<interval>[0-9a-z]+)",
-    "period": r"(?P<period>2[0-9-]+)",  # a day of the year 1 or 9999 has no day before or after it
+    "period": rf"(?P<period>{DAY_IN_KEY}|{MONTH_IN_KEY})",
 }
 
 _PART = r"(?!\.{1,2}(?:/|$))(?:[\w.-]|\{\w+\})+"

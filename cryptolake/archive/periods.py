@@ -22,6 +22,13 @@ DayLike = str | date | datetime
 LATEST = "latest"
 """The end of a range that goes to the newest day that the archive has published."""
 
+MONTH_IN_KEY = r"2[0-9]{3}-[0-9]{2}"
+"""The pattern of a month in a key, for Python and for Polars. No other millennium: days of the year 1 or 9999 have no day
+before or after them."""
+
+DAY_IN_KEY = rf"{MONTH_IN_KEY}-[0-9]{{2}}"
+"""The pattern of a day in a key."""
+
 _DAY = timedelta(days=1)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import polars as pl
 
 from cryptolake.archive.keys import CHECKSUM, ZIP
+from cryptolake.archive.periods import DAY_IN_KEY, MONTH_IN_KEY
 from cryptolake.listing.folders import CLOCKS_DIFFER, MAX_AGE, NO_SIZE
 from cryptolake.progress import Step, tell
 from cryptolake.storage.errors import where_allowed
@@ -137,8 +138,8 @@ def shaped(raw: pl.DataFrame) -> pl.DataFrame:
     monthly = pl.col("partition") == "monthly"
     form = (
         pl.when(monthly)
-        .then(period.str.contains(r"^2\d{3}-\d{2}$"))
-        .otherwise(period.str.contains(r"^2\d{3}-\d{2}-\d{2}$"))
+        .then(period.str.contains(f"^{MONTH_IN_KEY}$"))
+        .otherwise(period.str.contains(f"^{DAY_IN_KEY}$"))
     )
     day = pl.when(monthly).then(period + "-01").otherwise(period).str.to_date(strict=False)
     fits = (

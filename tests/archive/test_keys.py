@@ -5,12 +5,13 @@ from __future__ import annotations
 import string
 from datetime import date
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cryptolake.archive.enums import DataType, Interval, Market, Partition
-from cryptolake.archive.keys import ArchiveKey, parse_key, prefix_of
+from cryptolake.archive.keys import KEY_PATTERN, ArchiveKey, parse_key, prefix_of
 from cryptolake.archive.matrix import Row, load_matrix
 from cryptolake.archive.periods import Period
 
@@ -93,6 +94,14 @@ DAILY = "data/spot/daily/klines"
 )
 def test_malformed_keys_are_refused(key: str):
     assert parse_key(key) is None
+
+
+@pytest.mark.parametrize("period", ["0001-01-01", "1999-12-31", "9999-12-31", "9999-12", "2020-8"])
+def test_a_key_of_another_millennium_is_read_neither_alone_nor_in_a_column(period: str):
+    tree = "monthly" if period.count("-") == 1 else "daily"
+    key = f"data/spot/{tree}/klines/BTCUSDT/1m/BTCUSDT-1m-{period}.zip"
+    assert parse_key(key) is None
+    assert pl.Series([key]).str.extract_groups(KEY_PATTERN).struct["period"].to_list() == [None]
 
 
 @pytest.mark.parametrize("row", load_matrix().rows, ids=lambda row: row.dataset)
