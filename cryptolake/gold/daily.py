@@ -41,6 +41,7 @@ from cryptolake.gold.lineage import (
     gold_records,
     lineage_row,
 )
+from cryptolake.listing.folders import CLOCKS_DIFFER
 from cryptolake.readers.scans import scan_files
 from cryptolake.render.html import plural, some_of
 from cryptolake.storage import layout
@@ -111,8 +112,10 @@ class Daily:
         )
 
     def _is_settled(self, month: Period, listed_at: datetime) -> bool:
-        fresh = datetime.now(UTC) - listed_at < self._lake.listing.max_age
-        return fresh or listed_at >= month.days.end + SETTLED
+        age = datetime.now(UTC) - listed_at
+        if age < -CLOCKS_DIFFER:  # asked by a wrong clock: it says nothing of how old the answer is
+            return False
+        return age < self._lake.listing.max_age or listed_at >= month.days.end + SETTLED
 
     def note_fetched(self, needed: Query, listed_at: datetime | None) -> None:
         """Keep that all that a listing of some time has of a query was fetched."""

@@ -88,7 +88,7 @@ def archive_on_record(lake: LakeContext) -> ArchivePlace | None:
     """Return the archive that the lake's file says it is of, else its newest transfer, else its newest lock."""
     if lake.storage.archive is not None:
         return lake.storage.archive
-    runs = lake.tables.read("runs").drop_nulls("archive").sort("started_at")
+    runs = lake.tables.read("runs").drop_nulls("archive")  # in the order they were written
     said = [ArchivePlace.parse(text) for text in runs["archive"].reverse()]
     return next((place for place in said if place is not None), None) or _locked_archive(lake)
 

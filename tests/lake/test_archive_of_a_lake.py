@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
@@ -20,6 +21,7 @@ import cryptolake as cl
 from cryptolake.archive.source import ArchivePlace
 from cryptolake.cli.app import app
 from cryptolake.listing.client import Pages
+from cryptolake.listing.identity import archive_on_record
 from cryptolake.planning.status import status_of
 from cryptolake.sample.server import serve_archive
 from cryptolake.storage.files import Storage, open_storage
@@ -347,6 +349,19 @@ def test_an_archive_is_adopted_where_nothing_says_which_the_lake_is_of(
         cl.Lake(tmp_path, source=sources["two"], adopt=True).pull(ALL, progress=False)
     assert "which is adopted" in str(heard[-1].message)
     assert said(lake.storage)["archive"]["endpoint"] == sources["two"].endpoint
+
+
+def test_the_archive_of_the_run_written_last_counts_though_its_clock_was_behind(
+    opened: Callable[..., cl.Lake], sources: dict[str, cl.Archive]
+) -> None:
+    lake = opened(sources["one"])
+    lake.pull(FIRST, progress=False)
+    began = datetime.now(UTC) - timedelta(days=400)
+    adopted = {"run_id": "behind", "started_at": began, "archive": str(sources["two"].place)}
+    opened(sources["two"]).meta.append("runs", [adopted])
+    lake.storage.write(LAKE_FILE, b"{")
+    with pytest.warns(cl.DamagedLakeWarning):
+        assert archive_on_record(opened(sources["one"]).context) == sources["two"].place
 
 
 @pytest.mark.parametrize("by", ["runs", "a lock", "nothing"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -120,6 +121,19 @@ def test_a_damaged_note_of_what_was_fetched_counts_as_none(lake: cl.Lake, tmp_pa
     for text in wrong:
         note.write_text(text)
         assert own.universe(ASKED, top=1, progress=False).equals(whole)
+
+
+def test_what_a_wrong_clock_says_was_listed_in_the_future_is_asked_anew(
+    lake: cl.Lake, tmp_path: Path
+) -> None:
+    own = cl.Lake(shutil.copytree(lake.root, tmp_path / "lake"), source=lake.source)
+    (note,) = Path(own.root).rglob("fetched-*")
+    ahead = (datetime.now(UTC) + timedelta(days=400)).isoformat()
+    told = json.loads(note.read_text())
+    note.write_text(json.dumps({month: [*item[:3], ahead] for month, item in told.items()}))
+    own.universe(ASKED, progress=False)
+    listed = {month: item[3] for month, item in json.loads(note.read_text()).items()}
+    assert [month for month in ("2024-01", "2024-02", "2024-03") if listed[month] == ahead] == []
 
 
 def test_panel_of_members(lake: cl.Lake, tmp_path: Path) -> None:
