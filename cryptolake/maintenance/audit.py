@@ -17,7 +17,8 @@ from cryptolake.listing.identity import archive_on_record
 from cryptolake.maintenance.lake_locks import audit_locks
 from cryptolake.maintenance.ledger_rebuild import Judged, Unknown, enter_again, unknown_zips
 from cryptolake.quality.crosscheck import crosscheck
-from cryptolake.silver.audit import audit_months, months_of_lake
+from cryptolake.silver.accounts import NO_ACCOUNT, without_account
+from cryptolake.silver.audit import AuditedMonth, audit_months, months_of_lake
 from cryptolake.silver.build import build
 from cryptolake.silver.records import damaged_rows
 from cryptolake.storage import layout, segments
@@ -44,7 +45,7 @@ AUDIT = {
 """Columns of an audit. ``zone``: ``bronze``, ``silver``, ``gold`` or ``meta``. ``key``: the archive's key of a Bronze file,
 the path in the lake of a Silver or Gold file, of a segment of the lake's tables, or of a lock and what is kept for it. ``status``: ``ok``, ``damaged`` (other
 bytes than were recorded, or not to be read), ``gone``, or ``unrecorded``: it is there without a record, a Bronze
-file of a lost ledger or a Silver file of the first release, which is no failure."""
+file of a lost ledger, a Silver file of the first release or one whose account is lost, which is no failure."""
 
 _STRAY = "a key of the ledger that is no path inside the lake"
 
@@ -121,6 +122,8 @@ def audit(lake: LakeContext, query: Query | None = None, *, repair: bool = False
     months = months_of_lake(lake.storage, lake.tables)
     months = months if query is None else narrowed(months, query)
     silver = audit_months(lake.storage, lake.tables, months["path"])
+    fine = [item.path for item in silver if item.status == "ok"]
+    lost = without_account(lake.storage, lake.tables, fine)
     gold = audit_gold(lake, query)
     if repair:
         take_out(lake.storage, lake.tables, [item.key for item in bronze if item.status != "ok"])
@@ -129,12 +132,13 @@ def audit(lake: LakeContext, query: Query | None = None, *, repair: bool = False
         _rebuild(
             lake, months.filter(pl.col("path").is_in(pl.Series(bad, dtype=pl.String).implode()))
         )
+        _account_again(lake, months.filter(pl.col("path").is_in(sorted(lost))))
         repair_gold(lake, gold)
         lake.tables.settle()
     rows: list[tuple[Any, ...]] = [
         *((*item, layout.BRONZE, None) for item in bronze),
         *_unknown_rows(unknown, judged),
-        *((*item, layout.SILVER, None) for item in silver),
+        *_silver_rows(silver, lost),
         *((*item, layout.GOLD, None) for item in gold),
         *((*item, layout.META, why) for item, why in forgotten),
         *_meta_rows(lake, damaged, astray),
@@ -211,6 +215,15 @@ def _unknown_rows(unknown: list[Unknown], judged: list[Judged]) -> Iterable[tupl
         )
 
 
+def _silver_rows(silver: list[AuditedMonth], lost: set[str]) -> Iterable[tuple[Any, ...]]:
+    """Yield a row for each month; one that the tables do not account for is ``unrecorded``."""
+    for item in silver:
+        if item.path in lost:
+            yield (*item._replace(status="unrecorded"), layout.SILVER, NO_ACCOUNT)
+        else:
+            yield (*item, layout.SILVER, None)
+
+
 def _set_aside(lake: LakeContext, damaged: list[Damaged]) -> None:
     """Move segments whose bytes are damaged into quarantine; one that a newer release wrote stays."""
     storage, rows = lake.storage, []
@@ -249,6 +262,22 @@ def _take_out_strays(lake: LakeContext, keys: list[str | None]) -> None:
     lake.records.forget()
 
 
+def _account_again(lake: LakeContext, months: pl.DataFrame) -> None:
+    """Make months anew whose files are good and whose accounts are lost. One that a file lacks for stays as it is."""
+    if months.height:
+        lake.records.forget()
+        build(lake, _files_of(lake, months), progress=False, force=True)
+
+
+def _files_of(lake: LakeContext, months: pl.DataFrame) -> pl.DataFrame:
+    """Return the ledger's rows of some months' files."""
+    name = ["market", "data_type", "symbol", "interval"]
+    month = pl.col("first").dt.month_start()
+    rows = holdings(lake.records).with_columns(month=month)
+    wanted = months.select(*name, month=month)
+    return rows.join(wanted, on=[*name, "month"], how="semi", nulls_equal=True)
+
+
 def _rebuild(lake: LakeContext, bad: pl.DataFrame) -> None:
     """Build months whose files are damaged or gone from their Bronze files.
 
@@ -260,15 +289,7 @@ def _rebuild(lake: LakeContext, bad: pl.DataFrame) -> None:
     standing = bad.filter(pl.col("standing").is_not_null())["path"]
     lake.tables.append("months", damaged_rows(standing, new_run_id(), datetime.now(UTC)))
     lake.records.forget()
-    name = ["market", "data_type", "symbol", "interval"]
-    month = pl.col("first").dt.month_start()
-    rows = holdings(lake.records).with_columns(month=month)
-    wanted = bad.select(*name, month=month)
-    report = build(
-        lake,
-        rows.join(wanted, on=[*name, "month"], how="semi", nulls_equal=True),
-        progress=False,
-    )
+    report = build(lake, _files_of(lake, bad), progress=False)
     built = set(report.months.filter(pl.col("status") == "built")["path"])
     for path in sorted(set(bad["path"]) - built):
         why = dict(report.months.select("path", "error").iter_rows()).get(path)

@@ -245,7 +245,7 @@ def current_silver(storage: Storage, records: TableReader) -> pl.DataFrame:
     polars.DataFrame
         ``path, bytes, market, data_type, interval, symbol, month``; ``damaged``, whether the file is gone or has
         another size than its record says; and ``rows, duplicates, rejects, first, last`` (UTC days of the first
-        and last row), which are null where no build is recorded and where the file is damaged. The files that are
+        and last row), which are null where no build is recorded, or only one of other rows, and where the file is damaged. The files that are
         not damaged are those that SQL views and frames read; a folder that can be no symbol's has none.
     """
     files = list(silver_files(storage))
@@ -254,7 +254,9 @@ def current_silver(storage: Storage, records: TableReader) -> pl.DataFrame:
         schema={"path": pl.String, "bytes": pl.Int64},
     )
     recorded = (
-        records.read("months").unique("path", keep="last").select("path", "run_id", recorded="size")
+        records.read("months")
+        .unique("path", keep="last")
+        .select("path", "run_id", recorded="size", has="rows")
     )
     same = pl.col("recorded").is_null() | (pl.col("bytes") == pl.col("recorded"))
     joined = standing.join(recorded, on="path", how="full", coalesce=True).with_columns(
@@ -271,11 +273,15 @@ def current_silver(storage: Storage, records: TableReader) -> pl.DataFrame:
         joined.with_columns(damaged=damaged)
         .filter(pl.col("damaged") | pl.col("bytes").is_not_null())
         .join(_accounts(records), on="path", how="left")
+        # An account of other rows is of a build before: that of the file that stands is lost.
+        .with_columns(
+            same=pl.col("same") & (pl.col("has").is_null() | (pl.col("has") == pl.col("rows")))
+        )
         .with_columns(
             pl.when(pl.col("same")).then(name)
             for name in ("rows", "duplicates", "rejects", "first", "last")
         )
-        .drop("recorded", "run_id", "same")
+        .drop("recorded", "run_id", "same", "has")
     )
     parts = pl.col("path").str.extract_groups(SILVER_PATTERN).alias("_parts")
     found = found.with_columns(parts).unnest("_parts").sort("path")

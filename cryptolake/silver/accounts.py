@@ -1,0 +1,58 @@
+"""Which Silver months the lake's tables do not account for: rows in, rows out, duplicates and rejects, file by file.
+
+The rows of an account can go where its file stays: with a damaged segment that is set aside, or with a folder that
+came back from an older backup.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from cryptolake.silver.parquet import read_standing
+from cryptolake.silver.records import current
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cryptolake.storage.files import Storage
+    from cryptolake.storage.tables import TableReader
+
+NO_ACCOUNT = "the lake's tables do not account for its rows: what they were made of, or which were rejected, is lost"
+
+
+def without_account(storage: Storage, tables: TableReader, paths: Iterable[str]) -> set[str]:
+    """Return those of some months that stand as recorded and whose newest account is none, or not whole, or another's."""
+    asked = pl.col("path").is_in(pl.Series(list(paths), dtype=pl.String).implode())
+    months = tables.read("months", where=asked).unique("path", keep="last")
+    sources = current(tables, "sources")
+    rejects = current(tables, "rejects").group_by("path").agg(told=pl.len())
+    accounts = sources.group_by("path").agg(
+        pl.col("rows_out", "rejects").sum(),
+        pl.col("run_id", "built_at").last(),
+    )
+    joined = (
+        # The first release recorded no rows.
+        months.drop_nulls("rows")
+        .select("path", "rows", month_run="run_id", month_at="built_at")
+        .join(accounts, on="path", how="left")
+        .join(rejects, on="path", how="left")
+    )
+    whole = (pl.col("rows_out") == pl.col("rows")) & (
+        pl.col("rejects") == pl.col("told").fill_null(0)
+    )
+    lacking = ~whole.fill_null(value=False)
+    # A month whose record was lost is recorded anew by a later build than the one that made it.
+    other = pl.col("run_id").ne_missing(pl.col("month_run")) | (
+        pl.col("built_at").ne_missing(pl.col("month_at"))
+    )
+    found = set(joined.filter(lacking)["path"])
+    for path in joined.filter(~lacking & other)["path"]:
+        standing = read_standing(storage, path)
+        told = sources.filter(path=path).select("key", "sha256").rows()
+        if standing is None or set(standing.origin.sources) != set(told):
+            found.add(path)
+    if found and (tables.runs()["state"] == "running").any():
+        return set()  # a build writes its accounts beside its months' records: those of now may be of two moments
+    return found
