@@ -588,6 +588,8 @@ class Lake:
         TransferError
             Some files could not be fetched; ``error.report`` has all of it, and ``lake.silver(query)`` the rows that are
             here.
+        StorageError
+            A Silver file has the recorded size and bytes that cannot be decoded: :meth:`verify` names it.
 
         Warns
         -----
@@ -677,6 +679,11 @@ class Lake:
             The query names no data type, or several.
         CorruptArchive
             With ``exact``: a file of the range cannot be used.
+        polars.exceptions.PolarsError
+            When the frame is collected: a Silver file has the recorded size and bytes that cannot be decoded (mostly a
+            ``ComputeError``). The frame is Polars' own and so is its error; :meth:`frame` raises StorageError then. Most
+            bits that flip on a disk raise nothing and give other values: :meth:`verify` finds all of them, and with
+            ``repair`` builds the month again.
 
         Warns
         -----
@@ -721,6 +728,8 @@ class Lake:
         ------
         StorageError
             The file is not DuckDB's, or another process holds it.
+        duckdb.Error
+            When a question is asked: as :meth:`sql` says.
 
         Warns
         -----
@@ -773,7 +782,8 @@ class Lake:
         Raises
         ------
         duckdb.Error
-            The question is wrong, or lacks a value for a parameter.
+            The question is wrong, or lacks a value for a parameter. When the relation is read: a file has the recorded size
+            and bytes that cannot be decoded, which :meth:`verify` finds, as :meth:`silver` says.
         InvalidQuery
             ``query`` names no data type, or several.
         MissingTool

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import duckdb
+import polars as pl
 import pytest
 
 import cryptolake as cl
@@ -101,6 +103,25 @@ def test_a_damaged_silver_file_is_left_out_and_named(lake: Lake, how: str):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert lake.sql("select count(*) from silver.spot_klines").fetchall() == [(96,)]
+
+
+def test_silver_that_cannot_be_decoded_is_named_by_verify_and_an_error_of_whoever_reads_it(
+    lake: Lake,
+):
+    """Its size is the recorded one, so only its bytes tell; a lazy frame and a relation are not ours to fail."""
+    path = _silver(lake)
+    data = path.read_bytes()
+    footer = 8 + int.from_bytes(data[-8:-4], "little")
+    path.write_bytes(data[:4] + b"\xff" * (len(data) - 4 - footer) + data[-footer:])
+    asked = cl.query().markets("spot").klines("1h").symbols("AUSDT")
+    asked = asked.between("2024-01-01", "2024-01-02")
+    with pytest.raises(pl.exceptions.PolarsError):
+        lake.silver(asked).collect()
+    with pytest.raises(duckdb.Error):
+        lake.sql("select * from silver.spot_klines_1h where symbol = 'AUSDT'").fetchall()
+    found = lake.verify(repair=True).filter(status="damaged")
+    assert [lake.storage.local(key) for key in found["key"]] == [path]
+    assert lake.silver(asked).collect().height == 48
 
 
 def test_a_second_lake_is_warned_about_too(tmp_path: Path):
