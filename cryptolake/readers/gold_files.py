@@ -132,7 +132,7 @@ def _is_over(record: _Record, done: AbstractSet[str], seen: AbstractSet[str]) ->
     """
     if record.run in seen:
         return record.run in done
-    return record.built_at is None or datetime.now(UTC) - record.built_at > QUIET
+    return record.built_at is None or abs(datetime.now(UTC) - record.built_at) > QUIET
 
 
 def _is_folder(lake: LakeContext, path: str) -> bool:

@@ -452,8 +452,9 @@ _NEWEST = {
     "files": ("key", "FROM ({rows}) WHERE event = 'stored'"),
     "runs": (
         "run_id",
-        "FROM (SELECT * REPLACE (CASE WHEN state = 'running' AND coalesce(heartbeat_at, started_at) "
-        f"< now() - INTERVAL {int(QUIET.total_seconds())} SECOND THEN 'lost' ELSE state END AS state) "
+        "FROM (SELECT * REPLACE (CASE WHEN state = 'running' AND "
+        "abs(epoch(now()) - epoch(coalesce(heartbeat_at, started_at))) "
+        f"> {int(QUIET.total_seconds())} THEN 'lost' ELSE state END AS state) "
         "FROM ({rows}))",
     ),
 }

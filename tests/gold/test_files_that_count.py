@@ -107,6 +107,13 @@ def test_between_record_and_place_the_file_of_the_build_before_counts(
     assert "that were recorded" in said
 
 
+def test_a_record_of_a_clock_that_was_ahead_hides_no_file_that_is_another(lake: cl.Lake) -> None:
+    record(lake, None, more=7, age=-timedelta(days=400))
+    ((rows, said),) = set(counted(lake))
+    assert rows == 48
+    assert "that were recorded" in said
+
+
 def test_a_file_that_is_gone_is_named_by_both(lake: cl.Lake) -> None:
     record(lake, "done")
     lake.storage.delete(OTHER)

@@ -60,6 +60,14 @@ def test_a_run_that_is_quiet_for_long_is_lost_until_it_is_heard_again(meta: Meta
     assert state(meta, **life, heartbeat_at=old, state="failed") == "failed"
 
 
+def test_a_heartbeat_of_a_clock_that_was_ahead_keeps_no_dead_run_alive(meta: Meta) -> None:
+    life = {"host": "elsewhere", "pid": 1}
+    ahead = now() + QUIET
+    assert state(meta, **life, heartbeat_at=ahead - timedelta(minutes=1)) == "running"
+    assert state(meta, **life, heartbeat_at=ahead + timedelta(minutes=1)) == "lost"
+    assert state(meta, **signs_of_life()) == "running"
+
+
 def test_runs_of_a_release_before_have_no_heartbeat(meta: Meta) -> None:
     before = {n: t for n, t in TABLES["runs"].items() if n not in ("host", "pid", "heartbeat_at")}
     rows = [{"run_id": "r", "state": "running", "started_at": now() - timedelta(days=1)}]
@@ -95,9 +103,10 @@ def test_sql_shows_a_row_a_run(tmp_path: Path) -> None:
         ("b", "running", old),
         ("c", "running", old),
         ("c", "done", old),
+        ("d", "running", now() + timedelta(days=400)),
     ]
     for run, word, at in rows:
         lake.meta.append("runs", [{"run_id": run, "state": word, "heartbeat_at": at}])
-    wanted = [("a", "running"), ("b", "lost"), ("c", "done")]
+    wanted = [("a", "running"), ("b", "lost"), ("c", "done"), ("d", "lost")]
     assert lake.sql("select run_id, state from meta.runs order by all").fetchall() == wanted
     assert lake.runs().select("run_id", "state").rows() == wanted
