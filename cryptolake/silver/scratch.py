@@ -32,13 +32,20 @@ _PREFIX = "cryptolake-build-"
 
 
 def new_folder(storage: Storage) -> Path:
-    """Make a folder for work in progress: in the lake on a disk (so that a rename is whole), else local."""
+    """Make a folder for work in progress: in the lake on a disk (so that a rename is whole), else local.
+
+    Raises
+    ------
+    StorageError
+        The lake's disk may not be written, or is full.
+    """
     prefix = f"{_PREFIX}{socket.gethostname()}-{os.getpid()}-"
     if not storage.is_local:
         return Path(tempfile.mkdtemp(prefix=prefix))
     base = _drafts(storage)
-    base.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix=prefix, dir=base))
+    with disk_errors(storage, layout.DRAFTS):
+        base.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=prefix, dir=base))
 
 
 def sweep(storage: Storage) -> None:
@@ -50,18 +57,22 @@ def sweep(storage: Storage) -> None:
     for folder in folders:
         try:
             found = folder.lstat()
-            old = time.time() - found.st_mtime > _STALE
-            if found.st_uid == os.getuid() and (old or _is_dead(folder.name)):
+            if found.st_uid == os.getuid() and _is_left(folder.name, found.st_mtime):
                 shutil.rmtree(folder, ignore_errors=True)
         except OSError:  # another build removed it
             continue
 
 
-def _is_dead(name: str) -> bool:
-    """Say whether the build that made a folder of this name was a process of this machine that has ended."""
+def _is_left(name: str, changed: float) -> bool:
+    """Say whether the build that made a folder of this name has ended, or, on another machine, may have.
+
+    Of this machine its process tells: a clock that was set meanwhile makes no living build's folder old.
+    """
     made_by, _, rest = name.removeprefix(_PREFIX).rpartition("-")
     host, _, pid = made_by.rpartition("-")
-    return bool(rest) and host == socket.gethostname() and pid.isdecimal() and not lives(int(pid))
+    if rest and host == socket.gethostname() and pid.isdecimal():
+        return not lives(int(pid))
+    return time.time() - changed > _STALE
 
 
 def _drafts(storage: Storage) -> Path:

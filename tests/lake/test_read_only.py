@@ -88,6 +88,11 @@ NEW = {
     "freeze": "lake.freeze(query, tempfile.mkdtemp() + '/a.lock')",
     "save a query": "lake.save_query('a', query)",
 }
+MADE = {
+    "gold": "lake.gold('panel', query, progress=False)",
+    "gold built": "lake.build(query, gold=['panel'], progress=False)",
+    "build by force": "lake.build(query, force=True, progress=False)",
+}
 
 
 def asked(
@@ -147,7 +152,7 @@ def test_a_tree_that_may_only_be_read_serves_every_reader(
     assert wrong(found) == {}
     assert state(locked) == before
     # What has to write says so, in its own error, and leaves nothing behind.
-    for value in asked(str(locked), endpoint, {}, NEW, cache=cache).values():
+    for value in asked(str(locked), endpoint, {}, NEW | MADE, cache=cache).values():
         assert value.startswith("StorageError: cannot write ")
     assert state(locked) == before
 

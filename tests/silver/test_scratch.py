@@ -59,6 +59,13 @@ def test_a_folder_of_a_process_that_is_gone_is_removed(storage: Storage, tmp_pat
     assert alive.is_dir()
 
 
+def test_one_of_a_process_that_lives_is_not_old_whatever_the_clock_says(storage: Storage):
+    alive = new_folder(storage)
+    os.utime(alive, (0, 0))
+    sweep(storage)
+    assert alive.is_dir()
+
+
 def test_one_of_another_machine_stays_for_a_day(storage: Storage, tmp_path: Path):
     dead = left(storage, tmp_path)
     host, pid, rest = dead.name.rsplit("-", 2)
