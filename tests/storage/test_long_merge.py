@@ -33,7 +33,7 @@ def fill(meta: Meta, table: str, seed: int, rows: int) -> None:
             }
             for at in range(rows)
         ]
-        build = {"run_id": f"run {number}"} if table == "sources" else {}
+        build = {"run_id": f"run {number}", "key": "k"} if table == "sources" else {}
         meta.append(table, [row | build for row in some])
         if dice.random() < 0.3:
             meta.compact(table, many=2)
