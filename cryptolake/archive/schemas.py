@@ -48,7 +48,7 @@ BAR = "interval"
 """The duration that is the length of the row's own bar."""
 
 RULES_VERSION = "1"
-"""Grows when the normalizer makes other rows of the same bytes, so that Silver is built anew."""
+"""Grows when the normalizer makes other rows of bytes that the archive has, so that Silver is built anew."""
 
 FILE_VERSION = "columns"
 """What new Silver files have that older ones lack; the rows are the same, so older files stay current."""
