@@ -10,9 +10,10 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
+from _pytest import runner
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
@@ -35,6 +36,14 @@ LIGHT = Path(__file__).parent / "tools" / "light"
 """What stands in for packages that take long to load and are never needed."""
 
 _UNSET = ("CRYPTOLAKE_", "AWS_", "S3_ENDPOINT", "UPDATE_")
+_OWN = {
+    "CRYPTOLAKE_REAL_ARCHIVE",
+    "CRYPTOLAKE_REQUIRE_BROWSER",
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_EC2_METADATA_DISABLED",
+}
+"""Names that begin so and stay: what the tests ask for themselves, and what :func:`_set_once` sets."""
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -144,19 +153,24 @@ def _once(make: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _set_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Point AWS profiles and caches to where nothing is, once: a variable that each test adds anew is a risk each time."""
+    base = tmp_path_factory.getbasetemp()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_CONFIG_FILE", str(base / "no-aws" / "config"))
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(base / "no-aws" / "credentials"))
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        patch.setenv("XDG_CACHE_HOME", str(base / "cache"))
+        yield
+
+
 @pytest.fixture(autouse=True)
-def plain_environment(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No variable, AWS profile or cache of the machine reaches a test."""
     for name in list(os.environ):
-        if name.startswith(_UNSET) and name != "CRYPTOLAKE_REAL_ARCHIVE":
+        if name.startswith(_UNSET) and name not in _OWN:
             monkeypatch.delenv(name)
-    nowhere = tmp_path_factory.getbasetemp() / "no-aws"
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(nowhere / "config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(nowhere / "credentials"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, write: Callable[[Path], None]) -> Path:
@@ -244,6 +258,15 @@ def pytest_configure(config: pytest.Config) -> None:
         filter(None, [str(LIGHT), os.environ.get("PYTHONPATH")])
     )
     config.pluginmanager.register(examples, "examples")
+    runner._update_current_test_var = _unwritten
+
+
+def _unwritten(item: pytest.Item, when: Literal["setup", "call", "teardown"] | None) -> None:
+    """Leave the running test's name out of the environment, into which pytest writes it three times a test.
+
+    Threads of native code (Polars' for buckets) read the environment all the time, and the C library frees its
+    table under them when a variable is added: the process dies of a segmentation fault, in whatever test it is.
+    """
 
 
 @pytest.fixture(scope="session")
