@@ -77,9 +77,8 @@ class Channel:
         at: TracebackType | None,
     ) -> None:
         """Close the socket; parts that still run end in order."""
-        with suppress(
-            OSError
-        ):  # on Linux closing alone leaves a thread in accept(), and the port open, for ever
+        # On Linux closing alone leaves a thread in accept(), and the port open, for ever.
+        with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         with self._lock:

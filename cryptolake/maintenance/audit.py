@@ -123,7 +123,8 @@ def audit(lake: LakeContext, query: Query | None = None, *, repair: bool = False
     months = months if query is None else narrowed(months, query)
     silver = audit_months(lake.storage, lake.tables, months["path"])
     fine = [item.path for item in silver if item.status == "ok"]
-    lost = without_account(lake.storage, lake.tables, fine)
+    lake.records.forget()  # what the tables say at one moment, after the files were read
+    lost = without_account(lake.storage, lake.records, fine)
     gold = audit_gold(lake, query)
     if repair:
         take_out(lake.storage, lake.tables, [item.key for item in bronze if item.status != "ok"])

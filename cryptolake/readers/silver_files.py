@@ -245,8 +245,8 @@ def current_silver(storage: Storage, records: TableReader) -> pl.DataFrame:
     polars.DataFrame
         ``path, bytes, market, data_type, interval, symbol, month``; ``damaged``, whether the file is gone or has
         another size than its record says; and ``rows, duplicates, rejects, first, last`` (UTC days of the first
-        and last row), which are null where no build is recorded, or only one of other rows, and where the file is damaged. The files that are
-        not damaged are those that SQL views and frames read; a folder that can be no symbol's has none.
+        and last row), which are null where the file is damaged, and where no build of its rows is recorded. The
+        files that are not damaged are those that SQL views and frames read; a folder that can be no symbol's has none.
     """
     files = list(silver_files(storage))
     standing = pl.DataFrame(

@@ -27,7 +27,7 @@ rule                      what becomes of it
 ``high_below_low``        rejected: the row contradicts itself
 ``time_outside_period``   rejected: outside the file's day or month and ``Schema.tolerance``; all rows of a
                           file: the file is refused
-``impossible_time``       rejected: another time of the row (``close_time``, ``event_time``) lies not between
+``impossible_time``       rejected: another time of the row (``close_time``, ``event_time``) does not lie between
                           0001-01-02 and 9999-12-30, so that Python does not have it in each time zone
 ``wrong_symbol``          rejected: the row names another symbol; all rows: the file is refused
 ``schema_mismatch``       the file is refused: a required column is absent, or one is named twice

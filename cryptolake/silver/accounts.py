@@ -12,6 +12,7 @@ import polars as pl
 
 from cryptolake.silver.parquet import read_standing
 from cryptolake.silver.records import current
+from cryptolake.storage.scope import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,11 +24,17 @@ NO_ACCOUNT = "the lake's tables do not account for its rows: what they were made
 
 
 def without_account(storage: Storage, tables: TableReader, paths: Iterable[str]) -> set[str]:
-    """Return those of some months that stand as recorded and whose newest account is none, or not whole, or another's."""
-    asked = pl.col("path").is_in(pl.Series(list(paths), dtype=pl.String).implode())
+    """Return those of some months that stand as recorded and whose newest account is none, or not whole, or another's.
+
+    A build writes its accounts beside the records of its months: while it is at work, its months are not judged.
+    """
+    chosen = pl.Series(list(paths), dtype=pl.String)
+    scope = Scope.of(chosen.str.replace(r"[^/]*$", ""))
+    asked = pl.col("path").is_in(chosen.implode())
     months = tables.read("months", where=asked).unique("path", keep="last")
-    sources = current(tables, "sources")
-    rejects = current(tables, "rejects").group_by("path").agg(told=pl.len())
+    sources = current(tables, "sources", scope)
+    rejects = current(tables, "rejects", scope).group_by("path").agg(told=pl.len())
+    at_work = tables.runs().filter(state="running")["run_id"].implode()
     accounts = sources.group_by("path").agg(
         pl.col("rows_out", "rejects").sum(),
         pl.col("run_id", "built_at").last(),
@@ -38,6 +45,9 @@ def without_account(storage: Storage, tables: TableReader, paths: Iterable[str])
         .select("path", "rows", month_run="run_id", month_at="built_at")
         .join(accounts, on="path", how="left")
         .join(rejects, on="path", how="left")
+        .filter(
+            ~pl.any_horizontal(pl.col("month_run", "run_id").is_in(at_work)).fill_null(value=False)
+        )
     )
     whole = (pl.col("rows_out") == pl.col("rows")) & (
         pl.col("rejects") == pl.col("told").fill_null(0)
@@ -53,6 +63,4 @@ def without_account(storage: Storage, tables: TableReader, paths: Iterable[str])
         told = sources.filter(path=path).select("key", "sha256").rows()
         if standing is None or set(standing.origin.sources) != set(told):
             found.add(path)
-    if found and (tables.runs()["state"] == "running").any():
-        return set()  # a build writes its accounts beside its months' records: those of now may be of two moments
     return found

@@ -35,7 +35,7 @@ from cryptolake.errors import BuildError, ChecksumMismatch, DamagedLakeWarning
 from cryptolake.planning.plan import Plan
 from cryptolake.progress import SOON, BuildProgress
 from cryptolake.readers.unusable import still_quarantined
-from cryptolake.render.html import plural
+from cryptolake.render.html import plural, some_of
 from cryptolake.report import FILES, MONTHS, Report, State, facts_of_build
 from cryptolake.silver.extend import told
 from cryptolake.silver.late_verification import LateVerifications
@@ -69,7 +69,6 @@ _FLUSH_BYTES = 32 * 2**20
 _FLUSH_SECONDS = 2.0
 _FLUSH_MONTHS = 256
 _AT_ONCE = 16
-_NAMED = 3
 
 
 class BuildRun:
@@ -358,8 +357,7 @@ def _row(result: MonthResult) -> dict[str, Any]:
 def _withdrawn(keys: Sequence[str]) -> str | None:
     if not keys:
         return None
-    more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
-    return f"{', '.join(keys[:_NAMED])}{more}, withdrawn by the archive; other files have all their rows"
+    return f"{some_of(keys)}, withdrawn by the archive; other files have all their rows"
 
 
 def _inputs(month: Month) -> bytes:

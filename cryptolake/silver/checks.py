@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from itertools import pairwise
 from math import isfinite
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from cryptolake.archive.periods import Period
 
 _RULE = "_rule"
-_BEGIN, _END = -62_135_510_400_000_000, 253_402_214_400_000_000
+_BEGIN, _END = (
+    (day - date(1970, 1, 1)) // timedelta(microseconds=1)
+    for day in (date(1, 1, 2), date(9999, 12, 31))
+)
 """Microseconds from 1970 to the second day of the year 1 and to the last one of 9999: between these, Python has
 each time in each time zone."""
 _TIME = pl.Datetime("us", "UTC")
@@ -145,7 +148,7 @@ def reason(rule: str, schema: Schema) -> str:
     """
     always = {
         "time_outside_period": f"{schema.time} lies outside the period of the file",
-        "impossible_time": f"{', '.join(_other_times(schema))} lies not between 0001-01-02 and 9999-12-30",
+        "impossible_time": f"{', '.join(_other_times(schema))} does not lie between 0001-01-02 and 9999-12-30",
         "not_finite": "holds a number that is NaN or infinite",
         "wrong_symbol": "names another symbol than its file does",
     }

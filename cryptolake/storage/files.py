@@ -554,9 +554,8 @@ def _bytes_of(path: str) -> bytes:
     try:
         left = os.fstat(number).st_size
         pieces = [os.read(number, left + 1)]
-        while pieces[-1] and (
-            left := left - len(pieces[-1])
-        ):  # a system may give less than there is
+        # A system may give less than there is.
+        while pieces[-1] and (left := left - len(pieces[-1])):
             pieces.append(os.read(number, _PIECE))
     finally:
         os.close(number)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -360,14 +361,20 @@ def test_an_update_sees_that_a_month_stands_with_rows_of_a_day_that_was_taken_ou
     is_finished(mixed, BARS.between("2024-06-01", "2024-06-30"))
 
 
-@pytest.mark.parametrize("verb", ["pull", "update"])
+@pytest.mark.parametrize("verb", ["pull", "pull over threads", "update"])
 def test_a_month_is_built_of_its_monthly_file_where_the_archive_has_withdrawn_the_day_that_was_taken_out(
     mixed: World, verb: str
 ):
     withheld(mixed, key_of(TAKEN))
     mixed.publish()
     asked = BARS.between("2024-06-01", "2024-06-30")
-    report = mixed.lake.pull(asked, progress=False) if verb == "pull" else update(mixed).report
+    with ThreadPoolExecutor(2) as pool:
+        executor = pool if "threads" in verb else None
+        report = (
+            update(mixed).report
+            if verb == "update"
+            else mixed.lake.pull(asked, progress=False, executor=executor)
+        )
     assert report is not None
     assert report.ok, report
     assert f"{key_of(TAKEN)}, withdrawn by the archive" in report.summary()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,3 +108,26 @@ def test_a_month_whose_record_was_lost_has_its_account_still(lake: cl.Lake, tmp_
         segment.unlink()
     built(lake.storage)
     assert told(lake) == ("ok", None)
+
+
+@pytest.mark.parametrize("state", ["running", "done"])
+def test_months_of_a_build_that_is_at_work_are_not_judged(
+    lake: cl.Lake, tmp_path: Path, state: str
+) -> None:
+    max((tmp_path / "meta" / "sources").glob("*.parquet")).unlink()
+    (run,) = lake.meta.read("months").unique("path", keep="last")["run_id"]
+    newest = lake.meta.read("runs").filter(run_id=run).tail(1)
+    now = pl.lit(datetime.now(UTC)).cast(newest.schema["heartbeat_at"])
+    lake.meta.append("runs", newest.with_columns(state=pl.lit(state), heartbeat_at=now))
+    assert told(lake)[0] == ("ok" if state == "running" else "unrecorded")
+
+
+def test_a_lost_account_is_named_though_another_build_is_at_work(
+    lake: cl.Lake, tmp_path: Path
+) -> None:
+    max((tmp_path / "meta" / "sources").glob("*.parquet")).unlink()
+    newest = lake.meta.read("runs").tail(1)
+    now = pl.lit(datetime.now(UTC)).cast(newest.schema["heartbeat_at"])
+    other = {"state": pl.lit("running"), "run_id": pl.lit("another"), "heartbeat_at": now}
+    lake.meta.append("runs", newest.with_columns(**other))
+    assert told(lake) == ("unrecorded", NO_ACCOUNT)

@@ -106,7 +106,9 @@ def test_a_row_with_another_time_that_cannot_be_is_rejected(made: Made, time: in
     lines[17] = with_cell(lines[17], 6, time)
     result, frame = made(DAY, as_text(lines))
     assert told(result) == [(18, "impossible_time", lines[17])]
-    assert result.rejects[0][1].reason == "close_time lies not between 0001-01-02 and 9999-12-30"
+    assert (
+        result.rejects[0][1].reason == "close_time does not lie between 0001-01-02 and 9999-12-30"
+    )
     assert not result.findings
     assert frame["open_time"].to_list() == [h for h in hours("2024-01-02") if h.hour != 6]
     taken(frame)
